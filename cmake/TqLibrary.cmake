@@ -1,0 +1,36 @@
+# The build rules every folder shares: warnings, sanitizers, one library a folder, one test program a folder.
+
+add_library(tq_flags INTERFACE)
+target_compile_options(tq_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
+                                          -Wno-missing-field-initializers)
+target_compile_definitions(tq_flags INTERFACE TQ_VERSION="${PROJECT_VERSION}")
+target_include_directories(tq_flags INTERFACE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
+if(TQ_SANITIZE)
+  target_compile_options(tq_flags INTERFACE -fsanitize=${TQ_SANITIZE} -fno-omit-frame-pointer
+                                            -fno-sanitize-recover=all)
+  target_link_options(tq_flags INTERFACE -fsanitize=${TQ_SANITIZE})
+endif()
+
+# tq_library(name DEPS other folders and packages): every .cpp of the folder becomes libtq_<name>.
+function(tq_library name)
+  cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp)
+  add_library(tq_${name} STATIC ${sources})
+  target_link_libraries(tq_${name} PUBLIC tq_flags ${ARG_DEPS})
+endfunction()
+
+# tq_unit_test(folder DEPS ...): tests/unit/<folder>/*.cpp becomes one GoogleTest program, one ctest
+# entry per test case.
+function(tq_unit_test name)
+  cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/unit/${name}/*.cpp)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(test_${name} ${sources})
+  target_link_libraries(test_${name} PRIVATE ${ARG_DEPS} GTest::gtest_main GTest::gmock)
+  target_compile_definitions(test_${name} PRIVATE TQ_TEST_DATA="${CMAKE_SOURCE_DIR}/tests")
+  target_include_directories(test_${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
+  gtest_discover_tests(test_${name} TEST_PREFIX "${name}/" DISCOVERY_TIMEOUT 60
+                       PROPERTIES TIMEOUT 300)
+endfunction()

@@ -1,0 +1,171 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "base/error.h"
+
+namespace tq {
+namespace {
+
+// An open descriptor that closes itself.
+struct Descriptor {
+  int fd = -1;
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+[[noreturn]] void fail_open(const fs::path& path) {
+  const int error = errno;
+  if (error == ENOENT || error == ENOTDIR) {
+    fail(ErrorCode::kNotFound, "{}: no such file", path.string());
+  }
+  fail_errno(error, path.string());
+}
+
+size_t open_regular(const fs::path& path, Descriptor& file) {
+  file.fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (file.fd < 0) fail_open(path);
+  struct stat info {};
+  if (::fstat(file.fd, &info) != 0) fail_errno(errno, path.string());
+  if (!S_ISREG(info.st_mode)) {
+    fail(ErrorCode::kInvalidArgument, "{}: not a regular file", path.string());
+  }
+  return static_cast<size_t>(info.st_size);
+}
+
+void sync_folder(const fs::path& folder) {
+  Descriptor dir{::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  // Some file systems refuse fsync of a folder; the rename itself has then happened all the same.
+  if (dir.fd >= 0) (void)::fsync(dir.fd);
+}
+
+}  // namespace
+
+MappedFile::MappedFile(const fs::path& path) : path_(path) {
+  Descriptor file;
+  size_ = open_regular(path, file);
+  if (size_ == 0) return;
+  void* address = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.fd, 0);
+  if (address == MAP_FAILED) fail_errno(errno, path.string() + ": mmap");
+  data_ = static_cast<const uint8_t*>(address);
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<uint8_t*>(data_), size_);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      path_(std::move(other.path_)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  std::swap(path_, other.path_);
+  return *this;
+}
+
+void MappedFile::drop(size_t offset, size_t size) const {
+  if (data_ == nullptr || offset >= size_) return;
+  const size_t page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  const size_t begin = (offset + page - 1) / page * page;
+  const size_t end = std::min(size_, offset + size) / page * page;
+  if (end > begin) (void)::madvise(const_cast<uint8_t*>(data_) + begin, end - begin, MADV_DONTNEED);
+}
+
+void MappedFile::prefetch(size_t offset, size_t size) const {
+  if (data_ == nullptr || offset >= size_) return;
+  const size_t page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  const size_t begin = offset / page * page;
+  const size_t end = std::min(size_, offset + size);
+  (void)::madvise(const_cast<uint8_t*>(data_) + begin, end - begin, MADV_WILLNEED);
+}
+
+std::string read_text_file(const fs::path& path, int64_t max_bytes) {
+  Descriptor file;
+  const size_t size = open_regular(path, file);
+  if (static_cast<int64_t>(size) > max_bytes) {
+    fail(ErrorCode::kCorrupt, "{}: {} bytes, more than the {} such a file may have", path.string(),
+         size, max_bytes);
+  }
+  std::string text(size, '\0');
+  size_t done = 0;
+  while (done < size) {
+    const ssize_t n = ::read(file.fd, text.data() + done, size - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail_errno(errno, path.string());
+    if (n == 0) break;
+    done += static_cast<size_t>(n);
+  }
+  text.resize(done);
+  return text;
+}
+
+void write_file_atomic(const fs::path& path, std::string_view bytes) {
+  const fs::path temporary = path.string() + ".tmp";
+  try {
+    OutputFile out(temporary);
+    out.write_at(0, {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
+    out.sync();
+    rename_durable(temporary, path);
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+}
+
+OutputFile::OutputFile(const fs::path& path, Mode mode) : path_(path) {
+  const int flags = O_RDWR | O_CREAT | O_CLOEXEC | (mode == Mode::kCreate ? O_TRUNC : 0);
+  fd_ = ::open(path.c_str(), flags, 0644);
+  if (fd_ < 0) fail_errno(errno, path.string());
+}
+
+OutputFile::~OutputFile() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+OutputFile::OutputFile(OutputFile&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), path_(std::move(other.path_)) {}
+
+void OutputFile::write_at(uint64_t offset, std::span<const uint8_t> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail_errno(errno, path_.string() + ": write");
+    bytes = bytes.subspan(static_cast<size_t>(n));
+    offset += static_cast<uint64_t>(n);
+  }
+}
+
+void OutputFile::allocate(uint64_t size_bytes) {
+  if (size_bytes == 0) return;
+  const int error = ::posix_fallocate(fd_, 0, static_cast<off_t>(size_bytes));
+  if (error == EOPNOTSUPP || error == EINVAL) return truncate(size_bytes);
+  if (error != 0) fail_errno(error, path_.string() + ": reserving space");
+}
+
+void OutputFile::truncate(uint64_t size_bytes) {
+  if (::ftruncate(fd_, static_cast<off_t>(size_bytes)) != 0) fail_errno(errno, path_.string());
+}
+
+void OutputFile::sync() {
+  if (::fsync(fd_) != 0) fail_errno(errno, path_.string() + ": fsync");
+}
+
+void rename_durable(const fs::path& from, const fs::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) {
+    fail_errno(errno, from.string() + " -> " + to.string());
+  }
+  sync_folder(to.parent_path());
+}
+
+}  // namespace tq

@@ -1,0 +1,95 @@
+// Checkpoint: a model on disk, seen as a Hugging Face checkpoint whatever the files are: HF names
+// and shapes, a config.json, tokenizer files, and tensors that can be read as fp32 rows or, where
+// the stored bytes are directly computable, viewed in place. Knows no model. Immutable after
+// opening: all methods are const and thread safe.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "format/traits.h"
+#include "tensor/dtype.h"
+
+namespace tq {
+
+enum class CheckpointKind : uint8_t {
+  kHuggingFace,  // safetensors folder, or a lone .safetensors file
+  kGguf,         // one GGUF file, presented with HF names
+  kNative,       // ours: docs/formats.md
+  kReference,    // turboquant-vllm tq3_native
+};
+std::string_view checkpoint_kind_name(CheckpointKind kind);
+
+struct TensorEntry {
+  std::string name;            // HF name: "model.layers.0.self_attn.q_proj.weight"
+  Shape shape;                 // logical, never padded: [n], [rows, in] or [experts, rows, in]
+  std::string storage;         // how it lies on disk: "bf16", "q4_1", "tq3"
+  std::optional<DType> dtype;  // set when the stored bytes are plain elements (raw() works)
+  int64_t stored_bytes = 0;    // all its planes together
+  int64_t index = 0;           // position in Checkpoint::tensors()
+
+  int64_t in() const { return shape.empty() ? 1 : shape.back(); }
+  // Rows over all leading dimensions: 1 for a vector, experts * rows for a stack.
+  int64_t n_rows() const;
+  int64_t n_elements() const { return n_rows() * in(); }
+};
+
+class Checkpoint {
+ public:
+  virtual ~Checkpoint() = default;
+
+  CheckpointKind kind() const { return kind_; }
+  const fs::path& path() const { return path_; }
+  // config.json, or what stands for it; an empty object when the folder has none.
+  const Json& config() const { return config_; }
+  // In the order of the files (sorted by shard, then offset).
+  std::span<const TensorEntry> tensors() const { return tensors_; }
+  // Null when there is no such tensor.
+  const TensorEntry* find(std::string_view name) const;
+
+  // Small side files by HF name: tokenizer.json, tokenizer_config.json, chat_template.jinja,
+  // generation_config.json, ... GGUF metadata is translated into the same files.
+  virtual std::vector<std::string> text_files() const = 0;
+  virtual std::optional<std::string> text_file(std::string_view name) const = 0;
+
+  // Rows [row_begin, row_begin + n_rows) as fp32 [n_rows, in] in the plain basis.
+  virtual void read_rows(const TensorEntry& tensor, int64_t row_begin, int64_t n_rows,
+                         float* out) const = 0;
+  // The tensor as a weight that kernels read in place, or nothing when it must be materialised
+  // (GGUF block formats, permuted rows, dtypes that no format stores). Valid while *this lives.
+  virtual std::optional<WeightView> view(const TensorEntry& tensor) const = 0;
+  // The stored bytes of a tensor that has a dtype. Valid while *this lives.
+  virtual std::span<const uint8_t> raw(const TensorEntry& tensor) const = 0;
+  // Advice that these rows will not be read again soon: keeps streaming within a bounded resident
+  // set.
+  virtual void drop_rows(const TensorEntry& tensor, int64_t row_begin, int64_t n_rows) const = 0;
+
+  // The files the tensors live in (identity, size report, "DST must not equal SRC").
+  virtual std::vector<fs::path> files() const = 0;
+
+ protected:
+  Checkpoint(CheckpointKind kind, fs::path path) : kind_(kind), path_(std::move(path)) {}
+  // Sets tensors_, the index for find() and TensorEntry::index; refuses duplicate names (kCorrupt).
+  void set_tensors(std::vector<TensorEntry> tensors);
+
+  CheckpointKind kind_;
+  fs::path path_;
+  Json config_ = Json::object();
+
+ private:
+  std::vector<TensorEntry> tensors_;
+  std::vector<int64_t> by_name_;  // indices sorted by name
+};
+
+// Opens a folder (HF, native, reference) or a file (.gguf, .safetensors), telling them apart by
+// content. Throws kNotFound, kCorrupt or kUnsupported with the path and what would be accepted.
+std::unique_ptr<Checkpoint> open_checkpoint(const fs::path& path);
+
+}  // namespace tq

@@ -1,0 +1,40 @@
+// tq_config.json of a native checkpoint: what every compressed tensor is. Plain data with a strict
+// reader (kCorrupt / kUnsupported, naming the key) and a writer; the schema is in docs/formats.md.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "tensor/dtype.h"
+
+namespace tq {
+
+constexpr int kNativeVersion = 1;
+constexpr const char* kNativeConfigName = "tq_config.json";
+constexpr const char* kPackedSuffix = ".tq_packed";  // u8 [rows, code_row_bytes]
+constexpr const char* kScalesSuffix = ".tq_scales";  // f16 [rows, groups]
+
+struct NativeTensor {
+  std::string name;    // logical tensor name, without the suffixes
+  std::string format;  // storage format by name: "tq3"
+  Shape shape;         // logical: [rows, in] or [experts, rows, in]
+  int group = 0;
+  int64_t in_padded = 0;
+};
+
+struct NativeManifest {
+  int version = kNativeVersion;
+  uint32_t seed = 42;  // of the rotation signs; other values are refused
+  Json encoder;        // effort, beta: for the record
+  Json source;         // path, kind, bytes, identity of the source: for the record
+  Json report;         // per class: tensors, bytes, bits per weight, relMSE
+  std::string tool_version;
+  std::vector<NativeTensor> tensors;
+
+  static NativeManifest from_json(const Json& json, const std::string& name);
+  Json to_json() const;
+};
+
+}  // namespace tq

@@ -1,0 +1,39 @@
+// KvCache: the pages of every layer on one backend. A block number means the same page in all
+// layers.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "backend/backend.h"
+#include "tensor/buffer.h"
+
+namespace tq {
+
+struct KvLayerShape {
+  int64_t n_kv_heads;
+  int64_t k_dim;
+  int64_t v_dim;
+};
+
+class KvCache {
+ public:
+  // Allocates n_blocks pages of 16 tokens for each layer. Throws kOutOfMemory with the size asked
+  // for.
+  KvCache(Backend& backend, std::span<const KvLayerShape> layers, KvDType dtype, int64_t n_blocks);
+  int64_t n_blocks() const { return n_blocks_; }
+  int64_t size_bytes() const;
+  const KvLayerView& layer(int64_t i) const { return views_[static_cast<size_t>(i)]; }
+  int64_t n_layers() const { return static_cast<int64_t>(views_.size()); }
+
+  // Bytes one token takes over all layers.
+  static int64_t bytes_per_token(std::span<const KvLayerShape> layers, KvDType dtype);
+
+ private:
+  int64_t n_blocks_;
+  std::vector<Buffer> buffers_;
+  std::vector<KvLayerView> views_;
+};
+
+}  // namespace tq
