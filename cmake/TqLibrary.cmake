@@ -11,12 +11,25 @@ if(TQ_SANITIZE)
   target_link_options(tq_flags INTERFACE -fsanitize=${TQ_SANITIZE})
 endif()
 
+# Headers that most files include, parsed once for all libraries and once for all tests: half of the build
+# time otherwise. `from`: the target whose precompiled headers are used; itself makes them.
+function(tq_precompile target from)
+  if(target STREQUAL from)
+    target_precompile_headers(${target} PRIVATE <fmt/format.h> <nlohmann/json.hpp> <algorithm>
+      <filesystem> <functional> <map> <memory> <optional> <string> <string_view> <unordered_map>
+      <vector> ${ARGN})
+  else()
+    target_precompile_headers(${target} REUSE_FROM ${from})
+  endif()
+endfunction()
+
 # tq_library(name DEPS other folders and packages): every .cpp of the folder becomes libtq_<name>.
 function(tq_library name)
   cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp)
   add_library(tq_${name} STATIC ${sources})
   target_link_libraries(tq_${name} PUBLIC tq_flags ${ARG_DEPS})
+  tq_precompile(tq_${name} tq_base)
 endfunction()
 
 # tq_unit_test(folder DEPS ...): tests/unit/<folder>/*.cpp becomes one GoogleTest program, one ctest
@@ -31,6 +44,8 @@ function(tq_unit_test name)
   target_link_libraries(test_${name} PRIVATE ${ARG_DEPS} GTest::gtest_main GTest::gmock)
   target_compile_definitions(test_${name} PRIVATE TQ_TEST_DATA="${CMAKE_SOURCE_DIR}/tests")
   target_include_directories(test_${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
+  tq_precompile(test_${name} test_base <gtest/gtest.h> <gmock/gmock.h>)
+  add_dependencies(unit_tests test_${name})
   gtest_discover_tests(test_${name} TEST_PREFIX "${name}/" DISCOVERY_TIMEOUT 60
-                       PROPERTIES TIMEOUT 300)
+                       PROPERTIES TIMEOUT 300 LABELS unit)
 endfunction()

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Installs what is needed, builds, and runs every test. The one command a developer and CI use.
+#   scripts/test.sh             everything
+#   scripts/test.sh --extended  also the tests that need a second, larger model (250 MB download)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+extended=0
+[ "${1:-}" = --extended ] && extended=1
+
+step() { printf '\n== %s (%s)\n' "$1" "$(date +%T)"; }
+
+step "packages"
+scripts/install_deps.sh
+step "style, layers, sizes"
+scripts/check_style.sh
+step "models"
+TQ_TEST_SMOLLM2="$PWD/$(scripts/fetch_model.sh smollm2)"
+export TQ_TEST_SMOLLM2
+if [ $extended = 1 ]; then
+  TQ_TEST_GEMMA3="$PWD/$(scripts/fetch_model.sh gemma3)"
+  export TQ_TEST_GEMMA3
+fi
+
+step "release build"
+scripts/build.sh release
+step "ASan + UBSan: unit tests"
+scripts/build.sh asan unit_tests
+ctest --test-dir build/asan --output-on-failure --no-tests=error -j "$(nproc)" \
+  -L unit --progress -Q -O build/asan/ctest.log || { tail -n 200 build/asan/ctest.log; exit 1; }
+tail -n 3 build/asan/ctest.log
+step "fuzzers, a short run each"
+scripts/fuzz.sh 10
+step "all tests"
+ctest --test-dir build/release --output-on-failure --no-tests=error -j "$(nproc)"
