@@ -58,7 +58,7 @@ const char* error_name(ErrorCode code) {
 }
 
 void fail_errno(int errno_value, const std::string& what) {
-  const bool full = errno_value == ENOSPC || errno_value == EDQUOT;
+  const bool full = errno_value == ENOSPC || errno_value == EDQUOT || errno_value == EFBIG;
   throw Error(full ? ErrorCode::kNoSpace : ErrorCode::kIo,
               what + ": " + std::strerror(errno_value));
 }

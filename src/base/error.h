@@ -46,8 +46,8 @@ template <typename... Args>
   throw Error(code, fmt::format(format, std::forward<Args>(args)...));
 }
 
-// Throws kIo (kNoSpace for ENOSPC/EDQUOT) for a failed system call: "<what>:
-// <strerror(errno_value)>".
+// Throws kIo (kNoSpace for ENOSPC, EDQUOT and EFBIG: disk, quota or file size limit reached) for a
+// failed system call: "<what>: <strerror(errno_value)>".
 [[noreturn]] void fail_errno(int errno_value, const std::string& what);
 
 }  // namespace tq

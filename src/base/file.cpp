@@ -78,7 +78,7 @@ void MappedFile::drop(size_t offset, size_t size) const {
   if (data_ == nullptr || offset >= size_) return;
   const size_t page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
   const size_t begin = (offset + page - 1) / page * page;
-  const size_t end = std::min(size_, offset + size) / page * page;
+  const size_t end = (offset + std::min(size, size_ - offset)) / page * page;
   if (end > begin) (void)::madvise(const_cast<uint8_t*>(data_) + begin, end - begin, MADV_DONTNEED);
 }
 
@@ -86,7 +86,7 @@ void MappedFile::prefetch(size_t offset, size_t size) const {
   if (data_ == nullptr || offset >= size_) return;
   const size_t page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
   const size_t begin = offset / page * page;
-  const size_t end = std::min(size_, offset + size);
+  const size_t end = offset + std::min(size, size_ - offset);
   (void)::madvise(const_cast<uint8_t*>(data_) + begin, end - begin, MADV_WILLNEED);
 }
 
@@ -148,7 +148,10 @@ void OutputFile::write_at(uint64_t offset, std::span<const uint8_t> bytes) {
 
 void OutputFile::allocate(uint64_t size_bytes) {
   if (size_bytes == 0) return;
-  const int error = ::posix_fallocate(fd_, 0, static_cast<off_t>(size_bytes));
+  int error = 0;
+  do {
+    error = ::posix_fallocate(fd_, 0, static_cast<off_t>(size_bytes));
+  } while (error == EINTR);
   if (error == EOPNOTSUPP || error == EINVAL) return truncate(size_bytes);
   if (error != 0) fail_errno(error, path_.string() + ": reserving space");
 }

@@ -12,6 +12,10 @@ Json parse_json(std::string_view text, const std::string& name, const JsonLimits
     fail(ErrorCode::kCorrupt, "{}: {} bytes of JSON, more than the {} allowed", name, text.size(),
          limits.max_bytes);
   }
+  // The lexer would skip a byte order mark and take a NUL byte for the end of the text.
+  if (text.starts_with("\xef\xbb\xbf") || text.find('\0') != std::string_view::npos) {
+    fail(ErrorCode::kCorrupt, "{}: not valid JSON: it has a byte order mark or a NUL byte", name);
+  }
   std::vector<std::set<std::string>> keys;  // the keys seen in each open object
   const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
     if (depth > limits.max_depth) {

@@ -1,15 +1,17 @@
 // Strict JSON for files and requests we do not trust: duplicate keys, deep nesting, non-finite
-// numbers and trailing text are errors that name the document. (Large tokenizer files and
-// safetensors headers go through simdjson in their own readers.)
+// numbers, byte order marks and trailing text are errors that name the document. (Large tokenizer
+// files go through simdjson, safetensors headers through an event stream, in their own readers.)
 #pragma once
 
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
+#include "base/indexed_map.h"
+
 namespace tq {
 
-using Json = nlohmann::ordered_json;  // keeps key order: what we read is written back as it was
+using Json = nlohmann::basic_json<IndexedMap>;  // keeps key order: what is read is written back so
 
 struct JsonLimits {
   int max_depth = 64;

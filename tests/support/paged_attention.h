@@ -1,0 +1,183 @@
+// PagedBatch: a ragged batch over shuffled KV pages, with what attention must give for it, computed
+// in double straight from the definition.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <numeric>
+#include <random>
+#include <vector>
+
+#include "base/float16.h"
+#include "base/math.h"
+#include "kernels/op_args.h"
+
+namespace tq::testing {
+
+struct AttentionCase {
+  std::vector<int64_t> n_queries;  // of each sequence,
+  std::vector<int64_t> kv_len;     // and its keys, those of this step included
+  int64_t n_heads = 4;
+  int64_t n_kv_heads = 2;
+  int64_t k_dim = 16;
+  int64_t v_dim = 16;
+  KvDType dtype = KvDType::kF32;
+  int64_t window = 0;
+  float softcap = 0;
+};
+
+class PagedBatch {
+ public:
+  explicit PagedBatch(const AttentionCase& shape, uint32_t seed = 1)
+      : shape_(shape), random_(seed) {
+    make_tables();
+    const int64_t n_blocks = static_cast<int64_t>(order_.size());
+    const auto plane = [&](int64_t dim) {
+      const int64_t n = n_blocks * shape.n_kv_heads * kKvBlockTokens * dim;
+      // Slots that nothing was stored to hold NaN in every dtype: reading one would show.
+      return std::vector<uint8_t>(static_cast<size_t>(n * element_bytes()), 0xff);
+    };
+    k_plane_ = plane(shape.k_dim);
+    v_plane_ = plane(shape.v_dim);
+    view_ = {shape.dtype, n_blocks,        shape.n_kv_heads, shape.k_dim,
+             shape.v_dim, k_plane_.data(), v_plane_.data()};
+    q_ = normal(n_tokens() * shape.n_heads * shape.k_dim);
+    for (size_t s = 0; s < shape.kv_len.size(); ++s) {
+      k_.push_back(normal(shape.kv_len[s] * shape.n_kv_heads * shape.k_dim));
+      v_.push_back(normal(shape.kv_len[s] * shape.n_kv_heads * shape.v_dim));
+      round_to_dtype(k_.back());
+      round_to_dtype(v_.back());
+    }
+    out_.assign(static_cast<size_t>(n_tokens() * shape.n_heads * shape.v_dim), -1.0f);
+  }
+
+  int64_t n_seqs() const { return static_cast<int64_t>(shape_.kv_len.size()); }
+  int64_t n_tokens() const { return q_begin_.back(); }
+  std::vector<float>& out() { return out_; }
+
+  // What stores sequence s.
+  KvStoreArgs store_args(int64_t s) {
+    const auto i = static_cast<size_t>(s);
+    slots_.clear();
+    for (int64_t p = 0; p < shape_.kv_len[i]; ++p) {
+      const int64_t block =
+          tables_[i * static_cast<size_t>(max_blocks_) + static_cast<size_t>(p / kKvBlockTokens)];
+      slots_.push_back(block * kKvBlockTokens + p % kKvBlockTokens);
+    }
+    return {view_, slots_.data(), shape_.kv_len[i], k_[i].data(), v_[i].data()};
+  }
+
+  AttentionArgs attention_args() {
+    return {
+        view_,          {n_seqs(), q_begin_.data(), kv_len_.data(), tables_.data(), max_blocks_},
+        q_.data(),      shape_.n_heads,
+        scale(),        shape_.window,
+        shape_.softcap, out_.data()};
+  }
+
+  // [tokens, n_heads, v_dim]
+  std::vector<double> reference() const {
+    std::vector<double> out;
+    for (size_t s = 0; s < shape_.kv_len.size(); ++s) {
+      for (int64_t query = 0; query < shape_.n_queries[s]; ++query) {
+        for (int64_t head = 0; head < shape_.n_heads; ++head) append_row(s, query, head, out);
+      }
+    }
+    return out;
+  }
+
+ private:
+  float scale() const { return 1.0f / std::sqrt(static_cast<float>(shape_.k_dim)); }
+  int64_t element_bytes() const { return shape_.dtype == KvDType::kF32 ? 4 : 2; }
+
+  std::vector<float> normal(int64_t n) {
+    std::normal_distribution<float> distribution(0.0f, 1.5f);
+    std::vector<float> out(static_cast<size_t>(n));
+    for (float& x : out) x = distribution(random_);
+    return out;
+  }
+
+  // So that the cache's own rounding is no part of the comparison.
+  void round_to_dtype(std::vector<float>& values) const {
+    for (float& x : values) {
+      if (shape_.dtype == KvDType::kF16) x = f16_to_f32(f32_to_f16(x));
+      if (shape_.dtype == KvDType::kBF16) x = bf16_to_f32(f32_to_bf16(x));
+    }
+  }
+
+  // Pages are dealt from a shuffled pile with some to spare; unused entries hold an invalid page.
+  void make_tables() {
+    int64_t pages = 3;
+    q_begin_ = {0};
+    for (size_t s = 0; s < shape_.kv_len.size(); ++s) {
+      const int64_t blocks = ceil_div(shape_.kv_len[s], kKvBlockTokens);
+      max_blocks_ = std::max(max_blocks_, blocks + 1);
+      pages += blocks;
+      q_begin_.push_back(q_begin_.back() + static_cast<int32_t>(shape_.n_queries[s]));
+      kv_len_.push_back(static_cast<int32_t>(shape_.kv_len[s]));
+    }
+    order_.resize(static_cast<size_t>(pages));
+    std::iota(order_.begin(), order_.end(), 0);
+    std::shuffle(order_.begin(), order_.end(), random_);
+    size_t next = 0;
+    for (const int64_t length : shape_.kv_len) {
+      const int64_t blocks = ceil_div(length, kKvBlockTokens);
+      for (int64_t b = 0; b < max_blocks_; ++b) {
+        tables_.push_back(b < blocks ? order_[next++] : -1000000);
+      }
+    }
+  }
+
+  void append_row(size_t s, int64_t query, int64_t head, std::vector<double>& out) const {
+    const int64_t position = shape_.kv_len[s] - shape_.n_queries[s] + query;
+    const int64_t first =
+        shape_.window > 0 ? std::max<int64_t>(0, position - shape_.window + 1) : 0;
+    const int64_t kv_head = head / (shape_.n_heads / shape_.n_kv_heads);
+    const float* q = q_.data() + ((q_begin_[s] + query) * shape_.n_heads + head) * shape_.k_dim;
+    const auto row = [&](const std::vector<float>& values, int64_t p, int64_t dim) {
+      return values.data() + (p * shape_.n_kv_heads + kv_head) * dim;
+    };
+    std::vector<double> weights;
+    for (int64_t p = first; p <= position; ++p) {
+      double score = 0;
+      for (int64_t i = 0; i < shape_.k_dim; ++i) {
+        score += double{q[i]} * double{row(k_[s], p, shape_.k_dim)[i]};
+      }
+      score *= double{scale()};
+      if (shape_.softcap > 0) {
+        score = double{shape_.softcap} * std::tanh(score / double{shape_.softcap});
+      }
+      weights.push_back(score);
+    }
+    const double max = *std::max_element(weights.begin(), weights.end());
+    double sum = 0;
+    for (double& weight : weights) sum += weight = std::exp(weight - max);
+    for (int64_t i = 0; i < shape_.v_dim; ++i) {
+      double value = 0;
+      for (int64_t p = first; p <= position; ++p) {
+        value += weights[static_cast<size_t>(p - first)] * double{row(v_[s], p, shape_.v_dim)[i]};
+      }
+      out.push_back(value / sum);
+    }
+  }
+
+  AttentionCase shape_;
+  std::mt19937 random_;
+  int64_t max_blocks_ = 1;
+  std::vector<int32_t> order_;
+  std::vector<int32_t> tables_;
+  std::vector<int32_t> q_begin_;
+  std::vector<int32_t> kv_len_;
+  std::vector<int64_t> slots_;
+  std::vector<uint8_t> k_plane_;
+  std::vector<uint8_t> v_plane_;
+  KvLayerView view_;
+  std::vector<float> q_;
+  std::vector<std::vector<float>> k_;
+  std::vector<std::vector<float>> v_;
+  std::vector<float> out_;
+};
+
+}  // namespace tq::testing

@@ -1,0 +1,176 @@
+#include "base/file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "support/expect_error.h"
+#include "support/temp_dir.h"
+
+namespace tq {
+namespace {
+
+using testing::expect_error;
+using testing::read_bytes;
+using testing::TempDir;
+using testing::write_bytes;
+
+std::string text(std::span<const uint8_t> bytes) { return {bytes.begin(), bytes.end()}; }
+std::span<const uint8_t> bytes(std::string_view text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+size_t files_in(const TempDir& dir) {
+  return static_cast<size_t>(
+      std::distance(fs::directory_iterator(dir.path()), fs::directory_iterator()));
+}
+
+TEST(MappedFile, ShowsTheFile) {
+  const TempDir dir;
+  write_bytes(dir / "a", "hello");
+  const MappedFile file(dir / "a");
+  EXPECT_EQ(text(file.bytes()), "hello");
+  EXPECT_EQ(file.path(), dir / "a");
+}
+
+TEST(MappedFile, EmptyFilesAreEmptySpans) {
+  const TempDir dir;
+  write_bytes(dir / "a", "");
+  const MappedFile file(dir / "a");
+  EXPECT_TRUE(file.bytes().empty());
+  file.drop(0, 10);
+  file.prefetch(0, 10);
+  EXPECT_TRUE(MappedFile().bytes().empty());
+}
+
+TEST(MappedFile, RefusesWhatIsNotThereOrNoFile) {
+  const TempDir dir;
+  write_bytes(dir / "a", "x");
+  expect_error(ErrorCode::kNotFound, {(dir / "missing").string()},
+               [&] { MappedFile file(dir / "missing"); });
+  expect_error(ErrorCode::kNotFound, {"a/b"}, [&] { MappedFile file(dir / "a/b"); });
+  expect_error(ErrorCode::kInvalidArgument, {"not a regular file"},
+               [&] { MappedFile file(dir.path()); });
+  expect_error(ErrorCode::kInvalidArgument, {"/dev/null"}, [] { MappedFile file("/dev/null"); });
+  // A pipe that nobody writes to must not block.
+  ASSERT_EQ(::mkfifo((dir / "pipe").c_str(), 0600), 0);
+  expect_error(ErrorCode::kInvalidArgument, {"pipe"}, [&] { MappedFile file(dir / "pipe"); });
+}
+
+TEST(MappedFile, Moves) {
+  const TempDir dir;
+  write_bytes(dir / "a", "first");
+  write_bytes(dir / "b", "second");
+  MappedFile a(dir / "a");
+  MappedFile moved(std::move(a));
+  EXPECT_EQ(text(moved.bytes()), "first");
+  moved = MappedFile(dir / "b");
+  EXPECT_EQ(text(moved.bytes()), "second");
+  EXPECT_EQ(moved.path(), dir / "b");
+}
+
+TEST(MappedFile, AdviceKeepsTheContent) {
+  const TempDir dir;
+  const std::string content(3 * 4096 + 100, 'q');
+  write_bytes(dir / "a", content);
+  const MappedFile file(dir / "a");
+  constexpr size_t kMax = std::numeric_limits<size_t>::max();
+  for (const auto& [offset, size] :
+       {std::pair<size_t, size_t>{0, 4096}, {1, 9000}, {5, 0}, {100, kMax}, {kMax, kMax}}) {
+    file.prefetch(offset, size);
+    file.drop(offset, size);
+  }
+  EXPECT_EQ(text(file.bytes()), content);
+}
+
+TEST(ReadTextFile, ReadsUpToItsLimit) {
+  const TempDir dir;
+  write_bytes(dir / "a", "12345");
+  EXPECT_EQ(read_text_file(dir / "a"), "12345");
+  EXPECT_EQ(read_text_file(dir / "a", 5), "12345");
+  expect_error(ErrorCode::kCorrupt, {"5 bytes", "4"}, [&] { read_text_file(dir / "a", 4); });
+  expect_error(ErrorCode::kNotFound, {"missing"}, [&] { read_text_file(dir / "missing"); });
+}
+
+TEST(WriteFileAtomic, ReplacesAndLeavesNoTemporary) {
+  const TempDir dir;
+  write_file_atomic(dir / "a", "one");
+  write_file_atomic(dir / "a", "second content");
+  EXPECT_EQ(read_bytes(dir / "a"), "second content");
+  write_file_atomic(dir / "a", "");
+  EXPECT_EQ(read_bytes(dir / "a"), "");
+  EXPECT_EQ(files_in(dir), 1u);
+}
+
+TEST(WriteFileAtomic, FailuresKeepWhatWasThere) {
+  const TempDir dir;
+  fs::create_directory(dir / "folder");
+  write_bytes(dir / "folder/inside", "kept");
+  // A file cannot replace a folder.
+  expect_error(ErrorCode::kIo, {"folder"}, [&] { write_file_atomic(dir / "folder", "x"); });
+  EXPECT_EQ(read_bytes(dir / "folder/inside"), "kept");
+  EXPECT_EQ(files_in(dir), 1u) << "the temporary file is gone";
+  expect_error(ErrorCode::kIo, {"nowhere"}, [&] { write_file_atomic(dir / "nowhere/a", "x"); });
+}
+
+TEST(OutputFile, WritesAtOffsets) {
+  const TempDir dir;
+  {
+    OutputFile file(dir / "a");
+    file.write_at(3, bytes("def"));
+    file.write_at(0, bytes("abc"));
+    file.write_at(0, {});
+    file.sync();
+    OutputFile moved(std::move(file));
+    moved.write_at(6, bytes("ghi"));
+    EXPECT_EQ(moved.path(), dir / "a");
+  }
+  EXPECT_EQ(read_bytes(dir / "a"), "abcdefghi");
+}
+
+TEST(OutputFile, ReopensOrStartsAnew) {
+  const TempDir dir;
+  write_bytes(dir / "a", "abcdef");
+  OutputFile(dir / "a", OutputFile::Mode::kReopen).write_at(2, bytes("XY"));
+  EXPECT_EQ(read_bytes(dir / "a"), "abXYef");
+  OutputFile(dir / "a", OutputFile::Mode::kCreate).write_at(0, bytes("new"));
+  EXPECT_EQ(read_bytes(dir / "a"), "new");
+}
+
+TEST(OutputFile, AllocatesAndTruncates) {
+  const TempDir dir;
+  OutputFile file(dir / "a");
+  file.allocate(0);
+  file.write_at(0, bytes("abc"));
+  file.allocate(1000);
+  EXPECT_EQ(fs::file_size(dir / "a"), 1000u);
+  EXPECT_EQ(read_bytes(dir / "a").substr(0, 3), "abc");
+  file.truncate(2);
+  EXPECT_EQ(read_bytes(dir / "a"), "ab");
+}
+
+TEST(OutputFile, NamesWhatItCannotWrite) {
+  const TempDir dir;
+  expect_error(ErrorCode::kIo, {dir.path().string()}, [&] { OutputFile file(dir.path()); });
+  expect_error(ErrorCode::kNoSpace, {"/dev/full"}, [] {
+    OutputFile file("/dev/full", OutputFile::Mode::kReopen);
+    file.write_at(0, bytes("x"));
+  });
+}
+
+TEST(RenameDurable, MovesAndReplaces) {
+  const TempDir dir;
+  write_bytes(dir / "a", "new");
+  write_bytes(dir / "b", "old");
+  rename_durable(dir / "a", dir / "b");
+  EXPECT_EQ(read_bytes(dir / "b"), "new");
+  EXPECT_FALSE(fs::exists(dir / "a"));
+  expect_error(ErrorCode::kIo, {"a", "b"}, [&] { rename_durable(dir / "a", dir / "b"); });
+  EXPECT_EQ(read_bytes(dir / "b"), "new");
+}
+
+}  // namespace
+}  // namespace tq

@@ -1,0 +1,56 @@
+#include "base/json.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "support/expect_error.h"
+
+namespace tq {
+namespace {
+
+void expect_corrupt(const std::string& text, std::initializer_list<std::string> parts,
+                    const JsonLimits& limits = {}) {
+  SCOPED_TRACE(text.substr(0, 80));
+  testing::expect_error(ErrorCode::kCorrupt, parts,
+                        [&] { (void)parse_json(text, "config.json", limits); });
+}
+
+TEST(Json, ParsesAndKeepsTheOrderOfKeys) {
+  const Json json = parse_json(R"({"b": [1, -2.5, true, null], "a": {"x": "\u00e9"}})", "test");
+  EXPECT_EQ(json.dump(), "{\"b\":[1,-2.5,true,null],\"a\":{\"x\":\"\xc3\xa9\"}}");
+  EXPECT_EQ(parse_json("9007199254740993", "test").get<int64_t>(), 9007199254740993);
+}
+
+TEST(Json, RefusesDuplicateKeysAtEveryLevel) {
+  expect_corrupt(R"({"a": 1, "b": 2, "a": 3})", {"config.json", "duplicate key \"a\""});
+  expect_corrupt(R"([{"x": {"k": 1, "k": 1}}])", {"duplicate key \"k\""});
+  expect_corrupt(R"({"k": 1, "\u006b": 2})", {"duplicate key \"k\""});
+  EXPECT_EQ(parse_json(R"([{"k": {"k": 1}}, {"k": 2}])", "test").size(), 2u);
+}
+
+TEST(Json, LimitsDepth) {
+  const auto nested = [](size_t depth) {
+    return std::string(depth, '[') + "1" + std::string(depth, ']');
+  };
+  EXPECT_NO_THROW((void)parse_json(nested(64), "test"));
+  expect_corrupt(nested(65), {"config.json", "deeper than 64"});
+  expect_corrupt(std::string(1000000, '['), {"deeper than 64"});
+  expect_corrupt("[[[[1]]]]", {"deeper than 2"}, {2, 1000});
+}
+
+TEST(Json, LimitsSize) {
+  expect_corrupt("[1, 2, 3]", {"9 bytes", "8"}, {64, 8});
+  EXPECT_NO_THROW((void)parse_json("[1, 2, 3]", "test", {64, 9}));
+}
+
+TEST(Json, RefusesWhatIsNotJson) {
+  for (const char* text :
+       {"", "{", "{} x", "[1,]", "{'a': 1}", "NaN", "[Infinity]", "1e999", "-1e999", "\"\xff\"",
+        "// comment\n{}", "{\"a\" 1}", "nul", "01", "\"\\ud800\""}) {
+    expect_corrupt(text, {"config.json", "not valid JSON"});
+  }
+}
+
+}  // namespace
+}  // namespace tq
