@@ -1,0 +1,126 @@
+#include "format/codebook.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "base/check.h"
+
+namespace tq {
+namespace {
+
+// Positive halves of the codebooks for N(0, 1), ascending. tests/unit/format/codebook_test.cpp
+// derives every number again.
+constexpr double kHalf2[] = {0.453, 1.51};
+// Lloyd's iteration from equally probable cells, stopped after exactly 100 steps. That has not
+// converged for 4 bits, so converged (textbook) values would not decode reference checkpoints.
+constexpr double kHalf3[] = {0.24509395640535836, 0.7560046735148501, 1.3439084494034657,
+                             2.1519448861253605};
+constexpr double kHalf4[] = {0.12596289635857577, 0.3809324297877439, 0.645486238075621,
+                             0.9277413166774165,  1.239378650151286,  1.6001883200982854,
+                             2.0515376438887096,  2.7171369153166394};
+// Lloyd's iteration, converged.
+constexpr double kHalf5[] = {
+    0.06588965977082209, 0.19805182966943205, 0.3313783057601129, 0.46669952297668393,
+    0.6049336240094342,  0.7471357036878187,  0.8945651173883733, 1.0487833199232017,
+    1.2118043806092658,  1.386340339586626,   1.5762280786121883, 1.7872332177032668,
+    2.0287283993954945,  2.3177394041947283,  2.6911195773766616, 3.260732493401393};
+// Distances of neighbours with the least squared error for 64 levels around 0 (32 on each side) and
+// for 256 levels of which one is 0.
+constexpr double kStep6 = 0.104063;
+constexpr double kStep8 = 0.0307656;
+
+constexpr int kMinBits = 2;
+constexpr int kMaxBits = 8;
+constexpr int kMaxLevels = 1 << kMaxBits;
+constexpr std::array<int, 4> kGroups = {32, 64, 128, 256};
+
+// One codebook with the memory its spans point to.
+struct Entry {
+  alignas(64) std::array<float, kMaxLevels> centroids{};
+  alignas(64) std::array<float, kMaxLevels> boundaries{};
+  alignas(64) std::array<int8_t, kMaxLevels> int8_centroids{};
+  Codebook book{};
+};
+
+std::span<const double> lloyd_half(int bits) {
+  switch (bits) {
+    case 2:
+      return kHalf2;
+    case 3:
+      return kHalf3;
+    case 4:
+      return kHalf4;
+    case 5:
+      return kHalf5;
+    default:
+      return {};
+  }
+}
+
+// Fills centroids and int8 values from a symmetric table for N(0, 1).
+void fill_lloyd(std::span<const double> half, Entry& entry) {
+  const int n = static_cast<int>(half.size());
+  const double sigma = 1 / std::sqrt(double(entry.book.group));
+  entry.book.int8_unit = static_cast<float>(half.back() * sigma / 127);
+  for (int k = 0; k < n; ++k) {
+    const auto centroid = static_cast<float>(half[k] * sigma);
+    const auto rounded = static_cast<int8_t>(std::lround(half[k] / half.back() * 127));
+    entry.centroids[n + k] = centroid;
+    entry.centroids[n - 1 - k] = -centroid;
+    entry.int8_centroids[n + k] = rounded;
+    entry.int8_centroids[n - 1 - k] = static_cast<int8_t>(-rounded);
+  }
+}
+
+// Fills centroids and int8 values of a uniform codebook: 6 bits odd integers, 8 bits all integers.
+void fill_uniform(int bits, Entry& entry) {
+  const int spacing = bits == 6 ? 2 : 1;
+  const int first = bits == 6 ? -63 : -128;
+  const double sigma = 1 / std::sqrt(double(entry.book.group));
+  entry.book.int8_unit = static_cast<float>((bits == 6 ? kStep6 : kStep8) * sigma / spacing);
+  entry.book.step = spacing * entry.book.int8_unit;
+  for (int k = 0; k < (1 << bits); ++k) {
+    entry.int8_centroids[k] = static_cast<int8_t>(first + spacing * k);
+    entry.centroids[k] = entry.int8_centroids[k] * entry.book.int8_unit;
+  }
+}
+
+void build(int bits, int group, Entry& entry) {
+  const size_t levels = size_t{1} << bits;
+  entry.book.bits = bits;
+  entry.book.group = group;
+  if (const auto half = lloyd_half(bits); !half.empty()) {
+    fill_lloyd(half, entry);
+  } else {
+    fill_uniform(bits, entry);
+  }
+  for (size_t k = 0; k + 1 < levels; ++k) {
+    entry.boundaries[k] = (entry.centroids[k] + entry.centroids[k + 1]) * 0.5f;
+  }
+  entry.book.centroids = {entry.centroids.data(), levels};
+  entry.book.boundaries = {entry.boundaries.data(), levels - 1};
+  entry.book.int8_centroids = {entry.int8_centroids.data(), levels};
+}
+
+struct Library {
+  std::array<std::array<Entry, kGroups.size()>, kMaxBits + 1> entries;  // [bits][group]
+  Library() {
+    for (int bits = kMinBits; bits <= kMaxBits; ++bits) {
+      if (bits == 7) continue;  // no format has 7 bits
+      for (size_t g = 0; g < kGroups.size(); ++g) build(bits, kGroups[g], entries[bits][g]);
+    }
+  }
+};
+
+}  // namespace
+
+const Codebook& codebook(int bits, int group) {
+  static const Library library;
+  const auto* position = std::find(kGroups.begin(), kGroups.end(), group);
+  TQ_CHECK(bits >= kMinBits && bits <= kMaxBits && bits != 7, "no codebook of {} bits", bits);
+  TQ_CHECK(position != kGroups.end(), "no codebook for groups of {}", group);
+  return library.entries[bits][position - kGroups.begin()].book;
+}
+
+}  // namespace tq
