@@ -1,0 +1,210 @@
+// The CPU backend: cuts every operator into parts for the thread pool and runs the kernels of the
+// chosen instruction set on them. All memory it needs while operators run is allocated here, in
+// the constructor.
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "backend/backend.h"
+#include "base/check.h"
+#include "base/math.h"
+#include "base/thread_pool.h"
+#include "kernels/cpu/kernels.h"
+
+namespace tq {
+namespace {
+
+// A part of an operator takes at least about this many element operations (some 20 us on one
+// core): less is not worth waking a thread for, and an operator that fits in one runs on the
+// caller.
+constexpr int64_t kPartCost = 32768;
+
+// Rows of a matmul part are a multiple of this, so that kernels see whole blocks.
+constexpr int64_t kRowMultiple = 16;
+
+template <typename Enum>
+size_t slot(Enum value) {
+  return static_cast<size_t>(value);
+}
+
+// Elements a part needs to be worth it, when one costs `cost`.
+int64_t grain_for(int64_t cost) { return ceil_div(kPartCost, std::max<int64_t>(cost, 1)); }
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(const CpuOptions& options)
+      : exact_(options.exact),
+        kernels_(select_kernels()),
+        pool_(options.threads),
+        attention_scratch_(static_cast<size_t>(pool_.size()) * sizeof(AttentionScratch)) {}
+
+  std::string_view name() const override { return "cpu"; }
+  std::string description() const override {
+    return fmt::format("cpu, {} thread{}, {}, {} activations", pool_.size(),
+                       pool_.size() == 1 ? "" : "s", kernels_.name, exact_ ? "fp32" : "int8");
+  }
+  Buffer allocate(size_t size_bytes) override { return Buffer(size_bytes); }
+
+  size_t activation_bytes(int64_t tokens, int64_t in_padded, int group,
+                          InputForm form) const override {
+    if (form == InputForm::kPlain) return 0;
+    const int64_t n = tokens * in_padded;
+    if (exact_) return static_cast<size_t>(n) * sizeof(float);
+    return static_cast<size_t>(n / group) * sizeof(float) + static_cast<size_t>(n);
+  }
+
+  Activation prepare(const PrepareArgs& args) override;
+  void embed(const EmbedArgs& args) override;
+  void matmul(const MatmulArgs& args) override;
+  void rms_norm(const RmsNormArgs& args) override;
+  void rope_table(const RopeTableArgs& args) override;
+  void rope(const RopeArgs& args) override;
+  void kv_store(const KvStoreArgs& args) override;
+  void attention(const AttentionArgs& args) override;
+  void glu(const GluArgs& args) override;
+  void add(const AddArgs& args) override;
+  void softcap(const SoftcapArgs& args) override;
+  void gather_rows(const GatherRowsArgs& args) override;
+
+ private:
+  // Runs the kernel over [0, n), in parts of `grain` elements.
+  template <typename Args>
+  void run(CpuKernel<Args> kernel, const Args& args, int64_t n, int64_t grain) {
+    auto part = [&](int64_t begin, int64_t end, int /*thread*/) { kernel(args, begin, end); };
+    pool_.parallel_for(n, grain, part);
+  }
+
+  const bool exact_;
+  const CpuKernels& kernels_;
+  ThreadPool pool_;
+  Buffer attention_scratch_;  // one AttentionScratch a thread
+};
+
+Activation CpuBackend::prepare(const PrepareArgs& args) {
+  Activation x{args.form, args.tokens, args.in, args.in_padded, args.group};
+  if (args.form == InputForm::kPlain) {
+    TQ_CHECK(args.in == args.in_padded, "plain rows of {} padded to {}", args.in, args.in_padded);
+    x.group = 0;
+    x.f32 = args.x;
+    return x;
+  }
+  RotateArgs rotate{args.x, args.in, args.in_padded, args.group};
+  if (exact_) {
+    rotate.f32 = static_cast<float*>(args.storage);
+    x.f32 = rotate.f32;
+  } else {
+    // Scales first: they need the alignment.
+    rotate.q8_scale = static_cast<float*>(args.storage);
+    rotate.q8 =
+        reinterpret_cast<int8_t*>(rotate.q8_scale + args.tokens * args.in_padded / args.group);
+    x.q8 = rotate.q8;
+    x.q8_scale = rotate.q8_scale;
+  }
+  run(exact_ ? kernels_.rotate : kernels_.rotate_quantize, rotate, args.tokens,
+      grain_for(4 * args.in_padded));
+  return x;
+}
+
+void CpuBackend::embed(const EmbedArgs& args) {
+  run(kernels_.embed[slot(args.table.format)], args, args.tokens, grain_for(4 * args.table.in));
+}
+
+void CpuBackend::matmul(const MatmulArgs& args) {
+  const WeightView& weight = args.weight;
+  TQ_CHECK(weight.experts == 1, "a matmul of a stack of {} matrices", weight.experts);
+  TQ_CHECK(args.x.form == weight.traits().input && args.x.in_padded == weight.in_padded &&
+               args.x.group == (args.x.form == InputForm::kRotated ? weight.group : 0),
+           "activations of width {} and group {} for {} weights of width {} and group {}",
+           args.x.in_padded, args.x.group, weight.traits().name, weight.in_padded, weight.group);
+  const auto& kernels = args.x.q8 != nullptr ? kernels_.matmul_i8 : kernels_.matmul_f32;
+  // Decoding a weight costs about as much as multiplying it with four tokens, and a multiplication
+  // about a quarter of an element operation.
+  const int64_t row_cost = weight.in_padded * (args.x.tokens + 4) / 4;
+  run(kernels[slot(weight.format)], args, weight.rows, round_up(grain_for(row_cost), kRowMultiple));
+}
+
+void CpuBackend::rms_norm(const RmsNormArgs& args) {
+  run(kernels_.rms_norm, args, args.rows, grain_for(args.dim));
+}
+
+void CpuBackend::rope_table(const RopeTableArgs& args) {
+  run(kernels_.rope_table, args, args.tokens, grain_for(32 * args.n_pairs));
+}
+
+void CpuBackend::rope(const RopeArgs& args) {
+  run(kernels_.rope, args, args.tokens, grain_for(args.heads * args.n_pairs * 2));
+}
+
+void CpuBackend::kv_store(const KvStoreArgs& args) {
+  const KvLayerView& kv = args.kv;
+  run(kernels_.kv_store[slot(kv.dtype)], args, args.tokens,
+      grain_for(kv.n_kv_heads * (kv.k_dim + kv.v_dim)));
+}
+
+// Tiles of a sequence are numbered kv head by kv head, row tile by row tile within it.
+void CpuBackend::attention(const AttentionArgs& args) {
+  const KvLayerView& kv = args.kv;
+  const RaggedBatch& batch = args.batch;
+  TQ_CHECK(kv.k_dim <= kMaxHeadDim && kv.v_dim <= kMaxHeadDim, "heads of {} and {} dims", kv.k_dim,
+           kv.v_dim);
+  TQ_CHECK(args.n_heads % kv.n_kv_heads == 0, "{} heads over {} kv heads", args.n_heads,
+           kv.n_kv_heads);
+  const int64_t group = args.n_heads / kv.n_kv_heads;
+  const auto n_rows = [&](int64_t seq) {
+    return (batch.q_begin[seq + 1] - batch.q_begin[seq]) * group;
+  };
+  const int64_t all_rows = (batch.q_begin[batch.n_seqs] - batch.q_begin[0]) * args.n_heads;
+  // Whole tiles share each page among the most rows; smaller ones keep every thread busy.
+  const int64_t tile_rows = std::clamp<int64_t>(all_rows / pool_.size(), 1, kAttentionRows);
+  const auto n_tiles = [&](int64_t seq) { return ceil_div(n_rows(seq), tile_rows); };
+
+  int64_t total = 0;
+  int64_t cost = 0;
+  for (int64_t seq = 0; seq < batch.n_seqs; ++seq) {
+    total += n_tiles(seq) * kv.n_kv_heads;
+    cost += n_rows(seq) * kv.n_kv_heads * batch.kv_len[seq] * (kv.k_dim + kv.v_dim) / 2;
+  }
+  if (total == 0) return;
+
+  const auto kernel = kernels_.attention[slot(kv.dtype)];
+  auto part = [&](int64_t begin, int64_t end, int thread) {
+    AttentionScratch& scratch = attention_scratch_.as<AttentionScratch>()[slot(thread)];
+    int64_t seq = 0;
+    int64_t first = 0;  // number of the sequence's first tile
+    for (int64_t i = begin; i < end; ++i) {
+      while (i - first >= n_tiles(seq) * kv.n_kv_heads) {
+        first += n_tiles(seq) * kv.n_kv_heads;
+        ++seq;
+      }
+      const int64_t row = (i - first) % n_tiles(seq) * tile_rows;
+      kernel(args, {seq, (i - first) / n_tiles(seq), row, std::min(row + tile_rows, n_rows(seq))},
+             scratch);
+    }
+  };
+  pool_.parallel_for(total, std::max(grain_for(cost / total), total / (8 * pool_.size())), part);
+}
+
+void CpuBackend::glu(const GluArgs& args) {
+  run(kernels_.glu[slot(args.activate)], args, args.n, grain_for(8));
+}
+
+void CpuBackend::add(const AddArgs& args) { run(kernels_.add, args, args.n, grain_for(1)); }
+
+void CpuBackend::softcap(const SoftcapArgs& args) {
+  run(kernels_.softcap, args, args.n, grain_for(8));
+}
+
+void CpuBackend::gather_rows(const GatherRowsArgs& args) {
+  run(kernels_.gather_rows, args, args.n, grain_for(args.dim));
+}
+
+}  // namespace
+
+int kv_dtype_bytes(KvDType dtype) { return dtype == KvDType::kF32 ? 4 : 2; }
+
+std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
+  return std::make_unique<CpuBackend>(options);
+}
+
+}  // namespace tq

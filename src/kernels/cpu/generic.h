@@ -1,0 +1,14 @@
+// The generic kernels come in four files; each fills the slots it implements, for every format, KV
+// dtype or activation. Private to kernels/cpu.
+#pragma once
+
+#include "kernels/cpu/kernels.h"
+
+namespace tq::generic {
+
+void fill_matmul(CpuKernels& table);       // matmul_f32, matmul_i8
+void fill_inputs(CpuKernels& table);       // embed, rotate, rotate_quantize
+void fill_attention(CpuKernels& table);    // kv_store, attention
+void fill_elementwise(CpuKernels& table);  // all others
+
+}  // namespace tq::generic

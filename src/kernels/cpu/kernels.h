@@ -1,0 +1,93 @@
+// The CPU kernels: one table of plain functions an instruction set. A kernel runs a part [begin,
+// end) of one operator on the calling thread; the backend cuts operators into parts. Kernels
+// allocate nothing, keep no state and may run on many threads at once. What part an element is in,
+// and which other tokens ride in the batch, never changes its bits.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "format/formats.h"
+#include "kernels/op_args.h"
+
+namespace tq {
+
+// Runs elements [begin, end) of an operator; each slot below says what an element is.
+template <typename Args>
+using CpuKernel = void (*)(const Args& args, int64_t begin, int64_t end);
+
+// Rows to the rotated basis: zero-padded from `in` to `in_padded`, then each group rotated.
+// Quantised: q8 = round(x / scale), scale = max |x| / 127 of the group (0 for a group of zeros).
+struct RotateArgs {
+  const float* x;  // [tokens, in]
+  int64_t in;
+  int64_t in_padded;
+  int group;
+  float* f32;       // [tokens, in_padded]: `rotate` writes it
+  int8_t* q8;       // [tokens, in_padded] and
+  float* q8_scale;  // [tokens, in_padded / group]: `rotate_quantize` writes them
+};
+
+// The longest head; the CPU backend refuses longer ones.
+constexpr int64_t kMaxHeadDim = 1024;
+// Attention rows (query, head) that share one walk over the pages.
+constexpr int64_t kAttentionRows = 32;
+
+// A part of an attention: sequence `seq`, one kv head, and of its rows [row_begin, row_end), at
+// most kAttentionRows. Row i is query i / group of the sequence and head i % group of the kv
+// head's group of query heads, group = n_heads / n_kv_heads.
+struct AttentionTile {
+  int64_t seq;
+  int64_t kv_head;
+  int64_t row_begin;
+  int64_t row_end;
+};
+
+// Scratch of one thread running attention; only the dims in use are touched.
+struct alignas(64) AttentionScratch {
+  float k[kKvBlockTokens * kMaxHeadDim];  // a page as fp32
+  float v[kKvBlockTokens * kMaxHeadDim];
+  float out[kAttentionRows * kMaxHeadDim];  // each row's sum of weighted values so far,
+  float max[kAttentionRows];                // its largest score
+  float sum[kAttentionRows];                // and its sum of weights
+};
+
+constexpr int kFormatSlots = AllFormats::kSize;
+constexpr int kKvDTypeSlots = 3;   // indexed by KvDType
+constexpr int kActivateSlots = 3;  // indexed by Activate
+
+struct CpuKernels {
+  std::string_view name;  // "generic"
+
+  // By FormatId. Elements are rows of the weight; every token of the batch is multiplied.
+  // matmul_f32 reads x.f32; matmul_i8 reads x.q8 and is null for formats of plain input form.
+  std::array<CpuKernel<MatmulArgs>, kFormatSlots> matmul_f32;
+  std::array<CpuKernel<MatmulArgs>, kFormatSlots> matmul_i8;
+  // By FormatId. Elements are tokens.
+  std::array<CpuKernel<EmbedArgs>, kFormatSlots> embed;
+
+  CpuKernel<RotateArgs> rotate;                                // elements are tokens
+  CpuKernel<RotateArgs> rotate_quantize;                       // tokens
+  CpuKernel<RmsNormArgs> rms_norm;                             // rows
+  CpuKernel<RopeTableArgs> rope_table;                         // tokens
+  CpuKernel<RopeArgs> rope;                                    // tokens
+  std::array<CpuKernel<KvStoreArgs>, kKvDTypeSlots> kv_store;  // tokens
+  std::array<void (*)(const AttentionArgs&, const AttentionTile&, AttentionScratch&), kKvDTypeSlots>
+      attention;
+  std::array<CpuKernel<GluArgs>, kActivateSlots> glu;  // elements of the n
+  CpuKernel<AddArgs> add;                              // elements of the n
+  CpuKernel<SoftcapArgs> softcap;                      // elements of the n
+  CpuKernel<GatherRowsArgs> gather_rows;               // rows
+};
+
+// Portable C++ in every slot.
+const CpuKernels& generic_kernels();
+
+// The best table this CPU can run, or the one that `forced` names (TQ_FORCE_ISA; empty: the best).
+// Throws kInvalidArgument for an unknown name, with the names there are.
+const CpuKernels& select_kernels(const std::string& forced);
+const CpuKernels& select_kernels();
+
+}  // namespace tq

@@ -1,0 +1,126 @@
+// One step of every operator on a backend, with inputs large enough to be split among threads:
+// what the tests of bits and of allocations run.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "backend/backend.h"
+#include "base/math.h"
+#include "support/paged_attention.h"
+
+namespace tq::testing {
+
+// A weight of random codes; gains are 1 and plain weights small.
+struct RandomWeight {
+  std::vector<uint8_t> codes;
+  std::vector<uint16_t> gains;
+  WeightView view;
+
+  RandomWeight(std::string_view format, int64_t rows, int64_t in, uint32_t seed) {
+    const FormatTraits& traits = *find_format(format);
+    view.format = traits.id;
+    view.rows = rows;
+    view.in = in;
+    view.group = traits.has_scales ? default_group(in) : 0;
+    view.in_padded = traits.has_scales ? round_up(in, view.group) : in;
+    codes.resize(static_cast<size_t>(rows * view.code_row_bytes()));
+    std::mt19937 random(seed);
+    for (uint8_t& code : codes) code = static_cast<uint8_t>(random());
+    if (format == "bf16") {  // random bits would be huge and NaN: exponents near 1
+      for (size_t i = 1; i < codes.size(); i += 2) codes[i] = 0x3d;
+    }
+    gains.assign(static_cast<size_t>(rows * view.gains_per_row()), f32_to_f16(1.0f));
+    view.codes = codes.data();
+    view.gains = traits.has_scales ? gains.data() : nullptr;
+  }
+};
+
+class OperatorRun {
+ public:
+  static constexpr int64_t kTokens = 37;
+  static constexpr int64_t kIn = 700;  // padded to 768 for rotated formats
+  static constexpr int64_t kRows = 530;
+
+  OperatorRun() : x_(kTokens * kIn), up_(kTokens * kIn) {
+    std::mt19937 random(5);
+    std::normal_distribution<float> normal;
+    for (float& x : x_) x = normal(random);
+    for (float& x : up_) x = normal(random);
+    for (int32_t t = 0; t < kTokens; ++t) ids_.push_back((t * 97) % kRows);
+    AttentionCase shape{{20, 1, 16}, {90, 200, 16}, 6, 2, 64, 48, KvDType::kF16};
+    attention_ = std::make_unique<PagedBatch>(shape);
+    for (const std::string_view format : {"tq3", "bf16"})
+      weights_.emplace_back(format, kRows, kIn, 7);
+    out_.resize(4 * kTokens * kIn);
+    cos_.resize(kTokens * 8);
+    sin_.resize(kTokens * 8);
+  }
+
+  // Memory that prepare() needs on this backend, whichever the weight.
+  void reserve(const Backend& backend) {
+    size_t bytes = 0;
+    for (const RandomWeight& weight : weights_) {
+      bytes =
+          std::max(bytes, backend.activation_bytes(kTokens, weight.view.in_padded,
+                                                   weight.view.group, weight.view.traits().input));
+    }
+    storage_.resize(bytes / sizeof(float) + 1);
+  }
+
+  // Calls check(operator's name, pointer to its output, floats) after every operator.
+  template <typename Check>
+  void run(Backend& backend, Check check) {
+    float* out = out_.data();
+    for (const RandomWeight& weight : weights_) {
+      const WeightView& view = weight.view;
+      backend.embed({view, ids_.data(), kTokens, 3.0f, out});
+      check("embed", out, kTokens * kIn);
+      const Activation x = backend.prepare({x_.data(), kTokens, kIn, view.in_padded, view.group,
+                                            view.traits().input, storage_.data()});
+      backend.matmul({view, x, nullptr, false, out});
+      check("matmul", out, kTokens * kRows);
+      backend.matmul({view, x, x_.data(), true, out});
+      check("matmul onto itself", out, kTokens * kRows);
+    }
+    backend.rms_norm({x_.data(), up_.data(), 1e-6f, kTokens, kIn, out});
+    check("rms_norm", out, kTokens * kIn);
+    backend.rope_table({ids_.data(), up_.data(), kTokens, 8, cos_.data(), sin_.data()});
+    backend.rope({out, kTokens, 10, 70, kIn, 8, false, cos_.data(), sin_.data()});
+    check("rope", out, kTokens * kIn);
+    for (const Activate activate : {Activate::kSilu, Activate::kGeluTanh, Activate::kGelu}) {
+      backend.glu({activate, x_.data(), up_.data(), kTokens * kIn, out});
+      check("glu", out, kTokens * kIn);
+    }
+    backend.add({x_.data(), up_.data(), 0.5f, kTokens * kIn, out});
+    backend.softcap({out, kTokens * kIn, 2.0f});
+    check("add and softcap", out, kTokens * kIn);
+    backend.gather_rows({x_.data(), ids_.data(), 1, kIn, out});
+    check("gather_rows", out, kIn);
+    backend.attention(attention_->attention_args());
+    check("attention", attention_->out().data(), static_cast<int64_t>(attention_->out().size()));
+  }
+
+  // Fills the KV pages (allocates).
+  void store_kv(Backend& backend) {
+    for (int64_t s = 0; s < attention_->n_seqs(); ++s) {
+      backend.kv_store(attention_->store_args(s));
+    }
+  }
+  KvStoreArgs kv_store_args() { return attention_->store_args(0); }
+
+ private:
+  std::vector<float> x_;
+  std::vector<float> up_;
+  std::vector<int32_t> ids_;
+  std::vector<RandomWeight> weights_;
+  std::unique_ptr<PagedBatch> attention_;
+  std::vector<float> storage_;
+  std::vector<float> out_;
+  std::vector<float> cos_;
+  std::vector<float> sin_;
+};
+
+}  // namespace tq::testing

@@ -1,0 +1,198 @@
+// The attention and KV store kernels against the definition in double precision.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "kernels/cpu/kernels.h"
+#include "support/paged_attention.h"
+
+namespace tq {
+namespace {
+
+using testing::AttentionCase;
+using testing::PagedBatch;
+
+void store(PagedBatch& batch, KvDType dtype) {
+  for (int64_t s = 0; s < batch.n_seqs(); ++s) {
+    const KvStoreArgs args = batch.store_args(s);
+    const auto kernel = generic_kernels().kv_store[static_cast<size_t>(dtype)];
+    kernel(args, 0, args.tokens / 2);
+    kernel(args, args.tokens / 2, args.tokens);
+  }
+}
+
+void attend(PagedBatch& batch, KvDType dtype, int64_t tile_rows) {
+  const auto scratch = std::make_unique<AttentionScratch>();
+  const AttentionArgs args = batch.attention_args();
+  for (int64_t s = 0; s < args.batch.n_seqs; ++s) {
+    const int64_t rows =
+        (args.batch.q_begin[s + 1] - args.batch.q_begin[s]) * (args.n_heads / args.kv.n_kv_heads);
+    for (int64_t head = 0; head < args.kv.n_kv_heads; ++head) {
+      for (int64_t row = 0; row < rows; row += tile_rows) {
+        generic_kernels().attention[static_cast<size_t>(dtype)](
+            args, {s, head, row, std::min(rows, row + tile_rows)}, *scratch);
+      }
+    }
+  }
+}
+
+void check(const AttentionCase& shape) {
+  PagedBatch batch(shape);
+  store(batch, shape.dtype);
+  attend(batch, shape.dtype, kAttentionRows);
+  const std::vector<double> expected = batch.reference();
+  ASSERT_EQ(expected.size(), batch.out().size());
+  for (size_t i = 0; i < expected.size(); ++i) {
+    ASSERT_NEAR(batch.out()[i], expected[i], 5e-6 * (1 + std::abs(expected[i]))) << "at " << i;
+  }
+}
+
+TEST(Attention, SingleToken) { check({{1}, {1}}); }
+
+TEST(Attention, Prefill) { check({{70}, {70}}); }
+
+TEST(Attention, DecodeOverAllPageFillings) {
+  for (int64_t length = 1; length <= 34; ++length) check({{1}, {length}});
+}
+
+TEST(Attention, PrefillAndDecodeRideTogether) { check({{1, 40, 1, 7, 1}, {1, 40, 100, 23, 16}}); }
+
+TEST(Attention, SequencesWithoutTokensAreSkipped) { check({{1, 0, 2}, {5, 9, 2}}); }
+
+TEST(Attention, EveryDtypeAndOddHeadDims) {
+  for (const KvDType dtype : {KvDType::kF32, KvDType::kF16, KvDType::kBF16}) {
+    for (const auto& [k_dim, v_dim] :
+         {std::pair<int64_t, int64_t>{64, 64}, {1, 1}, {7, 5}, {20, 36}, {192, 128}, {33, 130}}) {
+      AttentionCase shape{{9, 1}, {30, 19}};
+      shape.dtype = dtype;
+      shape.k_dim = k_dim;
+      shape.v_dim = v_dim;
+      check(shape);
+    }
+  }
+}
+
+TEST(Attention, LongestHead) {
+  AttentionCase shape{{17}, {17}, 2, 1, kMaxHeadDim, kMaxHeadDim, KvDType::kF16};
+  check(shape);
+}
+
+TEST(Attention, HeadGroups) {
+  for (const auto& [heads, kv_heads] :
+       {std::pair<int64_t, int64_t>{1, 1}, {9, 3}, {4, 1}, {8, 8}, {40, 1}}) {
+    AttentionCase shape{{5, 1}, {20, 33}};
+    shape.n_heads = heads;
+    shape.n_kv_heads = kv_heads;
+    check(shape);
+  }
+}
+
+TEST(Attention, Windows) {
+  for (const int64_t window : {1, 2, 15, 16, 17, 31, 32, 48, 1000}) {
+    AttentionCase shape{{50, 1, 3}, {80, 65, 3}};
+    shape.window = window;
+    check(shape);
+  }
+}
+
+TEST(Attention, Softcap) {
+  AttentionCase shape{{20, 1}, {40, 35}};
+  shape.softcap = 3;
+  check(shape);
+  shape.window = 18;
+  check(shape);
+}
+
+// A token's result is the same bits however rows are cut into tiles.
+TEST(Attention, TilesDoNotChangeBits) {
+  AttentionCase shape{{37, 1}, {90, 77}, 6, 2, 24, 20, KvDType::kF16};
+  shape.window = 40;
+  PagedBatch batch(shape);
+  store(batch, shape.dtype);
+  attend(batch, shape.dtype, kAttentionRows);
+  const std::vector<float> expected = batch.out();
+  for (const int64_t rows : {1, 2, 5, 31}) {
+    std::fill(batch.out().begin(), batch.out().end(), -1.0f);
+    attend(batch, shape.dtype, rows);
+    EXPECT_EQ(std::memcmp(batch.out().data(), expected.data(), expected.size() * sizeof(float)), 0)
+        << rows << " rows a tile";
+  }
+}
+
+// Decoding a token alone gives the bits that it had as the last token of a prefill.
+TEST(Attention, DecodeRepeatsPrefillBits) {
+  AttentionCase shape{{45}, {45}, 4, 2, 24, 20, KvDType::kBF16};
+  PagedBatch batch(shape);
+  store(batch, shape.dtype);
+  attend(batch, shape.dtype, kAttentionRows);
+  const std::vector<float> all = batch.out();
+  const size_t width = 4 * 20;
+  for (int32_t t = 0; t < 45; ++t) {
+    AttentionArgs args = batch.attention_args();
+    const int32_t q_begin[] = {0, 1};
+    const int32_t kv_len = t + 1;
+    args.batch.q_begin = q_begin;
+    args.batch.kv_len = &kv_len;
+    args.q += t * 4 * 24;
+    std::vector<float> out(width);
+    args.out = out.data();
+    const auto scratch = std::make_unique<AttentionScratch>();
+    for (int64_t head = 0; head < 2; ++head) {
+      generic_kernels().attention[static_cast<size_t>(shape.dtype)](args, {0, head, 0, 2},
+                                                                    *scratch);
+    }
+    EXPECT_EQ(std::memcmp(out.data(), &all[static_cast<size_t>(t) * width], width * sizeof(float)),
+              0)
+        << "token " << t;
+  }
+}
+
+TEST(Attention, LargeScoresDoNotOverflow) {
+  AttentionCase shape{{3}, {20}};
+  PagedBatch batch(shape);
+  store(batch, shape.dtype);
+  AttentionArgs args = batch.attention_args();
+  args.scale = 1e4f;  // exp of any score would overflow; the weights become one-hot
+  const auto scratch = std::make_unique<AttentionScratch>();
+  generic_kernels().attention[0](args, {0, 0, 0, 6}, *scratch);
+  for (int64_t row = 0; row < 3; ++row) {
+    for (int64_t i = 0; i < 32; ++i) {  // the heads of kv head 0
+      EXPECT_TRUE(std::isfinite(batch.out()[static_cast<size_t>(row * 64 + i)]));
+    }
+  }
+}
+
+TEST(KvStore, WritesTheSlotsAndNothingElse) {
+  std::vector<uint16_t> k(4 * 2 * 16 * 3, 0xffff);
+  std::vector<uint16_t> v(4 * 2 * 16 * 5, 0xffff);
+  const KvLayerView view{KvDType::kBF16, 4, 2, 3, 5, k.data(), v.data()};
+  const std::vector<int64_t> slots = {63, 0, 17};
+  std::vector<float> new_k(3 * 2 * 3);
+  std::vector<float> new_v(3 * 2 * 5);
+  for (size_t i = 0; i < new_k.size(); ++i) new_k[i] = static_cast<float>(i + 1);
+  for (size_t i = 0; i < new_v.size(); ++i) new_v[i] = static_cast<float>(i + 100);
+  generic_kernels().kv_store[static_cast<size_t>(KvDType::kBF16)](
+      {view, slots.data(), 3, new_k.data(), new_v.data()}, 0, 3);
+  std::vector<uint16_t> expected_k(k.size(), 0xffff);
+  std::vector<uint16_t> expected_v(v.size(), 0xffff);
+  for (size_t t = 0; t < 3; ++t) {
+    const auto block = static_cast<size_t>(slots[t] / 16);
+    const auto offset = static_cast<size_t>(slots[t] % 16);
+    for (size_t head = 0; head < 2; ++head) {
+      const size_t row = (block * 2 + head) * 16 + offset;
+      for (size_t i = 0; i < 3; ++i) {
+        expected_k[row * 3 + i] = f32_to_bf16(new_k[(t * 2 + head) * 3 + i]);
+      }
+      for (size_t i = 0; i < 5; ++i) {
+        expected_v[row * 5 + i] = f32_to_bf16(new_v[(t * 2 + head) * 5 + i]);
+      }
+    }
+  }
+  EXPECT_EQ(k, expected_k);
+  EXPECT_EQ(v, expected_v);
+}
+
+}  // namespace
+}  // namespace tq

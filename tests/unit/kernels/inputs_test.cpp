@@ -1,0 +1,127 @@
+// Embedding rows of every format, the rotation and its int8 quantisation.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "kernels/cpu/kernels.h"
+#include "testing.h"
+
+namespace tq {
+namespace {
+
+using testing::FormatTest;
+using testing::random_floats;
+using testing::TestWeight;
+
+class Embed : public FormatTest {};
+
+TEST_P(Embed, DecodesRowsToThePlainBasis) {
+  for (const int64_t in : {32, 576, 640, 100, 700}) {
+    const TestWeight table = testing::make_weight(GetParam(), 9, in, 3);
+    const std::vector<int32_t> ids = {8, 0, 3, 3};
+    std::vector<float> out(static_cast<size_t>(4 * in + 1), -7.0f);
+    const EmbedArgs args{table.view, ids.data(), 4, 2.5f, out.data()};
+    const auto kernel = generic_kernels().embed[static_cast<size_t>(GetParam().id)];
+    kernel(args, 0, 1);
+    kernel(args, 1, 4);
+    for (size_t t = 0; t < 4; ++t) {
+      for (size_t i = 0; i < static_cast<size_t>(in); ++i) {
+        const double expected =
+            2.5 * table.dense[static_cast<size_t>(ids[t]) * static_cast<size_t>(in) + i];
+        ASSERT_NEAR(out[t * static_cast<size_t>(in) + i], expected, 1e-6) << in << " " << i;
+      }
+    }
+    EXPECT_EQ(out.back(), -7.0f) << "wrote past the end";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(AllFormats, Embed, ::testing::ValuesIn(all_formats()),
+                         testing::format_name);
+
+struct RotateCase {
+  int64_t in;
+  int group;
+};
+
+class Rotate : public ::testing::TestWithParam<RotateCase> {
+ protected:
+  static constexpr int64_t kTokens = 3;
+  int64_t in_ = GetParam().in;
+  int group_ = GetParam().group;
+  int64_t in_padded_ = round_up(in_, group_);
+  std::vector<float> x_ = random_floats(kTokens * in_, 5);
+  std::vector<float> f32_ = std::vector<float>(static_cast<size_t>(kTokens * in_padded_));
+  std::vector<int8_t> q8_ = std::vector<int8_t>(static_cast<size_t>(kTokens * in_padded_));
+  std::vector<float> scale_ =
+      std::vector<float>(static_cast<size_t>(kTokens * in_padded_ / group_));
+  RotateArgs args_{x_.data(), in_, in_padded_, group_, f32_.data(), q8_.data(), scale_.data()};
+};
+
+TEST_P(Rotate, MatchesItsDefinition) {
+  generic_kernels().rotate(args_, 0, 1);
+  generic_kernels().rotate(args_, 1, kTokens);
+  for (int64_t t = 0; t < kTokens; ++t) {
+    std::vector<double> row(x_.begin() + t * in_, x_.begin() + (t + 1) * in_);
+    row.resize(static_cast<size_t>(in_padded_), 0.0);
+    for (int64_t g = 0; g < in_padded_; g += group_) {
+      const auto expected = testing::rotate_reference({row.begin() + g, row.begin() + g + group_});
+      for (int64_t i = 0; i < group_; ++i) {
+        ASSERT_NEAR(f32_[static_cast<size_t>(t * in_padded_ + g + i)],
+                    expected[static_cast<size_t>(i)], 2e-6);
+      }
+    }
+  }
+}
+
+TEST_P(Rotate, QuantisesToTheNearestStepOfEachGroup) {
+  generic_kernels().rotate(args_, 0, kTokens);
+  generic_kernels().rotate_quantize(args_, 0, kTokens);
+  const auto group = static_cast<size_t>(group_);
+  for (size_t g = 0; g < scale_.size(); ++g) {
+    float max = 0;
+    int max_q8 = 0;
+    for (size_t i = g * group; i < (g + 1) * group; ++i) {
+      max = std::max(max, std::abs(f32_[i]));
+      max_q8 = std::max(max_q8, std::abs(int{q8_[i]}));
+      EXPECT_NEAR(static_cast<float>(q8_[i]) * scale_[g], f32_[i], scale_[g] * 0.5001f);
+    }
+    EXPECT_FLOAT_EQ(scale_[g], max / 127.0f);
+    EXPECT_EQ(max_q8, 127);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, Rotate,
+                         ::testing::Values(RotateCase{32, 32}, RotateCase{96, 32},
+                                           RotateCase{576, 64}, RotateCase{640, 128},
+                                           RotateCase{100, 128}, RotateCase{300, 128},
+                                           RotateCase{300, 256}),
+                         [](const auto& shape) {
+                           return fmt::format("in{}_group{}", shape.param.in, shape.param.group);
+                         });
+
+TEST(RotateQuantize, ZerosStayZero) {
+  const std::vector<float> x(128, 0.0f);
+  std::vector<int8_t> q8(128, 5);
+  float scale = -1;
+  generic_kernels().rotate_quantize({x.data(), 128, 128, 128, nullptr, q8.data(), &scale}, 0, 1);
+  EXPECT_EQ(scale, 0.0f);
+  EXPECT_TRUE(std::all_of(q8.begin(), q8.end(), [](int8_t q) { return q == 0; }));
+}
+
+TEST(RotateQuantize, NanAndInfinityShowInTheScale) {
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    std::vector<float> x = random_floats(64, 6);
+    x[17] = bad;
+    std::vector<int8_t> q8(64);
+    float scale = 0;
+    generic_kernels().rotate_quantize({x.data(), 64, 64, 64, nullptr, q8.data(), &scale}, 0, 1);
+    EXPECT_FALSE(std::isfinite(scale));
+  }
+}
+
+}  // namespace
+}  // namespace tq

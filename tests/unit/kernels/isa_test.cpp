@@ -1,0 +1,51 @@
+// The choice of a kernel table, and that tables are complete.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "kernels/cpu/kernels.h"
+#include "support/expect_error.h"
+
+namespace tq {
+namespace {
+
+TEST(SelectKernels, TakesTheBestUnlessForced) {
+  EXPECT_EQ(select_kernels("").name, "generic");
+  EXPECT_EQ(select_kernels("generic").name, "generic");
+}
+
+TEST(SelectKernels, NamesWhatThereIs) {
+  testing::expect_error(ErrorCode::kInvalidArgument, {"TQ_FORCE_ISA=mmx", "generic"},
+                        [] { (void)select_kernels("mmx"); });
+}
+
+TEST(SelectKernels, ReadsTheEnvironment) {
+  ASSERT_EQ(::setenv("TQ_FORCE_ISA", "sse9", 1), 0);
+  testing::expect_error(ErrorCode::kInvalidArgument, {"sse9"}, [] { (void)select_kernels(); });
+  ASSERT_EQ(::unsetenv("TQ_FORCE_ISA"), 0);
+  EXPECT_EQ(select_kernels().name, "generic");
+}
+
+TEST(GenericKernels, FillEverySlot) {
+  const CpuKernels& kernels = generic_kernels();
+  for (const FormatTraits& format : all_formats()) {
+    const auto id = static_cast<size_t>(format.id);
+    EXPECT_NE(kernels.matmul_f32[id], nullptr) << format.name;
+    EXPECT_NE(kernels.embed[id], nullptr) << format.name;
+    EXPECT_EQ(kernels.matmul_i8[id] != nullptr, format.input == InputForm::kRotated) << format.name;
+  }
+  for (const auto kernel : kernels.kv_store) EXPECT_NE(kernel, nullptr);
+  for (const auto kernel : kernels.attention) EXPECT_NE(kernel, nullptr);
+  for (const auto kernel : kernels.glu) EXPECT_NE(kernel, nullptr);
+  EXPECT_NE(kernels.rotate, nullptr);
+  EXPECT_NE(kernels.rotate_quantize, nullptr);
+  EXPECT_NE(kernels.rms_norm, nullptr);
+  EXPECT_NE(kernels.rope_table, nullptr);
+  EXPECT_NE(kernels.rope, nullptr);
+  EXPECT_NE(kernels.add, nullptr);
+  EXPECT_NE(kernels.softcap, nullptr);
+  EXPECT_NE(kernels.gather_rows, nullptr);
+}
+
+}  // namespace
+}  // namespace tq
