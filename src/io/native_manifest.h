@@ -30,6 +30,7 @@ struct NativeManifest {
   Json encoder;        // effort, beta: for the record
   Json source;         // path, kind, bytes, identity of the source: for the record
   Json report;         // per class: tensors, bytes, bits per weight, relMSE
+  Json hashes;         // stored tensor name -> XXH3-128 of its bytes, 32 hex digits; tq verify
   std::string tool_version;
   std::vector<NativeTensor> tensors;
 

@@ -1,0 +1,53 @@
+// Fuzzes what is read from config.json and tq_config.json: any text is either refused with a
+// tq::Error or understood; a manifest that is understood is written back as the same one.
+#include <cstdint>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "io/folder.h"
+#include "io/native_manifest.h"
+#include "io/reference_checkpoint.h"
+#include "io/reference_shapes.h"
+
+namespace {
+
+template <typename F>
+void attempt(F read) {
+  try {
+    read();
+  } catch (const tq::Error&) {
+  }
+}
+
+void read_manifest(const tq::Json& json) {
+  const tq::Json written = tq::NativeManifest::from_json(json, "tq_config.json").to_json();
+  if (tq::NativeManifest::from_json(written, "again").to_json() != written) __builtin_trap();
+}
+
+void resolve_shapes(const tq::Json& config) {
+  if (!config.is_object()) return;
+  for (const char* name : {"model.layers.0.self_attn.o_proj.weight", "experts.3.down_proj.weight",
+                           "vision_tower.fc2.weight", "q_b_proj", "layers.9.eh_proj.weight"}) {
+    const auto width = tq::reference_input_width(config, name, 256, 128);
+    if (width && (*width <= 128 || *width > 256)) __builtin_trap();
+  }
+  const auto experts = tq::reference_expert_count(config);
+  if (experts && *experts <= 0) __builtin_trap();
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  tq::set_log_level(tq::LogLevel::kQuiet);
+  attempt([&] {
+    const std::string_view text(reinterpret_cast<const char*>(data), size);
+    const tq::Json json = tq::parse_json(text, "config.json");
+    attempt([&] { tq::refuse_foreign_quantization(json, "config.json"); });
+    attempt([&] { read_manifest(json); });
+    attempt([&] { tq::ReferenceConfig::from_json(json, "tq_config.json"); });
+    resolve_shapes(json);
+  });
+  return 0;
+}

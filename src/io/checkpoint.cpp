@@ -1,0 +1,155 @@
+#include "io/checkpoint.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+#include "base/math.h"
+#include "io/folder.h"
+#include "io/gguf_checkpoint.h"
+#include "io/native_checkpoint.h"
+#include "io/native_manifest.h"
+#include "io/reference_checkpoint.h"
+#include "io/safetensors_checkpoint.h"
+
+namespace tq {
+namespace {
+
+constexpr int64_t kMaxDescriptionBytes = int64_t{256} << 20;
+constexpr const char* kAccepted =
+    "a Hugging Face folder (config.json and .safetensors), a folder written by tq convert or "
+    "turboquant-vllm, a .gguf or a .safetensors file";
+
+std::unique_ptr<Checkpoint> open_file(const fs::path& path) {
+  const MappedFile file(path);
+  const auto bytes = file.bytes();
+  if (bytes.size() >= 4 && std::memcmp(bytes.data(), "GGUF", 4) == 0) {
+    return open_gguf_checkpoint(path);
+  }
+  // A safetensors file is told by its name, or by the '{' after an eight-byte length.
+  if (path.extension() == ".safetensors" || (bytes.size() > 8 && bytes[8] == '{')) {
+    return open_hf_checkpoint(path);
+  }
+  fail(ErrorCode::kUnsupported, "{}: neither GGUF nor safetensors; accepted is {}", path.string(),
+       kAccepted);
+}
+
+// Opens the folder as what its JSON files say: compressed natively, by turboquant-vllm, or neither.
+std::unique_ptr<Checkpoint> open_described(const fs::path& folder) {
+  const fs::path path = folder / kNativeConfigName;
+  if (fs::exists(path)) {
+    const Json json = parse_json(read_text_file(path, kMaxDescriptionBytes), path.string(),
+                                 {.max_bytes = kMaxDescriptionBytes});
+    if (json.contains("version") && json.contains("tensors")) {
+      return open_native_checkpoint(folder, json, path.string());
+    }
+    if (json.contains("bits") || json.contains("group_size")) {
+      return open_reference_checkpoint(folder, ReferenceConfig::from_json(json, path.string()));
+    }
+    fail(ErrorCode::kUnsupported,
+         "{}: neither a native (version, tensors) nor a turboquant-vllm (bits, group_size) "
+         "description",
+         path.string());
+  }
+  const Json config = read_model_config(folder);
+  const Json* quantization = quantization_config(config);
+  if (quantization == nullptr || !quantization->is_object() ||
+      quantization->value("quant_method", Json()) != "turboquant") {
+    return open_hf_checkpoint(folder);
+  }
+  if (quantization->contains("version")) {
+    fail(ErrorCode::kNotFound,
+         "{}: no such file, though config.json says that weights are compressed", path.string());
+  }
+  const std::string name = (folder / "config.json").string() + ": quantization_config";
+  return open_reference_checkpoint(folder, ReferenceConfig::from_json(*quantization, name));
+}
+
+std::unique_ptr<Checkpoint> open_folder(const fs::path& folder) {
+  const std::vector<std::string> names = list_files(folder);
+  if (std::binary_search(names.begin(), names.end(), "jang_config.json")) {
+    fail(ErrorCode::kUnsupported,
+         "{}: a JANG checkpoint (jang_config.json): its .tq_packed tensors are another format than "
+         "TurboQuant's; use the original bf16 checkpoint",
+         folder.string());
+  }
+  if (has_safetensors(folder)) return open_described(folder);
+  std::vector<std::string> ggufs;
+  for (const std::string& name : names) {
+    if (name.ends_with(".gguf")) ggufs.push_back(name);
+  }
+  if (ggufs.size() == 1) return open_gguf_checkpoint(folder / ggufs[0]);
+  if (!ggufs.empty()) {
+    fail(ErrorCode::kInvalidArgument, "{}: {} GGUF files, name one of them: {}", folder.string(),
+         ggufs.size(), fmt::join(ggufs, ", "));
+  }
+  constexpr size_t kShown = 10;
+  const auto shown = static_cast<std::ptrdiff_t>(std::min(names.size(), kShown));
+  fail(ErrorCode::kNotFound, "{}: no checkpoint here; the folder has {}{}{}; accepted is {}",
+       folder.string(), names.empty() ? "no files" : "",
+       fmt::join(names.begin(), names.begin() + shown, ", "), names.size() > kShown ? ", ..." : "",
+       kAccepted);
+}
+
+}  // namespace
+
+std::string_view checkpoint_kind_name(CheckpointKind kind) {
+  switch (kind) {
+    case CheckpointKind::kHuggingFace:
+      return "Hugging Face";
+    case CheckpointKind::kGguf:
+      return "GGUF";
+    case CheckpointKind::kNative:
+      return "native";
+    case CheckpointKind::kReference:
+      return "turboquant-vllm";
+  }
+  return "unknown";
+}
+
+int64_t TensorEntry::n_rows() const {
+  if (shape.empty()) return 1;
+  if (in() == 0) return 0;  // no elements, so no rows worth visiting
+  return *checked_product(std::span(shape).first(shape.size() - 1));
+}
+
+void Checkpoint::set_tensors(std::vector<TensorEntry> tensors) {
+  tensors_ = std::move(tensors);
+  by_name_.clear();
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    tensors_[i].index = static_cast<int64_t>(i);
+    by_name_.push_back(static_cast<int64_t>(i));
+  }
+  const auto name = [&](int64_t i) -> const std::string& {
+    return tensors_[static_cast<size_t>(i)].name;
+  };
+  std::sort(by_name_.begin(), by_name_.end(), [&](auto a, auto b) { return name(a) < name(b); });
+  const auto twice = std::adjacent_find(by_name_.begin(), by_name_.end(),
+                                        [&](auto a, auto b) { return name(a) == name(b); });
+  if (twice != by_name_.end()) {
+    fail(ErrorCode::kCorrupt, "{}: tensor \"{}\" twice", path_.string(), name(*twice));
+  }
+}
+
+const TensorEntry* Checkpoint::find(std::string_view name) const {
+  const auto at = std::lower_bound(by_name_.begin(), by_name_.end(), name,
+                                   [&](int64_t i, std::string_view wanted) {
+                                     return tensors_[static_cast<size_t>(i)].name < wanted;
+                                   });
+  if (at == by_name_.end() || tensors_[static_cast<size_t>(*at)].name != name) return nullptr;
+  return &tensors_[static_cast<size_t>(*at)];
+}
+
+std::unique_ptr<Checkpoint> open_checkpoint(const fs::path& path) {
+  std::error_code error;
+  if (fs::is_directory(path, error)) return open_folder(path);
+  if (!fs::exists(path, error)) {
+    fail(ErrorCode::kNotFound, "{}: no such file or folder", path.string());
+  }
+  return open_file(path);
+}
+
+}  // namespace tq

@@ -1,0 +1,107 @@
+#include "io/folder.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/error.h"
+
+namespace tq {
+namespace {
+
+constexpr int64_t kMaxTextBytes = int64_t{256} << 20;
+constexpr int64_t kMaxConfigBytes = int64_t{16} << 20;
+
+constexpr std::array<std::string_view, 19> kTextFiles = {
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "generation_config.json",
+    "merges.txt",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "special_tokens_map.json",
+    "tekken.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "video_preprocessor_config.json",
+    "vocab.json",
+    "vocab.txt",
+    "LICENSE",
+    "LICENSE.txt",
+    "NOTICE",
+    "USE_POLICY.md",
+};
+
+const Json* object_member(const Json& json, const char* key) {
+  if (!json.is_object()) return nullptr;
+  const auto at = json.find(key);
+  return at == json.end() || at->is_null() ? nullptr : &*at;
+}
+
+}  // namespace
+
+std::vector<std::string> list_files(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  fs::directory_iterator it(folder, error);
+  for (; !error && it != fs::directory_iterator(); it.increment(error)) {
+    std::error_code dangling;
+    if (it->is_regular_file(dangling)) names.push_back(it->path().filename());
+  }
+  if (error) fail_errno(error.value(), folder.string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::vector<std::string> list_text_files(const fs::path& folder) {
+  std::vector<std::string> names;
+  for (const std::string_view name : kTextFiles) {
+    std::error_code none;
+    if (fs::is_regular_file(folder / name, none)) names.emplace_back(name);
+  }
+  return names;
+}
+
+std::optional<std::string> read_small_file(const fs::path& folder, std::string_view name) {
+  std::error_code none;
+  if (std::find(kTextFiles.begin(), kTextFiles.end(), name) == kTextFiles.end() ||
+      !fs::is_regular_file(folder / name, none)) {
+    return std::nullopt;
+  }
+  return read_text_file(folder / name, kMaxTextBytes);
+}
+
+Json read_model_config(const fs::path& folder) {
+  const fs::path path = folder / "config.json";
+  std::error_code none;
+  if (!fs::exists(path, none)) return Json::object();
+  Json config = parse_json(read_text_file(path, kMaxConfigBytes), path.string());
+  if (!config.is_object()) {
+    fail(ErrorCode::kCorrupt, "{}: must be a JSON object", path.string());
+  }
+  return config;
+}
+
+const Json* quantization_config(const Json& config) {
+  for (const char* key : {"quantization_config", "compression_config"}) {
+    if (const Json* found = object_member(config, key)) return found;
+    const Json* text = object_member(config, "text_config");
+    if (const Json* found = text ? object_member(*text, key) : nullptr) return found;
+  }
+  return nullptr;
+}
+
+void refuse_foreign_quantization(const Json& config, const std::string& name) {
+  const Json* quantization = quantization_config(config);
+  if (quantization == nullptr) return;
+  const Json* method = object_member(*quantization, "quant_method");
+  const std::string found = method != nullptr ? method->dump() : "no quant_method";
+  if (found == "\"turboquant\"") return;
+  fail(ErrorCode::kUnsupported,
+       "{}: quantization_config has {}: such weights are not plain numbers and this build does not "
+       "decode them; use the original bf16 checkpoint",
+       name, found);
+}
+
+}  // namespace tq

@@ -1,0 +1,35 @@
+// What lies in a checkpoint's folder: file names, the small text files of Hugging Face,
+// config.json. Stateless, thread safe.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/file.h"
+#include "base/json.h"
+
+namespace tq {
+
+// Names of the regular files (links to them too), sorted. Throws kIo.
+std::vector<std::string> list_files(const fs::path& folder);
+
+// The tokenizer, template and generation files that are there, of those Hugging Face tools know.
+std::vector<std::string> list_text_files(const fs::path& folder);
+
+// One of them; nothing when the name is not on the list or there is no such file. Throws kCorrupt
+// beyond 256 MB.
+std::optional<std::string> read_small_file(const fs::path& folder, std::string_view name);
+
+// config.json, an empty object when there is none. Throws kCorrupt for anything but a JSON object.
+Json read_model_config(const fs::path& folder);
+
+// quantization_config of a config.json (the top one or a nested one), null when there is none.
+const Json* quantization_config(const Json& config);
+
+// Throws kUnsupported when the config says that the weights are quantised in a way that reading
+// them as plain numbers would get wrong (gptq, awq, fp8, ...), naming it.
+void refuse_foreign_quantization(const Json& config, const std::string& name);
+
+}  // namespace tq

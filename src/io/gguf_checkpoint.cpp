@@ -1,0 +1,247 @@
+#include "io/gguf_checkpoint.h"
+
+#include <charconv>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "io/gguf_config.h"
+#include "io/gguf_dequant.h"
+#include "io/gguf_tokenizer.h"
+#include "tensor/buffer.h"
+
+namespace tq {
+namespace {
+
+// A tensor name split into the pattern the rules use and the number of the layer:
+// "blk.7.attn_q.weight" is "blk.{}.attn_q.weight" and "7".
+struct LayerName {
+  std::string pattern;
+  std::string_view layer;  // empty outside layers
+};
+
+LayerName split_layer(std::string_view name) {
+  constexpr std::string_view kPrefix = "blk.";
+  if (!name.starts_with(kPrefix)) return {std::string(name), {}};
+  const std::string_view rest = name.substr(kPrefix.size());
+  const std::string_view layer = rest.substr(0, rest.find('.'));
+  return {std::string(kPrefix) + "{}" + std::string(rest.substr(layer.size())), layer};
+}
+
+// Whether text is a number below n, written as converters write it ("7", not "07").
+bool is_number_below(std::string_view text, int64_t n) {
+  int64_t value = -1;
+  const char* end = text.data() + text.size();
+  const auto result = std::from_chars(text.data(), end, value);
+  return result.ec == std::errc() && result.ptr == end && value >= 0 && value < n &&
+         std::to_string(value) == text;
+}
+
+class GgufCheckpoint final : public Checkpoint {
+ public:
+  explicit GgufCheckpoint(GgufFile file)
+      : Checkpoint(CheckpointKind::kGguf, file.name()), file_(std::move(file)) {
+    if (file_.integer("split.count").value_or(1) > 1) {
+      fail(ErrorCode::kUnsupported, "{}: one part of a split model; merge the parts into one file",
+           file_.name());
+    }
+    config_ = gguf_config(file_);
+    std::vector<TensorEntry> entries;
+    for (const GgufTensor& tensor : file_.tensors()) add(tensor, entries);
+    set_tensors(std::move(entries));
+  }
+
+  std::vector<std::string> text_files() const override {
+    std::vector<std::string> names;
+    for (const auto& file : texts()) names.push_back(file.first);
+    return names;
+  }
+  std::optional<std::string> text_file(std::string_view name) const override {
+    const auto found = texts().find(std::string(name));
+    if (found == texts().end()) return std::nullopt;
+    return found->second;
+  }
+
+  void read_rows(const TensorEntry& entry, int64_t row_begin, int64_t n_rows,
+                 float* out) const override {
+    const Source& source = source_of(entry);
+    check_rows(entry, row_begin, n_rows);
+    const int64_t in = entry.in();
+    if (!source.values.empty()) {
+      std::memcpy(out, source.values.as<float>().data() + row_begin * in,
+                  static_cast<size_t>(n_rows * in) * sizeof(float));
+      return;
+    }
+    const int64_t blocks_per_row = in / source.type->block_weights;
+    const uint8_t* data = file_.tensor_bytes(*source.tensor).data();
+    const auto decode = [&](int64_t stored_row, int64_t n, float* to) {
+      const uint8_t* blocks = data + stored_row * blocks_per_row * source.type->block_bytes;
+      source.type->decode(blocks, n * blocks_per_row, to);
+    };
+    if (source.half_head == 0) return decode(row_begin, n_rows, out);
+    for (int64_t i = 0; i < n_rows; ++i) {
+      decode(stored_row(source, row_begin + i), 1, out + i * in);
+    }
+  }
+
+  std::optional<WeightView> view(const TensorEntry& entry) const override {
+    const FormatTraits* format = entry.dtype ? find_format(entry.storage) : nullptr;
+    if (format == nullptr) return std::nullopt;
+    WeightView view;
+    view.format = format->id;
+    view.experts = entry.shape.size() == 3 ? entry.shape[0] : 1;
+    view.rows = entry.n_rows() / view.experts;
+    view.in = entry.in();
+    view.in_padded = entry.in();
+    view.codes = raw(entry).data();
+    return view;
+  }
+
+  std::span<const uint8_t> raw(const TensorEntry& entry) const override {
+    const Source& source = source_of(entry);
+    TQ_CHECK(entry.dtype.has_value(), "{} has no plain elements", entry.name);
+    if (!source.values.empty()) return source.values.as<uint8_t>();
+    return file_.tensor_bytes(*source.tensor);
+  }
+
+  void drop_rows(const TensorEntry& entry, int64_t row_begin, int64_t n_rows) const override {
+    const Source& source = source_of(entry);
+    check_rows(entry, row_begin, n_rows);
+    const auto row_bytes = source.tensor->size_bytes / static_cast<uint64_t>(entry.n_rows());
+    file_.file().drop(source.tensor->offset + static_cast<uint64_t>(row_begin) * row_bytes,
+                      static_cast<uint64_t>(n_rows) * row_bytes);
+  }
+
+  std::vector<fs::path> files() const override { return {path_}; }
+
+ private:
+  struct Source {
+    const GgufTensor* tensor;
+    const GgmlTypeInfo* type;
+    int64_t half_head = 0;  // rows of half a head where heads are interleaved, else 0
+    Buffer values;          // fp32 of the whole tensor where every element had to be changed
+  };
+
+  // Heads are stored as rows 0, h/2, 1, h/2 + 1, ...: the two rows that rope rotates together are
+  // neighbours. Hugging Face has them half a head apart.
+  static int64_t stored_row(const Source& source, int64_t row) {
+    const int64_t head_begin = row - row % (2 * source.half_head);
+    const int64_t in_head = row - head_begin;
+    return head_begin + in_head % source.half_head * 2 + in_head / source.half_head;
+  }
+
+  void add(const GgufTensor& tensor, std::vector<TensorEntry>& entries) {
+    const LayerName name = split_layer(tensor.name);
+    const GgufTensorRule& rule = find_rule(tensor, name);
+    if (rule.transform == GgufTransform::kDrop) return;
+    Source source{&tensor, &ggml_type_info(tensor.type)};
+    TensorEntry entry;
+    entry.name = rule.hf;
+    if (const size_t hole = entry.name.find("{}"); hole != std::string::npos) {
+      entry.name.replace(hole, 2, name.layer);
+    }
+    entry.shape = tensor.shape;
+    entry.storage = source.type->name;
+    entry.dtype = source.type->dtype;
+    entry.stored_bytes = static_cast<int64_t>(tensor.size_bytes);
+    if (rule.transform == GgufTransform::kUnpermuteQ) {
+      unpermute("num_attention_heads", source, entry);
+    } else if (rule.transform == GgufTransform::kUnpermuteK) {
+      unpermute("num_key_value_heads", source, entry);
+    } else if (rule.transform == GgufTransform::kMinusOne) {
+      subtract_one(source, entry);
+    }
+    sources_.push_back(std::move(source));
+    entries.push_back(std::move(entry));
+  }
+
+  const GgufTensorRule& find_rule(const GgufTensor& tensor, const LayerName& name) const {
+    const GgufArch& arch = gguf_arch(file_);
+    for (const GgufTensorRule& rule : arch.tensors) {
+      if (rule.gguf != name.pattern) continue;
+      if (!name.layer.empty()) check_layer(tensor, name.layer);
+      return rule;
+    }
+    fail(ErrorCode::kUnsupported, "{}: tensor {} is not one that a model of architecture {} has",
+         file_.name(), tensor.name, arch.name);
+  }
+
+  void check_layer(const GgufTensor& tensor, std::string_view layer) const {
+    const auto n_layers = config_["num_hidden_layers"].get<int64_t>();
+    if (!is_number_below(layer, n_layers)) {
+      fail(ErrorCode::kCorrupt, "{}: tensor {} belongs to no layer; there are {}", file_.name(),
+           tensor.name, n_layers);
+    }
+  }
+
+  void unpermute(const char* heads_key, Source& source, TensorEntry& entry) const {
+    const auto n_heads = config_[heads_key].get<int64_t>();
+    const auto head_dim = config_["head_dim"].get<int64_t>();
+    if (entry.shape.size() != 2 || entry.shape[0] != n_heads * head_dim || head_dim % 2 != 0) {
+      fail(ErrorCode::kCorrupt, "{}: tensor {} has shape {}; {} heads of {} rows were expected",
+           file_.name(), source.tensor->name, shape_string(entry.shape), n_heads, head_dim);
+    }
+    source.half_head = head_dim / 2;
+    entry.dtype.reset();
+  }
+
+  // Norms are small: they are decoded here once, so that all ways to read them agree.
+  void subtract_one(Source& source, TensorEntry& entry) const {
+    const int64_t n = entry.n_elements();
+    if (entry.shape.size() != 1) {
+      fail(ErrorCode::kCorrupt, "{}: tensor {} has shape {}; a vector was expected", file_.name(),
+           source.tensor->name, shape_string(entry.shape));
+    }
+    source.values = Buffer(static_cast<size_t>(n) * sizeof(float));
+    const std::span<float> values = source.values.as<float>();
+    source.type->decode(file_.tensor_bytes(*source.tensor).data(), n / source.type->block_weights,
+                        values.data());
+    for (float& value : values) value -= 1.0f;
+    entry.dtype = DType::kF32;
+    entry.storage = "f32";
+  }
+
+  const Source& source_of(const TensorEntry& entry) const {
+    TQ_CHECK(entry.index >= 0 && entry.index < static_cast<int64_t>(sources_.size()) &&
+                 tensors()[static_cast<size_t>(entry.index)].name == entry.name,
+             "{} is not a tensor of {}", entry.name, path_.string());
+    return sources_[static_cast<size_t>(entry.index)];
+  }
+  static void check_rows(const TensorEntry& entry, int64_t row_begin, int64_t n_rows) {
+    TQ_CHECK(row_begin >= 0 && n_rows >= 0 && row_begin <= entry.n_rows() - n_rows,
+             "rows {} + {} of {}, which has {}", row_begin, n_rows, entry.name, entry.n_rows());
+  }
+
+  // Made when first asked for: a tokenizer takes longer to translate than everything else.
+  const std::map<std::string, std::string>& texts() const {
+    const std::lock_guard lock(texts_mutex_);
+    if (!texts_) {
+      std::map<std::string, std::string> texts = gguf_tokenizer_files(file_);
+      texts["generation_config.json"] = gguf_generation_config(file_).dump(2);
+      texts_ = std::move(texts);
+    }
+    return *texts_;
+  }
+
+  GgufFile file_;
+  std::vector<Source> sources_;  // parallel to tensors()
+  mutable std::mutex texts_mutex_;
+  mutable std::optional<std::map<std::string, std::string>> texts_;
+};
+
+}  // namespace
+
+std::unique_ptr<Checkpoint> open_gguf_checkpoint(const fs::path& path) {
+  return open_gguf_checkpoint(GgufFile(path));
+}
+
+std::unique_ptr<Checkpoint> open_gguf_checkpoint(GgufFile file) {
+  return std::make_unique<GgufCheckpoint>(std::move(file));
+}
+
+}  // namespace tq

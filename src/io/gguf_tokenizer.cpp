@@ -1,0 +1,368 @@
+#include "io/gguf_tokenizer.h"
+
+#include <simdjson.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <numeric>
+#include <optional>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/log.h"
+
+namespace tq {
+namespace {
+
+constexpr std::string_view kSpaceMark = "\u2581";  // how SentencePiece writes a space
+
+enum class TokenType : int64_t {
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,
+  kUnused = 5,
+  kByte = 6,
+};
+
+struct GgufVocab {
+  std::vector<std::string> tokens;
+  std::vector<TokenType> types;
+  std::optional<int64_t> bos, eos, unk, pad;
+  bool add_bos = false;
+  bool add_eos = false;
+
+  std::unordered_map<std::string_view, int64_t> ids() const {
+    std::unordered_map<std::string_view, int64_t> by_token;
+    by_token.reserve(tokens.size());
+    for (size_t id = 0; id < tokens.size(); ++id) {
+      by_token.emplace(tokens[id], static_cast<int64_t>(id));
+    }
+    return by_token;
+  }
+};
+
+[[noreturn]] void corrupt(const GgufFile& file, const std::string& what) {
+  fail(ErrorCode::kCorrupt, "{}: tokenizer: {}", file.name(), what);
+}
+
+void append_json_string(std::string_view text, std::string& out) {
+  out += '"';
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      out += fmt::format("\\u{:04x}", static_cast<int>(c));
+    } else {
+      out += c;
+    }
+  }
+  out += '"';
+}
+
+std::optional<int64_t> token_id(const GgufFile& file, const char* key, size_t n_tokens) {
+  const std::optional<int64_t> id = file.integer(key);
+  if (id && (*id < 0 || *id >= static_cast<int64_t>(n_tokens))) {
+    corrupt(file, fmt::format("{} is {}, of {} tokens", key, *id, n_tokens));
+  }
+  return id;
+}
+
+GgufVocab read_vocab(const GgufFile& file, bool sentencepiece) {
+  GgufVocab vocab;
+  const auto tokens = file.strings("tokenizer.ggml.tokens");
+  if (!tokens || tokens->empty()) corrupt(file, "no tokenizer.ggml.tokens");
+  vocab.tokens.assign(tokens->begin(), tokens->end());
+  const size_t n = vocab.tokens.size();
+  for (const std::string& token : vocab.tokens) {
+    if (!simdjson::validate_utf8(token)) corrupt(file, "a token is not valid UTF-8");
+  }
+  vocab.types.assign(n, TokenType::kNormal);
+  if (const auto types = file.integers("tokenizer.ggml.token_type")) {
+    if (types->size() != n) {
+      corrupt(file, fmt::format("{} token types for {} tokens", types->size(), n));
+    }
+    for (size_t id = 0; id < n; ++id) vocab.types[id] = static_cast<TokenType>((*types)[id]);
+  }
+  vocab.bos = token_id(file, "tokenizer.ggml.bos_token_id", n);
+  vocab.eos = token_id(file, "tokenizer.ggml.eos_token_id", n);
+  vocab.unk = token_id(file, "tokenizer.ggml.unknown_token_id", n);
+  vocab.pad = token_id(file, "tokenizer.ggml.padding_token_id", n);
+  vocab.add_bos = file.boolean("tokenizer.ggml.add_bos_token").value_or(sentencepiece);
+  vocab.add_eos = file.boolean("tokenizer.ggml.add_eos_token").value_or(false);
+  if (!sentencepiece) return vocab;
+  // The converter writes the spaces of user defined tokens plainly; SentencePiece's own vocabulary
+  // (and tokenizer.json) has them as U+2581.
+  for (size_t id = 0; id < n; ++id) {
+    if (vocab.types[id] != TokenType::kUserDefined) continue;
+    std::string marked;
+    for (const char c : vocab.tokens[id]) {
+      if (c == ' ') {
+        marked += kSpaceMark;
+      } else {
+        marked += c;
+      }
+    }
+    vocab.tokens[id] = std::move(marked);
+  }
+  return vocab;
+}
+
+Json added_tokens(const GgufVocab& vocab) {
+  Json list = Json::array();
+  for (size_t id = 0; id < vocab.tokens.size(); ++id) {
+    const TokenType type = vocab.types[id];
+    const bool special = type == TokenType::kControl || type == TokenType::kUnknown;
+    if ((!special && type != TokenType::kUserDefined) || vocab.tokens[id].empty()) continue;
+    list.push_back({{"id", id},
+                    {"content", vocab.tokens[id]},
+                    {"single_word", false},
+                    {"lstrip", false},
+                    {"rstrip", false},
+                    {"normalized", false},
+                    {"special", special}});
+  }
+  return list;
+}
+
+// BOS and EOS around the text, as add_bos_token and add_eos_token ask.
+Json post_processor(const GgufVocab& vocab) {
+  Json single = Json::array();
+  Json pair = Json::array();
+  Json special_tokens = Json::object();
+  const auto add_token = [&](bool wanted, const std::optional<int64_t>& id) {
+    if (!wanted || !id) return;
+    const std::string& name = vocab.tokens[static_cast<size_t>(*id)];
+    const Json piece = {{"SpecialToken", {{"id", name}, {"type_id", 0}}}};
+    single.push_back(piece);
+    pair.push_back(piece);
+    special_tokens[name] = {{"id", name}, {"ids", {*id}}, {"tokens", {name}}};
+  };
+  const auto text = [](const char* name) {
+    return Json{{"Sequence", {{"id", name}, {"type_id", 0}}}};
+  };
+  add_token(vocab.add_bos, vocab.bos);
+  single.push_back(text("A"));
+  pair.push_back(text("A"));
+  pair.push_back(text("B"));
+  add_token(vocab.add_eos, vocab.eos);
+  if (special_tokens.empty()) return nullptr;
+  return {{"type", "TemplateProcessing"},
+          {"single", single},
+          {"pair", pair},
+          {"special_tokens", special_tokens}};
+}
+
+// The small sections of tokenizer.json around its model.
+struct Pipeline {
+  Json normalizer;
+  Json pre_tokenizer;
+  Json decoder;
+  bool ignore_merges = false;
+};
+
+Json byte_level(bool use_regex) {
+  return {{"type", "ByteLevel"},
+          {"add_prefix_space", false},
+          {"trim_offsets", false},
+          {"use_regex", use_regex}};
+}
+
+Json split_and_byte_level(const std::string& regex) {
+  const Json split = {{"type", "Split"},
+                      {"pattern", {{"Regex", regex}}},
+                      {"behavior", "Isolated"},
+                      {"invert", false}};
+  return {{"type", "Sequence"}, {"pretokenizers", {split, byte_level(false)}}};
+}
+
+// The splitting that tokenizer.ggml.pre names.
+Pipeline byte_level_pipeline(const GgufFile& file) {
+  const std::string kContractions = R"((?i:'s|'t|'re|'ve|'m|'ll|'d))";
+  const std::string kLetters = R"(|[^\r\n\p{L}\p{N}]?\p{L}+|)";
+  const std::string kTail = R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+  const std::string_view pre = file.string("tokenizer.ggml.pre").value_or("default");
+  Pipeline pipeline;
+  pipeline.decoder = byte_level(true);
+  if (pre == "smollm") {
+    const Json digits = {{"type", "Digits"}, {"individual_digits", true}};
+    pipeline.pre_tokenizer = {{"type", "Sequence"}, {"pretokenizers", {digits, byte_level(true)}}};
+  } else if (pre == "gpt-2" || pre == "default") {
+    if (pre == "default") {
+      warn("{}: the file does not say how its tokenizer splits words; GPT-2's way is assumed",
+           file.name());
+    }
+    pipeline.pre_tokenizer = byte_level(true);
+  } else if (pre == "llama-bpe" || pre == "llama3" || pre == "llama-v3") {
+    pipeline.pre_tokenizer =
+        split_and_byte_level(kContractions + kLetters + R"(\p{N}{1,3})" + kTail);
+    pipeline.ignore_merges = true;
+  } else if (pre == "qwen2") {
+    pipeline.normalizer = {{"type", "NFC"}};
+    pipeline.pre_tokenizer = split_and_byte_level(kContractions + kLetters + R"(\p{N})" + kTail);
+  } else if (pre == "glm4" || pre == "chatglm-bpe") {
+    pipeline.pre_tokenizer =
+        split_and_byte_level(kContractions + kLetters + R"(\p{N}{1,3})" + kTail);
+  } else {
+    fail(ErrorCode::kUnsupported,
+         "{}: tokenizer.ggml.pre \"{}\" is not supported (only smollm, gpt-2, llama-bpe, qwen2 and "
+         "glm4)",
+         file.name(), pre);
+  }
+  return pipeline;
+}
+
+Pipeline sentencepiece_pipeline(bool space_prefix) {
+  const auto replace = [](std::string_view from, std::string_view to) {
+    return Json{{"type", "Replace"}, {"pattern", {{"String", from}}}, {"content", to}};
+  };
+  Pipeline pipeline;
+  pipeline.normalizer = replace(" ", kSpaceMark);
+  Json decoders = {replace(kSpaceMark, " "), {{"type", "ByteFallback"}}, {{"type", "Fuse"}}};
+  if (space_prefix) {
+    const Json prepend = {{"type", "Prepend"}, {"prepend", kSpaceMark}};
+    pipeline.normalizer = {{"type", "Sequence"}, {"normalizers", {prepend, pipeline.normalizer}}};
+    decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
+  }
+  pipeline.decoder = {{"type", "Sequence"}, {"decoders", decoders}};
+  return pipeline;
+}
+
+// Appends the "merges" list of a byte-level vocabulary.
+void append_merges(const GgufFile& file, std::string& out) {
+  const auto merges = file.strings("tokenizer.ggml.merges");
+  if (!merges) corrupt(file, "no tokenizer.ggml.merges");
+  for (size_t i = 0; i < merges->size(); ++i) {
+    if (!simdjson::validate_utf8((*merges)[i])) corrupt(file, "a merge is not valid UTF-8");
+    if (i > 0) out += ',';
+    append_json_string((*merges)[i], out);
+  }
+}
+
+// Appends the merges that SentencePiece's BPE does: any two tokens whose texts make a third, best
+// score first. Hugging Face's converter orders them so: by the token made (user defined ones come
+// before all others, whatever score the GGUF has for them), then by the length of the left part.
+void append_merges_from_scores(const GgufFile& file, const GgufVocab& vocab, std::string& out) {
+  const auto scores = file.floats("tokenizer.ggml.scores");
+  if (!scores || scores->size() != vocab.tokens.size()) {
+    corrupt(file, "not as many tokenizer.ggml.scores as tokens");
+  }
+  std::vector<size_t> order(vocab.tokens.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  const auto is_user_defined = [&](size_t id) {
+    return vocab.types[id] == TokenType::kUserDefined;
+  };
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    if (is_user_defined(a) != is_user_defined(b)) return is_user_defined(a);
+    return !is_user_defined(a) && (*scores)[a] > (*scores)[b];
+  });
+  const auto ids = vocab.ids();
+  bool first = true;
+  for (const size_t id : order) {
+    const std::string_view token = vocab.tokens[id];
+    for (size_t cut = 1; cut < token.size(); ++cut) {
+      if ((static_cast<unsigned char>(token[cut]) & 0xC0) == 0x80) continue;  // inside a character
+      const std::string_view left = token.substr(0, cut);
+      const std::string_view right = token.substr(cut);
+      if (ids.count(left) == 0 || ids.count(right) == 0) continue;
+      out += std::exchange(first, false) ? "[" : ",[";
+      append_json_string(left, out);
+      out += ',';
+      append_json_string(right, out);
+      out += ']';
+    }
+  }
+}
+
+std::string tokenizer_json(const GgufFile& file, const GgufVocab& vocab, bool sentencepiece,
+                           const Pipeline& pipeline) {
+  Json model_head = {{"type", "BPE"},
+                     {"dropout", nullptr},
+                     {"unk_token", nullptr},
+                     {"continuing_subword_prefix", nullptr},
+                     {"end_of_word_suffix", nullptr},
+                     {"fuse_unk", sentencepiece},
+                     {"byte_fallback", sentencepiece},
+                     {"ignore_merges", pipeline.ignore_merges}};
+  if (sentencepiece && vocab.unk) {
+    model_head["unk_token"] = vocab.tokens[static_cast<size_t>(*vocab.unk)];
+  }
+  std::string out = fmt::format(
+      R"({{"version":"1.0","truncation":null,"padding":null,"added_tokens":{},"normalizer":{},)"
+      R"("pre_tokenizer":{},"post_processor":{},"decoder":{},"model":)",
+      added_tokens(vocab).dump(), pipeline.normalizer.dump(), pipeline.pre_tokenizer.dump(),
+      post_processor(vocab).dump(), pipeline.decoder.dump());
+  out += model_head.dump();
+  out.pop_back();  // the closing brace: the large parts follow
+  out += R"(,"vocab":{)";
+  for (size_t id = 0; id < vocab.tokens.size(); ++id) {
+    if (id > 0) out += ',';
+    append_json_string(vocab.tokens[id], out);
+    out += fmt::format(":{}", id);
+  }
+  out += R"(},"merges":[)";
+  if (sentencepiece) {
+    append_merges_from_scores(file, vocab, out);
+  } else {
+    append_merges(file, out);
+  }
+  out += "]}}";
+  return out;
+}
+
+std::string tokenizer_config_json(const GgufFile& file, const GgufVocab& vocab) {
+  Json config = Json::object();
+  config["tokenizer_class"] = "PreTrainedTokenizerFast";
+  const std::array<std::pair<const char*, std::optional<int64_t>>, 4> named = {
+      {{"bos_token", vocab.bos},
+       {"eos_token", vocab.eos},
+       {"unk_token", vocab.unk},
+       {"pad_token", vocab.pad}}};
+  for (const auto& [key, id] : named) {
+    if (id) config[key] = vocab.tokens[static_cast<size_t>(*id)];
+  }
+  config["add_bos_token"] = vocab.add_bos;
+  config["add_eos_token"] = vocab.add_eos;
+  config["clean_up_tokenization_spaces"] = false;
+  if (const auto chat_template = file.string("tokenizer.chat_template")) {
+    if (!simdjson::validate_utf8(chat_template->data(), chat_template->size())) {
+      corrupt(file, "the chat template is not valid UTF-8");
+    }
+    config["chat_template"] = *chat_template;
+  }
+  return config.dump(2);
+}
+
+}  // namespace
+
+std::map<std::string, std::string> gguf_tokenizer_files(const GgufFile& file) {
+  const auto model = file.string("tokenizer.ggml.model");
+  if (!model) return {};
+  const bool sentencepiece = *model == "llama";
+  if (!sentencepiece && *model != "gpt2") {
+    fail(ErrorCode::kUnsupported,
+         "{}: tokenizer.ggml.model \"{}\" is not supported (only gpt2 and llama)", file.name(),
+         *model);
+  }
+  GgufVocab vocab = read_vocab(file, sentencepiece);
+  Pipeline pipeline;
+  if (sentencepiece) {
+    const bool prefix = file.boolean("tokenizer.ggml.add_space_prefix").value_or(true);
+    pipeline = sentencepiece_pipeline(prefix);
+  } else {
+    pipeline = byte_level_pipeline(file);
+    if (pipeline.ignore_merges && !file.has("tokenizer.ggml.add_bos_token")) {
+      vocab.add_bos = true;  // Llama 3's files leave it out and mean it
+    }
+  }
+  return {{"tokenizer.json", tokenizer_json(file, vocab, sentencepiece, pipeline)},
+          {"tokenizer_config.json", tokenizer_config_json(file, vocab)}};
+}
+
+}  // namespace tq

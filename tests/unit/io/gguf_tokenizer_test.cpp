@@ -1,0 +1,154 @@
+// The tokenizer.json and tokenizer_config.json made of GGUF metadata. (That such files tokenize
+// as they should is tested in text/ and, on whole models, by scripts/compare_tokenizers.py.)
+#include "io/gguf_tokenizer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "support/gguf_builder.h"
+
+namespace tq {
+namespace {
+
+using testing::GgufBuilder;
+
+std::map<std::string, std::string> files_of(const GgufBuilder& builder) {
+  const std::string bytes = builder.build();
+  return gguf_tokenizer_files(
+      {std::span(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()), "test.gguf"});
+}
+
+Json tokenizer_of(const GgufBuilder& builder) {
+  return parse_json(files_of(builder).at("tokenizer.json"), "tokenizer.json");
+}
+
+std::pair<ErrorCode, std::string> error_of(const GgufBuilder& builder) {
+  try {
+    files_of(builder);
+  } catch (const Error& e) {
+    return {e.code(), e.what()};
+  }
+  return {ErrorCode::kInternal, "no error"};
+}
+
+GgufBuilder byte_level() {
+  GgufBuilder builder;
+  builder.string("tokenizer.ggml.model", "gpt2")
+      .string("tokenizer.ggml.pre", "smollm")
+      .strings("tokenizer.ggml.tokens", {"<|end|>", "a", "b", "ab", "\"\\\n"})
+      .i32s("tokenizer.ggml.token_type", {3, 1, 1, 1, 4})
+      .strings("tokenizer.ggml.merges", {"a b"})
+      .u32("tokenizer.ggml.bos_token_id", 0)
+      .u32("tokenizer.ggml.eos_token_id", 0)
+      .string("tokenizer.chat_template", "{{ messages }}");
+  return builder;
+}
+
+// As Gemma's: user defined runs of spaces and newlines, whose scores the converter has lost.
+GgufBuilder sentencepiece() {
+  GgufBuilder builder;
+  builder.string("tokenizer.ggml.model", "llama")
+      .strings("tokenizer.ggml.tokens", {"<unk>", "<bos>", "<eos>", "\n", "\n\n", "  ", "<0x00>",
+                                         "ab", "\u2581a", "\u2581ab", "\u2581", "a", "b"})
+      .i32s("tokenizer.ggml.token_type", {2, 3, 3, 4, 4, 4, 6, 1, 1, 1, 1, 1, 1})
+      .f32s("tokenizer.ggml.scores",
+            {-1000, -1000, -1000, -1000, -1000, -1000, 0, -2, -1, -3, -4, -5, -6})
+      .u32("tokenizer.ggml.unknown_token_id", 0)
+      .u32("tokenizer.ggml.bos_token_id", 1)
+      .u32("tokenizer.ggml.eos_token_id", 2)
+      .boolean("tokenizer.ggml.add_space_prefix", false);
+  return builder;
+}
+
+TEST(GgufTokenizer, NothingWithoutATokenizer) {
+  EXPECT_TRUE(files_of(GgufBuilder().string("general.architecture", "llama")).empty());
+}
+
+TEST(GgufTokenizer, ByteLevel) {
+  const auto files = files_of(byte_level());
+  const Json json = parse_json(files.at("tokenizer.json"), "tokenizer.json");
+  EXPECT_EQ(json["model"]["type"], "BPE");
+  EXPECT_EQ(json["model"]["vocab"].dump(), R"({"<|end|>":0,"a":1,"b":2,"ab":3,"\"\\\n":4})");
+  EXPECT_EQ(json["model"]["merges"].dump(), R"(["a b"])");
+  EXPECT_EQ(json["added_tokens"].size(), 2u);
+  EXPECT_EQ(json["added_tokens"][0]["special"], true);
+  EXPECT_EQ(json["added_tokens"][1]["special"], false);
+  EXPECT_EQ(json["pre_tokenizer"]["pretokenizers"][0]["type"], "Digits");
+  EXPECT_TRUE(json["post_processor"].is_null());
+  EXPECT_EQ(json["decoder"]["type"], "ByteLevel");
+  const Json config = parse_json(files.at("tokenizer_config.json"), "tokenizer_config.json");
+  EXPECT_EQ(config["bos_token"], "<|end|>");
+  EXPECT_EQ(config["eos_token"], "<|end|>");
+  EXPECT_EQ(config["chat_template"], "{{ messages }}");
+  EXPECT_FALSE(config.contains("pad_token"));
+}
+
+TEST(GgufTokenizer, PreChoosesTheSplit) {
+  const auto with_pre = [](const char* pre) {
+    return tokenizer_of(byte_level().string("tokenizer.ggml.pre", pre));
+  };
+  EXPECT_EQ(with_pre("gpt-2")["pre_tokenizer"]["use_regex"], true);
+  const Json llama = with_pre("llama-bpe");
+  EXPECT_EQ(llama["model"]["ignore_merges"], true);
+  EXPECT_EQ(llama["post_processor"]["type"], "TemplateProcessing");  // BOS, though not asked for
+  const Json qwen = with_pre("qwen2");
+  EXPECT_EQ(qwen["normalizer"]["type"], "NFC");
+  const auto regex = [](const Json& json) {
+    return json["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"].get<std::string>();
+  };
+  EXPECT_THAT(regex(qwen), ::testing::HasSubstr("|\\p{N}|"));
+  EXPECT_THAT(regex(with_pre("glm4")), ::testing::HasSubstr("|\\p{N}{1,3}|"));
+  const auto [code, message] = error_of(byte_level().string("tokenizer.ggml.pre", "jina-v9"));
+  EXPECT_EQ(code, ErrorCode::kUnsupported);
+  EXPECT_THAT(message, ::testing::HasSubstr("jina-v9"));
+}
+
+TEST(GgufTokenizer, SentencePieceMergesFollowTheScores) {
+  const Json json = tokenizer_of(sentencepiece());
+  EXPECT_EQ(json["model"]["merges"].dump(),
+            R"([["\n","\n"],["▁","▁"],["▁","a"],["a","b"],["▁","ab"],["▁a","b"]])");
+  EXPECT_EQ(json["model"]["vocab"]["\u2581\u2581"], 5);
+  EXPECT_EQ(json["model"]["unk_token"], "<unk>");
+  EXPECT_EQ(json["model"]["byte_fallback"], true);
+  EXPECT_EQ(json["normalizer"]["type"], "Replace");
+  EXPECT_EQ(json["decoder"]["decoders"].size(), 3u);
+  EXPECT_EQ(json["added_tokens"].size(), 6u);
+  EXPECT_EQ(json["post_processor"]["single"][0]["SpecialToken"]["id"], "<bos>");  // the default
+  EXPECT_EQ(json["post_processor"]["special_tokens"]["<bos>"]["ids"].dump(), "[1]");
+}
+
+TEST(GgufTokenizer, SentencePieceOptions) {
+  const Json json = tokenizer_of(sentencepiece()
+                                     .erase("tokenizer.ggml.add_space_prefix")
+                                     .boolean("tokenizer.ggml.add_bos_token", false)
+                                     .boolean("tokenizer.ggml.add_eos_token", true));
+  EXPECT_EQ(json["normalizer"]["normalizers"][0]["type"], "Prepend");
+  EXPECT_EQ(json["decoder"]["decoders"][3]["type"], "Strip");
+  EXPECT_EQ(json["post_processor"]["single"][1]["SpecialToken"]["id"], "<eos>");
+}
+
+TEST(GgufTokenizer, RefusesMetadataThatContradictsItself) {
+  const std::vector<std::pair<GgufBuilder, const char*>> bad = {
+      {byte_level().erase("tokenizer.ggml.tokens"), "no tokenizer.ggml.tokens"},
+      {byte_level().erase("tokenizer.ggml.merges"), "no tokenizer.ggml.merges"},
+      {byte_level().i32s("tokenizer.ggml.token_type", {1}), "1 token types for 5"},
+      {byte_level().u32("tokenizer.ggml.bos_token_id", 5), "bos_token_id is 5, of 5"},
+      {byte_level().strings("tokenizer.ggml.tokens", {"\xFF", "a", "b", "c", "d"}), "UTF-8"},
+      {byte_level().strings("tokenizer.ggml.merges", {"\xFF a"}), "UTF-8"},
+      {byte_level().string("tokenizer.chat_template", "\xFF"), "UTF-8"},
+      {sentencepiece().erase("tokenizer.ggml.scores"), "scores"},
+      {sentencepiece().f32s("tokenizer.ggml.scores", {1, 2}), "scores"},
+  };
+  for (const auto& [builder, expected] : bad) {
+    const auto [code, message] = error_of(builder);
+    EXPECT_EQ(code, ErrorCode::kCorrupt) << expected;
+    EXPECT_THAT(message, ::testing::HasSubstr(expected));
+  }
+  EXPECT_EQ(error_of(byte_level().string("tokenizer.ggml.model", "bert")).first,
+            ErrorCode::kUnsupported);
+}
+
+}  // namespace
+}  // namespace tq

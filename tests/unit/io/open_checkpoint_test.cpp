@@ -1,0 +1,118 @@
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "io/checkpoint.h"
+#include "support/expect_error.h"
+#include "support/safetensors_builder.h"
+
+namespace tq {
+namespace {
+
+using testing::expect_error;
+using testing::SafetensorsBuilder;
+using testing::TempDir;
+using testing::write_bytes;
+
+TEST(OpenCheckpoint, SaysWhatIsMissing) {
+  const TempDir dir;
+  expect_error(ErrorCode::kNotFound, {(dir / "gone").string(), "no such file or folder"},
+               [&] { open_checkpoint(dir / "gone"); });
+  expect_error(ErrorCode::kNotFound, {dir.path().string(), "no files", "accepted is"},
+               [&] { open_checkpoint(dir.path()); });
+  write_bytes(dir / "pytorch_model.bin", "x");
+  expect_error(ErrorCode::kNotFound, {"pytorch_model.bin", "accepted is"},
+               [&] { open_checkpoint(dir.path()); });
+  expect_error(ErrorCode::kUnsupported, {"pytorch_model.bin", "neither GGUF nor safetensors"},
+               [&] { open_checkpoint(dir / "pytorch_model.bin"); });
+  write_bytes(dir / "empty", "");
+  expect_error(ErrorCode::kUnsupported, {"empty", "neither"},
+               [&] { open_checkpoint(dir / "empty"); });
+}
+
+TEST(OpenCheckpoint, TellsFilesByTheirContent) {
+  const TempDir dir;
+  SafetensorsBuilder().add("w", DType::kU8, {1}, "x").write(dir / "weights.dat");
+  EXPECT_EQ(open_checkpoint(dir / "weights.dat")->kind(), CheckpointKind::kHuggingFace);
+  write_bytes(dir / "short.safetensors", "x");
+  expect_error(ErrorCode::kCorrupt, {"short.safetensors", "too few"},
+               [&] { open_checkpoint(dir / "short.safetensors"); });
+  write_bytes(dir / "model.bin", "GGUF");
+  expect_error(ErrorCode::kCorrupt, {"model.bin"}, [&] { open_checkpoint(dir / "model.bin"); });
+}
+
+TEST(OpenCheckpoint, AsksWhichOfSeveralGgufFiles) {
+  const TempDir dir;
+  write_bytes(dir / "a.gguf", "GGUF");
+  expect_error(ErrorCode::kCorrupt, {"a.gguf"}, [&] { open_checkpoint(dir.path()); });
+  write_bytes(dir / "b.gguf", "GGUF");
+  expect_error(ErrorCode::kInvalidArgument, {"2 GGUF files", "a.gguf, b.gguf"},
+               [&] { open_checkpoint(dir.path()); });
+  SafetensorsBuilder().add("w", DType::kU8, {1}, "x").write(dir / "model.safetensors");
+  EXPECT_EQ(open_checkpoint(dir.path())->kind(), CheckpointKind::kHuggingFace);
+}
+
+TEST(OpenCheckpoint, RefusesJang) {
+  const TempDir dir;
+  write_bytes(dir / "jang_config.json", "{}");
+  SafetensorsBuilder().add("w", DType::kU8, {1}, "x").write(dir / "model.safetensors");
+  expect_error(ErrorCode::kUnsupported, {"JANG"}, [&] { open_checkpoint(dir.path()); });
+}
+
+TEST(OpenCheckpoint, RefusesADescriptionOfNeitherKind) {
+  const TempDir dir;
+  SafetensorsBuilder().add("w", DType::kU8, {1}, "x").write(dir / "model.safetensors");
+  for (const std::string text : {"{}", "[]", R"({"version":1})", R"({"rank":4})"}) {
+    write_bytes(dir / "tq_config.json", text);
+    expect_error(ErrorCode::kUnsupported, {"tq_config.json", "neither"},
+                 [&] { open_checkpoint(dir.path()); });
+  }
+  write_bytes(dir / "tq_config.json", "{\"version\":1,\"version\":1}");
+  expect_error(ErrorCode::kCorrupt, {"tq_config.json", "duplicate"},
+               [&] { open_checkpoint(dir.path()); });
+}
+
+TEST(OpenCheckpoint, MissesTheDescriptionOfANativeCheckpoint) {
+  const TempDir dir;
+  SafetensorsBuilder().add("w", DType::kU8, {1}, "x").write(dir / "model.safetensors");
+  write_bytes(dir / "config.json",
+              R"({"quantization_config":{"quant_method":"turboquant","version":1}})");
+  expect_error(ErrorCode::kNotFound, {"tq_config.json"}, [&] { open_checkpoint(dir.path()); });
+}
+
+class Listed : public Checkpoint {  // the least a checkpoint is
+ public:
+  explicit Listed(std::vector<TensorEntry> tensors) : Checkpoint(CheckpointKind::kGguf, "listed") {
+    set_tensors(std::move(tensors));
+  }
+  std::vector<std::string> text_files() const override { return {}; }
+  std::optional<std::string> text_file(std::string_view) const override { return std::nullopt; }
+  void read_rows(const TensorEntry&, int64_t, int64_t, float*) const override {}
+  std::optional<WeightView> view(const TensorEntry&) const override { return std::nullopt; }
+  std::span<const uint8_t> raw(const TensorEntry&) const override { return {}; }
+  void drop_rows(const TensorEntry&, int64_t, int64_t) const override {}
+  std::vector<fs::path> files() const override { return {}; }
+};
+
+TensorEntry entry(const std::string& name, Shape shape) {
+  TensorEntry tensor;
+  tensor.name = name;
+  tensor.shape = std::move(shape);
+  return tensor;
+}
+
+TEST(Checkpoint, FindsTensorsByName) {
+  const Listed listed({entry("c", {2, 3}), entry("a", {5}), entry("b", {2, 3, 4})});
+  EXPECT_EQ(listed.tensors()[0].name, "c");
+  EXPECT_EQ(listed.find("a")->index, 1);
+  EXPECT_EQ(listed.find("b")->n_rows(), 6);
+  EXPECT_EQ(listed.find("b")->n_elements(), 24);
+  EXPECT_EQ(listed.find(""), nullptr);
+  EXPECT_EQ(listed.find("d"), nullptr);
+  expect_error(ErrorCode::kCorrupt, {"\"a\" twice"}, [] {
+    Listed({entry("a", {1}), entry("b", {1}), entry("a", {2})});
+  });
+}
+
+}  // namespace
+}  // namespace tq
