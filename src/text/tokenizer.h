@@ -21,11 +21,15 @@ class Tokenizer {
  public:
   // From the text of tokenizer.json and, if there, tokenizer_config.json (empty strings when
   // absent). Throws kUnsupported for a model, normalizer, pre-tokenizer, post-processor or decoder
-  // it would get wrong, kCorrupt for a damaged file.
+  // it would get wrong, kCorrupt for a damaged file. What encode() adds is the post-processor's
+  // matter alone ("add_bos_token" of tokenizer_config.json is not read), as with Hugging Face's
+  // fast tokenizers; truncation and padding are never applied.
   static std::shared_ptr<const Tokenizer> from_json(std::string_view tokenizer_json,
                                                     std::string_view tokenizer_config_json = {});
   virtual ~Tokenizer() = default;
 
+  // Bytes that are not UTF-8 count as U+FFFD each invalid part, as Python's errors="replace" reads
+  // them. Throws kInvalidArgument for text of more than 512 MiB.
   virtual std::vector<int32_t> encode(std::string_view text,
                                       const EncodeTextOptions& options = {}) const = 0;
   // The bytes of all ids run together; may end inside a UTF-8 character. Ids outside the vocabulary
@@ -53,6 +57,7 @@ class StreamDetokenizer {
  private:
   std::shared_ptr<const Tokenizer> tokenizer_;
   bool skip_special_;
+  bool at_start_ = true;  // decoders may drop a space at the start of a text
   std::string pending_;
 };
 

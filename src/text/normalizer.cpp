@@ -1,0 +1,97 @@
+#include "text/normalizer.h"
+
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+
+#include "base/error.h"
+#include "text/json_component.h"
+#include "text/utf8.h"
+
+namespace tq {
+namespace {
+
+bool is_ascii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+}
+
+std::string compose(std::string_view text) {
+  if (is_ascii(text)) return std::string(text);
+  utf8proc_uint8_t* mapped = nullptr;
+  const auto size =
+      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                   static_cast<utf8proc_ssize_t>(text.size()), &mapped,
+                   static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+  const std::unique_ptr<utf8proc_uint8_t, void (*)(void*)> owner(mapped, std::free);
+  if (size < 0) {
+    fail(ErrorCode::kOutOfMemory, "normalizing {} bytes of text: {}", text.size(),
+         utf8proc_errmsg(size));
+  }
+  return {reinterpret_cast<const char*>(mapped), static_cast<size_t>(size)};
+}
+
+}  // namespace
+
+std::string replace_all(std::string_view text, std::string_view pattern, std::string_view content) {
+  std::string out;
+  out.reserve(text.size());
+  size_t pos = 0;
+  for (size_t hit; (hit = text.find(pattern, pos)) != std::string_view::npos;
+       pos = hit + pattern.size()) {
+    out += text.substr(pos, hit - pos);
+    out += content;
+  }
+  return out += text.substr(pos);
+}
+
+std::string read_string_pattern(JsonComponent& component) {
+  const Json& pattern = component.value("pattern");
+  if (pattern.is_object() && pattern.contains("Regex")) component.unsupported("a regex pattern");
+  if (!pattern.is_object() || pattern.size() != 1 || !pattern.contains("String") ||
+      !pattern["String"].is_string()) {
+    component.corrupt("\"pattern\" is not {\"String\": ...}");
+  }
+  auto text = pattern["String"].get<std::string>();
+  if (text.empty()) component.corrupt("\"pattern\" is empty");
+  return text;
+}
+
+Normalizer::Normalizer(const Json& section) {
+  for (JsonComponent& json :
+       flatten_components(section, "normalizers", "tokenizer.json: normalizer")) {
+    if (json.type() == "Replace") {
+      std::string pattern = read_string_pattern(json);
+      steps_.push_back({Kind::kReplace, std::move(pattern), json.text("content")});
+    } else if (json.type() == "Prepend") {
+      steps_.push_back({Kind::kPrepend, {}, json.text("prepend")});
+    } else if (json.type() == "NFC") {
+      steps_.push_back({Kind::kNfc, {}, {}});
+    } else {
+      json.unsupported("this kind");
+    }
+    json.finish();
+  }
+}
+
+std::string Normalizer::apply(std::string_view text) const {
+  std::string out(text);
+  for (const Step& step : steps_) {
+    switch (step.kind) {
+      case Kind::kReplace:
+        out = replace_all(out, step.pattern, step.content);
+        break;
+      case Kind::kPrepend:
+        if (!out.empty()) out.insert(0, step.content);
+        break;
+      case Kind::kNfc:
+        out = compose(out);
+        break;
+    }
+  }
+  return out;
+}
+
+}  // namespace tq

@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+"""Trains tiny tokenizers of the shapes real models use and stores what the Hugging Face tokenizers
+library (0.23) makes of 250 strings: text, ids, ids with special tokens neither recognised nor added, and
+the text the first ids decode to. Writes <name>.json and <name>.expected.json beside itself.
+
+    .venv/bin/python tests/golden/tokenizer/make_tokenizer_fixtures.py
+"""
+
+import json
+import pathlib
+import random
+import sys
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE.parents[2] / "scripts"))
+from tokenizer_strings import CODE, WORDS, strings  # noqa: E402
+
+TAIL = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+LETTERS = r"|[^\r\n\p{L}\p{N}]?\p{L}+|"
+QWEN = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)" + LETTERS + r"\p{N}" + TAIL
+LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)" + LETTERS + r"\p{N}{1,3}" + TAIL
+GLM4 = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])" + LETTERS + r"\p{N}{1,3}" + TAIL
+N_STRINGS = 250
+
+
+def corpus():
+    rng = random.Random(7)
+    lines = [" ".join(rng.choice(WORDS) for _ in range(12)) + rng.choice(".!?") for _ in range(800)]
+    lines += CODE * 20 + ["  \n\n", "\t\t", "    return", "größer Straße naïve café", "Привет мир", "你好世界", "1234 567 89"] * 20
+    return lines
+
+
+def byte_level(pre_tokenizer, size, normalizer=None):
+    tokenizer = Tokenizer(models.BPE())
+    if normalizer:
+        tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = pre_tokenizer
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False,
+                                  special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+    tokenizer.train_from_iterator(corpus(), trainer)
+    return tokenizer
+
+
+def split(regex):
+    return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(regex), "isolated"),
+                                    pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+
+
+def smollm():
+    return byte_level(pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True),
+                                               pre_tokenizers.ByteLevel(add_prefix_space=False)]), 600)
+
+
+def qwen():
+    tokenizer = byte_level(split(QWEN), 500, normalizers.NFC())
+    tokenizer.add_tokens([AddedToken("<tool_call>", normalized=False), AddedToken("é!", normalized=True),
+                          AddedToken("word", single_word=True, normalized=False)])
+    return tokenizer
+
+
+def glm():
+    tokenizer = byte_level(split(GLM4), 500)
+    tokenizer.add_special_tokens([AddedToken("[gMASK]", normalized=False), AddedToken("<mask>", lstrip=True, normalized=False),
+                                  AddedToken("<end>", rstrip=True, normalized=False)])
+    return tokenizer
+
+
+def llama3():
+    tokenizer = byte_level(split(LLAMA3), 500)
+    data = json.loads(tokenizer.to_str())
+    vocab, merges = data["model"]["vocab"], data["model"]["merges"]
+    merges.remove(merges[5])  # then this token is reached only because words that are tokens stay whole
+    data["model"].update(ignore_merges=True, merges=[merge for merge in merges if all(part in vocab for part in merge)])
+    tokenizer = Tokenizer.from_str(json.dumps(data))
+    bos = "<|endoftext|>"
+    tokenizer.post_processor = processors.Sequence([processors.ByteLevel(trim_offsets=False), processors.TemplateProcessing(
+        single=f"{bos} $A", pair=f"{bos} $A {bos} $B", special_tokens=[(bos, tokenizer.token_to_id(bos))])])
+    return tokenizer
+
+
+def sentencepiece(size, normalizer, decoder, user_defined):
+    """A BPE over characters with byte fallback, the user defined pieces first as SentencePiece has them."""
+    special = ["<pad>", "<eos>", "<bos>", "<unk>"]
+    trained = Tokenizer(models.BPE())
+    trained.normalizer = normalizers.Replace(" ", "\u2581")
+    trained.pre_tokenizer = pre_tokenizers.Split("\u2581", "merged_with_next")
+    trained.train_from_iterator(corpus(), trainers.BpeTrainer(vocab_size=size, show_progress=False))
+    model = json.loads(trained.to_str())["model"]
+    pieces = special + user_defined + [f"<0x{byte:02X}>" for byte in range(256)]
+    pieces += [piece for piece in sorted(model["vocab"], key=model["vocab"].get) if piece not in pieces]
+    vocab = {piece: i for i, piece in enumerate(pieces)}
+    merges = [(piece[:i], piece[i:]) for piece in user_defined for i in range(1, len(piece)) if piece[:i] in vocab and piece[i:] in vocab]
+    merges += [tuple(merge) for merge in model["merges"] if tuple(merge) not in merges]
+    tokenizer = Tokenizer(models.BPE(vocab, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer = normalizer
+    tokenizer.decoder = decoder
+    tokenizer.add_special_tokens([AddedToken(piece, normalized=False) for piece in special])
+    tokenizer.add_tokens([AddedToken(piece, normalized=False) for piece in user_defined])
+    tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A", pair="<bos> $A <bos> $B", special_tokens=[("<bos>", 2)])
+    return tokenizer
+
+
+def gemma():
+    user_defined = ["\n" * n for n in range(1, 6)] + ["\u2581" * n for n in range(2, 8)] + ["\t", "\t\t", "<h1>", "</h1>"]
+    tokenizer = sentencepiece(420, normalizers.Replace(" ", "\u2581"), decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()]), user_defined)
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    return tokenizer
+
+
+def llama2():
+    return sentencepiece(300, normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]), decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]), [])
+
+
+def metaspace():
+    tokenizer = sentencepiece(300, None, decoders.Metaspace(prepend_scheme="first"), [])
+    data = json.loads(tokenizer.to_str())
+    data["model"].update(byte_fallback=False, fuse_unk=False)
+    tokenizer = Tokenizer.from_str(json.dumps(data))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    return tokenizer
+
+
+def generic_split():
+    """Patterns no scanner knows (PCRE2), and every way to split."""
+    steps = [pre_tokenizers.Split(Regex(r"[A-Z]?[a-z]+(?=\s)|\d{2}"), "isolated"), pre_tokenizers.Split(Regex(r"\p{P}"), "merged_with_previous"),
+             pre_tokenizers.Split("-", "merged_with_next"), pre_tokenizers.Split(Regex(r"[xyz]"), "contiguous"),
+             pre_tokenizers.Split(Regex(r"[^\u00ad]+"), "removed", invert=True), pre_tokenizers.Digits(),
+             pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=False)]
+    return byte_level(pre_tokenizers.Sequence(steps), 400)
+
+
+def main():
+    for make in (smollm, qwen, glm, llama3, gemma, llama2, metaspace, generic_split):
+        tokenizer = make()
+        specials = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
+        rows = []
+        for text in strings(N_STRINGS, 3, specials):
+            text = text[:100]
+            tokenizer.encode_special_tokens = False
+            ids = tokenizer.encode(text).ids
+            tokenizer.encode_special_tokens = True
+            plain = tokenizer.encode(text, add_special_tokens=False).ids
+            rows.append([text, ids, plain, tokenizer.decode(ids)])
+        compact = {"ensure_ascii": False, "separators": (",", ":")}
+        (HERE / f"{make.__name__}.json").write_text(json.dumps(json.loads(tokenizer.to_str()), **compact) + "\n")
+        (HERE / f"{make.__name__}.expected.json").write_text("[" + ",\n".join(json.dumps(row, **compact) for row in rows) + "]\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+// The Jinja interpreter against python jinja2: tests/golden/templates/cases.json holds templates,
+// variables and what jinja2 rendered, or that it raised.
+#include "text/chat_template.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "text/jinja/interpreter.h"
+
+namespace tq {
+namespace {
+
+const fs::path kGolden = fs::path(TQ_TEST_DATA) / "golden/templates";
+
+std::string render(const std::string& source, const Json& variables, std::time_t now,
+                   const jinja::Limits& limits = {}) {
+  const jinja::Block block = jinja::parse(source);
+  jinja::Dict dict;
+  for (const auto& [name, value] : variables.items()) {
+    dict.set(jinja::Value(std::string(name)), jinja::Value::from_json(value));
+  }
+  jinja::Interpreter interpreter(limits, now);
+  return interpreter.render(block, dict);
+}
+
+TEST(Jinja, EqualsJinja2) {
+  setenv("TZ", "UTC", 1);
+  tzset();
+  const Json golden = parse_json(read_text_file(kGolden / "cases.json"), "cases.json");
+  const auto now = golden["now"].get<std::time_t>();
+  ASSERT_GT(golden["cases"].size(), 300u);
+  for (const Json& test : golden["cases"]) {
+    const std::string source = test.contains("file")
+                                   ? read_text_file(kGolden / test["file"].get<std::string>())
+                                   : test["source"].get<std::string>();
+    const Json& variables = test["variables"] == "VARS" ? golden["VARS"] : test["variables"];
+    SCOPED_TRACE(test.contains("file") ? test.dump() : source);
+    if (test.contains("error")) {
+      EXPECT_THROW(render(source, variables, now), Error) << test["error"];
+      continue;
+    }
+    try {
+      EXPECT_EQ(render(source, variables, now), test["expected"].get<std::string>());
+    } catch (const Error& e) {
+      ADD_FAILURE() << e.what();
+    }
+  }
+}
+
+std::string error_of(const std::string& source, const Json& variables = Json::object(),
+                     const jinja::Limits& limits = {}) {
+  try {
+    render(source, variables, 1, limits);
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+TEST(Jinja, ErrorsNameTheLine) {
+  EXPECT_EQ(error_of("a\nb\n{{ x.y }}"), "chat template: line 3: 'x' is undefined");
+  EXPECT_EQ(error_of("a\n{% if %}"), "chat template: line 2: unexpected ''");
+  EXPECT_EQ(error_of("\n\n{{ 1 < 'a' }}"), "chat template: line 3: cannot order int and str");
+  EXPECT_EQ(error_of("{% include 'x' %}"),
+            "chat template: line 1: statement 'include' is not supported");
+}
+
+TEST(Jinja, LimitsHold) {
+  jinja::Limits few_steps;
+  few_steps.max_steps = 10'000;
+  const std::string loops =
+      "{% for i in range(999) %}{% for j in range(999) %}{% endfor %}{% endfor %}";
+  EXPECT_NE(error_of(loops, Json::object(), few_steps).find("steps"), std::string::npos);
+  EXPECT_NE(error_of("{% macro f(n) %}{{ f(n) }}{% endmacro %}{{ f(1) }}").find("nested deeper"),
+            std::string::npos);
+  const std::string grow =
+      "{% set ns = namespace(s='xxxxxxxx') %}{% for i in range(64) %}"
+      "{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ ns.s }}";
+  jinja::Limits limits;
+  limits.max_bytes = 1 << 20;
+  EXPECT_NE(error_of(grow, Json::object(), limits).find("bytes"), std::string::npos);
+  EXPECT_NE(error_of("{{ 'x' * 9999999999999 }}").find("bytes"), std::string::npos);
+  EXPECT_NE(error_of("{{ " + std::string(5000, '(') + "1" + std::string(5000, ')') + " }}")
+                .find("nested too deeply"),
+            std::string::npos);
+  std::string chain = "{{ 1";
+  for (int i = 0; i < 5000; ++i) chain += "+1";
+  EXPECT_NE(error_of(chain + " }}").find("too many operators"), std::string::npos);
+  std::string ifs;
+  for (int i = 0; i < 5000; ++i) ifs += "{% if 1 %}";
+  EXPECT_NE(error_of(ifs).find("nested too deeply"), std::string::npos);
+  EXPECT_NE(error_of("{{ 9223372036854775807 + 1 }}").find("overflow"), std::string::npos);
+  EXPECT_NE(error_of("{{ 99999999999999999999 }}").find("out of range"), std::string::npos);
+}
+
+TEST(Jinja, CyclesDoNotLeak) {  // LeakSanitizer watches
+  EXPECT_EQ(render("{% set ns = namespace() %}{% set ns.self = ns %}{{ ns.self.self is defined }}",
+                   Json::object(), 1),
+            "True");
+  EXPECT_EQ(render("{% macro f() %}x{% endmacro %}{% set ns = namespace(m=f) %}{{ ns.m() }}",
+                   Json::object(), 1),
+            "x");
+}
+
+TEST(Jinja, InvalidUtf8IsHarmless) {
+  const Json variables = {{"s", "a\xff\xc3z"}};
+  EXPECT_EQ(render("{{ s | length }}{{ s | trim }}{{ s[::-1] | length }}", variables, 1),
+            "4a\xff\xc3z4");
+}
+
+TEST(ChatTemplate, FromFiles) {
+  EXPECT_EQ(ChatTemplate::from_files("", ""), nullptr);
+  EXPECT_EQ(ChatTemplate::from_files("", R"({"bos_token": "<s>"})"), nullptr);
+  const Json messages = Json::array({{{"role", "user"}, {"content", "hi"}}});
+  const std::string config =
+      R"({"bos_token": {"content": "<s>"}, "eos_token": "</s>",
+          "chat_template": "{{ bos_token }}{{ messages[0].content }}{{ eos_token }}"})";
+  EXPECT_EQ(ChatTemplate::from_files("", config)->render(messages), "<s>hi</s>");
+  EXPECT_EQ(ChatTemplate::from_files("file {{ bos_token }}", config)->render(messages), "file <s>");
+  const std::string named = R"({"chat_template": [{"name": "tool_use", "template": "t"},
+                                                   {"name": "default", "template": "d"}]})";
+  EXPECT_EQ(ChatTemplate::from_files("", named)->render(messages), "d");
+  EXPECT_THROW(ChatTemplate::from_files("", "[1]"), Error);
+}
+
+TEST(ChatTemplate, OptionsReachTheTemplate) {
+  const ChatTemplate chat("{{ add_generation_prompt }} {{ thinking }} {{ tools | length }}", "",
+                          "");
+  RenderOptions options;
+  options.add_generation_prompt = false;
+  options.extra = {{"thinking", "low"}};
+  options.tools = Json::array({1, 2});
+  EXPECT_EQ(chat.render(Json::array(), options), "False low 2");
+  EXPECT_THROW(chat.render(Json::object()), Error);
+}
+
+TEST(ChatTemplate, RefusalIsTheMessageOfTheTemplate) {
+  const ChatTemplate chat("{{ raise_exception('roles must alternate') }}", "", "");
+  try {
+    chat.render(Json::array());
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ErrorCode::kInvalidArgument);
+    EXPECT_STREQ(e.what(), "the chat template refuses these messages: roles must alternate");
+  }
+}
+
+}  // namespace
+}  // namespace tq
