@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "io/checkpoint.h"
 #include "kv/kv_cache.h"
@@ -20,9 +21,21 @@ struct LoadOptions {
   int64_t max_logit_rows = 0;      // rows of logits of one forward call; 0: max_batch_tokens
   int64_t max_sequences = 64;      // sequences of one forward call
   int64_t max_context = 0;         // longest sequence (sizes block tables); 0: the model's own
+  // Compression at load: the name of the format to bring a matrix into ("tq3", "bf16", ...), or
+  // empty to keep what is stored. Without it nothing is compressed: what kernels cannot read in
+  // place (GGUF blocks) becomes f16, or stays f32 or bf16 if it was.
+  std::function<std::string(const TensorEntry&)> format_for;
+  EncodeOptions encode;  // how format_for's formats are encoded
+  int threads = 0;       // for preparing weights; 0: every CPU the process may use
   // Called with (bytes done, bytes in all) while weights are prepared; may be empty.
   std::function<void(int64_t, int64_t)> progress;
 };
+
+// Sees values inside forward passes, for debugging and per-layer dumps: "embed" (layer -1), then
+// "attention" and "ffn" of each layer (the residual stream [tokens, hidden] after that block), and
+// "norm" (layer -1, the final norm of the rows whose logits are wanted).
+using Observer =
+    std::function<void(std::string_view stage, int64_t layer, std::span<const float> values)>;
 
 class Model {
  public:
@@ -43,7 +56,11 @@ class Model {
 
   // Runs one step: stores K and V of every token, writes fp32 logits [sum of n_logits, vocab] in
   // batch order. Allocates nothing. Limits of LoadOptions are checked (kInternal).
+  // Throws kInvalidArgument for token ids outside the vocabulary.
   virtual void forward(Batch batch, KvCache& kv, std::span<float> logits) = 0;
+
+  // An empty observer switches observation off.
+  virtual void set_observer(Observer observer) = 0;
 };
 
 }  // namespace tq

@@ -14,6 +14,10 @@
 
 namespace tq {
 
+// More than any real model has: a config that asks for more is refused before memory is.
+constexpr int64_t kMaxLayers = 4096;
+constexpr int64_t kMaxHeadDim = 8192;
+
 // Angles are position * inv_freq[j]; any scaling (llama3, linear) is already in inv_freq.
 struct RopeSpec {
   std::vector<float> inv_freq;  // [rotated pairs]
@@ -31,12 +35,14 @@ struct GqaSpec {
   float softcap = 0;     // 0: none
   int rope = 0;          // index into ModelSpec::ropes
   bool qk_norm = false;  // RMS norm of each q and k head, with weights, before rope
+  bool bias = false;     // of q, k, v and o
 };
 
 // Gated MLP: down(activate(gate(x)) * up(x)).
 struct MlpSpec {
   int64_t width = 0;
   Activate activate = Activate::kSilu;
+  bool bias = false;  // of gate, up and down
 };
 
 struct LayerSpec {
@@ -59,7 +65,10 @@ struct ModelSpec {
   std::vector<RopeSpec> ropes;
   std::vector<LayerSpec> layers;
 
+  // What each layer keeps in the KV cache.
   std::vector<KvLayerShape> kv_layers() const;
+  // Throws kCorrupt, naming the fields, when sizes contradict each other.
+  void check() const;
 };
 
 }  // namespace tq

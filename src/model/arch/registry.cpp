@@ -1,0 +1,45 @@
+#include "model/arch/registry.h"
+
+#include <algorithm>
+#include <string>
+
+#include "base/error.h"
+#include "model/config_reader.h"
+
+namespace tq {
+
+ModelSpec Architecture::make_spec(const Json& config) const {
+  ModelSpec spec = read_config(config);
+  spec.check();
+  return spec;
+}
+
+std::span<const Architecture> all_architectures() {
+  static const std::vector<Architecture> list = {
+      {{"llama"}, read_llama_config, llama_tensor_names},
+      {{"gemma3_text", "gemma3"}, read_gemma3_config, gemma3_tensor_names},
+  };
+  return list;
+}
+
+const Architecture& find_architecture(const Json& config) {
+  const std::string type = ConfigReader(config, "config.json").string_or("model_type", "");
+  if (type.empty()) {
+    fail(ErrorCode::kNotFound,
+         "config.json is missing or has no model_type: it is needed to know the architecture");
+  }
+  std::string supported;
+  for (const Architecture& arch : all_architectures()) {
+    if (std::find(arch.model_types.begin(), arch.model_types.end(), type) !=
+        arch.model_types.end()) {
+      return arch;
+    }
+    for (const std::string_view name : arch.model_types) {
+      supported += fmt::format("{}{}", supported.empty() ? "" : ", ", name);
+    }
+  }
+  fail(ErrorCode::kUnsupported, "config.json: model_type \"{}\" is not supported (supported: {})",
+       type, supported);
+}
+
+}  // namespace tq

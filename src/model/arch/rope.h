@@ -1,0 +1,24 @@
+// Rotary embedding frequencies from config fields, shared by the architectures.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "model/config_reader.h"
+#include "model/spec.h"
+
+namespace tq {
+
+// inv_freq[j] = theta^(-2j / dims), j < dims / 2, in the fp32 steps of transformers. If `from` has
+// an object `key`, its rope_theta goes before `theta` and its scaling is applied: "default",
+// "linear" or "llama3". Throws kUnsupported for any other type or field.
+RopeSpec make_rope(int64_t dims, double theta, ConfigReader& from, std::string_view key);
+
+// Which of "rope_parameters" (transformers 5) and "rope_scaling" a config uses. Throws kUnsupported
+// when both are set.
+std::string_view rope_key(const ConfigReader& config);
+
+// A model with one rope: "rope_theta" with "rope_scaling", or "rope_parameters" holding both.
+RopeSpec read_rope(ConfigReader& config, int64_t dims, double default_theta);
+
+}  // namespace tq

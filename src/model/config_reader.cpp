@@ -1,0 +1,203 @@
+#include "model/config_reader.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include "base/error.h"
+
+namespace tq {
+namespace {
+
+// What Hugging Face writes into configs of every architecture: identity, training, generation and
+// API defaults, and the ids and storage that tokenizer and checkpoint readers look after.
+constexpr std::array kBoilerplate = std::to_array<std::string_view>({
+    "_attn_implementation_autoset",
+    "_commit_hash",
+    "_model_name_or_path",
+    "_name_or_path",
+    "architectures",
+    "attention_dropout",
+    "auto_map",
+    "bos_token_id",
+    "cache_implementation",
+    "chunk_size_feed_forward",
+    "decoder_start_token_id",
+    "do_sample",
+    "dtype",
+    "embd_pdrop",
+    "eos_token_id",
+    "finetuning_task",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "hidden_dropout",
+    "id2label",
+    "initializer_range",
+    "label2id",
+    "length_penalty",
+    "max_length",
+    "min_length",
+    "model_type",
+    "num_beams",
+    "num_return_sequences",
+    "output_attentions",
+    "output_hidden_states",
+    "pad_token_id",
+    "prefix",
+    "pretraining_tp",
+    "problem_type",
+    "quantization_config",
+    "repetition_penalty",
+    "resid_pdrop",
+    "return_dict",
+    "return_dict_in_generate",
+    "sep_token_id",
+    "task_specific_params",
+    "temperature",
+    "tf_legacy_loss",
+    "tokenizer_class",
+    "top_k",
+    "top_p",
+    "torch_dtype",
+    "torchscript",
+    "transformers.js_config",
+    "transformers_version",
+    "typical_p",
+    "unk_token_id",
+    "use_cache",
+});
+
+// A value that switches nothing on.
+bool says_nothing(const Json& value) {
+  return value.is_null() || value == false || (value.is_structured() && value.empty()) ||
+         (value.is_string() && value.get_ref<const std::string&>().empty());
+}
+
+std::string short_text(const Json& value) {
+  std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (text.size() > 60) text = text.substr(0, 57) + "...";
+  return text;
+}
+
+}  // namespace
+
+ConfigReader::ConfigReader(const Json& object, std::string where)
+    : object_(object), where_(std::move(where)) {
+  if (!object.is_object()) fail(ErrorCode::kCorrupt, "{}: not a JSON object", where_);
+}
+
+const Json* ConfigReader::get(std::string_view key) {
+  known_.emplace(key);
+  const auto it = object_.find(key);
+  return it == object_.end() || it->is_null() ? nullptr : &*it;
+}
+
+bool ConfigReader::has(std::string_view key) const {
+  const auto it = object_.find(key);
+  return it != object_.end() && !it->is_null();
+}
+
+void ConfigReader::missing(std::string_view key) const {
+  fail(ErrorCode::kNotFound, "{}: the field \"{}\" is missing", where_, key);
+}
+
+void ConfigReader::wrong(std::string_view key, std::string_view expected) const {
+  fail(ErrorCode::kCorrupt, "{}: \"{}\" is {}, expected {}", where_, key,
+       short_text(object_.at(std::string(key))), expected);
+}
+
+int64_t ConfigReader::need_size(std::string_view key, int64_t max) {
+  const Json* value = get(key);
+  if (value == nullptr) missing(key);
+  // Some writers store integral sizes as 256.0.
+  const double number = value->is_number() ? value->get<double>() : 0;
+  if (number < 1 || number > static_cast<double>(max) || number != std::floor(number)) {
+    wrong(key, fmt::format("an integer from 1 to {}", max));
+  }
+  return static_cast<int64_t>(number);
+}
+
+int64_t ConfigReader::size_or(std::string_view key, int64_t fallback, int64_t max) {
+  return get(key) == nullptr ? fallback : need_size(key, max);
+}
+
+double ConfigReader::need_positive(std::string_view key) {
+  const Json* value = get(key);
+  if (value == nullptr) missing(key);
+  const double number = value->is_number() ? value->get<double>() : 0;
+  if (!(number > 0) || !std::isfinite(number)) wrong(key, "a number above 0");
+  return number;
+}
+
+double ConfigReader::positive_or(std::string_view key, double fallback) {
+  return get(key) == nullptr ? fallback : need_positive(key);
+}
+
+bool ConfigReader::bool_or(std::string_view key, bool fallback) {
+  const Json* value = get(key);
+  if (value == nullptr) return fallback;
+  if (!value->is_boolean()) wrong(key, "true or false");
+  return value->get<bool>();
+}
+
+std::string ConfigReader::string_or(std::string_view key, const std::string& fallback) {
+  const Json* value = get(key);
+  if (value == nullptr) return fallback;
+  if (!value->is_string()) wrong(key, "a string");
+  return value->get<std::string>();
+}
+
+std::vector<std::string> ConfigReader::strings(std::string_view key) {
+  const Json* value = get(key);
+  if (value == nullptr) return {};
+  if (!value->is_array()) wrong(key, "a list of strings");
+  std::vector<std::string> out;
+  for (const Json& item : *value) {
+    if (!item.is_string()) wrong(key, "a list of strings");
+    out.push_back(item.get<std::string>());
+  }
+  return out;
+}
+
+ConfigReader ConfigReader::object(std::string_view key) {
+  const Json* value = get(key);
+  if (value == nullptr) missing(key);
+  return ConfigReader(*value, where_ + ": " + std::string(key));
+}
+
+void ConfigReader::expect(std::string_view key, std::string_view only) {
+  const Json* value = get(key);
+  if (value == nullptr || *value == only) return;
+  fail(ErrorCode::kUnsupported, "{}: \"{}\" is {}; only \"{}\" is supported", where_, key,
+       short_text(*value), only);
+}
+
+void ConfigReader::expect(std::string_view key, double only) {
+  const Json* value = get(key);
+  if (value == nullptr || (value->is_number() && value->get<double>() == only)) return;
+  fail(ErrorCode::kUnsupported, "{}: \"{}\" is {}; only {} is supported", where_, key,
+       short_text(*value), only);
+}
+
+void ConfigReader::ignore(std::initializer_list<std::string_view> keys) {
+  for (const std::string_view key : keys) known_.emplace(key);
+}
+
+void ConfigReader::finish() const {
+  std::string unknown;
+  for (const auto& [key, value] : object_.items()) {
+    if (known_.contains(key) || says_nothing(value) ||
+        std::find(kBoilerplate.begin(), kBoilerplate.end(), key) != kBoilerplate.end()) {
+      continue;
+    }
+    unknown += fmt::format("{}\"{}\" = {}", unknown.empty() ? "" : ", ", key, short_text(value));
+  }
+  if (!unknown.empty()) {
+    fail(ErrorCode::kUnsupported,
+         "{}: unknown field {}: it may change what the model computes, so it is not ignored",
+         where_, unknown);
+  }
+}
+
+}  // namespace tq

@@ -1,0 +1,243 @@
+#include "model/decoder.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/check.h"
+#include "base/math.h"
+
+namespace tq {
+
+Decoder::Decoder(ModelSpec spec, DecoderWeights weights, Backend& backend, LoadOptions options)
+    : spec_(std::move(spec)),
+      weights_(std::move(weights)),
+      backend_(backend),
+      options_(std::move(options)),
+      kv_layers_(spec_.kv_layers()) {
+  if (options_.max_context == 0) options_.max_context = spec_.max_position;
+  if (options_.max_logit_rows == 0) options_.max_logit_rows = options_.max_batch_tokens;
+  TQ_CHECK(options_.max_batch_tokens > 0 && options_.max_sequences > 0, "empty limits");
+  max_blocks_ = ceil_div(options_.max_context, kKvBlockTokens);
+
+  for (const RopeSpec& rope : spec_.ropes) {
+    Buffer& table =
+        inv_freqs_.emplace_back(backend_.allocate(rope.inv_freq.size() * sizeof(float)));
+    std::copy(rope.inv_freq.begin(), rope.inv_freq.end(), table.as<float>().data());
+  }
+  Workspace measure;
+  plan(measure);
+  memory_ = backend_.allocate(measure.peak_bytes());
+  Workspace workspace({memory_.data(), memory_.size_bytes()});
+  plan(workspace);
+}
+
+void Decoder::plan(Workspace& workspace) {
+  const int64_t tokens = options_.max_batch_tokens;
+  const int64_t sequences = options_.max_sequences;
+  scratch_.ids = workspace.take<int32_t>(tokens);
+  scratch_.positions = workspace.take<int32_t>(tokens);
+  scratch_.slots = workspace.take<int64_t>(tokens);
+  scratch_.q_begin = workspace.take<int32_t>(sequences + 1);
+  scratch_.kv_len = workspace.take<int32_t>(sequences);
+  scratch_.block_tables = workspace.take<int32_t>(sequences * max_blocks_);
+  scratch_.logit_rows = workspace.take<int32_t>(options_.max_logit_rows);
+  scratch_.residual = workspace.take<float>(tokens * spec_.hidden);
+  scratch_.normed = workspace.take<float>(tokens * spec_.hidden);
+  scratch_.block_out = workspace.take<float>(tokens * spec_.hidden);
+  scratch_.gathered = workspace.take<float>(options_.max_logit_rows * spec_.hidden);
+  scratch_.activation = workspace.take<uint8_t>(static_cast<int64_t>(activation_bytes()));
+  ropes_.clear();
+  for (const RopeSpec& rope : spec_.ropes) {
+    const auto n_pairs = static_cast<int64_t>(rope.inv_freq.size());
+    float* cos = workspace.take<float>(tokens * n_pairs);
+    float* sin = workspace.take<float>(tokens * n_pairs);
+    ropes_.push_back({cos, sin, n_pairs, rope.interleaved});
+  }
+  const size_t layer_begin = workspace.mark();
+  for (DecoderLayer& layer : weights_.layers) {
+    const auto plan_block = [&](auto& block) {
+      workspace.rewind(layer_begin);  // no two blocks run at the same time
+      block.plan(workspace, tokens);
+    };
+    std::visit(plan_block, layer.attention);
+    std::visit(plan_block, layer.ffn);
+  }
+}
+
+size_t Decoder::activation_bytes() const {
+  const int64_t tokens = std::max(options_.max_batch_tokens, options_.max_logit_rows);
+  size_t bytes = 0;
+  for (const WeightView& weight : weights_.matrices) {
+    bytes = std::max(bytes, backend_.activation_bytes(tokens, weight.in_padded, weight.group,
+                                                      weight.traits().input));
+  }
+  return bytes;
+}
+
+void Decoder::check_cache(const KvCache& kv) const {
+  TQ_CHECK(kv.n_layers() == static_cast<int64_t>(kv_layers_.size()),
+           "a KV cache of {} layers for a model of {}", kv.n_layers(), kv_layers_.size());
+  for (size_t i = 0; i < kv_layers_.size(); ++i) {
+    const KvLayerShape& shape = kv_layers_[i];
+    const KvLayerView& layer = kv.layer(static_cast<int64_t>(i));
+    TQ_CHECK(layer.n_kv_heads == shape.n_kv_heads && layer.k_dim == shape.k_dim &&
+                 layer.v_dim == shape.v_dim,
+             "the KV cache has another shape than layer {}", i);
+  }
+}
+
+void Decoder::stage_sequence(const BatchSequence& sequence, int64_t index, Step& step) {
+  const auto n = static_cast<int64_t>(sequence.token_ids.size());
+  const int64_t length = sequence.first_position + n;
+  TQ_CHECK(n > 0 && sequence.first_position >= 0, "sequence {} has {} tokens from {}", index, n,
+           sequence.first_position);
+  TQ_CHECK(length <= options_.max_context, "{} tokens exceed the context of {}", length,
+           options_.max_context);
+  TQ_CHECK(step.tokens + n <= options_.max_batch_tokens, "more than {} tokens in a batch",
+           options_.max_batch_tokens);
+  TQ_CHECK(sequence.blocks != nullptr && sequence.blocks->capacity_tokens() >= length,
+           "the block table of sequence {} does not cover {} tokens", index, length);
+  for (int64_t i = 0; i < n; ++i) {
+    const int32_t id = sequence.token_ids[static_cast<size_t>(i)];
+    if (id < 0 || id >= spec_.vocab) {
+      fail(ErrorCode::kInvalidArgument, "token id {} is outside the vocabulary of {}", id,
+           spec_.vocab);
+    }
+    const int64_t position = sequence.first_position + i;
+    scratch_.ids[step.tokens + i] = id;
+    scratch_.positions[step.tokens + i] = static_cast<int32_t>(position);
+    scratch_.slots[step.tokens + i] = kv_slot(*sequence.blocks, position);
+  }
+  scratch_.kv_len[index] = static_cast<int32_t>(length);
+  step.tokens += n;
+  scratch_.q_begin[index + 1] = static_cast<int32_t>(step.tokens);
+}
+
+void Decoder::stage_blocks(const BatchSequence& sequence, int64_t index, int64_t n_cache_blocks) {
+  const int64_t n_blocks = ceil_div(scratch_.kv_len[index], kKvBlockTokens);
+  for (int64_t i = 0; i < n_blocks; ++i) {
+    const int32_t block = sequence.blocks->blocks[static_cast<size_t>(i)];
+    TQ_CHECK(block >= 0 && block < n_cache_blocks, "page {} of sequence {} is not in the cache",
+             block, index);
+    scratch_.block_tables[index * max_blocks_ + i] = block;
+  }
+}
+
+int64_t Decoder::stage(Batch batch, const KvCache& kv, Step& step) {
+  const auto n_seqs = static_cast<int64_t>(batch.size());
+  TQ_CHECK(n_seqs > 0 && n_seqs <= options_.max_sequences, "{} sequences in a batch for {}", n_seqs,
+           options_.max_sequences);
+  int64_t n_rows = 0;
+  scratch_.q_begin[0] = 0;
+  for (int64_t s = 0; s < n_seqs; ++s) {
+    const BatchSequence& sequence = batch[static_cast<size_t>(s)];
+    stage_sequence(sequence, s, step);
+    stage_blocks(sequence, s, kv.n_blocks());
+    const auto n = static_cast<int64_t>(sequence.token_ids.size());
+    TQ_CHECK(sequence.n_logits >= 0 && sequence.n_logits <= n &&
+                 n_rows + sequence.n_logits <= options_.max_logit_rows,
+             "{} rows of logits after {} others for {} tokens", sequence.n_logits, n_rows, n);
+    for (int64_t i = sequence.n_logits; i > 0; --i) {
+      scratch_.logit_rows[n_rows++] = static_cast<int32_t>(step.tokens - i);
+    }
+  }
+  step.batch = {.n_seqs = n_seqs,
+                .q_begin = scratch_.q_begin,
+                .kv_len = scratch_.kv_len,
+                .block_tables = scratch_.block_tables,
+                .max_blocks = max_blocks_};
+  return n_rows;
+}
+
+void Decoder::forward(Batch batch, KvCache& kv, std::span<float> logits) {
+  check_cache(kv);
+  Step step{.backend = backend_,
+            .slots = scratch_.slots,
+            .ropes = ropes_,
+            .norm_eps = spec_.norm_eps,
+            .activation = scratch_.activation};
+  const int64_t n_rows = stage(batch, kv, step);
+  TQ_CHECK(static_cast<int64_t>(logits.size()) == n_rows * spec_.vocab,
+           "{} floats for {} rows of logits", logits.size(), n_rows);
+  for (size_t i = 0; i < ropes_.size(); ++i) {
+    backend_.rope_table({.positions = scratch_.positions,
+                         .inv_freq = inv_freqs_[i].as<float>().data(),
+                         .tokens = step.tokens,
+                         .n_pairs = ropes_[i].n_pairs,
+                         .cos = ropes_[i].cos,
+                         .sin = ropes_[i].sin});
+  }
+  backend_.embed({.table = weights_.embedding,
+                  .ids = scratch_.ids,
+                  .tokens = step.tokens,
+                  .scale = spec_.embed_scale,
+                  .out = scratch_.residual});
+  observe("embed", -1, scratch_.residual, step.tokens);
+  run_layers(step, kv);
+  if (n_rows > 0) run_head(step, n_rows, logits);
+}
+
+void Decoder::run_layers(const Step& step, const KvCache& kv) {
+  for (size_t i = 0; i < weights_.layers.size(); ++i) {
+    const DecoderLayer& layer = weights_.layers[i];
+    const auto index = static_cast<int64_t>(i);
+    const Norm input_norm{layer.input_norm, spec_.hidden};
+    rms_norm(step, input_norm, scratch_.residual, step.tokens, scratch_.normed);
+    add_block(step, layer.post_attention_norm, [&](BlockOutput result) {
+      const auto run = [&](const auto& kind) {
+        kind.run(step, kv.layer(index), scratch_.normed, result);
+      };
+      std::visit(run, layer.attention);
+    });
+    observe("attention", index, scratch_.residual, step.tokens);
+
+    const Norm ffn_norm{layer.ffn_norm, spec_.hidden};
+    rms_norm(step, ffn_norm, scratch_.residual, step.tokens, scratch_.normed);
+    add_block(step, layer.post_ffn_norm, [&](BlockOutput result) {
+      std::visit([&](const auto& kind) { kind.run(step, scratch_.normed, result); }, layer.ffn);
+    });
+    observe("ffn", index, scratch_.residual, step.tokens);
+  }
+}
+
+// residual += block's output, normed first where the layer has a norm for it.
+template <typename Block>
+void Decoder::add_block(const Step& step, const float* post_norm, const Block& block) {
+  if (post_norm == nullptr) {
+    block({scratch_.residual, /*accumulate=*/true});
+    return;
+  }
+  block({scratch_.block_out, /*accumulate=*/false});
+  rms_norm(step, {post_norm, spec_.hidden}, scratch_.block_out, step.tokens, scratch_.block_out);
+  backend_.add({.a = scratch_.residual,
+                .b = scratch_.block_out,
+                .n = step.tokens * spec_.hidden,
+                .out = scratch_.residual});
+}
+
+// Logits of the wanted rows only: the head is the largest matrix of a small model.
+void Decoder::run_head(Step step, int64_t n_rows, std::span<float> logits) {
+  backend_.gather_rows({.x = scratch_.residual,
+                        .rows = scratch_.logit_rows,
+                        .n = n_rows,
+                        .dim = spec_.hidden,
+                        .out = scratch_.gathered});
+  step.tokens = n_rows;
+  const Norm final_norm{weights_.final_norm, spec_.hidden};
+  rms_norm(step, final_norm, scratch_.gathered, n_rows, scratch_.gathered);
+  observe("norm", -1, scratch_.gathered, n_rows);
+  project(step, scratch_.gathered, {{weights_.head, logits.data()}});
+  if (spec_.final_softcap > 0) {
+    backend_.softcap(
+        {.x = logits.data(), .n = static_cast<int64_t>(logits.size()), .cap = spec_.final_softcap});
+  }
+}
+
+void Decoder::observe(std::string_view stage, int64_t layer, const float* values,
+                      int64_t rows) const {
+  if (!observer_) return;
+  observer_(stage, layer, {values, static_cast<size_t>(rows * spec_.hidden)});
+}
+
+}  // namespace tq

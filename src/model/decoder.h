@@ -1,0 +1,72 @@
+// Decoder: executes a ModelSpec through the backend's operators: embedding, layers, final norm,
+// head. Knows layer kinds, never an architecture's name. Weights are const; scratch and the
+// batch's arrays are planned at load and reused by every pass, so one thread runs it.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "model/model.h"
+#include "model/weights.h"
+#include "model/workspace.h"
+
+namespace tq {
+
+class Decoder final : public Model {
+ public:
+  // Limits of options that are 0 are filled in. Throws kOutOfMemory when the scratch does not fit.
+  Decoder(ModelSpec spec, DecoderWeights weights, Backend& backend, LoadOptions options);
+
+  const ModelSpec& spec() const override { return spec_; }
+  Backend& backend() const override { return backend_; }
+  const LoadOptions& options() const override { return options_; }
+  int64_t weight_bytes() const override { return weights_.size_bytes; }
+  int64_t bytes_per_token() const override { return weights_.bytes_per_token; }
+  int64_t n_parameters() const override { return weights_.n_parameters; }
+  void forward(Batch batch, KvCache& kv, std::span<float> logits) override;
+  void set_observer(Observer observer) override { observer_ = std::move(observer); }
+
+ private:
+  // A step's arrays; T = max_batch_tokens, S = max_sequences, R = max_logit_rows.
+  struct Scratch {
+    int32_t* ids;           // [T]
+    int32_t* positions;     // [T]
+    int64_t* slots;         // [T]
+    int32_t* q_begin;       // [S + 1]
+    int32_t* kv_len;        // [S]
+    int32_t* block_tables;  // [S, max_blocks]
+    int32_t* logit_rows;    // [R], indices into the step's tokens
+    float* residual;        // [T, hidden]
+    float* normed;          // [T, hidden]
+    float* block_out;       // [T, hidden], where the spec norms a block's output
+    float* gathered;        // [R, hidden]
+    uint8_t* activation;    // for Backend::prepare
+  };
+
+  void plan(Workspace& workspace);
+  size_t activation_bytes() const;
+  void check_cache(const KvCache& kv) const;
+  // Writes the batch into the scratch arrays; returns the number of logit rows.
+  int64_t stage(Batch batch, const KvCache& kv, Step& step);
+  void stage_sequence(const BatchSequence& sequence, int64_t index, Step& step);
+  void stage_blocks(const BatchSequence& sequence, int64_t index, int64_t n_cache_blocks);
+  void run_layers(const Step& step, const KvCache& kv);
+  template <typename Block>
+  void add_block(const Step& step, const float* post_norm, const Block& block);
+  void run_head(Step step, int64_t n_rows, std::span<float> logits);
+  void observe(std::string_view stage, int64_t layer, const float* values, int64_t rows) const;
+
+  ModelSpec spec_;
+  DecoderWeights weights_;
+  Backend& backend_;
+  LoadOptions options_;
+  std::vector<KvLayerShape> kv_layers_;
+  int64_t max_blocks_ = 0;  // of one sequence
+  std::vector<Buffer> inv_freqs_;
+  std::vector<RopeTable> ropes_;
+  Buffer memory_;
+  Scratch scratch_{};
+  Observer observer_;
+};
+
+}  // namespace tq

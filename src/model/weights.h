@@ -1,0 +1,45 @@
+// The weights of a decoder, bound to its layers: every tensor a ModelSpec needs, found by its name
+// in a checkpoint, checked and brought into a form that the backend computes with. Const after
+// loading; views point into the checkpoint's mapping or into buffers owned here.
+#pragma once
+
+#include <cstdint>
+#include <variant>
+#include <vector>
+
+#include "model/arch/registry.h"
+#include "model/layers/attention.h"
+#include "model/layers/mlp.h"
+#include "model/model.h"
+
+namespace tq {
+
+struct DecoderLayer {
+  const float* input_norm = nullptr;  // norms: [hidden]
+  std::variant<Gqa> attention;
+  const float* post_attention_norm = nullptr;  // null where the spec has none
+  const float* ffn_norm = nullptr;
+  std::variant<Mlp> ffn;
+  const float* post_ffn_norm = nullptr;
+};
+
+struct DecoderWeights {
+  WeightView embedding;  // [vocab, hidden]
+  Linear head;           // the embedding when tied
+  const float* final_norm = nullptr;
+  std::vector<DecoderLayer> layers;
+
+  std::vector<WeightView> matrices;  // all of them, each once
+  int64_t n_parameters = 0;
+  int64_t size_bytes = 0;       // as they are computed with
+  int64_t bytes_per_token = 0;  // read per decoded token: all but the untied embedding
+
+  std::vector<Buffer> owned;
+};
+
+// Throws kNotFound listing missing tensors, kCorrupt naming a misshapen tensor or one that holds
+// NaN, kUnsupported for a tensor inside the decoder's layers that the spec does not account for.
+DecoderWeights load_weights(const Checkpoint& checkpoint, const ModelSpec& spec,
+                            const TensorNames& names, Backend& backend, const LoadOptions& options);
+
+}  // namespace tq

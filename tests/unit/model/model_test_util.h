@@ -1,0 +1,195 @@
+// Shared by the model tests: golden checkpoints, checkpoints in memory that tests can bend, and a
+// model with its KV cache that runs sequences.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/npy.h"
+#include "io/checkpoint.h"
+#include "kv/block_manager.h"
+#include "model/model.h"
+
+namespace tq::test {
+
+inline fs::path golden_path(const std::string& name) {
+  return fs::path(TQ_TEST_DATA) / "golden/models" / name;
+}
+
+struct Golden {
+  explicit Golden(const std::string& name) : checkpoint(open_checkpoint(golden_path(name))) {
+    for (const int64_t id : read_npy_int(golden_path(name) / "tokens.npy").values) {
+      tokens.push_back(static_cast<int32_t>(id));
+    }
+    logits = read_npy_f32(golden_path(name) / "logits.npy").values;
+    logits_cached = read_npy_f32(golden_path(name) / "logits_cached.npy").values;
+  }
+
+  std::unique_ptr<Checkpoint> checkpoint;
+  std::vector<int32_t> tokens;
+  std::vector<float> logits;  // [tokens, vocab], one full pass in transformers
+  std::vector<float> logits_cached;
+};
+
+// An fp32 checkpoint in memory, at first a copy of another one.
+class MemoryCheckpoint : public Checkpoint {
+ public:
+  struct Tensor {
+    std::string name;
+    Shape shape;
+    std::vector<float> values;
+  };
+
+  explicit MemoryCheckpoint(const Checkpoint& source)
+      : Checkpoint(CheckpointKind::kHuggingFace, "memory") {
+    config_ = source.config();
+    for (const TensorEntry& entry : source.tensors()) {
+      Tensor tensor{entry.name, entry.shape,
+                    std::vector<float>(static_cast<size_t>(entry.n_elements()))};
+      source.read_rows(entry, 0, entry.n_rows(), tensor.values.data());
+      tensors_.push_back(std::move(tensor));
+    }
+    reindex();
+  }
+
+  Json& config() { return config_; }
+  std::vector<Tensor>& contents() { return tensors_; }
+  Tensor& tensor(const std::string& name) {
+    return *std::find_if(tensors_.begin(), tensors_.end(),
+                         [&](const Tensor& tensor) { return tensor.name == name; });
+  }
+  void erase(const std::string& name) {
+    tensors_.erase(tensors_.begin() + (&tensor(name) - tensors_.data()));
+    reindex();
+  }
+  // To be called after a change of names, shapes or number of tensors.
+  void reindex() {
+    std::vector<TensorEntry> entries;
+    for (const Tensor& tensor : tensors_) {
+      const auto bytes = static_cast<int64_t>(tensor.values.size() * sizeof(float));
+      entries.push_back({tensor.name, tensor.shape, "f32", DType::kF32, bytes});
+    }
+    set_tensors(std::move(entries));
+  }
+
+  std::vector<std::string> text_files() const override { return {}; }
+  std::optional<std::string> text_file(std::string_view) const override { return std::nullopt; }
+  void read_rows(const TensorEntry& entry, int64_t begin, int64_t n, float* out) const override {
+    const auto& values = tensors_[static_cast<size_t>(entry.index)].values;
+    std::copy_n(values.begin() + begin * entry.in(), n * entry.in(), out);
+  }
+  std::optional<WeightView> view(const TensorEntry&) const override { return std::nullopt; }
+  std::span<const uint8_t> raw(const TensorEntry&) const override { return {}; }
+  void drop_rows(const TensorEntry&, int64_t, int64_t) const override {}
+  std::vector<fs::path> files() const override { return {}; }
+
+ private:
+  std::vector<Tensor> tensors_;
+};
+
+inline std::unique_ptr<Backend> make_backend(bool exact) {
+  return make_cpu_backend({.threads = 2, .exact = exact});
+}
+
+// A model on its own backend with a cache of 64 pages.
+class Runner {
+ public:
+  explicit Runner(const Checkpoint& checkpoint, bool exact = true, LoadOptions options = {})
+      : backend_(make_backend(exact)) {
+    options.threads = 2;
+    options.max_context = 128;
+    options.max_sequences = 8;
+    options.max_batch_tokens = 100;
+    model_ = Model::load(checkpoint, *backend_, options);
+    kv_ = std::make_unique<KvCache>(*backend_, model_->spec().kv_layers(), KvDType::kF32, 64);
+  }
+
+  Model& model() { return *model_; }
+  KvCache& kv() { return *kv_; }
+  BlockManager& blocks() { return blocks_; }
+
+  std::vector<float> forward(Batch batch) {
+    int64_t rows = 0;
+    for (const BatchSequence& sequence : batch) rows += sequence.n_logits;
+    std::vector<float> logits(static_cast<size_t>(rows * model_->spec().vocab));
+    model_->forward(batch, *kv_, logits);
+    return logits;
+  }
+
+  // Logits of every token of a fresh sequence, run in pieces of the given sizes (the rest at once).
+  std::vector<float> run(std::span<const int32_t> tokens, const std::vector<int64_t>& pieces = {}) {
+    BlockTable table;
+    EXPECT_TRUE(blocks_.reserve(table, static_cast<int64_t>(tokens.size())));
+    std::vector<float> all;
+    int64_t done = 0;
+    const auto step = [&](int64_t n) {
+      if (n == 0) return;
+      const auto ids = tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(n));
+      const BatchSequence sequence{ids, done, &table, n};
+      const std::vector<float> logits = forward({&sequence, 1});
+      all.insert(all.end(), logits.begin(), logits.end());
+      done += n;
+    };
+    for (const int64_t n : pieces) step(n);
+    step(static_cast<int64_t>(tokens.size()) - done);
+    blocks_.release(table);
+    return all;
+  }
+
+ private:
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<KvCache> kv_;
+  BlockManager blocks_{64};
+};
+
+// Largest absolute difference over the largest absolute value expected.
+inline double relative_difference(std::span<const float> actual, std::span<const float> expected) {
+  EXPECT_EQ(actual.size(), expected.size());
+  double difference = 0;
+  double scale = 0;
+  for (size_t i = 0; i < std::min(actual.size(), expected.size()); ++i) {
+    // Not std::max: a NaN must not pass.
+    const double error = std::fabs(static_cast<double>(actual[i]) - expected[i]);
+    if (!(error <= difference)) difference = error;
+    scale = std::max(scale, std::fabs(static_cast<double>(expected[i])));
+  }
+  return difference / scale;
+}
+
+// Root mean square of the difference over that of what was expected.
+inline double rms_difference(std::span<const float> actual, std::span<const float> expected) {
+  EXPECT_EQ(actual.size(), expected.size());
+  double difference = 0;
+  double norm = 0;
+  for (size_t i = 0; i < std::min(actual.size(), expected.size()); ++i) {
+    const double error = static_cast<double>(actual[i]) - expected[i];
+    difference += error * error;
+    norm += static_cast<double>(expected[i]) * expected[i];
+  }
+  return std::sqrt(difference / norm);
+}
+
+// Runs a function that must throw and hands back the error.
+inline Error error_of(const std::function<void()>& function) {
+  try {
+    function();
+  } catch (const Error& error) {
+    return error;
+  }
+  ADD_FAILURE() << "no error was thrown";
+  return {ErrorCode::kInternal, "none"};
+}
+
+}  // namespace tq::test
