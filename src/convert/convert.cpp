@@ -1,0 +1,327 @@
+#include "convert/convert.h"
+
+#include <sys/stat.h>
+
+#include <chrono>
+#include <memory>
+#include <utility>
+
+#include "base/error.h"
+#include "base/thread_pool.h"
+#include "convert/content_hash.h"
+#include "convert/destination.h"
+#include "convert/journal.h"
+#include "convert/quantize.h"
+#include "convert/shards.h"
+#include "convert/side_files.h"
+#include "io/native_manifest.h"
+
+namespace tq {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr const char* kJournalName = "journal";
+// Work that a crash may cost, against the cost of making it durable.
+constexpr auto kFlushInterval = std::chrono::seconds(2);
+constexpr int64_t kFlushBytes = int64_t{512} << 20;
+constexpr uint64_t kSlackBytes = 1 << 20;
+
+bool is_resumable(ErrorCode code) {
+  return code == ErrorCode::kCancelled || code == ErrorCode::kIo || code == ErrorCode::kNoSpace ||
+         code == ErrorCode::kOutOfMemory;
+}
+
+EncodeOptions encode_options(const ConvertOptions& options) {
+  const bool reference = options.plan.layout == Layout::kReference;
+  EncodeOptions encode;
+  encode.effort = options.effort.value_or(reference ? Effort::kReference : Effort::kDefault);
+  if (reference && encode.effort != Effort::kReference) {
+    fail(
+        ErrorCode::kInvalidArgument,
+        "--layout turboquant-vllm writes what the reference's encoder would: --effort {} cannot be "
+        "used with it",
+        effort_name(encode.effort));
+  }
+  return encode;
+}
+
+// What must be the same for a journal to be continued.
+Json identity(const Checkpoint& source, const ConvertOptions& options, const ConvertPlan& plan) {
+  Json files = Json::object();
+  for (const fs::path& path : source.files()) {
+    struct stat info {};
+    if (::stat(path.c_str(), &info) != 0) fail_errno(errno, path.string());
+    files[base_name(path)] = fmt::format("{} bytes, modified {}.{:09}", info.st_size,
+                                         info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+  }
+  std::string tensors;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    for (const SafetensorsItem& plane : tensor.planes) {
+      tensors += fmt::format("{} {} {} {} {}\n", plane.name, static_cast<int>(tensor.action),
+                             tensor.format, tensor.group, shape_string(plane.shape));
+    }
+  }
+  files["config.json"] = content_hash(source.config().dump());
+  return {{"source", std::move(files)},
+          {"option",
+           {{"layout", layout_name(plan.layout)},
+            {"format", plan.format},
+            {"effort", effort_name(encode_options(options).effort)},
+            {"shard_size", options.shard_bytes}}},
+          {"plan", {{"version", TQ_VERSION}, {"tensors", content_hash(tensors)}}}};
+}
+
+class Converter {
+ public:
+  Converter(const Checkpoint& source, const ConvertOptions& options)
+      : source_(source),
+        options_(options),
+        encode_(encode_options(options)),
+        destination_(options.destination) {}
+
+  ConvertReport run() {
+    const auto start = Clock::now();
+    prepare();
+    const auto resumed = static_cast<int64_t>(journal_->finished().size());
+    try {
+      if (!journal_->commit()) write_tensors();
+      ConvertReport report = commit();
+      report.resumed = resumed;
+      report.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+      return report;
+    } catch (const Error& error) {
+      give_up(error);
+    }
+  }
+
+ private:
+  // Everything that can be refused is refused here, before anything is written.
+  void prepare() {
+    destination_.refuse_overlap(source_);
+    if (source_.tensors().empty()) {
+      fail(ErrorCode::kUnsupported, "{}: has no tensors", source_.path().string());
+    }
+    plan_ = make_plan(source_, options_.plan);
+    shards_ = lay_out(plan_, options_.shard_bytes);
+    read_text_files();
+    if (options_.notes) options_.notes(plan_.notes);
+    open_journal();
+    results_.resize(plan_.tensors.size());
+    for (const auto& [tensor, result] : journal_->finished()) {
+      results_.at(static_cast<size_t>(tensor)) = result;
+    }
+  }
+
+  void open_journal() {
+    const Json id = identity(source_, options_, plan_);
+    const fs::path path = destination_.work_file(kJournalName);
+    const bool resume = options_.resume && destination_.has_work();
+    if (resume) journal_ = std::make_unique<Journal>(path, id, true);
+    if (journal_ != nullptr && journal_->commit()) return;  // its data lies partly in place
+    destination_.refuse_taken(options_.overwrite);
+    destination_.check_space(shards_.total_bytes() + side_bytes(), options_.hooks.free_bytes);
+    if (journal_ == nullptr) {
+      destination_.create();
+      journal_ = std::make_unique<Journal>(path, id, false);
+    }
+    if (journal_->finished().empty()) destination_.clear_work(kJournalName);
+  }
+
+  void read_text_files() {
+    for (const std::string& name : source_.text_files()) {
+      if (auto text = source_.text_file(name)) text_files_.emplace_back(name, std::move(*text));
+    }
+  }
+
+  uint64_t side_bytes() const {
+    constexpr uint64_t kBytesPerTensor = 1 << 10;  // in tq_config.json, the index and the journal
+    uint64_t bytes = kSlackBytes + kBytesPerTensor * plan_.tensors.size();
+    for (const auto& [name, text] : text_files_) bytes += text.size();
+    return bytes;
+  }
+
+  void write_tensors() {
+    for (const TensorEntry& tensor : source_.tensors()) total_bytes_ += tensor.stored_bytes;
+    ThreadPool pool(options_.n_threads);
+    const QuantizeOptions quantize{encode_, options_.allow_nan,
+                                   [this](int64_t n) { after_block(n); }};
+    TensorWriter writer(source_, pool, quantize);
+    size_t begin = 0;
+    for (size_t s = 0; s < shards_.shards.size(); ++s) {
+      size_t end = begin;
+      while (end < plan_.tensors.size() && shards_.places[end].shard == s) ++end;
+      write_shard(shards_.shards[s], begin, end, writer);
+      begin = end;
+    }
+  }
+
+  void write_shard(const Shard& shard, size_t begin, size_t end, TensorWriter& writer) {
+    size_t n_finished = 0;
+    for (size_t t = begin; t < end; ++t) n_finished += is_finished(t) ? 1 : 0;
+    for (size_t t = begin; t < end; ++t) {
+      if (is_finished(t)) done_bytes_ += entry_of(t).stored_bytes;
+    }
+    if (n_finished == end - begin) return;
+    OutputFile file = open_shard(shard, n_finished > 0);
+    last_flush_ = Clock::now();
+    try {
+      for (size_t t = begin; t < end; ++t) {
+        if (!is_finished(t)) write_tensor(t, file, writer);
+      }
+      flush(file);
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::kCancelled) flush(file);
+      throw;
+    }
+  }
+
+  OutputFile open_shard(const Shard& shard, bool reopen) const {
+    const fs::path path = destination_.work_file(shard.file_name);
+    const uint64_t size = shard.layout.file_bytes();
+    std::error_code error;
+    if (reopen && (fs::file_size(path, error) != size || error)) {
+      fail(ErrorCode::kCorrupt,
+           "{}: is not as an interrupted run left it; give --no-resume to "
+           "start over",
+           path.string());
+    }
+    OutputFile file(path, reopen ? OutputFile::Mode::kReopen : OutputFile::Mode::kCreate);
+    file.allocate(size);
+    const std::string& header = shard.layout.header();
+    file.write_at(0, {reinterpret_cast<const uint8_t*>(header.data()), header.size()});
+    return file;
+  }
+
+  void write_tensor(size_t t, OutputFile& file, TensorWriter& writer) {
+    tensor_ = &entry_of(t);
+    tensor_elements_ = 0;
+    results_[t] = writer.write(plan_.tensors[t], {&file, shards_.places[t].offsets});
+    done_bytes_ += tensor_->stored_bytes;
+    tensor_ = nullptr;
+    report_progress();
+    pending_.push_back({static_cast<int64_t>(t), results_[t]});
+    pending_bytes_ += entry_of(t).stored_bytes;
+    at("tensor");
+    if (pending_bytes_ >= kFlushBytes || Clock::now() - last_flush_ >= kFlushInterval) flush(file);
+  }
+
+  // Finished tensors become durable: their data first, then the record of it.
+  void flush(OutputFile& file) {
+    if (!pending_.empty()) {
+      at("sync");
+      file.sync();
+      journal_->append(pending_);
+      at("journal");
+    }
+    pending_.clear();
+    pending_bytes_ = 0;
+    last_flush_ = Clock::now();
+  }
+
+  void after_block(int64_t n_elements) {
+    tensor_elements_ += n_elements;
+    report_progress();
+    at("block");
+    if (options_.cancelled && options_.cancelled()) fail(ErrorCode::kCancelled, "stopped");
+  }
+
+  void report_progress() const {
+    if (!options_.progress) return;
+    int64_t partial = 0;
+    if (tensor_ != nullptr && tensor_->n_elements() > 0) {
+      partial = static_cast<int64_t>(
+          static_cast<double>(tensor_->stored_bytes) *
+          (static_cast<double>(tensor_elements_) / static_cast<double>(tensor_->n_elements())));
+    }
+    options_.progress({done_bytes_ + partial, total_bytes_});
+  }
+
+  // Puts the result in place. Every step may be repeated, so that an interrupted commit is simply
+  // done again; tq_config.json comes last: its presence says that the checkpoint is whole.
+  ConvertReport commit() {
+    ConvertReport report = make_report(source_, plan_, results_);
+    if (!journal_->commit()) journal_->append_commit(destination_.stale_files(new_files()));
+    at("commit");
+    for (const std::string& name : *journal_->commit()) destination_.remove_file(name);
+    for (const Shard& shard : shards_.shards) {
+      destination_.put_in_place(shard.file_name);
+      at("rename");
+    }
+    if (shards_.shards.size() > 1) write_json(kIndexName, shards_.index());
+    write_json("config.json", model_config(source_, plan_));
+    for (const auto& [name, text] : text_files_) {
+      write_file_atomic(destination_.folder() / name, text);
+    }
+    at("side files");
+    write_json(kNativeConfigName,
+               quantization_description({source_, plan_, encode_, results_, report}));
+    at("complete");
+    journal_.reset();
+    destination_.discard_work();
+    return report;
+  }
+
+  std::vector<std::string> new_files() const {
+    std::vector<std::string> names = {"config.json"};
+    for (const Shard& shard : shards_.shards) names.push_back(shard.file_name);
+    if (shards_.shards.size() > 1) names.push_back(kIndexName);
+    for (const auto& [name, text] : text_files_) names.push_back(name);
+    return names;
+  }
+
+  void write_json(const std::string& name, const Json& json) const {
+    write_file_atomic(destination_.folder() / name, json.dump(2) + "\n");
+  }
+
+  // Leaves what can be resumed and nothing else, and says which.
+  [[noreturn]] void give_up(const Error& error) {
+    const bool committing = journal_ != nullptr && journal_->commit().has_value();
+    const bool keep = committing || (is_resumable(error.code()) && !journal_->finished().empty());
+    journal_.reset();
+    if (!keep) {
+      destination_.discard_work();
+      throw;
+    }
+    throw Error(error.code(),
+                fmt::format("{}; finished work is kept in {}: the same command resumes",
+                            error.what(), destination_.work_folder().string()));
+  }
+
+  bool is_finished(size_t t) const {
+    return journal_->finished().count(static_cast<int64_t>(t)) > 0;
+  }
+  const TensorEntry& entry_of(size_t t) const {
+    return source_.tensors()[static_cast<size_t>(plan_.tensors[t].source)];
+  }
+  void at(std::string_view point) const {
+    if (options_.hooks.at) options_.hooks.at(point);
+  }
+
+  const Checkpoint& source_;
+  const ConvertOptions& options_;
+  const EncodeOptions encode_;
+  Destination destination_;
+  ConvertPlan plan_;
+  ShardPlan shards_;
+  std::vector<std::pair<std::string, std::string>> text_files_;  // name, content
+  std::unique_ptr<Journal> journal_;
+  std::vector<TensorResult> results_;  // parallel to plan_.tensors
+
+  std::vector<FinishedTensor> pending_;  // written but not yet durable
+  int64_t pending_bytes_ = 0;
+  Clock::time_point last_flush_;
+
+  const TensorEntry* tensor_ = nullptr;  // being written
+  int64_t tensor_elements_ = 0;          // of it, written
+  int64_t done_bytes_ = 0;
+  int64_t total_bytes_ = 0;
+};
+
+}  // namespace
+
+ConvertReport convert(const Checkpoint& source, const ConvertOptions& options) {
+  return Converter(source, options).run();
+}
+
+}  // namespace tq

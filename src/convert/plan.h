@@ -1,0 +1,77 @@
+// ConvertPlan: what every tensor of a source becomes, decided before a byte is written: its class
+// by name and shape, its storage format by rules, the exact planes it will occupy. Plain data;
+// making it is deterministic and touches no tensor data.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "convert/rules.h"
+#include "format/traits.h"
+#include "io/checkpoint.h"
+#include "io/safetensors_layout.h"
+
+namespace tq {
+
+// The role of a tensor in a transformer, in the order of reports.
+enum class TensorClass : uint8_t {
+  kEmbed,
+  kHead,
+  kAttention,
+  kMlp,
+  kExperts,
+  kRouter,
+  kNorm,
+  kBias,
+  kVision,  // vision and audio towers with their projectors
+  kOther,
+};
+constexpr int kTensorClasses = 10;
+std::string_view tensor_class_name(TensorClass tensor_class);
+TensorClass classify_tensor(std::string_view name, const Shape& shape);
+
+// The files that are written.
+enum class Layout : uint8_t {
+  kNative,     // ours: docs/formats.md
+  kReference,  // turboquant-vllm tq3_native: every packed tensor alike, the rest f16
+};
+
+struct PlanOptions {
+  std::string format = "auto";  // of linears: a format name, or auto by the number of parameters
+  Layout layout = Layout::kNative;
+  std::vector<Rule> rules;  // before the default rules; native layout only
+};
+
+enum class TensorAction : uint8_t {
+  kCopy,        // the source's bytes, unchanged
+  kCopyPlanes,  // codes and gains of a source that already has the format, unchanged
+  kEncode,      // fp32 rows through FormatTraits::encode_row
+};
+
+struct PlannedTensor {
+  int64_t source = 0;  // index into Checkpoint::tensors()
+  TensorClass tensor_class = TensorClass::kOther;
+  TensorAction action = TensorAction::kCopy;
+  std::string format;                    // for reports: "tq3", "bf16", "i64"
+  const FormatTraits* traits = nullptr;  // null for kCopy
+  int group = 0;                         // weights a gain covers; 0 without gains
+  int64_t in_padded = 0;
+  std::vector<SafetensorsItem> planes;  // one, or codes and gains
+
+  bool compressed() const { return group > 0; }
+};
+
+struct ConvertPlan {
+  Layout layout = Layout::kNative;
+  std::string format;  // of linears, after "auto" was decided
+  std::vector<PlannedTensor> tensors;
+  std::vector<std::string> notes;  // what the user should know: choices made, rules unused
+};
+
+// Throws kInvalidArgument for unknown formats and rules that cannot be followed, kUnsupported for
+// sources that this converter would get wrong (scaled 8-bit floats, tensor name clashes).
+ConvertPlan make_plan(const Checkpoint& source, const PlanOptions& options);
+
+}  // namespace tq

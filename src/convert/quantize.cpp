@@ -1,0 +1,245 @@
+#include "convert/quantize.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <optional>
+#include <span>
+
+#include "base/error.h"
+#include "convert/content_hash.h"
+#include "format/encode_checks.h"
+#include "tensor/buffer.h"
+
+namespace tq {
+namespace {
+
+// A chunk is what one thread encodes at a time, a block what is in flight. Their sizes depend on
+// the row length alone, so that sums over chunks are the same whatever the thread count.
+constexpr int64_t kChunkFloats = int64_t{64} << 10;
+constexpr int64_t kBlockFloats = int64_t{8} << 20;
+constexpr int64_t kCopyBytes = int64_t{16} << 20;
+
+// "row 3, column 17", with the expert for stacks.
+std::string place_name(const TensorEntry& entry, int64_t row, int64_t column) {
+  if (entry.shape.size() < 3) return fmt::format("row {}, column {}", row, column);
+  const int64_t rows = entry.shape[entry.shape.size() - 2];
+  return fmt::format("expert {}, row {}, column {}", row / rows, row % rows, column);
+}
+
+[[noreturn]] void refuse_non_finite(const TensorEntry& entry, int64_t element, float value) {
+  fail(ErrorCode::kUnsupported,
+       "tensor {}: weight at {} is {}: the source is damaged; --allow-nan stores such weights as 0",
+       entry.name, place_name(entry, element / entry.in(), element % entry.in()), value);
+}
+
+std::span<const uint8_t> as_bytes(const void* data, int64_t size_bytes) {
+  return {static_cast<const uint8_t*>(data), static_cast<size_t>(size_bytes)};
+}
+
+// A copy of the bytes in `copy` with these elements zero.
+std::span<const uint8_t> zero_elements(std::span<const uint8_t> bytes,
+                                       std::span<const int64_t> elements, DType dtype,
+                                       std::vector<uint8_t>& copy) {
+  copy.assign(bytes.begin(), bytes.end());
+  const auto size = static_cast<size_t>(dtype_info(dtype).bytes);
+  for (const int64_t element : elements) {
+    std::memset(copy.data() + static_cast<size_t>(element) * size, 0, size);
+  }
+  return copy;
+}
+
+}  // namespace
+
+// One block of rows on its way from fp32 to encoded planes.
+struct TensorWriter::Block {
+  const PlannedTensor& tensor;
+  const TensorEntry& entry;
+  const TensorPlace& place;
+  int64_t chunk_rows = 0;
+  int64_t code_row_bytes = 0;
+  int64_t gains_per_row = 0;
+  int64_t gain_bytes = 0;  // of one stored gain: f16 or f32
+
+  int64_t row_begin = 0;
+  int64_t n_rows = 0;
+  Buffer codes;                     // [n_rows, code_row_bytes]
+  Buffer gains;                     // [n_rows, gains_per_row]
+  std::vector<EncodeStats> stats;   // per chunk
+  std::vector<int64_t> non_finite;  // per chunk
+
+  Block(const PlannedTensor& planned, const TensorEntry& source, const TensorPlace& target)
+      : tensor(planned), entry(source), place(target) {
+    chunk_rows = std::max<int64_t>(1, kChunkFloats / std::max<int64_t>(1, tensor.in_padded));
+    code_row_bytes = tensor.traits->code_row_bytes(tensor.in_padded);
+    if (tensor.compressed()) {
+      gains_per_row = tensor.in_padded / tensor.group;
+      gain_bytes = dtype_info(tensor.planes[1].dtype).bytes;
+    }
+    const int64_t rows = std::min(entry.n_rows(), max_rows());
+    codes = Buffer(static_cast<size_t>(rows * code_row_bytes));
+    gains = Buffer(static_cast<size_t>(rows * gain_row_bytes()));
+  }
+
+  int64_t max_rows() const {
+    const int64_t chunks = kBlockFloats / std::max(kChunkFloats, tensor.in_padded);
+    return chunk_rows * std::max<int64_t>(1, chunks);
+  }
+  // f16 in our files, f32 in the reference's.
+  void store_gain_row(const float* values, uint8_t* out) const {
+    if (gain_bytes == 2) {
+      store_gains(values, gains_per_row, entry.name, reinterpret_cast<uint16_t*>(out));
+    } else if (gain_bytes == 4) {
+      std::memcpy(out, values, static_cast<size_t>(gains_per_row) * sizeof(float));
+    }
+  }
+  int64_t gain_row_bytes() const { return gains_per_row * gain_bytes; }
+  int64_t n_chunks() const { return (n_rows + chunk_rows - 1) / chunk_rows; }
+
+  void start(int64_t row) {
+    row_begin = row;
+    n_rows = std::min(max_rows(), entry.n_rows() - row);
+    stats.assign(static_cast<size_t>(n_chunks()), {});
+    non_finite.assign(static_cast<size_t>(n_chunks()), 0);
+  }
+};
+
+TensorWriter::TensorWriter(const Checkpoint& source, ThreadPool& pool,
+                           const QuantizeOptions& options)
+    : source_(source), pool_(pool), options_(options), scratch_(static_cast<size_t>(pool.size())) {}
+
+TensorResult TensorWriter::write(const PlannedTensor& tensor, const TensorPlace& place) {
+  const TensorEntry& entry = source_.tensors()[static_cast<size_t>(tensor.source)];
+  if (tensor.action == TensorAction::kEncode) return encode(tensor, entry, place);
+  if (tensor.action == TensorAction::kCopy) {
+    const std::array planes = {source_.raw(entry)};
+    return copy(planes, entry, place);
+  }
+  const std::optional<WeightView> view = source_.view(entry);
+  if (!view) fail(ErrorCode::kInternal, "tensor {} lost its packed planes", entry.name);
+  const int64_t rows = entry.n_rows();
+  const std::array planes = {as_bytes(view->codes, rows * view->code_row_bytes()),
+                             as_bytes(view->gains, 2 * rows * view->gains_per_row())};
+  return copy(planes, entry, place);
+}
+
+TensorResult TensorWriter::copy(std::span<const std::span<const uint8_t>> planes,
+                                const TensorEntry& entry, const TensorPlace& place) {
+  TensorResult result;
+  const int64_t rows = entry.n_rows();
+  const bool floats = entry.dtype && dtype_info(*entry.dtype).is_float;
+  std::vector<float> values;
+  std::vector<uint8_t> cleaned;
+  for (size_t p = 0; p < planes.size(); ++p) {
+    ContentHash hash;
+    const int64_t row_bytes = rows > 0 ? static_cast<int64_t>(planes[p].size()) / rows : 0;
+    const int64_t step = std::max<int64_t>(1, kCopyBytes / std::max<int64_t>(1, row_bytes));
+    for (int64_t row = 0; row < rows; row += step) {
+      const int64_t n = std::min(step, rows - row);
+      std::span<const uint8_t> bytes = planes[p].subspan(static_cast<size_t>(row * row_bytes),
+                                                         static_cast<size_t>(n * row_bytes));
+      if (floats) {
+        values.resize(static_cast<size_t>(n * entry.in()));
+        to_f32(*entry.dtype, bytes.data(), n * entry.in(), values.data());
+        const std::vector<int64_t> bad = find_bad(entry, row, values);
+        if (!bad.empty()) bytes = zero_elements(bytes, bad, *entry.dtype, cleaned);
+        result.non_finite += static_cast<int64_t>(bad.size());
+      }
+      place.file->write_at(place.offsets[p] + static_cast<uint64_t>(row * row_bytes), bytes);
+      hash.update(bytes);
+      source_.drop_rows(entry, 0, row + n);
+      if (options_.tick && p == 0) options_.tick(n * entry.in());
+    }
+    result.hashes[p] = hash.hex();
+  }
+  return result;
+}
+
+TensorResult TensorWriter::encode(const PlannedTensor& tensor, const TensorEntry& entry,
+                                  const TensorPlace& place) {
+  Block block(tensor, entry, place);
+  std::array<ContentHash, kMaxPlanes> hashes;
+  TensorResult result;
+  for (int64_t row = 0; row < entry.n_rows(); row += block.n_rows) {
+    block.start(row);
+    auto encode_chunks = [&](int64_t begin, int64_t end, int thread) {
+      for (int64_t chunk = begin; chunk < end; ++chunk) encode_chunk(block, chunk, thread);
+    };
+    pool_.parallel_for(block.n_chunks(), 1, encode_chunks);
+    for (const EncodeStats& stats : block.stats) result.stats.add(stats);
+    for (const int64_t count : block.non_finite) result.non_finite += count;
+    hashes[0].update(as_bytes(block.codes.data(), block.n_rows * block.code_row_bytes));
+    hashes[1].update(as_bytes(block.gains.data(), block.n_rows * block.gain_row_bytes()));
+    // From the start: pages that straddle two blocks go too, so that none stay behind.
+    source_.drop_rows(entry, 0, row + block.n_rows);
+    if (options_.tick) options_.tick(block.n_rows * entry.in());
+  }
+  for (size_t p = 0; p < tensor.planes.size(); ++p) result.hashes[p] = hashes[p].hex();
+  return result;
+}
+
+void TensorWriter::encode_chunk(Block& block, int64_t chunk, int thread) {
+  const PlannedTensor& tensor = block.tensor;
+  const int64_t in = block.entry.in();
+  const int64_t first = chunk * block.chunk_rows;  // within the block
+  const int64_t n = std::min(block.chunk_rows, block.n_rows - first);
+  std::vector<float>& floats = scratch_[static_cast<size_t>(thread)];
+  floats.resize(static_cast<size_t>(n * in + tensor.in_padded + block.gains_per_row));
+  const std::span<float> rows(floats.data(), static_cast<size_t>(n * in));
+  float* const padded = rows.data() + rows.size();
+  float* const gains = padded + tensor.in_padded;
+
+  source_.read_rows(block.entry, block.row_begin + first, n, rows.data());
+  const std::vector<int64_t> bad = find_bad(block.entry, block.row_begin + first, rows);
+  for (const int64_t element : bad) rows[static_cast<size_t>(element)] = 0;
+  block.non_finite[static_cast<size_t>(chunk)] = static_cast<int64_t>(bad.size());
+
+  uint8_t* const codes_out = block.codes.data() + first * block.code_row_bytes;
+  uint8_t* const gains_out = block.gains.data() + first * block.gain_row_bytes();
+  EncodeStats& stats = block.stats[static_cast<size_t>(chunk)];
+  std::fill_n(padded, tensor.in_padded, 0.0f);
+  for (int64_t r = 0; r < n; ++r) {
+    const float* row = rows.data() + r * in;
+    if (tensor.in_padded != in) {
+      std::copy_n(row, in, padded);
+      row = padded;
+    }
+    stats.add(tensor.traits->encode_row(row, tensor.in_padded, tensor.group, options_.encode,
+                                        codes_out + r * block.code_row_bytes, gains));
+    block.store_gain_row(gains, gains_out + r * block.gain_row_bytes());
+  }
+  if (!std::isfinite(stats.squared_error)) {
+    fail(
+        ErrorCode::kUnsupported,
+        "tensor {}: weights beyond the range of {}; a rule must keep it or store it as bf16 or f32",
+        block.entry.name, tensor.format);
+  }
+  const auto row_begin = static_cast<uint64_t>(block.row_begin + first);
+  OutputFile& file = *block.place.file;
+  const auto code_bytes = static_cast<uint64_t>(block.code_row_bytes);
+  file.write_at(block.place.offsets[0] + row_begin * code_bytes,
+                as_bytes(codes_out, n * block.code_row_bytes));
+  if (block.gains_per_row == 0) return;
+  const auto gain_bytes = static_cast<uint64_t>(block.gain_row_bytes());
+  file.write_at(block.place.offsets[1] + row_begin * gain_bytes,
+                as_bytes(gains_out, n * block.gain_row_bytes()));
+}
+
+// Positions of weights that are no numbers, within the values; refuses them unless allowed.
+std::vector<int64_t> TensorWriter::find_bad(const TensorEntry& entry, int64_t row_begin,
+                                            std::span<const float> values) const {
+  std::vector<int64_t> bad;
+  const auto n = static_cast<int64_t>(values.size());
+  for (int64_t next = 0; next < n;) {
+    const int64_t found = find_non_finite(values.data() + next, n - next);
+    if (found < 0) break;
+    next += found;
+    if (!options_.allow_nan) {
+      refuse_non_finite(entry, row_begin * entry.in() + next, values[static_cast<size_t>(next)]);
+    }
+    bad.push_back(next++);
+  }
+  return bad;
+}
+
+}  // namespace tq

@@ -1,0 +1,67 @@
+// TensorWriter: streams one planned tensor from a source to its planes in an output file, in row
+// blocks of bounded size on all threads. The bytes, hashes and statistics it produces do not depend
+// on the number of threads. Owned by one conversion; one tensor at a time.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/thread_pool.h"
+#include "convert/plan.h"
+#include "format/traits.h"
+#include "io/checkpoint.h"
+
+namespace tq {
+
+constexpr size_t kMaxPlanes = 2;
+
+struct QuantizeOptions {
+  EncodeOptions encode;
+  bool allow_nan = false;  // store non-finite weights as 0 and count them, rather than refuse
+  std::function<void(int64_t n_elements)> tick;  // after each block; may throw to stop
+};
+
+// What was written of one tensor. Plain copies have no statistics: they lose nothing.
+struct TensorResult {
+  EncodeStats stats;
+  int64_t non_finite = 0;                      // weights stored as 0
+  std::array<std::string, kMaxPlanes> hashes;  // content_hash.h, parallel to the planes
+};
+
+// Where the planes of a tensor lie: absolute offsets, parallel to PlannedTensor::planes.
+struct TensorPlace {
+  OutputFile* file = nullptr;
+  std::array<uint64_t, kMaxPlanes> offsets{};
+};
+
+class TensorWriter {
+ public:
+  // All references outlive the writer.
+  TensorWriter(const Checkpoint& source, ThreadPool& pool, const QuantizeOptions& options);
+
+  // Throws kUnsupported for weights that are not finite (unless allowed) or do not fit the format,
+  // naming the tensor and the place; kIo and kNoSpace from writing.
+  TensorResult write(const PlannedTensor& tensor, const TensorPlace& place);
+
+ private:
+  struct Block;
+  TensorResult copy(std::span<const std::span<const uint8_t>> planes, const TensorEntry& entry,
+                    const TensorPlace& place);
+  TensorResult encode(const PlannedTensor& tensor, const TensorEntry& entry,
+                      const TensorPlace& place);
+  void encode_chunk(Block& block, int64_t chunk, int thread);
+  std::vector<int64_t> find_bad(const TensorEntry& entry, int64_t row_begin,
+                                std::span<const float> values) const;
+
+  const Checkpoint& source_;
+  ThreadPool& pool_;
+  const QuantizeOptions& options_;
+  std::vector<std::vector<float>> scratch_;  // per thread: rows, a padded row, a row of gains
+};
+
+}  // namespace tq

@@ -1,0 +1,37 @@
+// The JSON files of a result: config.json, tq_config.json in both layouts. Pure functions of the
+// source and the conversion: no times, no paths, nothing of the machine.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "convert/convert.h"
+#include "convert/plan.h"
+#include "convert/quantize.h"
+#include "io/checkpoint.h"
+
+namespace tq {
+
+// What the JSON files are made of. Non-owning.
+struct Conversion {
+  const Checkpoint& source;
+  const ConvertPlan& plan;
+  const EncodeOptions& encode;
+  const std::vector<TensorResult>& results;  // parallel to plan.tensors
+  const ConvertReport& report;
+};
+
+// The last part of a path: what may be recorded of where the source was.
+std::string base_name(const fs::path& path);
+
+// config.json: the source's, plus quantization_config in the native layout.
+Json model_config(const Checkpoint& source, const ConvertPlan& plan);
+// tq_config.json of the plan's layout.
+Json quantization_description(const Conversion& conversion);
+
+// Aggregates results by class and format, in the plan's order.
+ConvertReport make_report(const Checkpoint& source, const ConvertPlan& plan,
+                          const std::vector<TensorResult>& results);
+
+}  // namespace tq

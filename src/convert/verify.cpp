@@ -1,0 +1,147 @@
+#include "convert/verify.h"
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "base/error.h"
+#include "base/thread_pool.h"
+#include "convert/content_hash.h"
+#include "io/native_manifest.h"
+
+namespace tq {
+namespace {
+
+constexpr size_t kPieceBytes = size_t{16} << 20;
+constexpr int64_t kMaxManifestBytes = int64_t{256} << 20;
+
+struct Plane {
+  std::string name;
+  std::span<const uint8_t> bytes;
+};
+
+std::vector<Plane> planes_of(const Checkpoint& checkpoint, const TensorEntry& tensor) {
+  if (tensor.dtype) return {{tensor.name, checkpoint.raw(tensor)}};
+  const std::optional<WeightView> view = checkpoint.view(tensor);
+  if (!view) return {};
+  const auto rows = static_cast<size_t>(tensor.n_rows());
+  const size_t code_bytes = rows * static_cast<size_t>(view->code_row_bytes());
+  const size_t gain_bytes = rows * static_cast<size_t>(view->gains_per_row()) * 2;
+  std::vector<Plane> planes = {{tensor.name + kPackedSuffix, {view->codes, code_bytes}}};
+  if (gain_bytes > 0) {
+    planes.push_back(
+        {tensor.name + kScalesSuffix, {reinterpret_cast<const uint8_t*>(view->gains), gain_bytes}});
+  }
+  return planes;
+}
+
+Json read_hashes(const Checkpoint& checkpoint) {
+  const fs::path path = checkpoint.path() / kNativeConfigName;
+  const Json json = parse_json(read_text_file(path, kMaxManifestBytes), path.string(),
+                               {.max_bytes = kMaxManifestBytes});
+  Json hashes = NativeManifest::from_json(json, path.string()).hashes;
+  const bool strings =
+      hashes.is_object() &&
+      std::all_of(hashes.begin(), hashes.end(), [](const Json& hash) { return hash.is_string(); });
+  if (!hashes.is_null() && !strings) {
+    fail(ErrorCode::kCorrupt, "{}: \"hashes\" must map tensor names to strings", path.string());
+  }
+  return hashes;
+}
+
+class Verifier {
+ public:
+  Verifier(const Checkpoint& checkpoint, const VerifyOptions& options, const Json& hashes)
+      : checkpoint_(checkpoint), options_(options) {
+    for (const auto& [name, hash] : hashes.items()) expected_[name] = hash.get<std::string>();
+  }
+
+  void run(VerifyReport& report) {
+    total_bytes_ = report.n_bytes;
+    std::vector<std::vector<std::string>> faults(checkpoint_.tensors().size());
+    auto check_tensors = [&](int64_t begin, int64_t end, int) {
+      for (int64_t t = begin; t < end; ++t) {
+        const auto i = static_cast<size_t>(t);
+        faults[i] = check(checkpoint_.tensors()[i]);
+      }
+    };
+    ThreadPool pool(options_.n_threads);
+    pool.parallel_for(static_cast<int64_t>(faults.size()), 1, check_tensors);
+    for (const auto& list : faults) {
+      report.faults.insert(report.faults.end(), list.begin(), list.end());
+    }
+    report_missing(report);
+  }
+
+ private:
+  std::vector<std::string> check(const TensorEntry& tensor) {
+    std::vector<std::string> faults;
+    const std::vector<Plane> planes = planes_of(checkpoint_, tensor);
+    if (planes.empty()) faults.push_back(fmt::format("tensor {}: cannot be read", tensor.name));
+    for (const Plane& plane : planes) {
+      const std::string found = hash(plane.bytes);
+      const auto at = expected_.find(plane.name);
+      if (at == expected_.end()) {
+        faults.push_back(
+            fmt::format("tensor {}: {} has no hash for it", plane.name, kNativeConfigName));
+      } else if (at->second != found) {
+        faults.push_back(fmt::format("tensor {}: content has changed: hash {}, was {}", plane.name,
+                                     found, at->second));
+      }
+    }
+    checkpoint_.drop_rows(tensor, 0, tensor.n_rows());
+    return faults;
+  }
+
+  std::string hash(std::span<const uint8_t> bytes) {
+    ContentHash hash;
+    while (!bytes.empty()) {
+      const auto piece = bytes.first(std::min(kPieceBytes, bytes.size()));
+      hash.update(piece);
+      bytes = bytes.subspan(piece.size());
+      const int64_t done = done_bytes_ += static_cast<int64_t>(piece.size());
+      if (options_.bytes) options_.bytes(done, total_bytes_);
+      if (options_.cancelled && options_.cancelled()) fail(ErrorCode::kCancelled, "stopped");
+    }
+    return hash.hex();
+  }
+
+  void report_missing(VerifyReport& report) const {
+    std::set<std::string> present;
+    for (const TensorEntry& tensor : checkpoint_.tensors()) {
+      for (Plane& plane : planes_of(checkpoint_, tensor)) present.insert(std::move(plane.name));
+    }
+    for (const auto& [name, hash] : expected_) {
+      if (present.count(name) == 0) {
+        report.faults.push_back(fmt::format("tensor {}: is missing", name));
+      }
+    }
+  }
+
+  const Checkpoint& checkpoint_;
+  const VerifyOptions& options_;
+  std::map<std::string, std::string> expected_;
+  std::atomic<int64_t> done_bytes_{0};
+  int64_t total_bytes_ = 0;
+};
+
+}  // namespace
+
+VerifyReport verify_checkpoint(const Checkpoint& checkpoint, const VerifyOptions& options) {
+  VerifyReport report;
+  for (const TensorEntry& tensor : checkpoint.tensors()) {
+    ++report.n_tensors;
+    report.n_bytes += tensor.stored_bytes;
+  }
+  if (checkpoint.kind() != CheckpointKind::kNative) return report;
+  const Json hashes = read_hashes(checkpoint);
+  if (hashes.is_null()) return report;
+  report.hashed = true;
+  Verifier(checkpoint, options, hashes).run(report);
+  return report;
+}
+
+}  // namespace tq

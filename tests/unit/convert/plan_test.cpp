@@ -1,0 +1,238 @@
+#include "convert/plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "base/error.h"
+#include "convert/shards.h"
+#include "unit/convert/fixture.h"
+
+namespace tq {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+// A checkpoint of names and shapes without data.
+class FakeCheckpoint : public Checkpoint {
+ public:
+  explicit FakeCheckpoint(std::vector<TensorEntry> tensors)
+      : Checkpoint(CheckpointKind::kHuggingFace, "fake") {
+    set_tensors(std::move(tensors));
+  }
+  std::vector<std::string> text_files() const override { return {}; }
+  std::optional<std::string> text_file(std::string_view) const override { return std::nullopt; }
+  void read_rows(const TensorEntry&, int64_t, int64_t, float*) const override {}
+  std::optional<WeightView> view(const TensorEntry&) const override { return std::nullopt; }
+  std::span<const uint8_t> raw(const TensorEntry&) const override { return {}; }
+  void drop_rows(const TensorEntry&, int64_t, int64_t) const override {}
+  std::vector<fs::path> files() const override { return {}; }
+};
+
+TensorEntry entry(const std::string& name, const Shape& shape,
+                  std::optional<DType> dtype = DType::kBF16, const std::string& storage = "bf16") {
+  TensorEntry tensor;
+  tensor.name = name;
+  tensor.shape = shape;
+  tensor.dtype = dtype;
+  tensor.storage = storage;
+  return tensor;
+}
+
+ConvertPlan plan_of(std::vector<TensorEntry> tensors, const PlanOptions& options = {}) {
+  return make_plan(FakeCheckpoint(std::move(tensors)), options);
+}
+
+std::string format_of(const std::string& name, const Shape& shape, const PlanOptions& options) {
+  return plan_of({entry(name, shape)}, options).tensors[0].format;
+}
+
+std::string error_of(std::vector<TensorEntry> tensors, const PlanOptions& options) {
+  try {
+    plan_of(std::move(tensors), options);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(Classify, NamesOfPublishedModels) {
+  const Shape matrix = {64, 64};
+  const Shape vector = {64};
+  const auto name = [](const std::string& tensor, const Shape& shape) {
+    return tensor_class_name(classify_tensor("model.layers.0." + tensor, shape));
+  };
+  EXPECT_EQ(name("self_attn.q_proj.weight", matrix), "attention");
+  EXPECT_EQ(name("self_attn.kv_b_proj.weight", matrix), "attention");
+  EXPECT_EQ(name("self_attn.q_proj.bias", vector), "bias");
+  EXPECT_EQ(name("self_attn.q_norm.weight", vector), "norm");
+  EXPECT_EQ(name("layer_scalar", {1}), "norm");
+  EXPECT_EQ(name("mlp.gate_proj.weight", matrix), "mlp");
+  EXPECT_EQ(name("mlp.shared_experts.up_proj.weight", matrix), "mlp");
+  EXPECT_EQ(name("mlp.gate.weight", matrix), "router");
+  EXPECT_EQ(name("mlp.gate.e_score_correction_bias", vector), "router");
+  EXPECT_EQ(name("mlp.shared_expert_gate.weight", {1, 64}), "router");
+  EXPECT_EQ(name("block_sparse_moe.gate.weight", matrix), "router");
+  EXPECT_EQ(name("router.proj.weight", matrix), "router");
+  EXPECT_EQ(name("router.per_expert_scale", vector), "router");
+  EXPECT_EQ(name("mlp.experts.3.up_proj.weight", matrix), "experts");
+  EXPECT_EQ(name("experts.gate_up_proj", {4, 64, 64}), "experts");
+  EXPECT_EQ(name("block_sparse_moe.experts.3.w1.weight", matrix), "experts");
+  EXPECT_EQ(name("conv.weight", {64, 64, 4}), "other");
+  EXPECT_EQ(name("per_layer_projection.weight", matrix), "other");
+  EXPECT_EQ(tensor_class_name(classify_tensor("model.embed_tokens.weight", matrix)), "embed");
+  EXPECT_EQ(tensor_class_name(classify_tensor("lm_head.weight", matrix)), "head");
+  EXPECT_EQ(tensor_class_name(classify_tensor(
+                "model.vision_tower.encoder.layers.0.self_attn.q_proj.weight", matrix)),
+            "vision");
+}
+
+TEST(Plan, DefaultRules) {
+  const PlanOptions tq3{.format = "tq3"};
+  const std::string layer = "model.layers.0.";
+  EXPECT_EQ(format_of(layer + "mlp.up_proj.weight", {8, 128}, tq3), "tq3");
+  EXPECT_EQ(format_of(layer + "self_attn.o_proj.weight", {8, 128}, tq3), "tq3");
+  EXPECT_EQ(format_of(layer + "experts.down_proj", {2, 8, 64}, tq3), "tq3");
+  EXPECT_EQ(format_of("model.embed_tokens.weight", {8, 128}, tq3), "tq8");
+  EXPECT_EQ(format_of("lm_head.weight", {8, 128}, tq3), "tq8");
+  EXPECT_EQ(format_of(layer + "self_attn.kv_b_proj.weight", {8, 128}, tq3), "tq8");
+  EXPECT_EQ(format_of(layer + "mlp.gate.weight", {8, 128}, tq3), "bf16");
+  EXPECT_EQ(format_of(layer + "input_layernorm.weight", {128}, tq3), "bf16");
+  EXPECT_EQ(format_of("vision_tower.fc1.weight", {8, 128}, tq3), "bf16");
+  EXPECT_EQ(format_of(layer + "mlp.up_proj.weight", {128}, tq3), "bf16");          // 1-D
+  EXPECT_EQ(format_of(layer + "mlp.up_proj.weight", {8, 31}, tq3), "bf16");        // short rows
+  EXPECT_EQ(format_of(layer + "mlp.up_proj.weight", {2, 2, 8, 64}, tq3), "bf16");  // 4-D
+  EXPECT_EQ(format_of("lm_head.weight", {8, 128}, {.format = "f32"}), "f32");
+}
+
+TEST(Plan, GroupsFollowTheRowLength) {
+  const auto plan = plan_of({entry("a.mlp.w1.weight", {3, 256}), entry("a.mlp.w2.weight", {3, 192}),
+                             entry("a.mlp.w3.weight", {3, 96}), entry("a.mlp.w4.weight", {3, 100})},
+                            {.format = "tq3"});
+  const auto field = [&](auto get) {
+    std::vector<int64_t> out;
+    for (const PlannedTensor& tensor : plan.tensors) out.push_back(get(tensor));
+    return out;
+  };
+  EXPECT_THAT(field([](const auto& t) { return int64_t{t.group}; }), ElementsAre(128, 64, 32, 128));
+  EXPECT_THAT(field([](const auto& t) { return t.in_padded; }), ElementsAre(256, 192, 96, 128));
+  const auto& planes = plan.tensors[1].planes;
+  ASSERT_EQ(planes.size(), 2u);
+  EXPECT_EQ(planes[0].name, "a.mlp.w2.weight.tq_packed");
+  EXPECT_EQ(planes[0].dtype, DType::kU8);
+  EXPECT_THAT(planes[0].shape, ElementsAre(3, 192 * 3 / 8));
+  EXPECT_EQ(planes[1].name, "a.mlp.w2.weight.tq_scales");
+  EXPECT_EQ(planes[1].dtype, DType::kF16);
+  EXPECT_THAT(planes[1].shape, ElementsAre(3, 3));
+}
+
+TEST(Plan, StacksAreRowsExpertMajor) {
+  const auto plan = plan_of({entry("a.experts.down_proj", {4, 16, 64})}, {.format = "tq2"});
+  EXPECT_THAT(plan.tensors[0].planes[0].shape, ElementsAre(64, 16));
+}
+
+TEST(Plan, AutoDependsOnTheNumberOfParameters) {
+  const auto small = plan_of({entry("a.mlp.up_proj.weight", {1'000'000, 2000})});
+  EXPECT_EQ(small.format, "tq4");
+  EXPECT_THAT(small.notes, Contains(HasSubstr("format auto: tq4")));
+  const auto large = plan_of({entry("a.mlp.up_proj.weight", {1'000'001, 2000})});
+  EXPECT_EQ(large.format, "tq3");
+  // Attention gets one bit more, but not where the user named a format.
+  const auto attention = [](const PlanOptions& options) {
+    return plan_of({entry("a.self_attn.q_proj.weight", {8, 64})}, options).tensors[0].format;
+  };
+  EXPECT_EQ(attention({}), "tq5");
+  EXPECT_EQ(attention({.format = "tq4"}), "tq4");
+  // Vision towers do not make a language model large.
+  EXPECT_EQ(plan_of({entry("vision.up_proj.weight", {2'000'000, 2000})}).format, "tq4");
+  EXPECT_THAT(plan_of({entry("a.mlp.up_proj.weight", {8, 64})}, {.format = "tq3"}).notes,
+              IsEmpty());
+}
+
+TEST(Plan, RulesComeFirst) {
+  const PlanOptions options{.format = "tq3",
+                            .rules = {{"*.down_proj.weight", "tq5"},
+                                      {"*.norm.weight", "f32"},
+                                      {"*.mlp.gate.weight", "tq8"},
+                                      {"*.q_proj.weight", "keep"}}};
+  EXPECT_EQ(format_of("a.mlp.down_proj.weight", {8, 64}, options), "tq5");
+  EXPECT_EQ(format_of("a.mlp.up_proj.weight", {8, 64}, options), "tq3");
+  EXPECT_EQ(format_of("model.norm.weight", {64}, options), "f32");
+  EXPECT_EQ(format_of("a.mlp.gate.weight", {8, 64}, options), "tq8");
+  EXPECT_EQ(format_of("a.self_attn.q_proj.weight", {8, 64}, options), "bf16");
+}
+
+TEST(Plan, SaysWhatRulesCouldNotDo) {
+  const auto plan = plan_of({entry("a.norm.weight", {64}), entry("a.mlp.up_proj.weight", {8, 64})},
+                            {.format = "tq3", .rules = {{"*", "tq4"}, {"*.up_proj.*", "tq5"}}});
+  EXPECT_EQ(plan.tensors[0].format, "bf16");
+  EXPECT_EQ(plan.tensors[1].format, "tq4");
+  EXPECT_THAT(plan.notes, ElementsAre(HasSubstr("rule 2"), HasSubstr("1 tensors keep their type")));
+}
+
+TEST(Plan, BlockQuantisedTensorsThatStayBecomeF16) {
+  const auto plan = plan_of({entry("a.mlp.gate.weight", {8, 64}, std::nullopt, "q4_1"),
+                             entry("a.norm.weight", {64}, std::nullopt, "f32")},
+                            {.format = "tq3"});
+  EXPECT_EQ(plan.tensors[0].format, "f16");
+  EXPECT_EQ(plan.tensors[1].format, "f32");  // plain values behind a change of basis
+  EXPECT_THAT(plan.notes, ElementsAre(HasSubstr("1 block-quantised tensors")));
+}
+
+TEST(Plan, Refuses) {
+  const PlanOptions tq3{.format = "tq3"};
+  EXPECT_THAT(error_of({entry("a", {4})}, {.format = "q4"}), HasSubstr("unknown format \"q4\""));
+  EXPECT_THAT(error_of({entry("a", {4, 64}, DType::kF8E4M3)}, tq3), HasSubstr("scaled 8-bit"));
+  EXPECT_THAT(error_of({entry("a.mlp.w", {4, 64}), entry("a.mlp.w.tq_scales", {4})}, tq3),
+              HasSubstr("a.mlp.w.tq_scales"));
+  EXPECT_THAT(error_of({entry("a", {4})}, {.format = "tq8", .layout = Layout::kReference}),
+              HasSubstr("tq2, tq3 or tq4"));
+  EXPECT_THAT(error_of({entry("a", {4})},
+                       {.format = "tq3", .layout = Layout::kReference, .rules = {{"*", "keep"}}}),
+              HasSubstr("--rules"));
+}
+
+TEST(Plan, ReferenceLayoutPacksWhatTheReferenceDoes) {
+  const PlanOptions options{.format = "tq3", .layout = Layout::kReference};
+  EXPECT_EQ(format_of("a.mlp.up_proj.weight", {8, 192}, options), "tq3");
+  EXPECT_EQ(format_of("a.mlp.up_proj.weight", {128, 16}, options), "tq3");
+  EXPECT_EQ(format_of("a.mlp.up_proj.weight", {127, 127}, options), "f16");
+  EXPECT_EQ(format_of("a.mlp.gate.weight", {8, 128}, options), "tq3");  // routers too
+  EXPECT_EQ(format_of("a.experts.down_proj", {2, 8, 128}, options), "tq3");
+  EXPECT_EQ(format_of("a.other.down_proj", {2, 8, 128}, options), "f16");
+  EXPECT_EQ(format_of("a.LM_Head.weight", {8, 128}, options), "f16");
+  EXPECT_EQ(format_of("model.embed_tokens.weight", {8, 128}, options), "f16");
+  EXPECT_EQ(format_of("a.mlp.up_proj.bias", {128}, options), "f16");
+  const auto plan = plan_of({entry("a.mlp.up_proj.weight", {8, 192})}, options);
+  EXPECT_THAT(plan.tensors[0].planes[0].shape, ElementsAre(8 * 2, 48));
+  EXPECT_EQ(plan.tensors[0].planes[1].name, "a.mlp.up_proj.weight.tq_norms");
+  EXPECT_EQ(plan.tensors[0].planes[1].dtype, DType::kF32);
+  EXPECT_THAT(plan.tensors[0].planes[1].shape, ElementsAre(8, 2));
+}
+
+TEST(LayOut, SplitsAtTheShardSizeAndKeepsPlanesTogether) {
+  const auto plan =
+      plan_of({entry("a.mlp.w1.weight", {64, 128}), entry("b.mlp.w1.weight", {64, 128}),
+               entry("c.mlp.w1.weight", {64, 128}), entry("d.norm.weight", {128})},
+              {.format = "tq4"});
+  constexpr uint64_t kOne = 64 * (64 + 2);  // bytes of one of the three
+  EXPECT_EQ(lay_out(plan, 1'000'000).shards.size(), 1u);
+  EXPECT_EQ(lay_out(plan, 1'000'000).shards[0].file_name, "model.safetensors");
+  const ShardPlan two = lay_out(plan, 2 * kOne);
+  ASSERT_EQ(two.shards.size(), 2u);
+  EXPECT_EQ(two.shards[1].file_name, "model-00002-of-00002.safetensors");
+  EXPECT_EQ(two.places[1].shard, 0u);
+  EXPECT_EQ(two.places[2].shard, 1u);
+  EXPECT_EQ(two.places[3].shard, 1u);
+  for (const ShardPlace& place : two.places) EXPECT_EQ(place.offsets[0] % 64, 0u);
+  EXPECT_EQ(lay_out(plan, 1).shards.size(), 4u);  // tensors are never split
+  EXPECT_EQ(two.index()["weight_map"]["c.mlp.w1.weight.tq_scales"],
+            "model-00002-of-00002.safetensors");
+}
+
+}  // namespace
+}  // namespace tq
