@@ -1,0 +1,162 @@
+// tq convert: a checkpoint in, a compressed checkpoint out.
+#include <fmt/format.h>
+
+#include <csignal>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "cli/command.h"
+#include "cli/interrupt.h"
+#include "cli/progress.h"
+#include "cli/table.h"
+#include "convert/convert.h"
+
+namespace tq {
+namespace {
+
+struct ConvertCommand {
+  std::string source;
+  std::string destination;
+  std::string format = "auto";
+  std::string rules;
+  std::string effort;  // empty: what the layout implies
+  std::string layout = "native";
+  uint64_t shard_bytes = 4'000'000'000;
+  int threads = 0;
+  bool allow_nan = false;
+  bool no_resume = false;
+  bool overwrite = false;
+};
+
+const std::map<std::string, Effort> kEfforts = {{"fast", Effort::kFast},
+                                                {"default", Effort::kDefault},
+                                                {"best", Effort::kBest},
+                                                {"reference", Effort::kReference}};
+
+std::string error_or_dash(const ReportRow& row) {
+  return row.lossy && row.stats.squared_error > 0 ? fmt::format("{:.5f}", row.stats.rel_mse())
+                                                  : "-";
+}
+
+void print_report(const ConvertReport& report) {
+  Table table({{"class", Table::Align::kLeft},
+               {"format", Table::Align::kLeft},
+               {"tensors"},
+               {"parameters"},
+               {"bits/weight"},
+               {"relMSE"},
+               {"bytes"}});
+  int64_t n_tensors = 0;
+  for (const ReportRow& row : report.rows) {
+    n_tensors += row.n_tensors;
+    table.add_row({std::string(tensor_class_name(row.tensor_class)), row.format,
+                   std::to_string(row.n_tensors),
+                   human_count(static_cast<double>(row.n_parameters)),
+                   fmt::format("{:.3f}", row.bits_per_weight()), error_or_dash(row),
+                   human_bytes(static_cast<double>(row.stored_bytes))});
+  }
+  ReportRow total;
+  total.n_parameters = report.n_parameters;
+  total.stored_bytes = report.stored_bytes;
+  table.add_rule();
+  table.add_row({"total", "", std::to_string(n_tensors),
+                 human_count(static_cast<double>(report.n_parameters)),
+                 fmt::format("{:.3f}", total.bits_per_weight()), "",
+                 human_bytes(static_cast<double>(report.stored_bytes))});
+  std::string text = table.text();
+  const auto source_bytes = static_cast<double>(report.source_bytes);
+  text += fmt::format("{} -> {}, {:.2f} times smaller; {}", human_bytes(source_bytes),
+                      human_bytes(static_cast<double>(report.stored_bytes)),
+                      source_bytes / static_cast<double>(report.stored_bytes),
+                      human_seconds(report.seconds));
+  text += report.resumed > 0 ? fmt::format(", {} tensors from an earlier run\n", report.resumed)
+                             : fmt::format(", {:.3f} GB/s\n", source_bytes * 1e-9 / report.seconds);
+  if (report.non_finite > 0) {
+    text += fmt::format("{} weights were not finite and are stored as 0\n", report.non_finite);
+  }
+  print_text(text);
+}
+
+void print_report_json(const ConvertReport& report, const std::string& destination) {
+  Json json = report.to_json();
+  json["destination"] = destination;
+  json["resumed_tensors"] = report.resumed;
+  json["seconds"] = report.seconds;
+  print_json(json);
+}
+
+void run_convert(const ConvertCommand& command, const GlobalOptions& global) {
+  // A file size limit (ulimit -f) becomes an error of write() like a full disk, not the end of us.
+  std::signal(SIGXFSZ, SIG_IGN);
+  ConvertOptions options;
+  options.destination = command.destination;
+  options.plan.format = command.format;
+  options.plan.layout = command.layout == "native" ? Layout::kNative : Layout::kReference;
+  if (!command.rules.empty()) options.plan.rules = read_rules(command.rules);
+  if (!command.effort.empty()) options.effort = kEfforts.at(command.effort);
+  options.n_threads = command.threads;
+  options.shard_bytes = command.shard_bytes;
+  options.allow_nan = command.allow_nan;
+  options.resume = !command.no_resume;
+  options.overwrite = command.overwrite;
+
+  const auto source = open_checkpoint(command.source);
+  Progress progress(global, "converting", ProgressUnit::kBytes);
+  options.progress = [&](const ConvertProgress& now) {
+    progress.update(now.done_bytes, now.total_bytes);
+  };
+  options.notes = [](const std::vector<std::string>& notes) {
+    for (const std::string& note : notes) info("{}", note);
+  };
+  const InterruptScope interrupt;
+  options.cancelled = InterruptScope::interrupted;
+  const ConvertReport report = convert(*source, options);
+  progress.finish();
+  if (global.json) {
+    print_report_json(report, command.destination);
+  } else {
+    print_report(report);
+  }
+}
+
+}  // namespace
+
+void add_convert(CLI::App& app, const GlobalOptions& global) {
+  CLI::App* command = app.add_subcommand("convert", "Compress a checkpoint");
+  auto options = std::make_shared<ConvertCommand>();
+  command->add_option("SRC", options->source, "A Hugging Face folder, .safetensors or .gguf file")
+      ->required();
+  command->add_option("DST", options->destination, "The folder to write, new or empty")->required();
+  command->add_option(
+      "--format", options->format,
+      "Format of linear layers: tq2 tq3 tq4 tq5 tq6 tq8 bf16 f16 f32; auto is tq4 up "
+      "to 2 billion parameters, tq3 above");
+  command->add_option(
+      "--rules", options->rules,
+      "JSON list of {\"match\": name pattern, \"format\": format or \"keep\"}, tried "
+      "before the default rules");
+  command
+      ->add_option("--effort", options->effort,
+                   "Search of the encoder: fast, default, best, or reference for its exact bytes")
+      ->check(CLI::IsMember(kEfforts));
+  command->add_option("--layout", options->layout, "Files to write")
+      ->check(CLI::IsMember({"native", "turboquant-vllm"}));
+  command
+      ->add_option("--shard-size", options->shard_bytes,
+                   "Most bytes of a file, e.g. 4GB; larger results are split")
+      ->transform(CLI::AsSizeValue(true))
+      ->check(CLI::PositiveNumber);
+  command->add_option("--threads", options->threads, "Threads; 0 is all CPUs")
+      ->check(CLI::NonNegativeNumber);
+  command->add_flag("--allow-nan", options->allow_nan, "Store weights that are not finite as 0");
+  command->add_flag(
+      "--resume,!--no-resume", [options](int64_t count) { options->no_resume = count < 0; },
+      "Continue an interrupted conversion (the default), or start over");
+  command->add_flag("--overwrite", options->overwrite, "Replace a complete checkpoint in DST");
+  command->callback([options, &global] { run_convert(*options, global); });
+}
+
+}  // namespace tq

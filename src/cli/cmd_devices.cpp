@@ -1,0 +1,61 @@
+// tq devices: what this machine offers to compute on.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <string>
+
+#include "backend/backend.h"
+#include "base/thread_pool.h"
+#include "cli/command.h"
+#include "cli/table.h"
+
+namespace tq {
+namespace {
+
+// "Intel(R) Xeon(R) ..." of /proc/cpuinfo, or "CPU" where it does not say.
+std::string cpu_model() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const size_t colon = line.find(": ");
+    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "CPU";
+}
+
+int64_t memory_bytes() {
+  const int64_t pages = sysconf(_SC_PHYS_PAGES);
+  const int64_t page_bytes = sysconf(_SC_PAGESIZE);
+  return pages > 0 && page_bytes > 0 ? pages * page_bytes : 0;
+}
+
+void run_devices(const GlobalOptions& global) {
+  const auto backend = make_cpu_backend({});
+  const std::string model = cpu_model();
+  const int64_t memory = memory_bytes();
+  if (global.json) {
+    print_json({{"devices", Json::array({{{"name", backend->name()},
+                                          {"model", model},
+                                          {"cpus", available_cpus()},
+                                          {"memory_bytes", memory},
+                                          {"description", backend->description()}}})}});
+    return;
+  }
+  Table table({{"device", Table::Align::kLeft},
+               {"model", Table::Align::kLeft},
+               {"CPUs"},
+               {"memory"},
+               {"kernels", Table::Align::kLeft}});
+  table.add_row({std::string(backend->name()), model, std::to_string(available_cpus()),
+                 human_bytes(static_cast<double>(memory)), backend->description()});
+  print_text(table.text());
+}
+
+}  // namespace
+
+void add_devices(CLI::App& app, const GlobalOptions& global) {
+  CLI::App* command = app.add_subcommand("devices", "List what this machine can compute on");
+  command->callback([&global] { run_devices(global); });
+}
+
+}  // namespace tq

@@ -1,0 +1,287 @@
+// tq eval ppl|kld|logits: how good a model is, by numbers. docs/cli.md defines them.
+#include <fmt/format.h>
+
+#include <cmath>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/npy.h"
+#include "cli/command.h"
+#include "cli/model_options.h"
+#include "cli/progress.h"
+#include "cli/table.h"
+#include "engine/evaluate.h"
+
+namespace tq {
+namespace {
+
+constexpr int64_t kDefaultWindow = 2048;
+constexpr int64_t kAnyContext = int64_t{1} << 40;  // as long as the model allows
+
+struct EvalOptions {
+  ModelOptions model;
+  std::string text;
+  std::string tokens;
+  int64_t stride = 0;
+  int64_t max_tokens = 0;
+  std::string reference;
+};
+
+// The text to score: ids without BOS, and BOS if the tokenizer's post-processor puts one.
+struct EvalIds {
+  std::vector<int32_t> ids;
+  std::vector<int32_t> prefix;
+};
+
+EvalIds read_ids(const EvalOptions& options, const LoadedModel& loaded) {
+  EvalIds out;
+  if (!options.tokens.empty()) {
+    out.ids = read_token_file(options.tokens, loaded.model->spec().vocab);
+  } else if (options.text.empty()) {
+    fail(ErrorCode::kInvalidArgument, "nothing to score: give --text FILE or --tokens FILE.json");
+  } else if (!loaded.tokenizer) {
+    fail(ErrorCode::kInvalidArgument,
+         "{} has no tokenizer.json: give the text as token ids with --tokens",
+         loaded.checkpoint->path().string());
+  } else {
+    out.ids = loaded.tokenizer->encode(read_text_file(options.text), {.parse_special = false});
+    const auto bos = loaded.tokenizer->bos();
+    if (bos && !out.ids.empty() && out.ids.front() == *bos) {
+      out.ids.erase(out.ids.begin());
+      out.prefix = {*bos};
+    }
+  }
+  const auto limit = static_cast<size_t>(options.max_tokens);
+  if (limit > 0 && out.ids.size() > limit) out.ids.resize(limit);
+  return out;
+}
+
+EvalText plan_windows(const EvalIds& ids, const EvalOptions& options, const LoadedModel& loaded) {
+  const int64_t length =
+      loaded.model->options().max_context - static_cast<int64_t>(ids.prefix.size());
+  const int64_t stride = options.stride > 0 ? options.stride : length;
+  EvalText text{.ids = ids.ids,
+                .prefix = ids.prefix,
+                .windows = eval_windows(static_cast<int64_t>(ids.ids.size()), length, stride,
+                                        !ids.prefix.empty())};
+  if (text.windows.empty()) {
+    fail(ErrorCode::kInvalidArgument, "{} tokens are too few to predict one from another",
+         ids.ids.size());
+  }
+  return text;
+}
+
+LogitReader make_reader(const LoadedModel& loaded, const EvalOptions& options) {
+  return LogitReader(*loaded.model, options.model.kv(), loaded.model->options().max_context);
+}
+
+// exp(mean) and its standard error by the first-order rule.
+Json perplexity(const RunningMean& nll) {
+  const double ppl = std::exp(nll.mean());
+  return {{"ppl", ppl}, {"ppl_se", ppl * nll.standard_error()}};
+}
+
+void run_ppl(const EvalOptions& options, const GlobalOptions& global) {
+  const ModelNeeds needs{.default_ctx = kDefaultWindow, .logits_of_all = true};
+  const LoadedModel loaded = open_model(options.model, needs, global);
+  const EvalIds ids = read_ids(options, loaded);
+  const EvalText text = plan_windows(ids, options, loaded);
+  LogitReader reader = make_reader(loaded, options);
+  Progress progress(global, "scoring", ProgressUnit::kItems, "tokens");
+  const RunningMean nll = evaluate_nll(
+      reader, text, [&](int64_t done, int64_t total) { progress.update(done, total); });
+  progress.finish();
+  Json json = perplexity(nll);
+  if (global.json) {
+    json.update({{"nll", nll.mean()},
+                 {"nll_se", nll.standard_error()},
+                 {"tokens", nll.n()},
+                 {"windows", text.windows.size()},
+                 {"ctx", loaded.model->options().max_context}});
+    print_json(json);
+    return;
+  }
+  print_text(fmt::format(
+      "perplexity {:.4f} +- {:.4f}\nnll {:.6f} +- {:.6f} nats a token\n"
+      "tokens {} in {} windows of {}\n",
+      json["ppl"].get<double>(), json["ppl_se"].get<double>(), nll.mean(), nll.standard_error(),
+      nll.n(), text.windows.size(), loaded.model->options().max_context));
+}
+
+// Both models must mean the same by an id, and the windows of one must suit the other.
+void check_same_ids(const EvalOptions& options, const LoadedModel& a, const LoadedModel& b,
+                    const EvalIds& ids) {
+  if (a.model->spec().vocab != b.model->spec().vocab) {
+    fail(ErrorCode::kInvalidArgument, "vocabularies differ: {} has {} rows, {} has {}",
+         options.model.path, a.model->spec().vocab, options.reference, b.model->spec().vocab);
+  }
+  if (options.tokens.empty() && b.tokenizer && read_ids(options, b).ids != ids.ids) {
+    fail(ErrorCode::kInvalidArgument, "the tokenizers of {} and {} give different ids",
+         options.model.path, options.reference);
+  }
+}
+
+void print_kld(const KldResult& result, const GlobalOptions& global) {
+  const Json ppl = perplexity(result.nll);
+  const Json reference_ppl = perplexity(result.reference_nll);
+  const double ratio = std::exp(result.nll.mean() - result.reference_nll.mean());
+  if (global.json) {
+    print_json({{"kld", result.kld.mean()},
+                {"kld_se", result.kld.standard_error()},
+                {"same_top1", result.same_top1.mean()},
+                {"same_top1_se", result.same_top1.standard_error()},
+                {"ppl", ppl["ppl"]},
+                {"ppl_se", ppl["ppl_se"]},
+                {"reference_ppl", reference_ppl["ppl"]},
+                {"reference_ppl_se", reference_ppl["ppl_se"]},
+                {"ppl_ratio", ratio},
+                {"tokens", result.kld.n()}});
+    return;
+  }
+  Table table({{"measure", Table::Align::kLeft}, {"value"}, {"+-"}});
+  const auto add = [&](const char* name, double value, double error) {
+    table.add_row({name, fmt::format("{:.6f}", value), fmt::format("{:.6f}", error)});
+  };
+  add("mean KL divergence (nats)", result.kld.mean(), result.kld.standard_error());
+  add("same top token", result.same_top1.mean(), result.same_top1.standard_error());
+  add("perplexity", ppl["ppl"], ppl["ppl_se"]);
+  add("reference perplexity", reference_ppl["ppl"], reference_ppl["ppl_se"]);
+  table.add_row({"perplexity ratio", fmt::format("{:.6f}", ratio), ""});
+  table.add_row({"tokens", fmt::format("{}", result.kld.n()), ""});
+  print_text(table.text());
+}
+
+void run_kld(const EvalOptions& options, const GlobalOptions& global) {
+  const ModelNeeds needs{.default_ctx = kDefaultWindow, .logits_of_all = true};
+  const LoadedModel loaded = open_model(options.model, needs, global);
+  // The reference is computed as it is stored, over the same windows.
+  ModelOptions reference_options = options.model;
+  reference_options.path = options.reference;
+  reference_options.format.clear();
+  reference_options.ctx = loaded.model->options().max_context;
+  const LoadedModel reference = open_model(reference_options, needs, global);
+  const EvalIds ids = read_ids(options, loaded);
+  check_same_ids(options, loaded, reference, ids);
+  const EvalText text = plan_windows(ids, options, loaded);
+  LogitReader reader = make_reader(loaded, options);
+  LogitReader reference_reader = make_reader(reference, options);
+  Progress progress(global, "scoring", ProgressUnit::kItems, "tokens");
+  const KldResult result =
+      evaluate_kld(reader, reference_reader, text,
+                   [&](int64_t done, int64_t total) { progress.update(done, total); });
+  progress.finish();
+  print_kld(result, global);
+}
+
+struct LogitsOptions {
+  ModelOptions model;
+  std::string tokens;
+  std::string out;
+  std::string dump_layers;
+};
+
+// Collects what the model's observer sees and writes one .npy a stage and layer.
+class LayerDump {
+ public:
+  LayerDump(Model& model, int64_t hidden) : model_(model), hidden_(hidden) {
+    model_.set_observer(
+        [this](std::string_view stage, int64_t layer, std::span<const float> values) {
+          const std::string name =
+              layer < 0 ? std::string(stage) : fmt::format("layer{:02}_{}", layer, stage);
+          auto& all = stages_[name];
+          all.insert(all.end(), values.begin(), values.end());
+        });
+  }
+  ~LayerDump() { model_.set_observer({}); }
+
+  void write(const fs::path& folder) const {
+    std::error_code error;
+    fs::create_directories(folder, error);
+    if (error) fail_errno(error.value(), "creating " + folder.string());
+    for (const auto& [name, values] : stages_) {
+      const int64_t shape[] = {static_cast<int64_t>(values.size()) / hidden_, hidden_};
+      NpyWriter writer(folder / (name + ".npy"), shape);
+      writer.append(values);
+      writer.finish();
+    }
+  }
+
+ private:
+  Model& model_;
+  int64_t hidden_;
+  std::map<std::string, std::vector<float>> stages_;
+};
+
+void run_logits(const LogitsOptions& options, const GlobalOptions& global) {
+  const ModelNeeds needs{.default_ctx = kAnyContext, .logits_of_all = true};
+  const LoadedModel loaded = open_model(options.model, needs, global);
+  const ModelSpec& spec = loaded.model->spec();
+  const std::vector<int32_t> ids = read_token_file(options.tokens, spec.vocab);
+  const auto n = static_cast<int64_t>(ids.size());
+  LogitReader reader(*loaded.model, options.model.kv(), n);
+  std::optional<LayerDump> dump;
+  if (!options.dump_layers.empty()) dump.emplace(*loaded.model, spec.hidden);
+  const int64_t shape[] = {n, spec.vocab};
+  NpyWriter writer(options.out, shape);
+  Progress progress(global, "logits", ProgressUnit::kItems, "tokens");
+  progress.update(0, n);
+  for (int64_t begin = 0; begin < n; begin += reader.max_chunk()) {
+    const int64_t count = std::min(reader.max_chunk(), n - begin);
+    writer.append(reader.next({ids.data() + begin, static_cast<size_t>(count)}, count));
+    progress.update(begin + count, n);
+  }
+  writer.finish();
+  progress.finish();
+  if (dump) dump->write(options.dump_layers);
+  if (global.json) {
+    print_json({{"out", options.out}, {"shape", {n, spec.vocab}}});
+  } else {
+    print_text(fmt::format("{}: float32 [{}, {}]\n", options.out, n, spec.vocab));
+  }
+}
+
+void add_text_options(CLI::App& command, EvalOptions& options) {
+  add_model_options(command, options.model, std::to_string(kDefaultWindow));
+  CLI::Option* text = command.add_option("--text", options.text, "UTF-8 text file to score");
+  command.add_option("--tokens", options.tokens, "JSON file with a list of token ids to score")
+      ->excludes(text);
+  command
+      .add_option("--stride", options.stride,
+                  "Tokens from one window to the next; 0 is the whole window (no overlap)")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
+  command.add_option("--max-tokens", options.max_tokens, "Score the first tokens only; 0 is all")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app, const GlobalOptions& global) {
+  CLI::App* eval = app.add_subcommand("eval", "Measure a model: perplexity, divergence, logits");
+  eval->require_subcommand(1);
+
+  auto ppl = std::make_shared<EvalOptions>();
+  CLI::App* command = eval->add_subcommand("ppl", "Perplexity of a text");
+  add_text_options(*command, *ppl);
+  command->callback([ppl, &global] { run_ppl(*ppl, global); });
+
+  auto kld = std::make_shared<EvalOptions>();
+  command = eval->add_subcommand("kld", "KL divergence and top-1 agreement with a reference model");
+  add_text_options(*command, *kld);
+  command->add_option("--reference", kld->reference, "The model to compare with")->required();
+  command->callback([kld, &global] { run_kld(*kld, global); });
+
+  auto logits = std::make_shared<LogitsOptions>();
+  command = eval->add_subcommand("logits", "Logits of token ids as a float32 .npy file");
+  add_model_options(*command, logits->model, "no limit");
+  command->add_option("--tokens", logits->tokens, "JSON file with a list of token ids")->required();
+  command->add_option("--out", logits->out, ".npy file to write: [tokens, vocab]")->required();
+  command->add_option("--dump-layers", logits->dump_layers,
+                      "Folder for .npy files of the residual stream after each block");
+  command->callback([logits, &global] { run_logits(*logits, global); });
+}
+
+}  // namespace tq

@@ -1,0 +1,96 @@
+// tq tokenize: the token ids of a text, or of many (one JSON string a line).
+#include <fmt/format.h>
+
+#include <fstream>
+#include <memory>
+#include <string>
+
+#include "base/error.h"
+#include "cli/command.h"
+#include "io/checkpoint.h"
+#include "text/tokenizer.h"
+
+namespace tq {
+namespace {
+
+struct TokenizeOptions {
+  std::string model;
+  std::string text;
+  std::string file;
+  std::string export_folder;
+  bool no_bos = false;
+  bool plain = false;
+};
+
+std::shared_ptr<const Tokenizer> open_tokenizer(const TokenizeOptions& options) {
+  const auto checkpoint = open_checkpoint(options.model);
+  const auto json = checkpoint->text_file("tokenizer.json");
+  if (!json) fail(ErrorCode::kNotFound, "{} has no tokenizer.json", options.model);
+  const std::string config = checkpoint->text_file("tokenizer_config.json").value_or("");
+  if (!options.export_folder.empty()) {
+    const fs::path folder = options.export_folder;
+    write_file_atomic(folder / "tokenizer.json", *json);
+    if (!config.empty()) write_file_atomic(folder / "tokenizer_config.json", config);
+  }
+  return Tokenizer::from_json(*json, config);
+}
+
+// {"ids": [...], "text": what they decode to, special tokens left out}
+Json describe(const std::shared_ptr<const Tokenizer>& tokenizer, const std::vector<int32_t>& ids) {
+  StreamDetokenizer detokenizer(tokenizer, /*skip_special=*/true);
+  std::string text;
+  for (const int32_t id : ids) text += detokenizer.push(id);
+  text += detokenizer.finish();
+  return {{"ids", ids}, {"text", text}};
+}
+
+void tokenize_file(const TokenizeOptions& options,
+                   const std::shared_ptr<const Tokenizer>& tokenizer,
+                   const EncodeTextOptions& encode) {
+  std::ifstream file(options.file, std::ios::binary);
+  if (!file) fail(ErrorCode::kNotFound, "cannot open {}", options.file);
+  int64_t number = 0;
+  for (std::string line; std::getline(file, line);) {
+    const std::string name = fmt::format("{}:{}", options.file, ++number);
+    const Json text = parse_json(line, name);
+    if (!text.is_string()) fail(ErrorCode::kInvalidArgument, "{}: not a JSON string", name);
+    print_json(describe(tokenizer, tokenizer->encode(text.get<std::string>(), encode)));
+  }
+}
+
+void run_tokenize(const TokenizeOptions& options, const GlobalOptions& global) {
+  const bool exports = !options.export_folder.empty();
+  if (options.text.empty() == options.file.empty() && !(exports && options.text.empty())) {
+    fail(ErrorCode::kInvalidArgument, "give either a text or --file");
+  }
+  const auto tokenizer = open_tokenizer(options);
+  const EncodeTextOptions encode{.add_special = !options.no_bos, .parse_special = !options.plain};
+  if (!options.file.empty()) return tokenize_file(options, tokenizer, encode);
+  if (options.text.empty()) return;  // the export was all
+  const std::vector<int32_t> ids = tokenizer->encode(options.text, encode);
+  if (global.json) return print_json(describe(tokenizer, ids));
+  std::string lines;
+  for (const int32_t id : ids) {
+    const Json bytes = tokenizer->token_bytes(id);
+    lines +=
+        fmt::format("{:>7} {}\n", id, bytes.dump(-1, ' ', false, Json::error_handler_t::replace));
+  }
+  print_text(lines);
+}
+
+}  // namespace
+
+void add_tokenize(CLI::App& app, const GlobalOptions& global) {
+  CLI::App* command = app.add_subcommand("tokenize", "Show the token ids of a text");
+  const auto options = std::make_shared<TokenizeOptions>();
+  command->add_option("MODEL", options->model, "Checkpoint folder or GGUF file")->required();
+  command->add_option("TEXT", options->text, "The text");
+  command->add_option("--file", options->file, "Texts instead, one JSON string a line");
+  command->add_option("--export", options->export_folder,
+                      "Write the model's tokenizer.json and tokenizer_config.json to this folder");
+  command->add_flag("--no-bos", options->no_bos, "Leave out BOS and EOS");
+  command->add_flag("--plain", options->plain, "Special tokens in the text are ordinary text");
+  command->callback([options, &global] { run_tokenize(*options, global); });
+}
+
+}  // namespace tq

@@ -1,0 +1,28 @@
+#include "cli/command.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+
+#include "base/error.h"
+
+namespace tq {
+
+bool GlobalOptions::show_progress_bar() const {
+  return !quiet && progress == "auto" && isatty(STDERR_FILENO) != 0;
+}
+
+bool GlobalOptions::show_progress_lines() const { return !quiet && progress == "plain"; }
+
+void print_text(std::string_view text) {
+  const size_t written = std::fwrite(text.data(), 1, text.size(), stdout);
+  if (written != text.size() || std::fflush(stdout) != 0) fail_errno(errno, "writing to stdout");
+}
+
+void print_json(const Json& json) {
+  // Generated text may hold bytes that are not UTF-8 in JSON's eyes: replaced, never an exception.
+  print_text(json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+}  // namespace tq

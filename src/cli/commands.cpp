@@ -1,0 +1,28 @@
+// THE LIST of commands. A new one: write cmd_<name>.cpp, declare and add it here.
+#include <array>
+
+#include "cli/command.h"
+
+namespace tq {
+
+void add_convert(CLI::App& app, const GlobalOptions& global);
+void add_run(CLI::App& app, const GlobalOptions& global);
+void add_chat(CLI::App& app, const GlobalOptions& global);
+void add_eval(CLI::App& app, const GlobalOptions& global);
+void add_bench(CLI::App& app, const GlobalOptions& global);
+void add_inspect(CLI::App& app, const GlobalOptions& global);
+void add_verify(CLI::App& app, const GlobalOptions& global);
+void add_tokenize(CLI::App& app, const GlobalOptions& global);
+void add_devices(CLI::App& app, const GlobalOptions& global);
+void add_completion(CLI::App& app, const GlobalOptions& global);
+void add_version(CLI::App& app, const GlobalOptions& global);
+
+std::span<const AddCommand> all_commands() {
+  static constexpr std::array kCommands{
+      add_convert, add_run,      add_chat,    add_eval,       add_bench,   add_inspect,
+      add_verify,  add_tokenize, add_devices, add_completion, add_version,
+  };
+  return kCommands;
+}
+
+}  // namespace tq

@@ -1,0 +1,123 @@
+#include "cli/model_options.h"
+
+#include <algorithm>
+#include <memory>
+#include <unordered_map>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "cli/progress.h"
+#include "convert/plan.h"
+
+namespace tq {
+namespace {
+
+// Most logits one forward call writes when those of all tokens are wanted.
+constexpr int64_t kMaxLogits = int64_t{16} << 20;
+
+std::vector<std::string> load_formats() {
+  std::vector<std::string> names = {"auto"};
+  for (const FormatTraits& traits : all_formats()) names.emplace_back(traits.name);
+  return names;
+}
+
+// Compression at load follows the plan that tq convert would make.
+void plan_formats(const Checkpoint& checkpoint, const std::string& format, LoadOptions& options) {
+  const ConvertPlan plan = make_plan(checkpoint, {.format = format});
+  auto formats = std::make_shared<std::unordered_map<std::string, std::string>>();
+  for (const PlannedTensor& planned : plan.tensors) {
+    if (planned.traits == nullptr) continue;
+    const auto source = static_cast<size_t>(planned.source);
+    formats->emplace(checkpoint.tensors()[source].name, planned.traits->name);
+  }
+  for (const std::string& note : plan.notes) info("{}", note);
+  options.encode.effort = Effort::kFast;
+  options.format_for = [formats](const TensorEntry& tensor) {
+    const auto found = formats->find(tensor.name);
+    return found == formats->end() ? std::string() : found->second;
+  };
+}
+
+}  // namespace
+
+KvDType ModelOptions::kv() const {
+  if (kv_dtype == "f32") return KvDType::kF32;
+  if (kv_dtype == "bf16") return KvDType::kBF16;
+  if (kv_dtype == "f16") return KvDType::kF16;
+  return exact ? KvDType::kF32 : KvDType::kF16;
+}
+
+void add_model_options(CLI::App& command, ModelOptions& options, const std::string& default_ctx) {
+  constexpr const char* kGroup = "Model";
+  command.add_option("MODEL", options.path, "Folder or file: native, Hugging Face or GGUF")
+      ->required();
+  command
+      .add_option("--format", options.format,
+                  "Compress at load to this storage format, as tq convert plans it (fast effort); "
+                  "without it weights stay as stored")
+      ->check(CLI::IsMember(load_formats()))
+      ->group(kGroup);
+  command
+      .add_flag("--exact", options.exact,
+                "Compute with fp32 activations and KV cache throughout (slower)")
+      ->group(kGroup);
+  command.add_option("--threads", options.threads, "CPU threads; 0 is every CPU available")
+      ->check(CLI::Range(0, 4096))
+      ->group(kGroup);
+  command
+      .add_option("--ctx", options.ctx,
+                  "Context in tokens; 0 is " + default_ctx + ", or the model's own if that is less")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 24))
+      ->group(kGroup);
+  command
+      .add_option("--kv-dtype", options.kv_dtype,
+                  "Type of the KV cache; auto is f16, with --exact f32")
+      ->check(CLI::IsMember({"auto", "f32", "f16", "bf16"}))
+      ->group(kGroup);
+  command.add_option("--batch", options.batch, "Tokens of one forward pass at most")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 16))
+      ->group(kGroup);
+}
+
+LoadedModel open_model(const ModelOptions& options, const ModelNeeds& needs,
+                       const GlobalOptions& global) {
+  auto checkpoint = open_checkpoint(options.path);
+  const ModelSpec spec = read_spec(*checkpoint);
+  LoadModelOptions load;
+  load.cpu = {.threads = options.threads, .exact = options.exact};
+  load.model.threads = options.threads;
+  load.model.max_context = choose_context(spec, options.ctx, needs.default_ctx);
+  load.model.max_sequences = needs.max_sequences;
+  load.model.max_batch_tokens = std::max(options.batch, needs.max_sequences);
+  load.model.max_logit_rows = needs.max_sequences;
+  if (needs.logits_of_all) {
+    load.model.max_logit_rows =
+        std::clamp<int64_t>(kMaxLogits / spec.vocab, 1, load.model.max_batch_tokens);
+  }
+  if (!options.format.empty()) plan_formats(*checkpoint, options.format, load.model);
+  Progress progress(global, "loading", ProgressUnit::kBytes);
+  load.model.progress = [&](int64_t done, int64_t total) { progress.update(done, total); };
+  return load_model(std::move(checkpoint), load);
+}
+
+std::vector<int32_t> read_token_file(const std::string& path, int64_t vocab) {
+  const Json json = parse_json(read_text_file(path), path);
+  if (!json.is_array()) fail(ErrorCode::kCorrupt, "{}: not a JSON list of token ids", path);
+  std::vector<int32_t> ids;
+  for (const Json& item : json) {
+    if (!item.is_number_integer()) {
+      fail(ErrorCode::kCorrupt, "{}: {} is not a token id", path, item.dump());
+    }
+    const auto id = item.get<int64_t>();
+    if (id < 0 || id >= vocab || (item.is_number_unsigned() && item.get<uint64_t>() > INT32_MAX)) {
+      fail(ErrorCode::kInvalidArgument, "{}: token id {}: ids are 0 to {}", path, item.dump(),
+           vocab - 1);
+    }
+    ids.push_back(static_cast<int32_t>(id));
+  }
+  if (ids.empty()) fail(ErrorCode::kInvalidArgument, "{}: an empty list of token ids", path);
+  return ids;
+}
+
+}  // namespace tq

@@ -1,0 +1,45 @@
+// Options of every command that loads a model, and the loading itself: compression on the fly,
+// progress, context and KV sizes.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <string>
+
+#include "cli/command.h"
+#include "engine/load.h"
+
+namespace tq {
+
+struct ModelOptions {
+  std::string path;
+  std::string format;  // empty: as stored
+  bool exact = false;
+  int threads = 0;
+  int64_t ctx = 0;
+  std::string kv_dtype = "auto";
+  int64_t batch = 512;
+
+  // f16, or f32 with --exact, unless chosen.
+  KvDType kv() const;
+};
+
+// Registers MODEL and the options. default_ctx is what --ctx 0 means: "4096".
+void add_model_options(CLI::App& command, ModelOptions& options, const std::string& default_ctx);
+
+// What a command needs beyond the options.
+struct ModelNeeds {
+  int64_t max_sequences = 1;
+  int64_t default_ctx = 4096;  // where --ctx is 0; at most what the model was trained for
+  bool logits_of_all = false;  // of every token of a forward call, not only of the last
+};
+
+// Opens and loads the model, showing progress. Throws what these throw.
+LoadedModel open_model(const ModelOptions& options, const ModelNeeds& needs,
+                       const GlobalOptions& global);
+
+// A JSON file that holds one list of token ids. Throws kNotFound, kCorrupt and, for ids outside
+// [0, vocab), kInvalidArgument.
+std::vector<int32_t> read_token_file(const std::string& path, int64_t vocab);
+
+}  // namespace tq

@@ -1,0 +1,199 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/error.h"
+#include "base/math.h"
+#include "engine/model_limits.h"
+
+namespace tq {
+namespace {
+
+double seconds_between(Sequence::Clock::time_point a, Sequence::Clock::time_point b) {
+  return std::chrono::duration<double>(b - a).count();
+}
+
+SchedulerLimits scheduler_limits(const Model& model) {
+  const LoadOptions& options = model.options();
+  return {.max_batch_tokens = options.max_batch_tokens,
+          .max_sequences = std::min(options.max_sequences, logit_row_limit(model))};
+}
+
+int64_t block_count(const Model& model, int64_t n_blocks) {
+  if (n_blocks > 0) return n_blocks;
+  const int64_t per_sequence = ceil_div(context_limit(model), kKvBlockTokens);
+  return per_sequence * scheduler_limits(model).max_sequences;
+}
+
+}  // namespace
+
+Engine::Engine(Model& model, std::shared_ptr<const Tokenizer> tokenizer,
+               std::vector<int32_t> eos_ids, const EngineOptions& options)
+    : model_(model),
+      tokenizer_(std::move(tokenizer)),
+      eos_ids_(std::move(eos_ids)),
+      max_context_(context_limit(model)),
+      // Rows of the head beyond the tokenizer's vocabulary are padding.
+      n_sample_tokens_(tokenizer_ ? std::min<int64_t>(model.spec().vocab, tokenizer_->vocab_size())
+                                  : model.spec().vocab),
+      blocks_(block_count(model, options.n_blocks)),
+      kv_(model.backend(), model.spec().kv_layers(), options.kv_dtype, blocks_.n_blocks()),
+      scheduler_(scheduler_limits(model), blocks_),
+      logits_(static_cast<size_t>(scheduler_limits(model).max_sequences * model.spec().vocab) *
+              sizeof(float)) {}
+
+int64_t Engine::add(Request request) {
+  const auto n_prompt = static_cast<int64_t>(request.prompt.size());
+  if (n_prompt == 0) fail(ErrorCode::kInvalidArgument, "the prompt is empty: it needs a token");
+  for (const int32_t id : request.prompt) {
+    if (id < 0 || id >= model_.spec().vocab) {
+      fail(ErrorCode::kInvalidArgument, "the prompt holds token id {}: ids are 0 to {}", id,
+           model_.spec().vocab - 1);
+    }
+  }
+  const int64_t n_total = n_prompt + request.sampling.max_tokens;
+  if (n_total > max_context_) {
+    fail(ErrorCode::kInvalidArgument,
+         "a prompt of {} tokens and {} to generate are {}, more than the context of {}", n_prompt,
+         request.sampling.max_tokens, n_total, max_context_);
+  }
+  if (!request.sampling.stop.empty() && !tokenizer_) {
+    fail(ErrorCode::kInvalidArgument, "stop texts need a tokenizer: this checkpoint has none");
+  }
+  auto sequence = std::make_shared<Sequence>(next_id_, std::move(request), n_sample_tokens_);
+  const int64_t n_blocks = ceil_div(sequence->max_cached(), kKvBlockTokens);
+  if (n_blocks > blocks_.n_blocks()) {
+    fail(ErrorCode::kInvalidArgument, "{} tokens need {} KV pages: there are {} in all", n_total,
+         n_blocks, blocks_.n_blocks());
+  }
+  if (tokenizer_) sequence->detokenizer.emplace(tokenizer_, /*skip_special=*/true);
+  sequence->stats.prompt_tokens = n_prompt;
+  adopt_prefix(*sequence);
+  scheduler_.add(*sequence);
+  sequences_.push_back(std::move(sequence));
+  return next_id_++;
+}
+
+void Engine::adopt_prefix(Sequence& sequence) {
+  KvPrefix* prefix = sequence.request.prefix;
+  if (prefix == nullptr) return;
+  const auto& prompt = sequence.request.prompt;
+  const auto mismatch =
+      std::mismatch(prompt.begin(), prompt.end(), prefix->tokens.begin(), prefix->tokens.end());
+  // The last token of the prompt is always run: its logits choose the next one.
+  sequence.n_cached =
+      std::min<int64_t>(mismatch.first - prompt.begin(), static_cast<int64_t>(prompt.size()) - 1);
+  sequence.stats.reused_tokens = sequence.n_cached;
+  sequence.blocks = std::exchange(prefix->blocks, {});
+  prefix->tokens.clear();
+}
+
+void Engine::cancel(int64_t request) {
+  for (const auto& sequence : sequences_) {
+    if (sequence->id == request) sequence->cancelled = true;
+  }
+}
+
+void Engine::release(KvPrefix& prefix) {
+  blocks_.release(prefix.blocks);
+  prefix.tokens.clear();
+}
+
+bool Engine::step() {
+  const auto unfinished = sequences_;  // finish() changes the list
+  for (const auto& sequence : unfinished) {
+    if (sequence->cancelled) finish(*sequence, FinishReason::kCancelled, {});
+  }
+  const Step& step = scheduler_.next();
+  if (!step.batch.empty()) {
+    const auto now = Sequence::Clock::now();
+    for (Sequence* sequence : step.sequences) {
+      if (!sequence->started) sequence->started = now;
+    }
+    const auto vocab = static_cast<size_t>(model_.spec().vocab);
+    const auto logits = logits_.as<float>().first(static_cast<size_t>(step.n_logits()) * vocab);
+    model_.forward(step.batch, kv_, logits);
+    size_t row = 0;
+    for (size_t i = 0; i < step.batch.size(); ++i) {
+      step.sequences[i]->n_cached += static_cast<int64_t>(step.batch[i].token_ids.size());
+      if (step.batch[i].n_logits == 0) continue;
+      advance(*step.sequences[i], logits.subspan(row++ * vocab, vocab));
+    }
+  } else if (Sequence* stuck = scheduler_.first_waiting()) {
+    // Nothing runs that could give pages back: they are held by prefixes.
+    finish(*stuck, FinishReason::kError,
+           {.error = "too few free KV pages: kept prefixes hold the others"});
+  }
+  deliver();
+  return !sequences_.empty();
+}
+
+bool Engine::is_end(const Sequence& sequence, int32_t token) const {
+  const SamplingParams& sampling = sequence.request.sampling;
+  const auto has = [token](const std::vector<int32_t>& ids) {
+    return std::find(ids.begin(), ids.end(), token) != ids.end();
+  };
+  return (!sampling.ignore_eos && has(eos_ids_)) || has(sampling.stop_ids);
+}
+
+void Engine::advance(Sequence& sequence, std::span<float> logits) {
+  Output output;
+  int32_t token = 0;
+  try {
+    token = sequence.sampler.sample(logits);
+  } catch (const Error& error) {
+    output.error = error.what();
+    finish(sequence, FinishReason::kError, std::move(output));
+    return;
+  }
+  const auto now = Sequence::Clock::now();
+  RequestStats& stats = sequence.stats;
+  if (++stats.generated_tokens == 1) {
+    sequence.first_token = now;
+    stats.prefill_seconds = seconds_between(*sequence.started, now);
+  }
+  stats.decode_seconds = seconds_between(sequence.first_token, now);
+  if (is_end(sequence, token)) {
+    finish(sequence, FinishReason::kStop, std::move(output));
+    return;
+  }
+  sequence.tokens.push_back(token);
+  output.token = token;
+  if (sequence.detokenizer) output.text = sequence.stops.push(sequence.detokenizer->push(token));
+  if (sequence.stops.matched()) {
+    finish(sequence, FinishReason::kStop, std::move(output));
+  } else if (stats.generated_tokens == sequence.request.sampling.max_tokens) {
+    finish(sequence, FinishReason::kLength, std::move(output));
+  } else {
+    output.request = sequence.id;
+    outputs_.emplace_back(sequence.shared_from_this(), std::move(output));
+  }
+}
+
+void Engine::finish(Sequence& sequence, FinishReason reason, Output output) {
+  if (sequence.detokenizer) {
+    output.text += sequence.stops.push(sequence.detokenizer->finish());
+    output.text += sequence.stops.finish();
+  }
+  output.request = sequence.id;
+  output.finish = reason;
+  output.stats = sequence.stats;
+  scheduler_.remove(sequence);
+  if (KvPrefix* prefix = sequence.request.prefix) {
+    sequence.tokens.resize(static_cast<size_t>(sequence.n_cached));
+    *prefix = {std::move(sequence.tokens), std::exchange(sequence.blocks, {})};
+  } else {
+    blocks_.release(sequence.blocks);
+  }
+  outputs_.emplace_back(sequence.shared_from_this(), std::move(output));
+  std::erase_if(sequences_, [&](const auto& other) { return other.get() == &sequence; });
+}
+
+void Engine::deliver() {
+  for (const auto& [sequence, output] : std::exchange(outputs_, {})) {
+    if (sequence->request.on_output) sequence->request.on_output(output);
+  }
+}
+
+}  // namespace tq

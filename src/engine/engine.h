@@ -1,0 +1,73 @@
+// Engine: many requests on one model by continuous batching. The caller drives it: add() requests,
+// then step() until it says there is nothing left. One thread at a time; owns scheduler, pages and
+// KV cache, borrows the model.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "engine/scheduler.h"
+#include "engine/sequence.h"
+#include "kv/block_manager.h"
+#include "kv/kv_cache.h"
+#include "model/model.h"
+#include "tensor/buffer.h"
+#include "text/tokenizer.h"
+
+namespace tq {
+
+struct EngineOptions {
+  KvDType kv_dtype = KvDType::kF16;
+  // Pages of 16 tokens; 0: enough for as many sequences of full context as the model was loaded
+  // for.
+  int64_t n_blocks = 0;
+};
+
+class Engine {
+ public:
+  // max_batch_tokens, max_sequences and max_context are those the model was loaded with. Without a
+  // tokenizer outputs have no text and stop texts are refused. Throws kOutOfMemory.
+  Engine(Model& model, std::shared_ptr<const Tokenizer> tokenizer, std::vector<int32_t> eos_ids,
+         const EngineOptions& options = {});
+
+  // Queues a request; returns its number. Throws kInvalidArgument for parameters out of range, ids
+  // outside the vocabulary, and prompt + max_tokens beyond the context.
+  int64_t add(Request request);
+  // Ends a request at the next step(); unknown or finished numbers are ignored.
+  void cancel(int64_t request);
+  // Runs one batch and calls on_output of its requests. False when no request is left.
+  bool step();
+  // Gives the pages of a prefix back and empties it.
+  void release(KvPrefix& prefix);
+
+  int64_t max_context() const { return max_context_; }
+  int64_t free_blocks() const { return blocks_.free_blocks(); }
+
+ private:
+  // Takes over what the request's prefix has of its prompt.
+  void adopt_prefix(Sequence& sequence);
+  // Samples the next token and decides whether it was the last.
+  void advance(Sequence& sequence, std::span<float> logits);
+  void finish(Sequence& sequence, FinishReason reason, Output output);
+  bool is_end(const Sequence& sequence, int32_t token) const;
+  void deliver();
+
+  Model& model_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  std::vector<int32_t> eos_ids_;
+  int64_t max_context_;
+  int64_t n_sample_tokens_;
+  BlockManager blocks_;
+  KvCache kv_;
+  Scheduler scheduler_;
+  Buffer logits_;  // fp32 [max_sequences, vocab]
+  int64_t next_id_ = 1;
+  std::vector<std::shared_ptr<Sequence>> sequences_;  // unfinished, in order of arrival
+  // What the step under way has to tell, and to whom.
+  std::vector<std::pair<std::shared_ptr<Sequence>, Output>> outputs_;
+};
+
+}  // namespace tq

@@ -1,0 +1,168 @@
+#include "engine/evaluate.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/math.h"
+#include "engine/model_limits.h"
+
+namespace tq {
+namespace {
+
+int64_t checked_length(const Model& model, int64_t max_tokens) {
+  if (max_tokens > context_limit(model)) {
+    fail(ErrorCode::kInvalidArgument, "{} tokens are more than the context of {}", max_tokens,
+         context_limit(model));
+  }
+  return max_tokens;
+}
+
+// Runs the text through all readers side by side; calls visit(token, rows) for every scored token
+// with the logits that predict it, one row of each reader.
+template <typename Visit>
+void for_each_scored(std::span<LogitReader* const> readers, const EvalText& text,
+                     const EvalProgress& progress, const Visit& visit) {
+  const auto n_prefix = static_cast<int64_t>(text.prefix.size());
+  int64_t max_chunk = readers.front()->max_chunk();
+  for (const LogitReader* reader : readers) max_chunk = std::min(max_chunk, reader->max_chunk());
+  int64_t n_scored = 0;
+  int64_t n_all = 0;
+  for (const EvalWindow& window : text.windows) n_all += window.end - window.first_scored;
+  if (progress) progress(0, n_all);
+
+  std::vector<int32_t> ids;
+  std::vector<std::span<float>> chunk_logits(readers.size());
+  std::vector<std::span<float>> rows(readers.size());
+  for (const EvalWindow& window : text.windows) {
+    ids.assign(text.prefix.begin(), text.prefix.end());
+    ids.insert(ids.end(), text.ids.begin() + window.begin, text.ids.begin() + window.end);
+    for (LogitReader* reader : readers) reader->restart();
+    // Row i predicts ids[i + 1], so the last token need not run.
+    const auto n_run = static_cast<int64_t>(ids.size()) - 1;
+    const int64_t first_row = n_prefix + window.first_scored - window.begin - 1;
+    for (int64_t begin = 0; begin < n_run; begin += max_chunk) {
+      const int64_t end = std::min(begin + max_chunk, n_run);
+      const int64_t n_rows = std::clamp<int64_t>(end - first_row, 0, end - begin);
+      const auto chunk = std::span<const int32_t>(ids).subspan(static_cast<size_t>(begin),
+                                                               static_cast<size_t>(end - begin));
+      for (size_t r = 0; r < readers.size(); ++r) chunk_logits[r] = readers[r]->next(chunk, n_rows);
+      for (int64_t i = 0; i < n_rows; ++i) {
+        for (size_t r = 0; r < readers.size(); ++r) {
+          const size_t vocab = chunk_logits[r].size() / static_cast<size_t>(n_rows);
+          rows[r] = chunk_logits[r].subspan(static_cast<size_t>(i) * vocab, vocab);
+        }
+        visit(ids[static_cast<size_t>(end - n_rows + i + 1)], rows);
+      }
+      n_scored += n_rows;
+      if (progress) progress(n_scored, n_all);
+    }
+  }
+}
+
+double checked_log_sum_exp(std::span<const float> row) {
+  const double value = log_sum_exp(row);
+  if (!std::isfinite(value)) {
+    fail(ErrorCode::kInternal, "the model gave logits that are not finite: weights are broken");
+  }
+  return value;
+}
+
+}  // namespace
+
+LogitReader::LogitReader(Model& model, KvDType kv_dtype, int64_t max_tokens)
+    : model_(model),
+      max_chunk_(logit_row_limit(model)),
+      blocks_(ceil_div(checked_length(model, max_tokens), kKvBlockTokens)),
+      kv_(model.backend(), model.spec().kv_layers(), kv_dtype, blocks_.n_blocks()),
+      logits_(static_cast<size_t>(max_chunk_ * model.spec().vocab) * sizeof(float)) {}
+
+std::span<float> LogitReader::next(std::span<const int32_t> ids, int64_t n_logits) {
+  const auto n = static_cast<int64_t>(ids.size());
+  TQ_CHECK(n <= max_chunk_ && n_logits <= n, "{} tokens, {} logits", n, n_logits);
+  const bool reserved = blocks_.reserve(table_, n_cached_ + n);
+  TQ_CHECK(reserved, "{} tokens in {} pages", n_cached_ + n, blocks_.n_blocks());
+  const BatchSequence sequence{
+      .token_ids = ids, .first_position = n_cached_, .blocks = &table_, .n_logits = n_logits};
+  const auto logits =
+      logits_.as<float>().first(static_cast<size_t>(n_logits * model_.spec().vocab));
+  model_.forward({&sequence, 1}, kv_, logits);
+  n_cached_ += n;
+  return logits;
+}
+
+std::vector<EvalWindow> eval_windows(int64_t n_tokens, int64_t length, int64_t stride,
+                                     bool has_prefix) {
+  if (stride < 1 || stride > length) {
+    fail(ErrorCode::kInvalidArgument, "a stride of {} tokens: it must be 1 to {}", stride, length);
+  }
+  std::vector<EvalWindow> windows;
+  for (int64_t begin = 0, scored = 0; scored < n_tokens; begin += stride) {
+    const int64_t end = std::min(begin + length, n_tokens);
+    const int64_t first = std::max(scored, begin + (has_prefix ? 0 : 1));
+    if (first < end) windows.push_back({begin, end, first});
+    scored = end;
+  }
+  return windows;
+}
+
+double log_sum_exp(std::span<const float> row) {
+  const float highest = *std::max_element(row.begin(), row.end());
+  double sum = 0;
+  for (const float logit : row) sum += std::exp(logit - highest);
+  return static_cast<double>(highest) + std::log(sum);
+}
+
+int64_t argmax(std::span<const float> row) {
+  return std::max_element(row.begin(), row.end()) - row.begin();
+}
+
+void RunningMean::add(double x) {
+  ++n_;
+  const double delta = x - mean_;
+  mean_ += delta / static_cast<double>(n_);
+  m2_ += delta * (x - mean_);
+}
+
+double RunningMean::deviation() const {
+  return n_ < 2 ? 0 : std::sqrt(m2_ / static_cast<double>(n_ - 1));
+}
+
+double RunningMean::standard_error() const {
+  return n_ < 2 ? 0 : deviation() / std::sqrt(static_cast<double>(n_));
+}
+
+RunningMean evaluate_nll(LogitReader& model, const EvalText& text, const EvalProgress& progress) {
+  RunningMean nll;
+  LogitReader* const readers[] = {&model};
+  for_each_scored(readers, text, progress, [&](int32_t token, const auto& rows) {
+    nll.add(checked_log_sum_exp(rows[0]) - rows[0][static_cast<size_t>(token)]);
+  });
+  return nll;
+}
+
+KldResult evaluate_kld(LogitReader& model, LogitReader& reference, const EvalText& text,
+                       const EvalProgress& progress) {
+  KldResult result;
+  LogitReader* const readers[] = {&model, &reference};
+  for_each_scored(readers, text, progress, [&](int32_t token, const auto& rows) {
+    const std::span<const float> q = rows[0];
+    const std::span<const float> p = rows[1];
+    const double q_sum = checked_log_sum_exp(q);
+    const double p_sum = checked_log_sum_exp(p);
+    double kld = 0;
+    for (size_t i = 0; i < p.size(); ++i) {
+      const double log_p = p[i] - p_sum;
+      const double probability = std::exp(static_cast<float>(log_p));
+      if (probability > 0) kld += probability * (log_p - (q[i] - q_sum));
+    }
+    result.kld.add(kld);
+    result.nll.add(q_sum - q[static_cast<size_t>(token)]);
+    result.reference_nll.add(p_sum - p[static_cast<size_t>(token)]);
+    result.same_top1.add(argmax(q) == argmax(p) ? 1 : 0);
+  });
+  return result;
+}
+
+}  // namespace tq

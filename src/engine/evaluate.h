@@ -1,0 +1,98 @@
+// Logits of known texts and what is computed from them: perplexity, and how far one model's
+// predictions are from another's. Sums in double. One thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "kv/block_manager.h"
+#include "kv/kv_cache.h"
+#include "model/model.h"
+#include "tensor/buffer.h"
+
+namespace tq {
+
+// Runs one sequence through a model and hands out the logits of its tokens.
+class LogitReader {
+ public:
+  // Room for max_tokens tokens. The model is borrowed. Throws kInvalidArgument when its context is
+  // shorter.
+  LogitReader(Model& model, KvDType kv_dtype, int64_t max_tokens);
+
+  // Tokens one next() takes at most.
+  int64_t max_chunk() const { return max_chunk_; }
+  // Forgets the sequence.
+  void restart() { n_cached_ = 0; }
+  // Runs the next tokens; returns the logits of the last n_logits of them: [n_logits, vocab], valid
+  // until the next call. Throws kInvalidArgument for ids outside the vocabulary.
+  std::span<float> next(std::span<const int32_t> ids, int64_t n_logits);
+
+ private:
+  Model& model_;
+  int64_t max_chunk_;
+  BlockManager blocks_;
+  KvCache kv_;
+  BlockTable table_;
+  int64_t n_cached_ = 0;
+  Buffer logits_;
+};
+
+// The part of a text that is run at once: tokens [begin, end), of which [first_scored, end) count.
+struct EvalWindow {
+  int64_t begin = 0;
+  int64_t end = 0;
+  int64_t first_scored = 0;
+};
+
+// Windows of `length` tokens, `stride` apart, that score every token once, as late in its window as
+// possible (the strided perplexity of Hugging Face's documentation). With stride == length they do
+// not overlap. has_prefix: a BOS token stands before every window, so that its first token can be
+// predicted too. Throws kInvalidArgument unless 1 <= stride <= length.
+std::vector<EvalWindow> eval_windows(int64_t n_tokens, int64_t length, int64_t stride,
+                                     bool has_prefix);
+
+// log(sum(exp(row))).
+double log_sum_exp(std::span<const float> row);
+// Index of the highest logit, the lowest of equal ones.
+int64_t argmax(std::span<const float> row);
+
+// Mean and its standard error of a series of numbers.
+class RunningMean {
+ public:
+  void add(double x);  // Welford's update
+  int64_t n() const { return n_; }
+  double mean() const { return mean_; }
+  double deviation() const;       // standard deviation of one, 0 for fewer than two
+  double standard_error() const;  // of the mean
+
+ private:
+  int64_t n_ = 0;
+  double mean_ = 0;
+  double m2_ = 0;
+};
+
+struct EvalText {
+  std::span<const int32_t> ids;
+  std::span<const int32_t> prefix;  // runs before every window: BOS, or empty
+  std::vector<EvalWindow> windows;
+};
+
+struct KldResult {
+  RunningMean nll;            // of the model
+  RunningMean reference_nll;  // of the reference
+  RunningMean kld;            // KL(reference || model) a token
+  RunningMean same_top1;      // 1 where both rank the same token first
+};
+
+// Called with (tokens scored, tokens to score).
+using EvalProgress = std::function<void(int64_t, int64_t)>;
+
+// Negative log likelihood of every scored token. Throws kInternal when a logit is not finite.
+RunningMean evaluate_nll(LogitReader& model, const EvalText& text, const EvalProgress& progress);
+// Both models over the same text; their vocabularies must have the same size.
+KldResult evaluate_kld(LogitReader& model, LogitReader& reference, const EvalText& text,
+                       const EvalProgress& progress);
+
+}  // namespace tq

@@ -1,0 +1,110 @@
+#include "engine/load.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "model/arch/registry.h"
+
+namespace tq {
+namespace {
+
+constexpr const char* kGenerationConfig = "generation_config.json";
+
+Json read_json(const Checkpoint& checkpoint, const char* name) {
+  const auto text = checkpoint.text_file(name);
+  return text ? parse_json(*text, name) : Json::object();
+}
+
+// Adds config["eos_token_id"], an id or a list of ids, to ids.
+void add_eos_ids(const Json& config, const char* name, std::vector<int32_t>& ids) {
+  const auto found = config.find("eos_token_id");
+  if (found == config.end() || found->is_null()) return;
+  const Json list = found->is_array() ? *found : Json::array({*found});
+  for (const Json& id : list) {
+    if (!id.is_number_integer()) {
+      fail(ErrorCode::kCorrupt, "{}: eos_token_id holds {}, not a token id", name, id.dump());
+    }
+    ids.push_back(id.get<int32_t>());
+  }
+}
+
+template <typename T>
+void read_number(const Json& config, const char* key, T& value) {
+  const auto found = config.find(key);
+  if (found == config.end() || found->is_null()) return;
+  if (!found->is_number()) {
+    fail(ErrorCode::kCorrupt, "{}: {} is {}, not a number", kGenerationConfig, key, found->dump());
+  }
+  value = found->get<T>();
+}
+
+std::shared_ptr<const Tokenizer> read_tokenizer(const Checkpoint& checkpoint) {
+  const auto json = checkpoint.text_file("tokenizer.json");
+  if (!json) return nullptr;
+  return Tokenizer::from_json(*json, checkpoint.text_file("tokenizer_config.json").value_or(""));
+}
+
+}  // namespace
+
+std::unique_ptr<ChatTemplate> LoadedModel::chat_template() const {
+  return ChatTemplate::from_files(checkpoint->text_file("chat_template.jinja").value_or(""),
+                                  checkpoint->text_file("tokenizer_config.json").value_or(""));
+}
+
+std::vector<int32_t> read_eos_ids(const Checkpoint& checkpoint, const Tokenizer* tokenizer) {
+  std::vector<int32_t> ids;
+  add_eos_ids(read_json(checkpoint, kGenerationConfig), kGenerationConfig, ids);
+  const Json& config = checkpoint.config();
+  add_eos_ids(config, "config.json", ids);
+  if (const auto text = config.find("text_config"); text != config.end() && text->is_object()) {
+    add_eos_ids(*text, "config.json", ids);
+  }
+  if (tokenizer != nullptr && tokenizer->eos()) ids.push_back(*tokenizer->eos());
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  return ids;
+}
+
+SamplingParams read_default_sampling(const Checkpoint& checkpoint) {
+  const Json config = read_json(checkpoint, kGenerationConfig);
+  SamplingParams params;
+  if (config.value("do_sample", Json(false)) != Json(true)) return params;
+  params.temperature = 1;
+  read_number(config, "temperature", params.temperature);
+  read_number(config, "top_k", params.top_k);
+  read_number(config, "top_p", params.top_p);
+  read_number(config, "min_p", params.min_p);
+  read_number(config, "repetition_penalty", params.repetition_penalty);
+  return params;
+}
+
+ModelSpec read_spec(const Checkpoint& checkpoint) {
+  return find_architecture(checkpoint.config()).make_spec(checkpoint.config());
+}
+
+int64_t choose_context(const ModelSpec& spec, int64_t asked, int64_t fallback) {
+  if (asked > spec.max_position) {
+    fail(ErrorCode::kInvalidArgument,
+         "a context of {} tokens is more than the {} this model was trained for", asked,
+         spec.max_position);
+  }
+  return asked > 0 ? asked : std::min(fallback, spec.max_position);
+}
+
+LoadedModel load_model(std::unique_ptr<Checkpoint> checkpoint, const LoadModelOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
+  LoadedModel loaded;
+  loaded.checkpoint = std::move(checkpoint);
+  loaded.tokenizer = read_tokenizer(*loaded.checkpoint);
+  loaded.eos_ids = read_eos_ids(*loaded.checkpoint, loaded.tokenizer.get());
+  loaded.sampling = read_default_sampling(*loaded.checkpoint);
+  loaded.backend = make_cpu_backend(options.cpu);
+  loaded.model = Model::load(*loaded.checkpoint, *loaded.backend, options.model);
+  loaded.load_seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return loaded;
+}
+
+}  // namespace tq

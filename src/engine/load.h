@@ -1,0 +1,54 @@
+// load_model: everything that running a checkpoint takes: files, backend, weights, tokenizer, end
+// ids and default sampling. Owned by the caller; the members refer to each other.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "engine/sampler.h"
+#include "io/checkpoint.h"
+#include "model/model.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace tq {
+
+struct LoadedModel {
+  std::unique_ptr<Checkpoint> checkpoint;
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<Model> model;
+  std::shared_ptr<const Tokenizer> tokenizer;  // null when the checkpoint has none
+  // Ids that end a text: those of generation_config.json, config.json and the tokenizer together.
+  std::vector<int32_t> eos_ids;
+  // Sampling of generation_config.json if it asks for sampling (do_sample), else greedy.
+  SamplingParams sampling;
+  double load_seconds = 0;
+
+  // Null when the checkpoint has none. Throws what ChatTemplate::from_files throws.
+  std::unique_ptr<ChatTemplate> chat_template() const;
+};
+
+struct LoadModelOptions {
+  CpuOptions cpu;
+  LoadOptions model;
+};
+
+// The spec that the checkpoint's config asks for; reads no weights. Throws kUnsupported and others.
+ModelSpec read_spec(const Checkpoint& checkpoint);
+
+// The context to load a model with: `asked` tokens, or where that is 0 `fallback`, at most what the
+// model was trained for. Throws kInvalidArgument when more is asked for.
+int64_t choose_context(const ModelSpec& spec, int64_t asked, int64_t fallback);
+
+// Loads an opened checkpoint. Throws what Model::load and Tokenizer::from_json throw.
+LoadedModel load_model(std::unique_ptr<Checkpoint> checkpoint, const LoadModelOptions& options);
+
+// End ids and default sampling from the side files; tokenizer may be null. For tests.
+std::vector<int32_t> read_eos_ids(const Checkpoint& checkpoint, const Tokenizer* tokenizer);
+SamplingParams read_default_sampling(const Checkpoint& checkpoint);
+
+}  // namespace tq

@@ -1,0 +1,153 @@
+#include "engine/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/error.h"
+
+namespace tq {
+namespace {
+
+void require(bool ok, const char* name, double value, const char* range) {
+  if (!ok) fail(ErrorCode::kInvalidArgument, "{} is {}: it must be {}", name, value, range);
+}
+
+// The highest logit and where it is; throws when the row is not one to choose from.
+int32_t checked_argmax(std::span<const float> logits) {
+  float highest = -std::numeric_limits<float>::infinity();
+  int32_t best = -1;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    // False for NaN too, which must not hide among the comparisons below.
+    if (!(logits[i] < std::numeric_limits<float>::infinity())) {
+      fail(ErrorCode::kInternal,
+           "the model gave logit {} for token {}: weights or cache are broken", logits[i], i);
+    }
+    if (logits[i] > highest) {
+      highest = logits[i];
+      best = static_cast<int32_t>(i);
+    }
+  }
+  if (best < 0) fail(ErrorCode::kInternal, "all {} logits are -infinity", logits.size());
+  return best;
+}
+
+}  // namespace
+
+void SamplingParams::validate() const {
+  require(std::isfinite(temperature) && temperature >= 0, "temperature", temperature, "at least 0");
+  require(top_k >= 0, "top_k", top_k, "0 (off) or more");
+  require(top_p > 0 && top_p <= 1, "top_p", top_p, "above 0 and at most 1");
+  require(min_p >= 0 && min_p < 1, "min_p", min_p, "at least 0 and below 1");
+  require(std::isfinite(repetition_penalty) && repetition_penalty > 0, "repetition_penalty",
+          repetition_penalty, "above 0");
+  require(std::isfinite(presence_penalty), "presence_penalty", presence_penalty, "finite");
+  require(std::isfinite(frequency_penalty), "frequency_penalty", frequency_penalty, "finite");
+  require(max_tokens >= 1, "max_tokens", max_tokens, "at least 1");
+  for (const auto& [id, bias] : logit_bias) {
+    require(std::isfinite(bias), "logit_bias", bias, "finite");
+  }
+  for (const std::string& text : stop) {
+    if (text.empty()) fail(ErrorCode::kInvalidArgument, "a stop text is empty");
+  }
+}
+
+Sampler::Sampler(const SamplingParams& params, int64_t n_tokens)
+    : params_(params), n_tokens_(n_tokens), random_(params.seed) {
+  params_.validate();
+  for (const auto& [id, bias] : params_.logit_bias) {
+    if (id < 0 || id >= n_tokens) {
+      fail(ErrorCode::kInvalidArgument, "logit_bias names token {}: ids are 0 to {}", id,
+           n_tokens - 1);
+    }
+  }
+}
+
+void Sampler::see(std::span<const int32_t> prompt) {
+  for (const int32_t id : prompt) seen_.try_emplace(id, 0);
+}
+
+int32_t Sampler::sample(std::span<float> logits) {
+  logits = logits.first(static_cast<size_t>(n_tokens_));
+  apply_bias_and_penalties(logits);
+  const int32_t best = checked_argmax(logits);
+  const int32_t id =
+      params_.temperature == 0 ? best : draw(logits, logits[static_cast<size_t>(best)]);
+  ++seen_[id];
+  return id;
+}
+
+void Sampler::apply_bias_and_penalties(std::span<float> logits) const {
+  for (const auto& [id, bias] : params_.logit_bias) logits[static_cast<size_t>(id)] += bias;
+  for (const auto& [id, count] : seen_) {
+    if (id < 0 || id >= n_tokens_) continue;
+    float& logit = logits[static_cast<size_t>(id)];
+    logit = logit > 0 ? logit / params_.repetition_penalty : logit * params_.repetition_penalty;
+    if (count > 0) {
+      logit -= params_.presence_penalty + params_.frequency_penalty * static_cast<float>(count);
+    }
+  }
+}
+
+double Sampler::weight(float logit, float highest) const {
+  return std::exp((static_cast<double>(logit) - highest) / params_.temperature);
+}
+
+double Sampler::uniform() { return static_cast<double>(random_() >> 11) * 0x1p-53; }
+
+void Sampler::order(size_t begin, size_t end) {
+  const auto better = [](const Candidate& a, const Candidate& b) {
+    return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+  };
+  const auto at = [&](size_t i) { return candidates_.begin() + static_cast<std::ptrdiff_t>(i); };
+  if (end < candidates_.size()) std::nth_element(at(begin), at(end), candidates_.end(), better);
+  std::sort(at(begin), at(end), better);
+}
+
+int32_t Sampler::draw(std::span<const float> logits, float highest) {
+  candidates_.clear();
+  for (size_t i = 0; i < logits.size(); ++i) {
+    candidates_.push_back({logits[i], static_cast<int32_t>(i)});
+  }
+  const auto top_k = static_cast<size_t>(params_.top_k);
+  size_t n_ordered = 0;
+  if (top_k > 0 && top_k < candidates_.size()) {
+    order(0, top_k);
+    candidates_.resize(top_k);
+    n_ordered = top_k;
+  }
+  if (params_.top_p < 1) keep_top_p(highest, n_ordered);
+  if (params_.min_p > 0) {  // p / p_max < min_p, as a bound on the logit
+    const double lowest = highest + params_.temperature * std::log(params_.min_p);
+    std::erase_if(candidates_, [&](const Candidate& c) { return c.logit < lowest; });
+  }
+  double mass = 0;
+  for (const Candidate& c : candidates_) mass += weight(c.logit, highest);
+  double left = uniform() * mass;
+  int32_t chosen = candidates_.front().id;
+  for (const Candidate& c : candidates_) {
+    const double w = weight(c.logit, highest);
+    if (w == 0) continue;
+    chosen = c.id;  // rounding may leave `left` just above 0 after the last one
+    left -= w;
+    if (left < 0) break;
+  }
+  return chosen;
+}
+
+void Sampler::keep_top_p(float highest, size_t n_ordered) {
+  double left = 0;
+  for (const Candidate& c : candidates_) left += weight(c.logit, highest);
+  left *= params_.top_p;
+  size_t kept = 0;
+  while (kept < candidates_.size() && (left > 0 || kept == 0)) {
+    if (kept == n_ordered) {  // the best few usually hold the mass: never sort a whole vocabulary
+      n_ordered = std::min(candidates_.size(), std::max<size_t>(64, 4 * kept));
+      order(kept, n_ordered);
+    }
+    left -= weight(candidates_[kept++].logit, highest);
+  }
+  candidates_.resize(kept);
+}
+
+}  // namespace tq

@@ -1,0 +1,103 @@
+// Request: what a caller asks the engine for. Output: what comes back, one token at a time.
+// Sequence: a request while the engine works on it; owned by the engine, used by its thread only.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/sampler.h"
+#include "engine/stop_matcher.h"
+#include "kv/block_manager.h"
+#include "text/tokenizer.h"
+
+namespace tq {
+
+enum class FinishReason : uint8_t {
+  kNone,       // more will come
+  kStop,       // an end-of-sequence id, a stop id or a stop text
+  kLength,     // max_tokens
+  kCancelled,  // Engine::cancel
+  kError,      // Output::error says what
+};
+// "stop", "length", "cancelled", "error"; "" for kNone.
+std::string_view finish_reason_name(FinishReason reason);
+
+// Counts and times of a finished request.
+struct RequestStats {
+  int64_t prompt_tokens = 0;
+  int64_t reused_tokens = 0;     // of the prompt, found in a KvPrefix
+  int64_t generated_tokens = 0;  // an end-of-sequence token counts: it was computed
+  double prefill_seconds = 0;    // from the first step to the first token
+  double decode_seconds = 0;     // from the first token to the last
+
+  double prefill_rate() const;  // computed prompt tokens per second; 0 if unknown
+  double decode_rate() const;   // tokens after the first per second; 0 if there are none
+};
+
+struct Output {
+  int64_t request = 0;
+  std::optional<int32_t> token;  // absent for end ids and when nothing was sampled
+  std::string text;              // complete characters that are certain now; often empty
+  FinishReason finish = FinishReason::kNone;
+  std::string error;   // of kError
+  RequestStats stats;  // complete when finish is not kNone
+};
+
+// Tokens whose keys and values stay in the cache between requests (a conversation). The pages
+// belong to the engine that filled it: hand it back with Engine::release or let the engine go.
+struct KvPrefix {
+  std::vector<int32_t> tokens;
+  BlockTable blocks;
+};
+
+struct Request {
+  std::vector<int32_t> prompt;  // ids, at least one
+  SamplingParams sampling;
+  // Called from Engine::step on its thread after the step is complete; may add and cancel requests.
+  // What it throws leaves step(): the engine stays usable, outputs not yet told are lost.
+  std::function<void(const Output&)> on_output;
+  // If set: the common beginning of prompt and prefix is not computed again, and the finished
+  // sequence is left in the prefix. Not shared by requests in flight; outlives the request.
+  KvPrefix* prefix = nullptr;
+};
+
+struct Sequence : std::enable_shared_from_this<Sequence> {
+  using Clock = std::chrono::steady_clock;
+
+  Sequence(int64_t id_in, Request request_in, int64_t n_sample_tokens)
+      : id(id_in),
+        request(std::move(request_in)),
+        tokens(request.prompt),
+        sampler(request.sampling, n_sample_tokens),
+        stops(request.sampling.stop) {
+    sampler.see(request.prompt);
+  }
+
+  // Tokens whose keys and values the cache must hold at most: the last one sampled is never fed.
+  int64_t max_cached() const {
+    return static_cast<int64_t>(request.prompt.size()) + request.sampling.max_tokens - 1;
+  }
+  // Tokens that have to be run before the next one can be sampled.
+  int64_t n_pending() const { return static_cast<int64_t>(tokens.size()) - n_cached; }
+
+  int64_t id;
+  Request request;
+  std::vector<int32_t> tokens;  // prompt, then generated
+  int64_t n_cached = 0;         // tokens whose keys and values are in the cache
+  BlockTable blocks;
+  Sampler sampler;
+  std::optional<StreamDetokenizer> detokenizer;  // absent without a tokenizer
+  StopMatcher stops;
+  bool cancelled = false;
+  RequestStats stats;
+  std::optional<Clock::time_point> started;  // first step
+  Clock::time_point first_token;
+};
+
+}  // namespace tq

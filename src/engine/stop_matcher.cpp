@@ -1,0 +1,43 @@
+#include "engine/stop_matcher.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace tq {
+namespace {
+
+// Length of the longest suffix of text that is a proper prefix of stop.
+size_t overlap(std::string_view text, std::string_view stop) {
+  for (size_t n = std::min(text.size(), stop.size() - 1); n > 0; --n) {
+    if (text.ends_with(stop.substr(0, n))) return n;
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::string StopMatcher::push(std::string_view piece) {
+  if (matched_) return "";
+  held_ += piece;
+  size_t first_end = std::string::npos;
+  size_t begin = 0;
+  size_t hold = 0;
+  for (const std::string& stop : stops_) {
+    hold = std::max(hold, overlap(held_, stop));
+    const size_t at = held_.find(stop);
+    if (at == std::string::npos) continue;
+    const size_t end = at + stop.size();
+    if (end < first_end || (end == first_end && at < begin)) {
+      first_end = end;
+      begin = at;
+    }
+  }
+  matched_ = first_end != std::string::npos;
+  std::string out = held_.substr(0, matched_ ? begin : held_.size() - hold);
+  held_.erase(0, matched_ ? held_.size() : out.size());
+  return out;
+}
+
+std::string StopMatcher::finish() { return std::exchange(held_, {}); }
+
+}  // namespace tq

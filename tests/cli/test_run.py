@@ -1,0 +1,369 @@
+#!/usr/bin/env python3
+"""tq run and tq chat on tiny checkpoints: prompts, sampling, stops, errors, Ctrl-C, line editing."""
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+import unittest.mock
+
+from cli_support import (BOS, EOS, MODELS, TOKENS, TQ, argmax, make_model, read_npy, rows, tq,
+                         tq_json, write_ids)
+
+
+class RunBase(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def check_error(self, done, code, *parts):
+        self.assertEqual(done.returncode, code, done)
+        for part in parts:
+            self.assertIn(part, done.stderr)
+
+
+class RunByIds(RunBase):
+    """A checkpoint without tokenizer files."""
+
+    def setUp(self):
+        super().setUp()
+        self.model = MODELS / "llama"
+        self.prompt = list(read_npy(self.model / "tokens.npy")[1])[:20]
+        self.ids = write_ids(self.path("ids.json"), self.prompt)
+
+    def test_decoding_agrees_with_one_full_pass(self):
+        for batch in (512, 6):
+            result = tq_json("run", self.model, "--tokens", self.ids, "-n", 12, "--exact",
+                             "--temp", 0, "--ignore-eos", "--batch", batch)
+            self.assertEqual(len(result["ids"]), 12)
+            self.assertEqual(result["finish_reason"], "length")
+            self.assertEqual(result["prompt_tokens"], 20)
+            self.assertNotIn("text", result)
+            path = write_ids(self.path("all.json"), self.prompt + result["ids"])
+            done = tq("eval", "logits", self.model, "--tokens", path, "--out", self.path("l.npy"),
+                      "--exact")
+            self.assertEqual(done.returncode, 0, done)
+            expected = [argmax(row) for row in rows(self.path("l.npy"))[19:-1]]
+            self.assertEqual(result["ids"], expected)
+
+    def test_prints_ids(self):
+        done = tq("run", self.model, "--tokens", self.ids, "-n", 3, "--ignore-eos")
+        self.assertEqual(done.returncode, 0, done)
+        self.assertEqual(len([int(x) for x in done.stdout.split()]), 3)
+        self.assertIn("tokens/s", done.stderr)
+
+    def test_compression_at_load(self):
+        for name in ("tq3", "tq8", "auto"):
+            result = tq_json("run", self.model, "--tokens", self.ids, "-n", 2, "--format", name,
+                             "--ignore-eos")
+            self.assertEqual(len(result["ids"]), 2)
+
+    def test_errors(self):
+        run = ["run", self.model]
+        self.check_error(tq(*run, "text"), 2, "tokenizer.json", "--tokens")
+        self.check_error(tq("chat", self.model), 2, "tokenizer.json")
+        self.check_error(tq(*run, "--tokens", self.ids, "--stop", "x"), 2, "tokenizer")
+        self.check_error(tq(*run, "--tokens", self.ids, "text"), 2, "--tokens")
+        self.check_error(tq(*run, "--tokens", write_ids(self.path("b"), [3, 500])), 2, "500", "127")
+        # Too long for the context: both numbers, nothing cut.
+        self.check_error(tq(*run, "--tokens", self.ids, "-n", 500), 2, "20", "500", "512")
+        self.check_error(tq(*run, "--tokens", self.ids, "--ctx", 16), 2, "20", "16")
+        self.check_error(tq(*run, "--tokens", self.ids, "--ctx", 4096), 2, "4096", "512")
+
+    def test_sampling_errors(self):
+        for option, value in (("--temp", "-1"), ("--top-p", "0"), ("--top-p", "1.5"),
+                              ("--min-p", "1"), ("--top-k", "-2"), ("--repeat-penalty", "0"),
+                              ("--max-tokens", "0"), ("--logit-bias", "5"),
+                              ("--logit-bias", "500=1"), ("--logit-bias", "5=x")):
+            done = tq("run", self.model, "--tokens", self.ids, f"{option}={value}")
+            self.check_error(done, 2)
+            self.assertEqual(done.stdout, "")
+
+
+class RunText(RunBase):
+    def setUp(self):
+        super().setUp()
+        self.model = make_model(self.path("model"))
+
+    def run_json(self, *args, stdin=""):
+        return tq_json("run", self.model, *args, stdin=stdin)
+
+    def test_sources_of_the_prompt(self):
+        with open(self.path("prompt.txt"), "w", encoding="utf-8") as file:
+            file.write("hello world")
+        expected = self.run_json("hello world", "-n", 5)
+        self.assertEqual(self.run_json("-n", 5, stdin="hello world"), expected | {
+            "timings": unittest.mock.ANY})
+        self.assertEqual(self.run_json("-", "-n", 5, stdin="hello world")["ids"], expected["ids"])
+        self.assertEqual(self.run_json("--file", self.path("prompt.txt"), "-n", 5)["ids"],
+                         expected["ids"])
+        self.assertEqual(len(expected["ids"]), 5)
+
+    def test_text_is_that_of_the_ids(self):
+        result = self.run_json("abc", "-n", 40, "--ignore-eos", "--temp", 1, "--seed", 3)
+        # Only ids of the tokenizer, though the model has rows for more.
+        self.assertLess(max(result["ids"]), len(TOKENS))
+        text = "".join(TOKENS[i] for i in result["ids"] if i > 3).replace("\u0120", " ")
+        self.assertEqual(result["text"], text)
+        done = tq("run", self.model, "abc", "-n", 40, "--ignore-eos", "--temp", 1, "--seed", 3,
+                  "--quiet")
+        self.assertEqual(done.stdout, text + "\n")
+        self.assertEqual(done.stderr, "")
+
+    def test_template_and_bos(self):
+        # <s> of the template, <user>, the text, <model>; no second <s>.
+        self.assertEqual(self.run_json("abc", "-n", 1)["prompt_tokens"], 1 + 1 + 3 + 1)
+        self.assertEqual(self.run_json("abc", "-n", 1, "--raw")["prompt_tokens"], 1 + 3)
+        self.assertEqual(self.run_json("abc", "-n", 1, "--system", "xy")["prompt_tokens"],
+                         1 + 1 + 2 + 1 + 3 + 1)
+        ids = [BOS, 2, 4, 5, 6, 3]
+        by_ids = self.run_json("--tokens", write_ids(self.path("ids"), ids), "-n", 8)
+        self.assertEqual(self.run_json("abc", "-n", 8)["ids"], by_ids["ids"])
+
+    def test_system_needs_a_template(self):
+        self.check_error(tq("run", self.model, "abc", "--raw", "--system", "x"), 2, "--system")
+        plain = make_model(self.path("plain"), template=None)
+        self.check_error(tq("run", plain, "abc", "--system", "x"), 2, "template")
+        self.assertEqual(tq_json("run", plain, "abc", "-n", 1)["prompt_tokens"], 4)
+        self.check_error(tq("chat", plain), 2, "chat template")
+
+    def test_broken_template(self):
+        broken = make_model(self.path("broken"), template="{% for %}")
+        done = tq("run", broken, "abc")
+        self.assertIn(done.returncode, (4, 5), done)
+        self.assertEqual(tq("run", broken, "abc", "--raw", "-n", 1).returncode, 0)
+
+    def test_stop_text(self):
+        options = ["abc", "-n", 60, "--ignore-eos", "--temp", 1, "--seed", 1]
+        whole = self.run_json(*options)["text"]
+        stop = whole[20:23]
+        result = self.run_json(*options, "--stop", "nowhere to be found", "--stop", stop)
+        self.assertEqual(result["text"], whole[:whole.index(stop)])
+        self.assertEqual(result["finish_reason"], "stop")
+
+    def test_end_of_sequence(self):
+        result = self.run_json("abc", "--logit-bias", f"{EOS}=100")
+        self.assertEqual(result["ids"], [])
+        self.assertEqual(result["text"], "")
+        self.assertEqual(result["finish_reason"], "stop")
+        result = self.run_json("abc", "--logit-bias", f"{EOS}=100", "--ignore-eos", "-n", 3)
+        self.assertEqual(result["ids"], [EOS] * 3)
+
+    def test_logit_bias_and_penalties(self):
+        a = TOKENS.index("a")
+        options = ["abc", "-n", 4, "--logit-bias", f"{a}=100"]
+        self.assertEqual(self.run_json(*options)["text"], "aaaa")
+        self.assertNotIn("aa", self.run_json(*options, "--presence-penalty", 200)["text"])
+        self.assertNotIn("aa", self.run_json(*options, "--frequency-penalty", 200)["text"])
+
+    def test_seed(self):
+        options = ["abc", "-n", 30, "--temp", 1, "--ignore-eos", "--seed"]
+        self.assertEqual(self.run_json(*options, 1)["ids"], self.run_json(*options, 1)["ids"])
+        self.assertNotEqual(self.run_json(*options, 1)["ids"], self.run_json(*options, 2)["ids"])
+
+    def test_generation_config(self):
+        sampled = make_model(self.path("sampled"),
+                             generation_config={"do_sample": True, "temperature": 2.0,
+                                                "eos_token_id": [EOS, TOKENS.index("a")]})
+        greedy = self.run_json("abc", "-n", 30, "--ignore-eos")["ids"]
+        options = ["abc", "-n", 30, "--ignore-eos"]
+        self.assertNotEqual(tq_json("run", sampled, *options)["ids"], greedy)
+        self.assertEqual(tq_json("run", sampled, *options, "--temp", 0)["ids"], greedy)
+        end = tq_json("run", sampled, "abc", "--logit-bias", f"{TOKENS.index('a')}=200")
+        self.assertEqual((end["ids"], end["finish_reason"]), ([], "stop"))
+
+    def test_the_answer_fills_what_the_context_leaves(self):
+        result = self.run_json("abc", "--ctx", 20, "--ignore-eos")
+        self.assertEqual(len(result["ids"]), 20 - 6)
+        self.assertEqual(result["finish_reason"], "length")
+        self.check_error(tq("run", self.model, "a" * 30, "--ctx", 20), 2, "33", "20")
+
+    def test_prompt_that_begins_with_a_dash(self):
+        self.assertEqual(self.run_json("-n", 1, "--raw", "--", "-a")["prompt_tokens"], 2)
+
+    def test_interrupt_prints_what_there_is(self):
+        endless = make_model(self.path("endless"), max_position=10**7)
+        process = subprocess.Popen(
+            [TQ, "run", endless, "abc", "-n", "90000", "--ctx", "100000", "--ignore-eos",
+             "--temp", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        first = process.stdout.read(1)
+        process.send_signal(signal.SIGINT)
+        rest, stderr = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130, stderr)
+        self.assertIn(b"interrupted", stderr)
+        self.assertTrue((first + rest).endswith(b"\n"))
+
+
+class ChatPiped(RunBase):
+    def setUp(self):
+        super().setUp()
+        self.model = make_model(self.path("model"))
+
+    def chat(self, *lines, options=()):
+        done = tq("chat", self.model, "-n", 6, "--ignore-eos", "--json", *options,
+                  stdin="\n".join(lines) + "\n")
+        self.assertEqual(done.returncode, 0, done)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def test_turns_build_on_each_other(self):
+        first, second = self.chat("hello", "world")
+        self.assertEqual(first["prompt_tokens"], 8)
+        self.assertEqual(first["reused_tokens"], 0)
+        self.assertEqual(second["prompt_tokens"], 8 + len(first["text"]) + 1 + 5 + 1)
+        self.assertGreaterEqual(second["reused_tokens"], 8)
+        # What the cache kept gives the same answer as computing all of it.
+        prompt = f"<s><user>hello<model>{first['text']}<user>world<model>"
+        plain = make_model(self.path("plain"), template="{{ messages[0].content }}")
+        alone = tq_json("run", plain, prompt, "-n", 6, "--ignore-eos")
+        self.assertEqual(alone["text"], second["text"])
+
+    def test_commands(self):
+        first, again, system = self.chat("hello", "/clear", "hello", "/system abc", "hello")
+        self.assertEqual(first["text"], again["text"])
+        self.assertEqual(system["prompt_tokens"], first["prompt_tokens"] + 1 + 3)
+        self.assertEqual(self.chat("/exit", "hello"), [])
+        self.assertEqual(len(self.chat("", "  ", "hello")), 1)
+        with_system = self.chat("hello", options=("--system", "abc"))
+        self.assertEqual(with_system[0]["text"], system["text"])
+
+    def test_help(self):
+        done = tq("chat", self.model, stdin="/help\n")
+        self.assertEqual(done.returncode, 0, done)
+        self.assertIn("/clear", done.stdout)
+
+    def test_conversation_longer_than_the_context(self):
+        done = tq("chat", self.model, "--ctx", 16, stdin="a line of text that is too long\n")
+        self.check_error(done, 2, "16")
+
+
+class ChatTerminal(RunBase):
+    """Drives tq chat through a pseudo terminal."""
+
+    def setUp(self):
+        super().setUp()
+        self.model = make_model(self.path("model"), max_position=10**7)
+        self.process = None
+        self.screen = ""
+
+    def start(self, *options):
+        self.process, self.terminal = pty.fork()
+        if self.process == 0:
+            os.environ.update({"TERM": "xterm", "XDG_STATE_HOME": self.path("state"),
+                               "LC_ALL": "C.UTF-8"})
+            os.execv(TQ, [TQ, "chat", str(self.model), *map(str, options)])
+        self.screen = ""
+        self.expect("> ")
+
+    def read_until(self, done, what):
+        """Reads from the terminal until done(screen)."""
+        end = time.monotonic() + 60
+        while not done(self.screen):
+            self.assertLess(time.monotonic(), end, f"no {what} in {self.screen[-2000:]!r}")
+            if select.select([self.terminal], [], [], 1)[0]:
+                self.screen += os.read(self.terminal, 4096).decode("utf-8", "replace")
+
+    def expect(self, text):
+        """Reads until text is on the screen; forgets the screen up to its end."""
+        self.read_until(lambda screen: text in screen, repr(text))
+        self.screen = self.screen[self.screen.index(text) + len(text):]
+
+    def expect_more(self, n):
+        """Reads until n characters are on the screen."""
+        self.read_until(lambda screen: len(screen) >= n, f"{n} characters")
+
+    def type(self, text):
+        os.write(self.terminal, text.encode())
+
+    def leave(self):
+        """Presses Ctrl-D at the prompt."""
+        self.expect("> ")
+        self.type("\x04")
+        self.assertEqual(self.finish(), 0)
+
+    def finish(self):
+        """Exit code of tq once it has ended."""
+        end = time.monotonic() + 60
+        while True:
+            self.assertLess(time.monotonic(), end, self.screen)
+            try:
+                if select.select([self.terminal], [], [], 0.1)[0]:
+                    self.screen += os.read(self.terminal, 4096).decode("utf-8", "replace")
+            except OSError:
+                pass
+            pid, status = os.waitpid(self.process, os.WNOHANG)
+            if pid:
+                os.close(self.terminal)
+                return os.waitstatus_to_exitcode(status)
+
+    def test_editing_and_history(self):
+        self.start("-n", 3, "--ignore-eos")
+        self.type("/hxlp\x7f\x7f\x7felp\r")  # typed wrongly, corrected with backspace
+        self.expect("forget the conversation")
+        self.expect("> ")
+        self.type("hello\r")
+        self.expect("answer 3 tokens")
+        self.expect("> ")
+        self.type("\x1b[A\x1b[A\r")  # up, up: /help again
+        self.expect("forget the conversation")
+        self.leave()
+        self.start("-n", 3, "--ignore-eos")  # the history outlives the process
+        self.type("\x1b[A\r")
+        self.expect("forget the conversation")
+        self.expect("> ")
+        self.type("/exit\r")
+        self.assertEqual(self.finish(), 0)
+
+    def test_no_history(self):
+        self.start("--no-history")
+        self.type("/help\r")
+        self.expect("forget")
+        self.type("/exit\r")
+        self.assertEqual(self.finish(), 0)
+        self.assertFalse(os.path.exists(self.path("state")))
+
+    def test_interrupt_stops_the_answer_and_not_the_chat(self):
+        self.start("-n", 90000, "--ctx", 100000, "--ignore-eos", "--temp", 1)
+        self.type("hello\r")
+        self.expect("\n")
+        self.expect_more(20)  # of the answer
+        self.type("\x03")
+        self.expect("[stopped]")
+        self.expect("> ")
+        self.type("/help\r")
+        self.expect("forget")
+        self.leave()
+
+    def test_interrupt_at_the_prompt(self):
+        self.start("-n", 3)
+        self.type("half a line\x03")
+        self.expect("Ctrl-D to leave")
+        self.expect("> ")
+        self.type("/help\r")  # the half line is gone
+        self.expect("forget")
+        self.expect("> ")
+        self.type("\x03")
+        self.expect("Ctrl-D to leave")
+        self.type("\x03")
+        self.assertEqual(self.finish(), 0)
+
+    def test_a_line_too_long_for_the_context_is_said_and_undone(self):
+        self.start("--ctx", 16, "-n", 2, "--ignore-eos")
+        self.type("this does not fit into sixteen tokens\r")
+        self.expect("context of 16")
+        self.expect("> ")
+        self.type("hi\r")
+        self.expect("answer 2 tokens")
+        self.leave()
+
+
+if __name__ == "__main__":
+    unittest.main()

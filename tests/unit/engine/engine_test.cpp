@@ -1,0 +1,357 @@
+#include "engine/engine.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+#include <set>
+
+#include "support/expect_error.h"
+#include "unit/engine/toy_model.h"
+
+namespace tq {
+namespace {
+
+using ::testing::ElementsAre;
+using testing::expect_error;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr EngineOptions kF32 = {.kv_dtype = KvDType::kF32};
+
+LoadOptions limits(int64_t batch, int64_t sequences, int64_t context) {
+  LoadOptions options;
+  options.max_batch_tokens = batch;
+  options.max_sequences = sequences;
+  options.max_context = context;
+  return options;
+}
+
+// Collects what a request gives.
+struct Received {
+  std::vector<int32_t> ids;
+  std::string text;
+  FinishReason finish = FinishReason::kNone;
+  std::string error;
+  RequestStats stats;
+  int n_finished = 0;
+};
+
+Request make_request(std::vector<int32_t> prompt, int max_tokens, Received& received) {
+  Request request;
+  request.prompt = std::move(prompt);
+  request.sampling.max_tokens = max_tokens;
+  request.on_output = [&received](const Output& output) {
+    EXPECT_EQ(received.n_finished, 0) << "an output after the last";
+    if (output.token) received.ids.push_back(*output.token);
+    received.text += output.text;
+    if (output.finish == FinishReason::kNone) return;
+    ++received.n_finished;
+    received.finish = output.finish;
+    received.error = output.error;
+    received.stats = output.stats;
+  };
+  return request;
+}
+
+void run_all(Engine& engine) {
+  while (engine.step()) {
+  }
+}
+
+TEST(Engine, OneRequestInChunks) {
+  ToyModel model(limits(4, 2, 64));
+  Engine engine(model, nullptr, {}, kF32);
+  Received received;
+  const std::vector<int32_t> prompt = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+  engine.add(make_request(prompt, 6, received));
+  run_all(engine);
+  EXPECT_EQ(received.ids, toy_greedy(prompt, 6, kToyVocab));
+  EXPECT_EQ(received.finish, FinishReason::kLength);
+  EXPECT_EQ(received.stats.prompt_tokens, 9);
+  EXPECT_EQ(received.stats.generated_tokens, 6);
+  EXPECT_EQ(model.steps.size(), 3u + 5u);  // chunks of 4, 4, 1, then the tokens after the first
+  EXPECT_EQ(received.text, "");
+  EXPECT_FALSE(engine.step());
+}
+
+TEST(Engine, PaddingRowsAreNeverSampled) {
+  ToyModel model(limits(8, 1, 64));
+  Engine engine(model, std::make_shared<ToyTokenizer>(), {}, kF32);
+  Received received;
+  Request request = make_request({1}, 50, received);
+  engine.add(std::move(request));
+  run_all(engine);
+  EXPECT_EQ(received.ids, toy_greedy({1}, 50, 30));  // the tokenizer knows 30 of 40
+}
+
+// Random loads: whatever is batched with whatever, every request gets the tokens it would get
+// alone, once, and no page is lost.
+TEST(Engine, BatchingChangesNothing) {
+  std::mt19937 random(3);
+  const auto between = [&](int low, int high) {
+    return low + static_cast<int>(random() % static_cast<unsigned>(high - low + 1));
+  };
+  for (int round = 0; round < 30; ++round) {
+    const int64_t batch = between(1, 40);
+    const int64_t max_sequences = between(1, 6);
+    ToyModel model(limits(batch, max_sequences, 100));
+    const int64_t n_blocks = between(7, 20);  // a full context needs 7
+    Engine engine(model, nullptr, {}, {.kv_dtype = KvDType::kF32, .n_blocks = n_blocks});
+    std::map<int64_t, std::vector<int32_t>> expected;
+    std::vector<std::unique_ptr<Received>> received;
+    std::vector<int64_t> ids;
+    std::set<int64_t> cancelled;
+    const int n_requests = between(1, 12);
+    do {
+      if (static_cast<int>(ids.size()) < n_requests && between(0, 2) > 0) {
+        std::vector<int32_t> prompt(static_cast<size_t>(between(1, 60)));
+        for (int32_t& id : prompt) id = between(0, 30);
+        const int n = between(1, 40);
+        received.push_back(std::make_unique<Received>());
+        const int64_t id = engine.add(make_request(prompt, n, *received.back()));
+        ids.push_back(id);
+        expected[id] = toy_greedy(prompt, n, kToyVocab);
+      }
+      if (!ids.empty() && between(0, 30) == 0) {
+        cancelled.insert(ids.back());
+        engine.cancel(ids.back());
+      }
+      engine.step();
+      if (!model.steps.empty()) {
+        int64_t n_tokens = 0;
+        for (const ToyModel::Run& run : model.steps.back()) n_tokens += run.n_tokens;
+        ASSERT_LE(n_tokens, batch);
+        ASSERT_LE(static_cast<int64_t>(model.steps.back().size()), max_sequences);
+      }
+    } while (static_cast<int>(ids.size()) < n_requests || engine.step());
+    for (size_t i = 0; i < ids.size(); ++i) {
+      const auto& want = expected[ids[i]];
+      const Received& got = *received[i];
+      ASSERT_EQ(got.n_finished, 1);
+      if (got.finish == FinishReason::kCancelled) {
+        ASSERT_TRUE(cancelled.contains(ids[i]));
+        ASSERT_LE(got.ids.size(), want.size());
+        ASSERT_TRUE(std::equal(got.ids.begin(), got.ids.end(), want.begin()));
+      } else {
+        ASSERT_EQ(got.finish, FinishReason::kLength);
+        ASSERT_EQ(got.ids, want);
+      }
+    }
+    ASSERT_EQ(engine.free_blocks(), n_blocks);
+  }
+}
+
+TEST(Engine, EndIdsStopAndAreNotPartOfTheOutput) {
+  ToyModel model(limits(8, 1, 64));
+  const std::vector<int32_t> all = toy_greedy({3, 4}, 10, kToyVocab);
+  const int32_t end = all[5];
+  const auto first = static_cast<size_t>(std::find(all.begin(), all.end(), end) - all.begin());
+  const std::vector<int32_t> before(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(first));
+
+  Engine engine(model, nullptr, {end}, kF32);
+  Received by_eos;
+  engine.add(make_request({3, 4}, 10, by_eos));
+  run_all(engine);
+  EXPECT_EQ(by_eos.ids, before);
+  EXPECT_EQ(by_eos.finish, FinishReason::kStop);
+  EXPECT_EQ(by_eos.stats.generated_tokens, static_cast<int64_t>(first) + 1);
+
+  Received ignored;
+  Request request = make_request({3, 4}, 10, ignored);
+  request.sampling.ignore_eos = true;
+  engine.add(std::move(request));
+  run_all(engine);
+  EXPECT_EQ(ignored.ids, all);
+
+  Engine no_eos(model, nullptr, {}, kF32);
+  Received by_id;
+  request = make_request({3, 4}, 10, by_id);
+  request.sampling.stop_ids = {end};
+  no_eos.add(std::move(request));
+  run_all(no_eos);
+  EXPECT_EQ(by_id.ids, before);
+  EXPECT_EQ(by_id.finish, FinishReason::kStop);
+}
+
+TEST(Engine, StopTextsAcrossTokens) {
+  ToyModel model(limits(8, 1, 64));
+  const auto tokenizer = std::make_shared<ToyTokenizer>();
+  const std::string all = tokenizer->decode(toy_greedy({1, 2}, 20, 30), true);
+  // A text of three letters from the middle, so that it crosses tokens.
+  const std::string stop = all.substr(7, 3);
+  Engine engine(model, tokenizer, {}, kF32);
+  Received received;
+  Request request = make_request({1, 2}, 20, received);
+  request.sampling.stop = {"nowhere", stop};
+  engine.add(std::move(request));
+  run_all(engine);
+  EXPECT_EQ(received.text, all.substr(0, all.find(stop)));
+  EXPECT_EQ(received.finish, FinishReason::kStop);
+  EXPECT_LT(received.ids.size(), 20u);
+}
+
+TEST(Engine, TextHeldBackComesOutAtTheEnd) {
+  ToyModel model(limits(8, 1, 64));
+  const auto tokenizer = std::make_shared<ToyTokenizer>();
+  const std::string all = tokenizer->decode(toy_greedy({1, 2}, 6, 30), true);
+  Engine engine(model, tokenizer, {}, kF32);
+  Received received;
+  Request request = make_request({1, 2}, 6, received);
+  request.sampling.stop = {all + "x"};
+  engine.add(std::move(request));
+  run_all(engine);
+  EXPECT_EQ(received.text, all);
+  EXPECT_EQ(received.finish, FinishReason::kLength);
+}
+
+TEST(Engine, CancelGivesPagesBack) {
+  ToyModel model(limits(8, 2, 64));
+  Engine engine(model, nullptr, {}, kF32);
+  const int64_t n_blocks = engine.free_blocks();
+  Received first;
+  Received second;
+  const int64_t id = engine.add(make_request({1}, 40, first));
+  engine.add(make_request({2}, 5, second));
+  engine.step();
+  engine.step();
+  EXPECT_LT(engine.free_blocks(), n_blocks);
+  engine.cancel(id);
+  engine.cancel(12345);  // unknown: ignored
+  run_all(engine);
+  EXPECT_EQ(first.finish, FinishReason::kCancelled);
+  EXPECT_EQ(first.ids.size(), 2u);
+  EXPECT_EQ(second.finish, FinishReason::kLength);
+  EXPECT_EQ(engine.free_blocks(), n_blocks);
+}
+
+TEST(Engine, BrokenLogitsEndTheirRequestOnly) {
+  ToyModel model(limits(16, 2, 64));
+  Engine engine(model, nullptr, {}, kF32);
+  const int64_t n_blocks = engine.free_blocks();
+  Received broken;
+  Received sound;
+  engine.add(make_request({1, kToyNan}, 5, broken));
+  engine.add(make_request({1, 2}, 5, sound));
+  run_all(engine);
+  EXPECT_EQ(broken.finish, FinishReason::kError);
+  EXPECT_THAT(broken.error, HasSubstr("nan"));
+  EXPECT_THAT(broken.ids, IsEmpty());
+  EXPECT_EQ(sound.ids, toy_greedy({1, 2}, 5, kToyVocab));
+  EXPECT_EQ(engine.free_blocks(), n_blocks);
+}
+
+TEST(Engine, PrefixIsNotComputedAgain) {
+  ToyModel model(limits(64, 1, 128));
+  Engine engine(model, nullptr, {}, kF32);
+  const int64_t n_blocks = engine.free_blocks();
+  KvPrefix prefix;
+  const auto ask = [&](const std::vector<int32_t>& prompt, int n) {
+    Received received;
+    Request request = make_request(prompt, n, received);
+    request.prefix = &prefix;
+    engine.add(std::move(request));
+    run_all(engine);
+    EXPECT_EQ(received.ids, toy_greedy(prompt, n, kToyVocab));
+    return received;
+  };
+  std::vector<int32_t> prompt = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18};
+  const Received first = ask(prompt, 4);
+  EXPECT_EQ(first.stats.reused_tokens, 0);
+  EXPECT_EQ(prefix.tokens.size(), prompt.size() + 3);  // the last token was never run
+
+  prompt.insert(prompt.end(), first.ids.begin(), first.ids.end());
+  prompt.push_back(20);
+  EXPECT_EQ(ask(prompt, 30).stats.reused_tokens, 18 + 3);
+
+  // Another continuation of the same beginning; then the same prompt once more.
+  prompt.resize(10);
+  prompt.push_back(30);
+  EXPECT_EQ(ask(prompt, 40).stats.reused_tokens, 10);
+  EXPECT_EQ(ask(prompt, 2).stats.reused_tokens, 10);  // its last token always runs
+  EXPECT_EQ(ask({25, 1}, 2).stats.reused_tokens, 0);
+
+  EXPECT_LT(engine.free_blocks(), n_blocks);
+  engine.release(prefix);
+  EXPECT_EQ(engine.free_blocks(), n_blocks);
+  EXPECT_THAT(prefix.tokens, IsEmpty());
+}
+
+TEST(Engine, KeptPrefixesThatHoldAllPagesAreAnErrorNotADeadlock) {
+  ToyModel model(limits(64, 1, 64));
+  Engine engine(model, nullptr, {}, {.kv_dtype = KvDType::kF32, .n_blocks = 4});
+  KvPrefix prefix;
+  Received first;
+  Request request = make_request({1}, 60, first);
+  request.prefix = &prefix;
+  engine.add(std::move(request));
+  run_all(engine);
+  Received second;
+  engine.add(make_request({2}, 40, second));
+  run_all(engine);
+  EXPECT_EQ(second.finish, FinishReason::kError);
+  EXPECT_THAT(second.error, HasSubstr("pages"));
+}
+
+TEST(Engine, CallbacksMayAddCancelAndThrow) {
+  ToyModel model(limits(8, 2, 64));
+  Engine engine(model, nullptr, {}, kF32);
+  Received later;
+  Request request;
+  request.prompt = {1};
+  request.sampling.max_tokens = 3;
+  bool added = false;
+  request.on_output = [&](const Output&) {
+    if (!std::exchange(added, true)) engine.add(make_request({5}, 4, later));
+  };
+  engine.add(std::move(request));
+  run_all(engine);
+  EXPECT_EQ(later.ids, toy_greedy({5}, 4, kToyVocab));
+
+  request = {};
+  request.prompt = {1};
+  request.sampling.max_tokens = 3;
+  request.on_output = [](const Output&) { throw std::runtime_error("stdout is gone"); };
+  const int64_t id = engine.add(std::move(request));
+  EXPECT_THROW(engine.step(), std::runtime_error);
+  engine.cancel(id);
+  EXPECT_THROW(run_all(engine), std::runtime_error);
+  EXPECT_FALSE(engine.step());
+}
+
+TEST(Engine, RefusesImpossibleRequests) {
+  ToyModel model(limits(8, 1, 32));
+  Engine engine(model, nullptr, {}, kF32);
+  const auto add = [&](const Request& request) {
+    return [&engine, request] { engine.add(request); };
+  };
+  Request request;
+  expect_error(ErrorCode::kInvalidArgument, {"prompt is empty"}, add(request));
+  request.prompt.assign(30, 1);
+  request.sampling.max_tokens = 3;
+  expect_error(ErrorCode::kInvalidArgument, {"30", "33", "context of 32"}, add(request));
+  request.sampling.max_tokens = 2;
+  EXPECT_NO_THROW(engine.add(request));
+  request.prompt = {1, kToyVocab};
+  expect_error(ErrorCode::kInvalidArgument, {"token id 40", "0 to 39"}, add(request));
+  request.prompt = {-1};
+  expect_error(ErrorCode::kInvalidArgument, {"token id -1"}, add(request));
+  request.prompt = {1};
+  request.sampling.stop = {"x"};
+  expect_error(ErrorCode::kInvalidArgument, {"tokenizer"}, add(request));
+  request.sampling.stop.clear();
+  request.sampling.temperature = -1;
+  expect_error(ErrorCode::kInvalidArgument, {"temperature"}, add(request));
+
+  ToyModel large(limits(8, 1, 320));
+  Engine few_pages(large, nullptr, {}, {.kv_dtype = KvDType::kF32, .n_blocks = 2});
+  request = {};
+  request.prompt.assign(30, 1);
+  request.sampling.max_tokens = 4;
+  expect_error(ErrorCode::kInvalidArgument, {"3 KV pages", "2 in all"},
+               [&] { few_pages.add(request); });
+}
+
+}  // namespace
+}  // namespace tq

@@ -1,0 +1,92 @@
+#include "engine/load.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "support/expect_error.h"
+#include "unit/engine/toy_model.h"
+
+namespace tq {
+namespace {
+
+using ::testing::ElementsAre;
+using testing::expect_error;
+using ::testing::IsEmpty;
+
+// A checkpoint of side files only.
+class TextCheckpoint : public Checkpoint {
+ public:
+  explicit TextCheckpoint(std::map<std::string, std::string> files, Json config = Json::object())
+      : Checkpoint(CheckpointKind::kHuggingFace, "nowhere"), files_(std::move(files)) {
+    config_ = std::move(config);
+  }
+  std::vector<std::string> text_files() const override { return {}; }
+  std::optional<std::string> text_file(std::string_view name) const override {
+    const auto found = files_.find(std::string(name));
+    if (found == files_.end()) return std::nullopt;
+    return found->second;
+  }
+  void read_rows(const TensorEntry&, int64_t, int64_t, float*) const override {}
+  std::optional<WeightView> view(const TensorEntry&) const override { return std::nullopt; }
+  std::span<const uint8_t> raw(const TensorEntry&) const override { return {}; }
+  void drop_rows(const TensorEntry&, int64_t, int64_t) const override {}
+  std::vector<fs::path> files() const override { return {}; }
+
+ private:
+  std::map<std::string, std::string> files_;
+};
+
+TEST(ReadEosIds, UnitesAllPlaces) {
+  const ToyTokenizer tokenizer;  // eos 29
+  const TextCheckpoint checkpoint({{"generation_config.json", R"({"eos_token_id": [1, 106]})"}},
+                                  {{"eos_token_id", 1}, {"text_config", {{"eos_token_id", 7}}}});
+  EXPECT_THAT(read_eos_ids(checkpoint, &tokenizer), ElementsAre(1, 7, 29, 106));
+  EXPECT_THAT(read_eos_ids(checkpoint, nullptr), ElementsAre(1, 7, 106));
+}
+
+TEST(ReadEosIds, MayBeMissing) {
+  EXPECT_THAT(read_eos_ids(TextCheckpoint({}), nullptr), IsEmpty());
+  EXPECT_THAT(read_eos_ids(TextCheckpoint({}, {{"eos_token_id", nullptr}}), nullptr), IsEmpty());
+}
+
+TEST(ReadEosIds, RefusesWhatIsNoId) {
+  expect_error(ErrorCode::kCorrupt, {"config.json", "eos_token_id", "\"</s>\""}, [] {
+    read_eos_ids(TextCheckpoint({}, {{"eos_token_id", "</s>"}}), nullptr);
+  });
+}
+
+SamplingParams sampling_of(const std::string& generation_config) {
+  return read_default_sampling(TextCheckpoint({{"generation_config.json", generation_config}}));
+}
+
+TEST(ReadDefaultSampling, GreedyUnlessTheModelAsksForSampling) {
+  EXPECT_EQ(read_default_sampling(TextCheckpoint({})).temperature, 0);
+  EXPECT_EQ(sampling_of(R"({"temperature": 0.6})").temperature, 0);
+  EXPECT_EQ(sampling_of(R"({"do_sample": true})").temperature, 1);
+  const SamplingParams params = sampling_of(
+      R"({"do_sample": true, "temperature": 0.6, "top_k": 20, "top_p": 0.95, "min_p": null})");
+  EXPECT_FLOAT_EQ(params.temperature, 0.6f);
+  EXPECT_EQ(params.top_k, 20);
+  EXPECT_FLOAT_EQ(params.top_p, 0.95f);
+  EXPECT_EQ(params.min_p, 0);
+}
+
+TEST(ReadDefaultSampling, RefusesWhatIsNoNumber) {
+  expect_error(ErrorCode::kCorrupt, {"generation_config.json", "top_p"},
+               [] { sampling_of(R"({"do_sample": true, "top_p": "high"})"); });
+}
+
+TEST(ChooseContext, AskedOrTheSmallerDefault) {
+  ModelSpec spec;
+  spec.max_position = 2048;
+  EXPECT_EQ(choose_context(spec, 0, 4096), 2048);
+  EXPECT_EQ(choose_context(spec, 0, 100), 100);
+  EXPECT_EQ(choose_context(spec, 2048, 100), 2048);
+  expect_error(ErrorCode::kInvalidArgument, {"2049", "2048"},
+               [&] { choose_context(spec, 2049, 100); });
+}
+
+}  // namespace
+}  // namespace tq
