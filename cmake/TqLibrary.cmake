@@ -3,12 +3,21 @@
 add_library(tq_flags INTERFACE)
 target_compile_options(tq_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
                                           -Wno-missing-field-initializers)
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # False alarms of GCC 12 inside std::string, fmt and hooks of operator new, once -O2 has inlined them.
+  target_compile_options(tq_flags INTERFACE -Wno-array-bounds -Wno-stringop-overflow
+                                            -Wno-restrict -Wno-mismatched-new-delete)
+endif()
 target_compile_definitions(tq_flags INTERFACE TQ_VERSION="${PROJECT_VERSION}")
-target_include_directories(tq_flags INTERFACE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
+target_include_directories(tq_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
 if(TQ_SANITIZE)
   target_compile_options(tq_flags INTERFACE -fsanitize=${TQ_SANITIZE} -fno-omit-frame-pointer
                                             -fno-sanitize-recover=all)
   target_link_options(tq_flags INTERFACE -fsanitize=${TQ_SANITIZE})
+endif()
+if(TQ_FUZZ)
+  target_compile_options(tq_flags INTERFACE -fsanitize=fuzzer-no-link)  # coverage, for libFuzzer to see
+  target_link_options(tq_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
 # Headers that most files include, parsed once for all libraries and once for all tests: half of the build

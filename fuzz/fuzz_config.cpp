@@ -10,6 +10,7 @@
 #include "io/native_manifest.h"
 #include "io/reference_checkpoint.h"
 #include "io/reference_shapes.h"
+#include "model/arch/registry.h"
 
 namespace {
 
@@ -48,6 +49,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     attempt([&] { read_manifest(json); });
     attempt([&] { tq::ReferenceConfig::from_json(json, "tq_config.json"); });
     resolve_shapes(json);
+    attempt([&] { tq::find_architecture(json).make_spec(json); });
   });
   return 0;
 }

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 question=${1:-"What is the capital of France, and what is it famous for?"}
-text=/usr/share/common-licenses/GPL-3 # a text that every Debian machine has
+text=models/demo-text.txt # the beginning of a text that every Debian machine has
 
 step() { printf '\n== %s\n' "$1"; }
 
@@ -22,6 +22,7 @@ step "compress: $source -> $compressed"
 "$tq" convert "$source" "$compressed" --overwrite
 printf 'size before: %s MB, after: %s MB\n' \
   "$(du -sm --apparent-size "$source" | cut -f1)" "$(du -cm --apparent-size "$compressed"/*.safetensors | tail -1 | cut -f1)"
+head -c 8000 /usr/share/common-licenses/GPL-3 > "$text"
 step "perplexity on $text: source, then compressed"
 "$tq" eval ppl "$source" --text "$text" --ctx 512
 "$tq" eval ppl "$compressed" --text "$text" --ctx 512

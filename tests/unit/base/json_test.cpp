@@ -29,6 +29,33 @@ TEST(Json, RefusesDuplicateKeysAtEveryLevel) {
   EXPECT_EQ(parse_json(R"([{"k": {"k": 1}}, {"k": 2}])", "test").size(), 2u);
 }
 
+TEST(Json, LargeObjectsAreIndexed) {
+  // Scanning for each key, as nlohmann::ordered_json does, would take minutes here.
+  constexpr int kKeys = 100'000;
+  std::string text = "{";
+  for (int i = 0; i < kKeys; ++i) text += fmt::format("{}\"k{}\":{}", i > 0 ? "," : "", i, i);
+  Json json = parse_json(text + "}", "large.json");
+  ASSERT_EQ(json.size(), static_cast<size_t>(kKeys));
+  EXPECT_EQ(json.begin().key(), "k0");
+  EXPECT_EQ(json["k99999"], 99'999);
+  json.erase("k5");
+  EXPECT_FALSE(json.contains("k5"));
+  EXPECT_EQ(json["k6"], 6);
+  Json copy = json;
+  copy["k7"] = -1;
+  copy["new"] = 1;
+  EXPECT_EQ(json["k7"], 7);
+  EXPECT_EQ(copy["k7"], -1);
+  EXPECT_EQ(copy.size(), json.size() + 1);
+  const Json moved = std::move(copy);
+  EXPECT_EQ(moved["new"], 1);
+}
+
+TEST(Json, RefusesByteOrderMarksAndNulBytes) {
+  EXPECT_THROW(parse_json("\xef\xbb\xbf{}", "x"), Error);
+  EXPECT_THROW(parse_json(std::string_view("{}\0rest", 7), "x"), Error);
+}
+
 TEST(Json, LimitsDepth) {
   const auto nested = [](size_t depth) {
     return std::string(depth, '[') + "1" + std::string(depth, ']');
