@@ -86,6 +86,11 @@ void Dict::clear() {
   index_.clear();
 }
 
+Value::Value(std::vector<Value> items, bool tuple)
+    : v_(std::make_shared<const List>(List{std::move(items), tuple})) {}
+Value::Value(Dict dict) : v_(std::make_shared<const Dict>(std::move(dict))) {}
+Value::Value(Callable callable) : v_(std::make_shared<const Callable>(std::move(callable))) {}
+
 Value Value::undefined(std::string what) {
   Value value;
   value.v_ = Undefined{std::move(what)};

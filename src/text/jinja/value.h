@@ -21,6 +21,60 @@ namespace tq::jinja {
 class Value;
 class Interpreter;
 
+struct List;
+class Dict;
+struct Callable;
+struct Namespace;
+
+struct Undefined {
+  std::string what;  // for messages: "'x' is undefined"
+};
+
+class Value {
+ public:
+  using Variant = std::variant<Undefined, std::nullptr_t, bool, int64_t, double,
+                               std::shared_ptr<const std::string>, std::shared_ptr<const List>,
+                               std::shared_ptr<const Dict>, std::shared_ptr<const Callable>,
+                               std::shared_ptr<Namespace>>;
+
+  Value() = default;
+  explicit Value(std::nullptr_t) : v_(nullptr) {}
+  explicit Value(bool b) : v_(b) {}
+  explicit Value(int64_t i) : v_(i) {}
+  explicit Value(double d) : v_(d) {}
+  explicit Value(std::string s) : v_(std::make_shared<const std::string>(std::move(s))) {}
+  explicit Value(std::vector<Value> items, bool tuple = false);
+  explicit Value(Dict dict);
+  explicit Value(Callable callable);
+  explicit Value(std::shared_ptr<Namespace> ns) : v_(std::move(ns)) {}
+  static Value undefined(std::string what);
+  static Value from_json(const Json& json);
+
+  const Variant& variant() const { return v_; }
+  bool is_undefined() const { return std::holds_alternative<Undefined>(v_); }
+  bool is_none() const { return std::holds_alternative<std::nullptr_t>(v_); }
+  bool is_bool() const { return std::holds_alternative<bool>(v_); }
+  bool is_int() const { return std::holds_alternative<int64_t>(v_); }  // not bool
+  bool is_float() const { return std::holds_alternative<double>(v_); }
+  bool is_number() const { return is_bool() || is_int() || is_float(); }
+  bool is_string() const { return as_string() != nullptr; }
+  const std::string* as_string() const;
+  const List* as_list() const;
+  const Dict* as_dict() const;
+  const Callable* as_callable() const;
+  Namespace* as_namespace() const;
+  int64_t to_int() const;    // of a number; bools are 0 and 1
+  double to_double() const;  // of a number
+
+  bool truthy() const;
+  std::string_view type_name() const;  // Python's: "str", "list", ...
+  std::string to_string() const;       // Python's str(); undefined is ""
+  std::string repr() const;            // Python's repr()
+
+ private:
+  Variant v_;
+};
+
 struct List {
   std::vector<Value> items;
   bool tuple = false;  // prints with parentheses, nothing else differs
@@ -53,56 +107,6 @@ struct Callable {
 // namespace(...): the one object whose attributes a template may set.
 struct Namespace {
   Dict attributes;
-};
-
-struct Undefined {
-  std::string what;  // for messages: "'x' is undefined"
-};
-
-class Value {
- public:
-  using Variant = std::variant<Undefined, std::nullptr_t, bool, int64_t, double,
-                               std::shared_ptr<const std::string>, std::shared_ptr<const List>,
-                               std::shared_ptr<const Dict>, std::shared_ptr<const Callable>,
-                               std::shared_ptr<Namespace>>;
-
-  Value() = default;
-  explicit Value(std::nullptr_t) : v_(nullptr) {}
-  explicit Value(bool b) : v_(b) {}
-  explicit Value(int64_t i) : v_(i) {}
-  explicit Value(double d) : v_(d) {}
-  explicit Value(std::string s) : v_(std::make_shared<const std::string>(std::move(s))) {}
-  explicit Value(std::vector<Value> items, bool tuple = false)
-      : v_(std::make_shared<const List>(List{std::move(items), tuple})) {}
-  explicit Value(Dict dict) : v_(std::make_shared<const Dict>(std::move(dict))) {}
-  explicit Value(Callable callable) : v_(std::make_shared<const Callable>(std::move(callable))) {}
-  explicit Value(std::shared_ptr<Namespace> ns) : v_(std::move(ns)) {}
-  static Value undefined(std::string what);
-  static Value from_json(const Json& json);
-
-  const Variant& variant() const { return v_; }
-  bool is_undefined() const { return std::holds_alternative<Undefined>(v_); }
-  bool is_none() const { return std::holds_alternative<std::nullptr_t>(v_); }
-  bool is_bool() const { return std::holds_alternative<bool>(v_); }
-  bool is_int() const { return std::holds_alternative<int64_t>(v_); }  // not bool
-  bool is_float() const { return std::holds_alternative<double>(v_); }
-  bool is_number() const { return is_bool() || is_int() || is_float(); }
-  bool is_string() const { return as_string() != nullptr; }
-  const std::string* as_string() const;
-  const List* as_list() const;
-  const Dict* as_dict() const;
-  const Callable* as_callable() const;
-  Namespace* as_namespace() const;
-  int64_t to_int() const;    // of a number; bools are 0 and 1
-  double to_double() const;  // of a number
-
-  bool truthy() const;
-  std::string_view type_name() const;  // Python's: "str", "list", ...
-  std::string to_string() const;       // Python's str(); undefined is ""
-  std::string repr() const;            // Python's repr()
-
- private:
-  Variant v_;
 };
 
 bool equal(const Value& a, const Value& b);
