@@ -76,7 +76,7 @@ std::string automatic_format(const Checkpoint& source, std::vector<std::string>&
 }
 
 // Attention is a small part of a model's weights and the part whose errors cost most: on
-// SmolLM2-135M one bit more there, 4 % of the size, takes back more than half of what 4 bits lose
+// SmolLM2-135M one bit more there, 4 % of the size, takes back about half of what 4 bits lose
 // in perplexity.
 const FormatTraits& one_bit_more(const FormatTraits& format) {
   return need_format(format.bits == 3 ? "tq4" : "tq5");
