@@ -5,7 +5,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -58,6 +60,21 @@ class Backend {
   virtual void add(const AddArgs& args) = 0;
   virtual void softcap(const SoftcapArgs& args) = 0;
   virtual void gather_rows(const GatherRowsArgs& args) = 0;
+  virtual void argmax(const ArgmaxArgs& args) = 0;
+
+  // Compound operators. Here they are run by those above, part by part.
+  virtual void add_results(const AddResultsArgs& args);
+  virtual void next_inputs(const NextInputsArgs& args);
+  virtual void matmul_shared(std::span<const MatmulArgs> products);  // all of one activation
+  virtual void matmul_gated(const GatedMatmulArgs& args);
+  virtual void matmul_gated_experts(const GatedExpertsArgs& args);
+  virtual void attention_inputs(const AttentionInputsArgs& args);
+
+  // Scratch that attention() needs for such a call; args.batch holds upper bounds.
+  virtual size_t attention_bytes(const AttentionArgs& /*args*/) const { return 0; }
+  // Calls `operators`, which calls operators. What has the same key is always the same calls with
+  // the same arguments, so that a backend may record them once and replay them after.
+  virtual void run_recorded(uint64_t key, const std::function<void()>& operators);
 };
 
 struct CpuOptions {

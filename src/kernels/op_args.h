@@ -117,6 +117,7 @@ struct ExpertMatmulArgs {
   const int32_t* begin;   // Routing::begin
   const int32_t* x_rows;  // Routing::tokens, or null: row p for pair p
   float* out;             // [pairs, rows]
+  int64_t pairs = 0;      // begin[n_experts]; not read where that can be
 };
 
 // out[t, :] (+)= sum_k weights[t, k] * y[pairs[t, k], :], in the order of k.
@@ -207,6 +208,9 @@ struct RaggedBatch {
   const int32_t* kv_len;   // [n_seqs], this step's tokens included
   const int32_t* block_tables;
   int64_t max_blocks;
+  // For backends that do not read the above on the host.
+  int64_t tokens = 0;      // q_begin[n_seqs]
+  int64_t max_kv_len = 0;  // at least the largest of kv_len
 };
 
 // Causal attention; softmax in fp32. Query head h reads kv head h / (n_heads / n_kv_heads). With a
@@ -218,9 +222,10 @@ struct AttentionArgs {
   const float* q;  // [tokens, n_heads, k_dim]
   int64_t n_heads;
   float scale;
-  int64_t window;  // 0: none
-  float softcap;   // 0: none
-  float* out;      // [tokens, n_heads, v_dim]
+  int64_t window;             // 0: none
+  float softcap;              // 0: none
+  float* out;                 // [tokens, n_heads, v_dim]
+  void* workspace = nullptr;  // attention_bytes(...) of scratch
 };
 
 enum class Activate : uint8_t { kSilu, kGeluTanh, kGelu };
@@ -259,6 +264,109 @@ struct GatherRowsArgs {
   float* out;
   int64_t x_stride = 0;    // of the rows of x in elements; 0: dim
   int64_t out_stride = 0;  // likewise
+};
+
+// Compound operators: what lies between two products, and products that read the same input. A
+// backend may run each in one pass.
+
+// One addend of what a block of a layer returns: rows, or the weighted sum of a mixture's pairs
+// (CombineArgs), by a norm of its own where there is a weight for it.
+struct BlockResult {
+  const float* x = nullptr;            // [tokens, dim], or with top_k [pairs, dim]
+  int64_t top_k = 0;                   // of the mixture; 0: rows
+  Routing routing{};                   // with top_k
+  const float* norm_weight = nullptr;  // [dim] or null
+};
+
+constexpr int kMaxBlockResults = 2;
+
+// residual = (residual + norm(sum of results)) * scale.
+struct AddResultsArgs {
+  BlockResult results[kMaxBlockResults];
+  int n_results = 0;                   // 0: the residual stream stays as it is
+  const float* norm_weight = nullptr;  // [dim] or null: the sum is added as it is
+  float eps;
+  float scale = 1;
+  int64_t tokens;
+  int64_t dim;
+  float* residual;  // [tokens, dim]
+  float* scratch;   // [2, tokens, dim]; may be written
+};
+
+// One reading of the residual stream: its rows after a norm, and those in the form a product reads.
+struct NormedInput {
+  const float* norm_weight;  // [dim]
+  float* rows;               // [tokens, dim]
+  PrepareArgs prepare;       // of `rows`
+  Activation activation;     // result
+};
+
+constexpr int kMaxNormedInputs = 3;
+
+// add_results, then the inputs of what comes next.
+struct NextInputsArgs {
+  AddResultsArgs add;
+  NormedInput* inputs;  // [n_inputs], on the host
+  int n_inputs;
+};
+
+// out = activate(gate x) * (up x), for a dense layer.
+struct GatedMatmulArgs {
+  WeightView gate;
+  WeightView up;
+  const float* gate_bias = nullptr;  // [rows] or null
+  const float* up_bias = nullptr;
+  Activation x;
+  Activate activate;
+  float* out;      // [tokens, rows]
+  float* scratch;  // [tokens, rows]; may be written
+};
+
+// out[p] = activate(gate_e x) * (up_e x) for every pair p of every expert e, as in
+// ExpertMatmulArgs.
+struct GatedExpertsArgs {
+  MatrixStack gate;
+  MatrixStack up;
+  Activation x;
+  const int32_t* begin;
+  const int32_t* x_rows;
+  int64_t pairs;
+  Activate activate;
+  float* out;      // [pairs, rows]
+  float* scratch;  // [pairs, rows]; may be written
+};
+
+// What lies between the projections and attention: norms of the heads, rotary embedding of queries
+// and keys, and kv_store. Without keys (k null) the queries alone.
+struct AttentionInputsArgs {
+  float* q;     // [tokens, n_heads, head_dim], in place
+  float* k;     // [tokens, n_kv_heads, head_dim]; may be written
+  float* v;     // likewise
+  bool v_is_k;  // values are what k holds at first; v may be written
+  int64_t tokens;
+  int64_t n_heads;
+  int64_t head_dim;
+  bool qk_norm;
+  const float* q_norm;  // [head_dim] or null for 1
+  const float* k_norm;
+  bool v_norm;  // without a weight
+  float eps;
+  int64_t n_pairs;  // as in RopeArgs
+  bool interleaved;
+  const float* cos;  // [tokens, n_pairs]
+  const float* sin;
+  KvLayerView kv;
+  const int64_t* slots;  // [tokens]
+};
+
+// out[r] = the index of the largest of x[r, :n], of equals the first; NaN counts as lowest. -1 when
+// the largest is not finite.
+struct ArgmaxArgs {
+  const float* x;  // [rows, n]
+  int64_t rows;
+  int64_t stride;  // of the rows of x in elements
+  int64_t n;
+  int32_t* out;  // [rows]
 };
 
 }  // namespace tq

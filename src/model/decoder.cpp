@@ -25,6 +25,13 @@ Decoder::Decoder(ModelSpec spec, DecoderWeights weights, Backend& backend, LoadO
         inv_freqs_.emplace_back(backend_.allocate(rope.inv_freq.size() * sizeof(float)));
     backend_.upload(rope.inv_freq.data(), table.data(), table.size_bytes());
   }
+  for (const DecoderLayer& layer : weights_.layers) {
+    const auto requests = [](const float* norm) {
+      return [norm](const auto& block) { return block.inputs(norm); };
+    };
+    input_requests_.push_back(std::visit(requests(layer.input_norm), layer.attention));
+    input_requests_.push_back(std::visit(requests(layer.ffn_norm), layer.ffn));
+  }
   Workspace measure;
   plan(measure);
   memory_ = backend_.allocate(measure.peak_bytes());
@@ -61,13 +68,18 @@ void Decoder::plan(Workspace& workspace) {
   const int64_t tokens = options_.max_batch_tokens;
   scratch_.batch = workspace.take<uint8_t>(static_cast<int64_t>(batch_bytes()));
   scratch_.residual = workspace.take<float>(tokens * spec_.hidden);
-  scratch_.normed = workspace.take<float>(tokens * spec_.hidden);
   scratch_.block_out = workspace.take<float>(tokens * spec_.hidden);
+  scratch_.added = workspace.take<float>(2 * tokens * spec_.hidden);
   scratch_.gathered = workspace.take<float>(options_.max_logit_rows * spec_.hidden);
   if (!backend_.on_host()) {
     scratch_.logits = workspace.take<float>(options_.max_logit_rows * spec_.vocab);
   }
-  scratch_.activation = workspace.take<uint8_t>(static_cast<int64_t>(activation_bytes()));
+  const auto activation_size = static_cast<int64_t>(activation_bytes());
+  scratch_.activation = workspace.take<uint8_t>(activation_size);
+  for (InputScratch& input : input_scratch_) {
+    input.rows = workspace.take<float>(tokens * spec_.hidden);
+    input.activation = workspace.take<uint8_t>(activation_size);
+  }
   ropes_.clear();
   for (const RopeSpec& rope : spec_.ropes) {
     const auto n_pairs = static_cast<int64_t>(rope.inv_freq.size());
@@ -86,6 +98,28 @@ void Decoder::plan(Workspace& workspace) {
     std::visit(plan_block, layer.ffn);
     if (layer.per_layer_block) plan_block(*layer.per_layer_block);
   }
+  workspace.rewind(workspace.peak_bytes());
+  scratch_.attention = workspace.take<uint8_t>(static_cast<int64_t>(attention_bytes()));
+}
+
+size_t Decoder::attention_bytes() const {
+  const RaggedBatch bounds{.n_seqs = options_.max_sequences,
+                           .q_begin = nullptr,
+                           .kv_len = nullptr,
+                           .block_tables = nullptr,
+                           .max_blocks = max_blocks_,
+                           .tokens = options_.max_batch_tokens,
+                           .max_kv_len = options_.max_context};
+  size_t bytes = 0;
+  for (size_t i = 0; i < kv_layers_.size(); ++i) {
+    const KvLayerShape& shape = kv_layers_[static_cast<size_t>(kv_layer(static_cast<int64_t>(i)))];
+    const KvLayerView view{
+        .n_kv_heads = shape.n_kv_heads, .k_dim = shape.k_dim, .v_dim = shape.v_dim};
+    const auto args_of = [&](const auto& block) { return block.attention_args(view, bounds); };
+    bytes = std::max(bytes,
+                     backend_.attention_bytes(std::visit(args_of, weights_.layers[i].attention)));
+  }
+  return bytes;
 }
 
 size_t Decoder::activation_bytes() const {
@@ -162,11 +196,15 @@ int64_t Decoder::stage(Batch batch, const KvCache& kv, Step& step) {
     }
   }
   if (!backend_.on_host()) backend_.upload(host_memory_.data(), scratch_.batch, batch_bytes());
+  int64_t max_kv_len = 0;
+  for (int64_t s = 0; s < n_seqs; ++s) max_kv_len = std::max<int64_t>(max_kv_len, host_.kv_len[s]);
   step.batch = {.n_seqs = n_seqs,
                 .q_begin = device_.q_begin,
                 .kv_len = device_.kv_len,
                 .block_tables = device_.block_tables,
-                .max_blocks = max_blocks_};
+                .max_blocks = max_blocks_,
+                .tokens = step.tokens,
+                .max_kv_len = max_kv_len};
   return n_rows;
 }
 
@@ -176,7 +214,8 @@ void Decoder::forward(Batch batch, KvCache& kv, std::span<float> logits) {
             .slots = device_.slots,
             .ropes = ropes_,
             .norm_eps = spec_.norm_eps,
-            .activation = scratch_.activation};
+            .activation = scratch_.activation,
+            .attention = scratch_.attention};
   const int64_t n_rows = stage(batch, kv, step);
   TQ_CHECK(static_cast<int64_t>(logits.size()) == n_rows * spec_.vocab,
            "{} floats for {} rows of logits", logits.size(), n_rows);
@@ -207,56 +246,77 @@ int64_t Decoder::kv_layer(int64_t layer) const {
   return gqa != nullptr && gqa->kv_from ? *gqa->kv_from : layer;
 }
 
+BlockInputs Decoder::next_inputs(const Step& step, const AddResultsArgs& add,
+                                 InputRequests requests) {
+  NormedInput inputs[kMaxNormedInputs];
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const InputScratch& scratch = input_scratch_[i];
+    const WeightView& reader = *requests[i].reader;
+    inputs[i] = {.norm_weight = requests[i].norm_weight,
+                 .rows = scratch.rows,
+                 .prepare = {.x = scratch.rows,
+                             .tokens = step.tokens,
+                             .in = reader.in,
+                             .in_padded = reader.in_padded,
+                             .group = reader.group,
+                             .form = reader.traits().input,
+                             .storage = scratch.activation},
+                 .activation = {}};
+  }
+  backend_.next_inputs({add, inputs, static_cast<int>(requests.size())});
+  for (size_t i = 0; i < requests.size(); ++i) inputs_[i] = {inputs[i].rows, inputs[i].activation};
+  return {inputs_, requests.size()};
+}
+
+AddResultsArgs Decoder::joining(const Step& step, const BlockResults& results,
+                                const BlockEnd& end) const {
+  AddResultsArgs args{.results = {},
+                      .n_results = results.n,
+                      .norm_weight = end.post_norm,
+                      .eps = step.norm_eps,
+                      .scale = end.scale,
+                      .tokens = step.tokens,
+                      .dim = spec_.hidden,
+                      .residual = scratch_.residual,
+                      .scratch = scratch_.added};
+  std::copy_n(results.results, results.n, args.results);
+  return args;
+}
+
 void Decoder::run_layers(const Step& step, const KvCache& kv) {
+  AddResultsArgs add = joining(step, {}, {});
   for (size_t i = 0; i < weights_.layers.size(); ++i) {
     const DecoderLayer& layer = weights_.layers[i];
     const auto index = static_cast<int64_t>(i);
-    const BlockInput input{scratch_.residual, scratch_.normed};
-    const auto norm_input = [&](const float* weight) {
-      rms_norm(step, {weight, spec_.hidden}, scratch_.residual, step.tokens, scratch_.normed);
+    BlockInputs x = next_inputs(step, add, input_requests_[2 * i]);
+    if (i > 0) observe("ffn", index - 1, scratch_.residual, step.tokens);
+    const auto attend = [&](const auto& kind) {
+      return kind.run(step, kv.layer(kv_layer(index)), x, scratch_.block_out);
     };
-    norm_input(layer.input_norm);
-    add_block(step, {layer.post_attention_norm}, [&](BlockOutput result) {
-      const KvLayerView& pages = kv.layer(kv_layer(index));
-      std::visit([&](const auto& kind) { kind.run(step, pages, input, result); }, layer.attention);
-    });
+    add = joining(step, std::visit(attend, layer.attention), {layer.post_attention_norm});
+    x = next_inputs(step, add, input_requests_[2 * i + 1]);
     observe("attention", index, scratch_.residual, step.tokens);
-
-    norm_input(layer.ffn_norm);
-    const bool last = !layer.per_layer_block;
-    add_block(step, {layer.post_ffn_norm, last ? layer.output_scale : 1}, [&](BlockOutput result) {
-      std::visit([&](const auto& kind) { kind.run(step, input, result); }, layer.ffn);
-    });
-    if (layer.per_layer_block) run_per_layer_block(step, index);
-    observe("ffn", index, scratch_.residual, step.tokens);
+    const auto feed_forward = [&](const auto& kind) {
+      return kind.run(step, x, scratch_.block_out);
+    };
+    const BlockResults results = std::visit(feed_forward, layer.ffn);
+    if (layer.per_layer_block) {
+      backend_.add_results(joining(step, results, {layer.post_ffn_norm}));
+      add = joining(step, run_per_layer_block(step, index),
+                    {layer.per_layer_block->post_norm, layer.output_scale});
+    } else {
+      add = joining(step, results, {layer.post_ffn_norm, layer.output_scale});
+    }
   }
+  backend_.add_results(add);
+  observe("ffn", static_cast<int64_t>(weights_.layers.size()) - 1, scratch_.residual, step.tokens);
 }
 
-void Decoder::run_per_layer_block(const Step& step, int64_t index) {
-  const DecoderLayer& layer = weights_.layers[static_cast<size_t>(index)];
-  const PerLayerBlock& block = *layer.per_layer_block;
+BlockResults Decoder::run_per_layer_block(const Step& step, int64_t index) {
+  const PerLayerBlock& block = *weights_.layers[static_cast<size_t>(index)].per_layer_block;
   const float* vectors = weights_.per_layer_inputs->of_layer(step, index);
-  add_block(step, {block.post_norm, layer.output_scale},
-            [&](BlockOutput result) { block.run(step, scratch_.residual, vectors, result); });
-}
-
-// residual = (residual + block's output, normed first where there is a norm for it) * scale.
-template <typename Block>
-void Decoder::add_block(const Step& step, const BlockEnd& end, const Block& block) {
-  if (end.post_norm == nullptr && end.scale == 1) {
-    block({scratch_.residual, /*accumulate=*/true});
-    return;
-  }
-  block({scratch_.block_out, /*accumulate=*/false});
-  if (end.post_norm != nullptr) {
-    rms_norm(step, {end.post_norm, spec_.hidden}, scratch_.block_out, step.tokens,
-             scratch_.block_out);
-  }
-  backend_.add({.a = scratch_.residual,
-                .b = scratch_.block_out,
-                .scale = end.scale,
-                .n = step.tokens * spec_.hidden,
-                .out = scratch_.residual});
+  block.run(step, scratch_.residual, vectors, scratch_.block_out);
+  return {{{.x = scratch_.block_out}}, 1};
 }
 
 // Logits of the wanted rows only: the head is the largest matrix of a small model.

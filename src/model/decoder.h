@@ -41,10 +41,16 @@ class Decoder final : public Model {
   struct Scratch {
     uint8_t* batch;       // device memory of the BatchArrays
     float* residual;      // [T, hidden]
-    float* normed;        // [T, hidden]
-    float* block_out;     // [T, hidden], where a block's output is normed or scaled
+    float* block_out;     // [T, hidden]
+    float* added;         // [2, T, hidden], of Backend::add_results
     float* gathered;      // [R, hidden]
     float* logits;        // [R, vocab], where the caller's are on another device
+    uint8_t* activation;  // for Backend::prepare
+    uint8_t* attention;   // for Backend::attention
+  };
+  // Where a block's inputs are.
+  struct InputScratch {
+    float* rows;          // [T, hidden]
     uint8_t* activation;  // for Backend::prepare
   };
 
@@ -52,6 +58,7 @@ class Decoder final : public Model {
   BatchArrays plan_batch(Workspace& workspace) const;
   size_t batch_bytes() const;
   size_t activation_bytes() const;
+  size_t attention_bytes() const;
   void check_cache(const KvCache& kv) const;
   // Writes the batch into the scratch arrays; returns the number of logit rows.
   int64_t stage(Batch batch, const KvCache& kv, Step& step);
@@ -59,14 +66,15 @@ class Decoder final : public Model {
   void stage_blocks(const BatchSequence& sequence, int64_t index, int64_t n_cache_blocks);
   int64_t kv_layer(int64_t layer) const;
   void run_layers(const Step& step, const KvCache& kv);
-  void run_per_layer_block(const Step& step, int64_t index);
-  // How a block's output joins the residual stream.
+  BlockResults run_per_layer_block(const Step& step, int64_t index);
+  // How a block's results join the residual stream.
   struct BlockEnd {
     const float* post_norm = nullptr;  // [hidden] or null
     float scale = 1;
   };
-  template <typename Block>
-  void add_block(const Step& step, const BlockEnd& end, const Block& block);
+  AddResultsArgs joining(const Step& step, const BlockResults& results, const BlockEnd& end) const;
+  // Adds what the last block returned, then makes what the next one asks for.
+  BlockInputs next_inputs(const Step& step, const AddResultsArgs& add, InputRequests requests);
   void run_head(Step step, int64_t n_rows, std::span<float> logits);
   void observe(std::string_view stage, int64_t layer, const float* values, int64_t rows) const;
 
@@ -81,6 +89,10 @@ class Decoder final : public Model {
   Buffer memory_;
   Buffer host_memory_;  // of host_, unless that is the device's
   Scratch scratch_{};
+  InputScratch input_scratch_[kMaxNormedInputs]{};
+  BlockInput inputs_[kMaxNormedInputs]{};
+  // Of each layer's attention, then of its feed-forward block.
+  std::vector<std::vector<InputRequest>> input_requests_;
   BatchArrays host_{};
   BatchArrays device_{};
   Observer observer_;

@@ -3,6 +3,8 @@
 // scratch is the decoder's, so one thread runs it.
 #pragma once
 
+#include <vector>
+
 #include "kv/kv_cache.h"
 #include "model/layers/step.h"
 #include "model/spec.h"
@@ -20,12 +22,16 @@ struct Gqa {
   const float* k_norm = nullptr;
 
   void plan(Workspace& workspace, int64_t max_tokens);
-  // kv: the pages of the layer whose keys and values it reads.
-  void run(const Step& step, const KvLayerView& kv, BlockInput x, BlockOutput result) const;
+  std::vector<InputRequest> inputs(const float* norm_weight) const {
+    return {{norm_weight, &q.weight}};
+  }
+  // kv: the pages of the layer whose keys and values it reads. The result is in `out`.
+  BlockResults run(const Step& step, const KvLayerView& kv, BlockInputs x, float* out) const;
+  // As run() would ask for attention, for planning; `batch` holds upper bounds.
+  AttentionArgs attention_args(const KvLayerView& kv, const RaggedBatch& batch) const;
 
  private:
-  void store_keys_and_values(const Step& step, const KvLayerView& kv) const;
-  void norm_and_rotate(const Step& step, float* heads, int64_t n_heads, const float* norm) const;
+  void make_inputs(const Step& step, const KvLayerView& kv) const;
 
   float* q_out_ = nullptr;  // [tokens, n_heads, head_dim]
   float* k_out_ = nullptr;  // [tokens, n_kv_heads, head_dim]

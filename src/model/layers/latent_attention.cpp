@@ -52,25 +52,32 @@ void Mla::absorb_queries(const Step& step) const {
   rotate(step, query_ + spec.kv_rank, spec.n_heads, key_dim());
 }
 
-void Mla::run(const Step& step, const KvLayerView& kv, BlockInput x, BlockOutput result) const {
-  project(step, x.normed, {{q_a, q_latent_}, {kv_a, latent_}});
+AttentionArgs Mla::attention_args(const KvLayerView& kv, const RaggedBatch& batch) const {
+  return {.kv = kv,
+          .batch = batch,
+          .q = query_,
+          .n_heads = spec.n_heads,
+          .scale = spec.scale,
+          .window = 0,
+          .softcap = 0,
+          .out = mixed_};
+}
+
+BlockResults Mla::run(const Step& step, const KvLayerView& kv, BlockInputs x, float* out) const {
+  project(step, x[0], {{q_a, q_latent_}, {kv_a, latent_}});
   store_latents(step, kv);
   rms_norm(step, {q_a_norm, spec.q_rank, spec.latent_norm_eps}, q_latent_, step.tokens, q_latent_);
   project(step, q_latent_, {{q_b, q_out_}});
   absorb_queries(step);
-  step.backend.attention({.kv = kv,
-                          .batch = step.batch,
-                          .q = query_,
-                          .n_heads = spec.n_heads,
-                          .scale = spec.scale,
-                          .window = 0,
-                          .softcap = 0,
-                          .out = mixed_});
+  AttentionArgs attention = attention_args(kv, step.batch);
+  attention.workspace = step.attention;
+  step.backend.attention(attention);
   const int64_t heads = step.tokens * spec.n_heads;
   step.backend.matmul_heads({.weights = v_expand,
                              .x = prepare_input(step, v_expand.matrix, mixed_, heads),
                              .out = values_});
-  project(step, values_, {{o, result.out, result.accumulate}});
+  project(step, values_, {{o, out}});
+  return {{{.x = out}}, 1};
 }
 
 }  // namespace tq

@@ -4,6 +4,8 @@
 // const after loading; scratch is the decoder's, so one thread runs it.
 #pragma once
 
+#include <vector>
+
 #include "kv/kv_cache.h"
 #include "model/layers/step.h"
 #include "model/spec.h"
@@ -24,7 +26,13 @@ struct Mla {
   Linear o;              // [hidden, n_heads * v_dim]
 
   void plan(Workspace& workspace, int64_t max_tokens);
-  void run(const Step& step, const KvLayerView& kv, BlockInput x, BlockOutput result) const;
+  std::vector<InputRequest> inputs(const float* norm_weight) const {
+    return {{norm_weight, &q_a.weight}};
+  }
+  // The result is in `out`.
+  BlockResults run(const Step& step, const KvLayerView& kv, BlockInputs x, float* out) const;
+  // As run() would ask for attention, for planning; `batch` holds upper bounds.
+  AttentionArgs attention_args(const KvLayerView& kv, const RaggedBatch& batch) const;
 
  private:
   void store_latents(const Step& step, const KvLayerView& kv) const;

@@ -2,6 +2,8 @@
 // after loading; scratch is the decoder's, so one thread runs it.
 #pragma once
 
+#include <vector>
+
 #include "model/layers/step.h"
 #include "model/spec.h"
 #include "model/workspace.h"
@@ -15,7 +17,11 @@ struct Mlp {
   Linear down;  // [hidden, width]
 
   void plan(Workspace& workspace, int64_t max_tokens);
-  void run(const Step& step, BlockInput x, BlockOutput result) const;
+  std::vector<InputRequest> inputs(const float* norm_weight) const {
+    return {{norm_weight, &gate.weight}};
+  }
+  // The result is in `out`.
+  BlockResults run(const Step& step, BlockInputs x, float* out) const;
 
  private:
   float* gate_out_ = nullptr;  // [tokens, width]

@@ -1,10 +1,11 @@
 #include "model/layers/moe.h"
 
+#include <utility>
+
 namespace tq {
 
 void Moe::plan(Workspace& workspace, int64_t max_tokens) {
   const int64_t pairs = max_tokens * spec.top_k;
-  if (spec.router_norm) router_input_ = workspace.take<float>(max_tokens * hidden);
   logits_ = workspace.take<float>(max_tokens * spec.n_experts);
   routing_ = {.experts = workspace.take<int32_t>(pairs),
               .weights = workspace.take<float>(pairs),
@@ -17,13 +18,14 @@ void Moe::plan(Workspace& workspace, int64_t max_tokens) {
   if (shared) shared->plan(workspace, max_tokens);
 }
 
-void Moe::route(const Step& step, BlockInput x) const {
-  const float* input = x.normed;
-  if (spec.router_norm) {
-    rms_norm(step, {router_norm, hidden}, x.residual, step.tokens, router_input_);
-    input = router_input_;
-  }
-  project(step, input, {{router, logits_}});
+std::vector<InputRequest> Moe::inputs(const float* norm_weight) const {
+  std::vector<InputRequest> requests = {{norm_weight, &gate.matrix}};
+  if (spec.router_norm) requests.push_back({router_norm, &router.weight});
+  return requests;
+}
+
+void Moe::route(const Step& step, const BlockInput& x) const {
+  project(step, x, {{router, logits_}});
   step.backend.route({.logits = logits_,
                       .tokens = step.tokens,
                       .n_experts = spec.n_experts,
@@ -39,71 +41,67 @@ void Moe::route(const Step& step, BlockInput x) const {
 }
 
 // Each chosen expert's result for each of its tokens, in down_out_.
-void Moe::run_experts(const Step& step, const float* x) const {
+void Moe::run_experts(const Step& step, const BlockInput& x) const {
   const int64_t pairs = step.tokens * spec.top_k;
-  ExpertMatmulArgs product{.weights = gate,
-                           .x = prepare_input(step, gate.matrix, x, step.tokens),
-                           .begin = routing_.begin,
-                           .x_rows = routing_.tokens,
-                           .out = gate_out_};
-  step.backend.matmul_experts(product);
-  if (!same_input(gate.matrix, up.matrix)) {
-    product.x = prepare_input(step, up.matrix, x, step.tokens);
+  if (same_input(gate.matrix, up.matrix)) {
+    step.backend.matmul_gated_experts({.gate = gate,
+                                       .up = up,
+                                       .x = prepare_input(step, gate.matrix, x),
+                                       .begin = routing_.begin,
+                                       .x_rows = routing_.tokens,
+                                       .pairs = pairs,
+                                       .activate = spec.activate,
+                                       .out = gate_out_,
+                                       .scratch = up_out_});
+  } else {
+    for (const auto& [weights, out] : {std::pair{gate, gate_out_}, std::pair{up, up_out_}}) {
+      step.backend.matmul_experts({.weights = weights,
+                                   .x = prepare_input(step, weights.matrix, x),
+                                   .begin = routing_.begin,
+                                   .x_rows = routing_.tokens,
+                                   .out = out,
+                                   .pairs = pairs});
+    }
+    step.backend.glu({.activate = spec.activate,
+                      .gate = gate_out_,
+                      .up = up_out_,
+                      .n = pairs * spec.width,
+                      .out = gate_out_});
   }
-  product.weights = up;
-  product.out = up_out_;
-  step.backend.matmul_experts(product);
-  step.backend.glu({.activate = spec.activate,
-                    .gate = gate_out_,
-                    .up = up_out_,
-                    .n = pairs * spec.width,
-                    .out = gate_out_});
   step.backend.matmul_experts({.weights = down,
                                .x = prepare_input(step, down.matrix, gate_out_, pairs),
                                .begin = routing_.begin,
                                .x_rows = nullptr,
-                               .out = down_out_});
+                               .out = down_out_,
+                               .pairs = pairs});
 }
 
-void Moe::run(const Step& step, BlockInput x, BlockOutput result) const {
-  route(step, x);
-  run_experts(step, x.normed);
-  if (shared) shared->run(step, x, result);
-  step.backend.combine({.y = down_out_,
-                        .routing = routing_,
-                        .tokens = step.tokens,
-                        .top_k = spec.top_k,
-                        .dim = hidden,
-                        .accumulate = result.accumulate || shared,
-                        .out = result.out});
+BlockResults Moe::run(const Step& step, BlockInputs x, float* out) const {
+  route(step, x[spec.router_norm ? 1 : 0]);
+  run_experts(step, x[0]);
+  BlockResults results;
+  results.results[results.n++] = {.x = down_out_, .top_k = spec.top_k, .routing = routing_};
+  if (shared) results.results[results.n++] = shared->run(step, x.first(1), out).results[0];
+  return results;
 }
 
 void MlpMoe::plan(Workspace& workspace, int64_t max_tokens) {
-  mlp_out_ = workspace.take<float>(max_tokens * moe.hidden);
-  moe_in_ = workspace.take<float>(max_tokens * moe.hidden);
-  moe_out_ = workspace.take<float>(max_tokens * moe.hidden);
-  const size_t begin = workspace.mark();
   mlp.plan(workspace, max_tokens);
-  workspace.rewind(begin);  // they run one after the other
   moe.plan(workspace, max_tokens);
 }
 
-void MlpMoe::run(const Step& step, BlockInput x, BlockOutput result) const {
-  const auto norm = [&](const float* weight, const float* from, float* to) {
-    rms_norm(step, {weight, moe.hidden}, from, step.tokens, to);
-  };
-  mlp.run(step, x, {mlp_out_, /*accumulate=*/false});
-  norm(mlp_post_norm, mlp_out_, mlp_out_);
-  norm(moe_pre_norm, x.residual, moe_in_);
-  moe.run(step, {x.residual, moe_in_}, {moe_out_, /*accumulate=*/false});
-  norm(moe_post_norm, moe_out_, moe_out_);
-  const int64_t n = step.tokens * moe.hidden;
-  if (!result.accumulate) {
-    step.backend.add({.a = mlp_out_, .b = moe_out_, .n = n, .out = result.out});
-    return;
-  }
-  step.backend.add({.a = result.out, .b = mlp_out_, .n = n, .out = result.out});
-  step.backend.add({.a = result.out, .b = moe_out_, .n = n, .out = result.out});
+std::vector<InputRequest> MlpMoe::inputs(const float* norm_weight) const {
+  std::vector<InputRequest> requests = mlp.inputs(norm_weight);
+  for (const InputRequest& request : moe.inputs(moe_pre_norm)) requests.push_back(request);
+  return requests;
+}
+
+BlockResults MlpMoe::run(const Step& step, BlockInputs x, float* out) const {
+  BlockResult dense = mlp.run(step, x.first(1), out).results[0];
+  dense.norm_weight = mlp_post_norm;
+  BlockResult mixture = moe.run(step, x.subspan(1), nullptr).results[0];
+  mixture.norm_weight = moe_post_norm;
+  return {{dense, mixture}, 2};
 }
 
 }  // namespace tq

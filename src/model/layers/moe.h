@@ -4,6 +4,7 @@
 #pragma once
 
 #include <optional>
+#include <vector>
 
 #include "model/layers/mlp.h"
 #include "model/layers/step.h"
@@ -25,14 +26,16 @@ struct Moe {
   std::optional<Mlp> shared;  // with shared_width
 
   void plan(Workspace& workspace, int64_t max_tokens);
-  void run(const Step& step, BlockInput x, BlockOutput result) const;
+  // x[0] is what experts read, x[1] what the router reads, if that has a norm of its own.
+  std::vector<InputRequest> inputs(const float* norm_weight) const;
+  // The shared expert's result is in `out`.
+  BlockResults run(const Step& step, BlockInputs x, float* out) const;
 
  private:
-  void route(const Step& step, BlockInput x) const;
-  void run_experts(const Step& step, const float* x) const;
+  void route(const Step& step, const BlockInput& x) const;
+  void run_experts(const Step& step, const BlockInput& x) const;
 
-  float* router_input_ = nullptr;  // [tokens, hidden], with router_norm
-  float* logits_ = nullptr;        // [tokens, n_experts]
+  float* logits_ = nullptr;  // [tokens, n_experts]
   Routing routing_{};
   float* gate_out_ = nullptr;  // [tokens * top_k, width]
   float* up_out_ = nullptr;
@@ -48,12 +51,10 @@ struct MlpMoe {
   const float* moe_post_norm = nullptr;
 
   void plan(Workspace& workspace, int64_t max_tokens);
-  void run(const Step& step, BlockInput x, BlockOutput result) const;
-
- private:
-  float* mlp_out_ = nullptr;  // [tokens, hidden]
-  float* moe_in_ = nullptr;
-  float* moe_out_ = nullptr;
+  // x[0] is what the MLP reads, those of the mixture follow.
+  std::vector<InputRequest> inputs(const float* norm_weight) const;
+  // The MLP's result is in `out`.
+  BlockResults run(const Step& step, BlockInputs x, float* out) const;
 };
 
 }  // namespace tq

@@ -42,14 +42,14 @@ void PerLayerBlock::plan(Workspace& workspace, int64_t max_tokens) {
 }
 
 void PerLayerBlock::run(const Step& step, const float* residual, const float* vectors,
-                        BlockOutput result) const {
+                        float* out) const {
   project(step, residual, {{gate, gate_out_}});
   step.backend.glu({.activate = spec.activate,
                     .gate = gate_out_,
                     .up = vectors,
                     .n = step.tokens * spec.dim,
                     .out = gate_out_});
-  project(step, gate_out_, {{projection, result.out, result.accumulate}});
+  project(step, gate_out_, {{projection, out}});
 }
 
 }  // namespace tq

@@ -37,8 +37,8 @@ struct PerLayerBlock {
   const float* post_norm = nullptr;  // [hidden]
 
   void plan(Workspace& workspace, int64_t max_tokens);
-  // vectors: of the layer, [tokens, dim].
-  void run(const Step& step, const float* residual, const float* vectors, BlockOutput result) const;
+  // vectors: of the layer, [tokens, dim]. The result is in `out`.
+  void run(const Step& step, const float* residual, const float* vectors, float* out) const;
 
  private:
   float* gate_out_ = nullptr;  // [tokens, dim]

@@ -1,8 +1,19 @@
 #include "model/layers/step.h"
 
 #include <algorithm>
+#include <array>
+
+#include "base/check.h"
 
 namespace tq {
+namespace {
+
+bool serves(const Activation& x, const WeightView& weight) {
+  return x.tokens > 0 && x.form == weight.traits().input && x.in_padded == weight.in_padded &&
+         x.group == weight.group;
+}
+
+}  // namespace
 
 bool same_input(const WeightView& a, const WeightView& b) {
   return a.traits().input == b.traits().input && a.in_padded == b.in_padded && a.group == b.group;
@@ -18,20 +29,31 @@ Activation prepare_input(const Step& step, const WeightView& weight, const float
                                .storage = step.activation});
 }
 
+Activation prepare_input(const Step& step, const WeightView& weight, const BlockInput& x) {
+  if (serves(x.activation, weight)) return x.activation;
+  return prepare_input(step, weight, x.rows, step.tokens);
+}
+
 void project(const Step& step, const float* x, std::initializer_list<Projection> projections) {
+  project(step, BlockInput{x, {}}, projections);
+}
+
+void project(const Step& step, const BlockInput& x, std::initializer_list<Projection> projections) {
+  constexpr size_t kMaxShared = 4;
+  TQ_CHECK(projections.size() <= kMaxShared, "{} products at once", projections.size());
   for (const Projection* first = projections.begin(); first != projections.end(); ++first) {
     const WeightView& weight = first->linear.weight;
     const auto shares = [&](const Projection& p) { return same_input(p.linear.weight, weight); };
     if (std::any_of(projections.begin(), first, shares)) continue;  // done with an earlier one
-    const Activation input = prepare_input(step, weight, x, step.tokens);
+    const Activation input = prepare_input(step, weight, x);
+    std::array<MatmulArgs, kMaxShared> products;
+    size_t n = 0;
     for (const Projection* p = first; p != projections.end(); ++p) {
       if (!shares(*p)) continue;
-      step.backend.matmul({.weight = p->linear.weight,
-                           .x = input,
-                           .bias = p->linear.bias,
-                           .accumulate = p->accumulate,
-                           .out = p->out});
+      products[n++] = {
+          .weight = p->linear.weight, .x = input, .bias = p->linear.bias, .out = p->out};
     }
+    step.backend.matmul_shared({products.data(), n});
   }
 }
 

@@ -25,18 +25,28 @@ struct Step {
   std::span<const RopeTable> ropes;  // as ModelSpec::ropes
   float norm_eps = 0;
   void* activation = nullptr;  // storage for the input of the matmul under way
+  void* attention = nullptr;   // workspace of attention
 };
 
-// What a block of a layer reads: the residual stream, and that after the norm before the block.
+// What a block of a layer reads of the residual stream: rows after a norm, and those in the form
+// that the block's first product with them takes.
 struct BlockInput {
-  const float* residual;  // [tokens, hidden]
-  const float* normed;    // [tokens, hidden]
+  const float* rows;  // [tokens, hidden]
+  Activation activation;
 };
+using BlockInputs = std::span<const BlockInput>;
 
-// Where a block of a layer puts its result: out += result if accumulate, else out = result.
-struct BlockOutput {
-  float* out;  // [tokens, hidden]
-  bool accumulate;
+// A block asks for its inputs: one for each norm of the stream that it reads.
+struct InputRequest {
+  const float* norm_weight;  // [hidden]
+  const WeightView* reader;  // whose form the activation takes
+};
+using InputRequests = std::span<const InputRequest>;
+
+// What a block returns; the decoder adds it to the residual stream.
+struct BlockResults {
+  BlockResult results[kMaxBlockResults];
+  int n = 0;
 };
 
 struct Linear {
@@ -47,16 +57,18 @@ struct Linear {
 struct Projection {
   const Linear& linear;
   float* out;  // [tokens, rows]
-  bool accumulate = false;
 };
 
 // Runs linears that read the same x [tokens, in]. x is brought into the form a weight needs once
-// for each distinct form, not once a weight.
+// for each distinct form, not once a weight; not at all where `x` brings it.
 void project(const Step& step, const float* x, std::initializer_list<Projection> projections);
+void project(const Step& step, const BlockInput& x, std::initializer_list<Projection> projections);
 
 // x [rows, weight.in] in the form that products with the weight need, in the step's storage: valid
 // until the next one is made.
 Activation prepare_input(const Step& step, const WeightView& weight, const float* x, int64_t rows);
+// The same, if it is not what the block's input brings.
+Activation prepare_input(const Step& step, const WeightView& weight, const BlockInput& x);
 // True when an activation made for one serves the other.
 bool same_input(const WeightView& a, const WeightView& b);
 

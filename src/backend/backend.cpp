@@ -1,0 +1,130 @@
+// The compound operators, part by part.
+#include "backend/backend.h"
+
+namespace tq {
+
+void Backend::add_results(const AddResultsArgs& args) {
+  if (args.n_results == 0) return;
+  const auto norm = [&](const float* x, const float* weight, float* out) {
+    rms_norm({.x = x,
+              .weight = weight,
+              .eps = args.eps,
+              .rows = args.tokens,
+              .dim = args.dim,
+              .out = out});
+  };
+  const int64_t n = args.tokens * args.dim;
+  const float* sum = nullptr;
+  for (int i = 0; i < args.n_results; ++i) {
+    const BlockResult& result = args.results[i];
+    float* scratch = args.scratch + (i > 0 ? n : 0);
+    const float* x = result.x;
+    if (result.top_k > 0) {
+      combine({.y = result.x,
+               .routing = result.routing,
+               .tokens = args.tokens,
+               .top_k = result.top_k,
+               .dim = args.dim,
+               .accumulate = false,
+               .out = scratch});
+      x = scratch;
+    }
+    if (result.norm_weight != nullptr) {
+      norm(x, result.norm_weight, scratch);
+      x = scratch;
+    }
+    if (sum != nullptr) add({.a = sum, .b = x, .n = n, .out = args.scratch});
+    sum = sum == nullptr ? x : args.scratch;
+  }
+  if (args.norm_weight != nullptr) {
+    norm(sum, args.norm_weight, args.scratch);
+    sum = args.scratch;
+  }
+  add({.a = args.residual, .b = sum, .scale = args.scale, .n = n, .out = args.residual});
+}
+
+void Backend::next_inputs(const NextInputsArgs& args) {
+  add_results(args.add);
+  for (int i = 0; i < args.n_inputs; ++i) {
+    NormedInput& input = args.inputs[i];
+    rms_norm({.x = args.add.residual,
+              .weight = input.norm_weight,
+              .eps = args.add.eps,
+              .rows = args.add.tokens,
+              .dim = args.add.dim,
+              .out = input.rows});
+    input.activation = prepare(input.prepare);
+  }
+}
+
+void Backend::matmul_shared(std::span<const MatmulArgs> products) {
+  for (const MatmulArgs& product : products) matmul(product);
+}
+
+void Backend::matmul_gated(const GatedMatmulArgs& args) {
+  matmul({.weight = args.gate, .x = args.x, .bias = args.gate_bias, .out = args.out});
+  matmul({.weight = args.up, .x = args.x, .bias = args.up_bias, .out = args.scratch});
+  glu({.activate = args.activate,
+       .gate = args.out,
+       .up = args.scratch,
+       .n = args.x.tokens * args.gate.rows,
+       .out = args.out});
+}
+
+void Backend::matmul_gated_experts(const GatedExpertsArgs& args) {
+  matmul_experts({.weights = args.gate,
+                  .x = args.x,
+                  .begin = args.begin,
+                  .x_rows = args.x_rows,
+                  .out = args.out,
+                  .pairs = args.pairs});
+  matmul_experts({.weights = args.up,
+                  .x = args.x,
+                  .begin = args.begin,
+                  .x_rows = args.x_rows,
+                  .out = args.scratch,
+                  .pairs = args.pairs});
+  glu({.activate = args.activate,
+       .gate = args.out,
+       .up = args.scratch,
+       .n = args.pairs * args.gate.matrix.rows,
+       .out = args.out});
+}
+
+void Backend::attention_inputs(const AttentionInputsArgs& args) {
+  const auto norm_heads = [&](float* x, int64_t heads, const float* weight) {
+    rms_norm({.x = x,
+              .weight = weight,
+              .eps = args.eps,
+              .rows = args.tokens * heads,
+              .dim = args.head_dim,
+              .out = x});
+  };
+  const auto norm_and_rotate = [&](float* x, int64_t heads, const float* weight) {
+    if (args.qk_norm) norm_heads(x, heads, weight);
+    rope({.x = x,
+          .tokens = args.tokens,
+          .heads = heads,
+          .head_dim = args.head_dim,
+          .token_stride = heads * args.head_dim,
+          .n_pairs = args.n_pairs,
+          .interleaved = args.interleaved,
+          .cos = args.cos,
+          .sin = args.sin});
+  };
+  norm_and_rotate(args.q, args.n_heads, args.q_norm);
+  if (args.k == nullptr) return;
+  const int64_t heads = args.kv.n_kv_heads;
+  if (args.v_is_k) {
+    gather_rows({.x = args.k, .n = args.tokens * heads, .dim = args.head_dim, .out = args.v});
+  }
+  if (args.v_norm) norm_heads(args.v, heads, nullptr);
+  norm_and_rotate(args.k, heads, args.k_norm);
+  kv_store({.kv = args.kv, .slots = args.slots, .tokens = args.tokens, .k = args.k, .v = args.v});
+}
+
+void Backend::run_recorded(uint64_t /*key*/, const std::function<void()>& operators) {
+  operators();
+}
+
+}  // namespace tq
