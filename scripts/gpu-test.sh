@@ -15,11 +15,12 @@ else
   [ "${1:-}" = --pack ] && dir=$2
   build=${TQ_GPU_BUILD:-build/cuda}
   [ -f "$build/build.ninja" ] || cmake --preset cuda -B "$build"
-  ninja -C "$build" test_gpu bench_gpu
+  ninja -C "$build" test_gpu test_model bench_gpu tq
   mkdir -p "$dir/lib"
-  cp "$build/tests/gpu/test_gpu" "$build/bench/gpu/bench_gpu" "$dir"
+  cp "$build/tests/gpu/test_gpu" "$build/tests/test_model" "$build/bench/gpu/bench_gpu" "$build/tq" "$dir"
   # What a bare machine lacks.
-  ldd "$dir/test_gpu" | awk '/libfmt|libsimdjson/ {print $3}' | xargs -I{} cp -L {} "$dir/lib"
+  ldd "$dir/test_model" "$dir/tq" | awk '/fmt|simdjson|xxhash|pcre2|utf8proc|edit|bsd|libmd/ {print $3}' |
+    sort -u | xargs -I{} cp -L {} "$dir/lib"
   [ "${1:-}" = --pack ] && exit 0
 fi
 
@@ -28,6 +29,9 @@ export TQ_FORCE_ISA=generic  # what the kernels are compared with
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
 status=0
 "$dir/test_gpu" --gtest_brief=1 ${TQ_GPU_FILTER:+--gtest_filter="$TQ_GPU_FILTER"} || status=1
+# Every golden checkpoint, and all else that is tested of models, on the GPU.
+TQ_TEST_DEVICE=cuda TQ_TEST_DATA=$PWD/tests "$dir/test_model" --gtest_brief=1 \
+  --gtest_filter='-*ThreadCount:*MappedWeightsAreNotCopied' || status=1
 if [ "${TQ_GPU_SANITIZE:-0}" = 1 ]; then
   for tool in memcheck racecheck; do
     timeout 240 compute-sanitizer --tool $tool --error-exitcode 1 "$dir/test_gpu" --gtest_brief=1 \

@@ -170,7 +170,7 @@ void bench_small(Bench& bench, int64_t tokens) {
         cuda::combine({x, routing, tokens, top_k, hidden, false, y + pairs}, bench.stream());
       });
   bench.report(name("argmax 262144"), 4.0 * static_cast<double>(tokens * 262144), 0, [&](int) {
-    cuda::argmax(x, tokens, 262144, integers + 4 * pairs + 256, bench.stream());
+    cuda::argmax({x, tokens, 262144, 262144, integers + 4 * pairs + 256}, bench.stream());
   });
 }
 

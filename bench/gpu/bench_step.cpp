@@ -52,7 +52,7 @@ class Step {
     Activation x = prepare(hidden_, layers_[0].q.view, seqs_, storage_);
     for (const Layer& layer : layers_) x = run_layer(layer, x);
     cuda::matmul({.weight = head_.view, .x = x, .out = logits_}, cuda::Tier::kAuto, stream());
-    if (!only_) cuda::argmax(logits_, seqs_, m_.vocab, token_, stream());
+    if (!only_) cuda::argmax({logits_, seqs_, m_.vocab, m_.vocab, token_}, stream());
   }
 
  private:

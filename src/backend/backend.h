@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "format/traits.h"
 #include "kernels/op_args.h"
@@ -25,6 +26,10 @@ class Backend {
   virtual std::string_view name() const = 0;    // "cpu"
   virtual std::string description() const = 0;  // threads, ISA, exact or int8 activations
 
+  // Bytes of device memory in use and at most; 0 where that is the host's.
+  virtual int64_t memory_used() const { return 0; }
+  virtual int64_t memory_limit() const { return 0; }
+
   // Device memory, 64-byte aligned; for load time and planning, never called by forward.
   virtual Buffer allocate(size_t size_bytes) = 0;
   // Host memory, for what upload and download move.
@@ -36,8 +41,8 @@ class Backend {
   virtual void upload(const void* from, void* to, size_t size_bytes) = 0;
   // Copies device memory, as the operators called before leave it, to the host.
   virtual void download(const void* from, void* to, size_t size_bytes) = 0;
-  // A weight in host memory, where and how this backend's operators read it: itself, or a copy in
-  // `storage`.
+  // A weight in host memory, where and how this backend's operators read it: itself, or a copy that
+  // is in `storage` or lives as long as the backend. What comes back must not be sliced by rows.
   virtual WeightView import_weight(const WeightView& weight, Buffer& storage) = 0;
 
   // Scratch that prepare() needs for a batch of `tokens` rows.
@@ -82,5 +87,28 @@ struct CpuOptions {
   bool exact = false;  // fp32 activations everywhere, no int8 products
 };
 std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options);
+
+struct CudaOptions {
+  int device = 0;
+  int64_t memory_bytes = 0;      // allocated at most; 0: what is free
+  bool exact = false;            // fp32 activations everywhere
+  bool graphs = true;            // replay decode steps as CUDA graphs
+  std::string kernels = "auto";  // or those of one tier: "fused", "reference"
+};
+// Throws kDevice when there is no such GPU, or this build has no CUDA.
+std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
+
+struct CudaDevice {
+  int index;
+  std::string name;
+  int major;  // compute capability
+  int minor;
+  int64_t memory_bytes;
+};
+struct CudaDevices {
+  std::vector<CudaDevice> devices;
+  std::string problem;  // why there are none; empty when there are
+};
+CudaDevices list_cuda_devices();
 
 }  // namespace tq

@@ -321,7 +321,10 @@ void CpuBackend::gather_rows(const GatherRowsArgs& args) {
 void CpuBackend::argmax(const ArgmaxArgs& args) {
   auto rows = [&](int64_t begin, int64_t end, int /*thread*/) {
     for (int64_t r = begin; r < end; ++r) {
-      const float* x = args.x + r * args.stride;
+      float* x = args.x + r * args.stride;
+      for (int64_t i = 0; i < args.n_excluded; ++i) {
+        x[args.excluded[i]] = -std::numeric_limits<float>::infinity();
+      }
       float best = -std::numeric_limits<float>::infinity();
       int32_t at = -1;
       for (int64_t i = 0; i < args.n; ++i) {

@@ -1,6 +1,7 @@
 #include "cli/model_options.h"
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <unordered_map>
 
@@ -72,6 +73,21 @@ void add_model_options(CLI::App& command, ModelOptions& options, const std::stri
       .add_flag("--exact", options.exact,
                 "Compute with fp32 activations and KV cache throughout (slower)")
       ->group(kGroup);
+  command
+      .add_option(
+          "--device", options.device,
+          "Where to compute: cpu, cuda, cuda:N, or auto: a GPU if there is one (tq devices)")
+      ->group(kGroup);
+  command
+      .add_option("--gpu-memory", options.gpu_memory,
+                  "GPU memory to use at most, such as 12GiB; without it what is free")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
+      ->group(kGroup);
+  command
+      .add_option("--kernels", options.kernels,
+                  "Matrix products of the GPU: auto, or only those of one tier (tq devices)")
+      ->check(CLI::IsMember({"auto", "fused", "reference"}))
+      ->group(kGroup);
   command.add_option("--threads", options.threads, "CPU threads; 0 is every CPU available")
       ->check(CLI::Range(0, 4096))
       ->group(kGroup);
@@ -95,7 +111,11 @@ LoadedModel open_model(const ModelOptions& options, const ModelNeeds& needs,
   auto checkpoint = open_checkpoint(options.path);
   const ModelSpec spec = read_spec(*checkpoint);
   LoadModelOptions load;
+  load.device = options.device;
   load.cpu = {.threads = options.threads, .exact = options.exact};
+  load.cuda = {.exact = options.exact, .kernels = options.kernels};
+  load.cuda.memory_bytes = static_cast<int64_t>(
+      std::min<uint64_t>(options.gpu_memory, std::numeric_limits<int64_t>::max()));
   load.model.threads = options.threads;
   load.model.max_context = choose_context(spec, options.ctx, needs.default_ctx);
   load.model.max_sequences = needs.max_sequences;

@@ -16,6 +16,9 @@ struct ModelOptions {
   std::string format;  // empty: as stored, auto for synthetic models
   std::string preset;  // instead of a format
   bool exact = false;
+  std::string device = "auto";
+  uint64_t gpu_memory = 0;       // bytes at most; 0: what is free
+  std::string kernels = "auto";  // of the GPU
   int threads = 0;
   int64_t ctx = 0;
   std::string kv_dtype = "auto";

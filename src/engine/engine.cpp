@@ -42,9 +42,12 @@ Engine::Engine(Model& model, std::shared_ptr<const Tokenizer> tokenizer,
       blocks_(block_count(model, options.n_blocks)),
       kv_(model.backend(), model.spec().kv_layers(), options.kv_dtype, blocks_.n_blocks()),
       scheduler_(scheduler_limits(model), blocks_),
-      logits_(static_cast<size_t>(scheduler_limits(model).max_sequences * model.spec().vocab) *
-              sizeof(float)) {
+      logits_(model.backend().allocate_host(
+          static_cast<size_t>(scheduler_limits(model).max_sequences * model.spec().vocab) *
+          sizeof(float))),
+      tokens_(static_cast<size_t>(scheduler_limits(model).max_sequences)) {
   std::erase_if(suppressed_ids_, [&](int32_t id) { return id < 0 || id >= n_sample_tokens_; });
+  model_.exclude_tokens(suppressed_ids_);
 }
 
 int64_t Engine::add(Request request) {
@@ -119,12 +122,22 @@ bool Engine::step() {
     }
     const auto vocab = static_cast<size_t>(model_.spec().vocab);
     const auto logits = logits_.as<float>().first(static_cast<size_t>(step.n_logits()) * vocab);
-    model_.forward(step.batch, kv_, logits);
+    const bool greedy = is_greedy(step);
+    const auto tokens = std::span(tokens_).first(static_cast<size_t>(step.n_logits()));
+    if (greedy) {
+      model_.next_tokens(step.batch, kv_, n_sample_tokens_, tokens);
+    } else {
+      model_.forward(step.batch, kv_, logits);
+    }
     size_t row = 0;
     for (size_t i = 0; i < step.batch.size(); ++i) {
-      step.sequences[i]->n_cached += static_cast<int64_t>(step.batch[i].token_ids.size());
+      Sequence& sequence = *step.sequences[i];
+      sequence.n_cached += static_cast<int64_t>(step.batch[i].token_ids.size());
       if (step.batch[i].n_logits == 0) continue;
-      advance(*step.sequences[i], logits.subspan(row++ * vocab, vocab));
+      const Choice choice =
+          greedy ? check_choice(tokens[row]) : sample(sequence, logits.subspan(row * vocab, vocab));
+      advance(sequence, choice);
+      ++row;
     }
   } else if (Sequence* stuck = scheduler_.first_waiting()) {
     // Nothing runs that could give pages back: they are held by prefixes.
@@ -143,19 +156,37 @@ bool Engine::is_end(const Sequence& sequence, int32_t token) const {
   return (!sampling.ignore_eos && has(eos_ids_)) || has(sampling.stop_ids);
 }
 
-void Engine::advance(Sequence& sequence, std::span<float> logits) {
-  Output output;
-  int32_t token = 0;
+// Where the device chooses tokens, logits stay there unless a request needs more than the largest.
+bool Engine::is_greedy(const Step& step) const {
+  return model_.chooses_tokens() &&
+         std::all_of(step.sequences.begin(), step.sequences.end(),
+                     [](const Sequence* s) { return s->request.sampling.is_greedy(); });
+}
+
+Engine::Choice Engine::check_choice(int32_t token) {
+  if (token >= 0) return {token, ""};
+  return {token, "no logit is finite: the model is broken"};
+}
+
+Engine::Choice Engine::sample(Sequence& sequence, std::span<float> logits) const {
   for (const int32_t id : suppressed_ids_) {
     logits[static_cast<size_t>(id)] = -std::numeric_limits<float>::infinity();
   }
   try {
-    token = sequence.sampler.sample(logits);
+    return {sequence.sampler.sample(logits), ""};
   } catch (const Error& error) {
-    output.error = error.what();
+    return {-1, error.what()};
+  }
+}
+
+void Engine::advance(Sequence& sequence, const Choice& choice) {
+  Output output;
+  if (!choice.error.empty()) {
+    output.error = choice.error;
     finish(sequence, FinishReason::kError, std::move(output));
     return;
   }
+  const int32_t token = choice.token;
   const auto now = Sequence::Clock::now();
   RequestStats& stats = sequence.stats;
   if (++stats.generated_tokens == 1) {

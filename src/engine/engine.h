@@ -52,8 +52,16 @@ class Engine {
  private:
   // Takes over what the request's prefix has of its prompt.
   void adopt_prefix(Sequence& sequence);
-  // Samples the next token and decides whether it was the last.
-  void advance(Sequence& sequence, std::span<float> logits);
+  // The next token, or why there is none.
+  struct Choice {
+    int32_t token;
+    std::string error;
+  };
+  bool is_greedy(const Step& step) const;
+  static Choice check_choice(int32_t token);
+  Choice sample(Sequence& sequence, std::span<float> logits) const;
+  // Appends the token and decides whether it was the last.
+  void advance(Sequence& sequence, const Choice& choice);
   void finish(Sequence& sequence, FinishReason reason, Output output);
   bool is_end(const Sequence& sequence, int32_t token) const;
   void deliver();
@@ -67,7 +75,8 @@ class Engine {
   BlockManager blocks_;
   KvCache kv_;
   Scheduler scheduler_;
-  Buffer logits_;  // fp32 [max_sequences, vocab]
+  Buffer logits_;                // fp32 [max_sequences, vocab]
+  std::vector<int32_t> tokens_;  // [max_sequences]
   int64_t next_id_ = 1;
   std::vector<std::shared_ptr<Sequence>> sequences_;  // unfinished, in order of arrival
   // What the step under way has to tell, and to whom.

@@ -1,6 +1,7 @@
 #include "engine/load.h"
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 
 #include "base/error.h"
@@ -126,6 +127,23 @@ std::shared_ptr<const Tokenizer> read_tokenizer(const Checkpoint& checkpoint) {
   return Tokenizer::from_json(*json, config);
 }
 
+std::unique_ptr<Backend> open_device(const LoadModelOptions& options) {
+  constexpr std::string_view kCuda = "cuda";
+  std::string_view name = options.device;
+  if (name == "auto") name = list_cuda_devices().devices.empty() ? "cpu" : kCuda;
+  if (name == "cpu") return make_cpu_backend(options.cpu);
+  CudaOptions cuda = options.cuda;
+  if (name == kCuda) return make_cuda_backend(cuda);
+  if (name.starts_with("cuda:")) {
+    const std::string_view number = name.substr(kCuda.size() + 1);
+    const auto parsed = std::from_chars(number.data(), number.data() + number.size(), cuda.device);
+    if (parsed.ec == std::errc() && parsed.ptr == number.data() + number.size()) {
+      return make_cuda_backend(cuda);
+    }
+  }
+  fail(ErrorCode::kInvalidArgument, "no device is called \"{}\": auto, cpu, cuda, cuda:N", name);
+}
+
 LoadedModel load_model(std::unique_ptr<Checkpoint> checkpoint, const LoadModelOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   LoadedModel loaded;
@@ -134,7 +152,7 @@ LoadedModel load_model(std::unique_ptr<Checkpoint> checkpoint, const LoadModelOp
   loaded.eos_ids = read_eos_ids(*loaded.checkpoint, loaded.tokenizer.get());
   loaded.not_text = read_not_text_ids(*loaded.checkpoint, loaded.tokenizer.get());
   loaded.sampling = read_default_sampling(*loaded.checkpoint);
-  loaded.backend = make_cpu_backend(options.cpu);
+  loaded.backend = open_device(options);
   loaded.model = Model::load(*loaded.checkpoint, *loaded.backend, options.model);
   loaded.load_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -36,9 +36,16 @@ struct LoadedModel {
 };
 
 struct LoadModelOptions {
+  // "cpu", "cuda", "cuda:1" for another GPU than the first, or "auto": a GPU if there is one.
+  std::string device = "cpu";
   CpuOptions cpu;
+  CudaOptions cuda;  // but for the device
   LoadOptions model;
 };
+
+// The backend for a device name. Throws kInvalidArgument for a name that is none, kDevice for a GPU
+// that cannot be used.
+std::unique_ptr<Backend> open_device(const LoadModelOptions& options);
 
 // The spec that the checkpoint's config asks for; reads no weights. Throws kUnsupported and others.
 ModelSpec read_spec(const Checkpoint& checkpoint);

@@ -27,6 +27,11 @@ struct SamplingParams {
   std::vector<int32_t> stop_ids;  // ids that end it, likewise
   bool ignore_eos = false;
 
+  // True when the token is the one with the largest logit.
+  bool is_greedy() const {
+    return temperature == 0 && repetition_penalty == 1 && presence_penalty == 0 &&
+           frequency_penalty == 0 && logit_bias.empty();
+  }
   // Throws kInvalidArgument naming the parameter and its range.
   void validate() const;
 };

@@ -33,6 +33,8 @@ class KvCache {
   const KvLayerView& layer(int64_t i) const { return views_[static_cast<size_t>(i)]; }
   const std::vector<KvLayerShape>& shapes() const { return shapes_; }
   int64_t n_layers() const { return static_cast<int64_t>(views_.size()); }
+  // Differs between caches that exist at the same time.
+  const void* identity() const { return views_.data(); }
 
   // Bytes one token takes over all layers.
   static int64_t bytes_per_token(std::span<const KvLayerShape> layers, KvDType dtype);

@@ -76,7 +76,7 @@ bool says_nothing(const Json& value) {
 
 std::string short_text(const Json& value) {
   std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (text.size() > 60) text = text.substr(0, 57) + "...";
+  if (text.size() > 60) text.replace(57, text.npos, "...");
   return text;
 }
 

@@ -1,6 +1,7 @@
 #include "model/decoder.h"
 
 #include <algorithm>
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -8,6 +9,17 @@
 #include "base/math.h"
 
 namespace tq {
+namespace {
+
+// Lengths up to which a step is laid out: few, so that steps repeat.
+int64_t length_bucket(int64_t length) {
+  constexpr int64_t kShortest = 256;
+  int64_t bucket = kShortest;
+  while (bucket < length) bucket *= 2;
+  return bucket;
+}
+
+}  // namespace
 
 Decoder::Decoder(ModelSpec spec, DecoderWeights weights, Backend& backend, LoadOptions options)
     : spec_(std::move(spec)),
@@ -73,6 +85,7 @@ void Decoder::plan(Workspace& workspace) {
   scratch_.gathered = workspace.take<float>(options_.max_logit_rows * spec_.hidden);
   if (!backend_.on_host()) {
     scratch_.logits = workspace.take<float>(options_.max_logit_rows * spec_.vocab);
+    scratch_.tokens = workspace.take<int32_t>(options_.max_logit_rows);
   }
   const auto activation_size = static_cast<int64_t>(activation_bytes());
   scratch_.activation = workspace.take<uint8_t>(activation_size);
@@ -167,26 +180,32 @@ void Decoder::stage_sequence(const BatchSequence& sequence, int64_t index, Step&
   host_.q_begin[index + 1] = static_cast<int32_t>(step.tokens);
 }
 
-void Decoder::stage_blocks(const BatchSequence& sequence, int64_t index, int64_t n_cache_blocks) {
+void Decoder::stage_blocks(const BatchSequence& sequence, int64_t index, const Step& step) {
   const int64_t n_blocks = ceil_div(host_.kv_len[index], kKvBlockTokens);
   for (int64_t i = 0; i < n_blocks; ++i) {
-    const int32_t block = sequence.blocks->blocks[static_cast<size_t>(i)];
-    TQ_CHECK(block >= 0 && block < n_cache_blocks, "page {} of sequence {} is not in the cache",
-             block, index);
-    host_.block_tables[index * max_blocks_ + i] = block;
+    host_.block_tables[index * step.batch.max_blocks + i] =
+        sequence.blocks->blocks[static_cast<size_t>(i)];
   }
 }
 
-int64_t Decoder::stage(Batch batch, const KvCache& kv, Step& step) {
+Step Decoder::stage(Batch batch, const KvCache& kv, int64_t n_logits) {
+  check_cache(kv);
+  Step step{.backend = backend_,
+            .slots = device_.slots,
+            .ropes = ropes_,
+            .norm_eps = spec_.norm_eps,
+            .activation = scratch_.activation,
+            .attention = scratch_.attention};
   const auto n_seqs = static_cast<int64_t>(batch.size());
   TQ_CHECK(n_seqs > 0 && n_seqs <= options_.max_sequences, "{} sequences in a batch for {}", n_seqs,
            options_.max_sequences);
   int64_t n_rows = 0;
+  int64_t longest = 0;
   host_.q_begin[0] = 0;
   for (int64_t s = 0; s < n_seqs; ++s) {
     const BatchSequence& sequence = batch[static_cast<size_t>(s)];
     stage_sequence(sequence, s, step);
-    stage_blocks(sequence, s, kv.n_blocks());
+    longest = std::max<int64_t>(longest, host_.kv_len[s]);
     const auto n = static_cast<int64_t>(sequence.token_ids.size());
     TQ_CHECK(sequence.n_logits >= 0 && sequence.n_logits <= n &&
                  n_rows + sequence.n_logits <= options_.max_logit_rows,
@@ -195,30 +214,70 @@ int64_t Decoder::stage(Batch batch, const KvCache& kv, Step& step) {
       host_.logit_rows[n_rows++] = static_cast<int32_t>(step.tokens - i);
     }
   }
-  if (!backend_.on_host()) backend_.upload(host_memory_.data(), scratch_.batch, batch_bytes());
-  int64_t max_kv_len = 0;
-  for (int64_t s = 0; s < n_seqs; ++s) max_kv_len = std::max<int64_t>(max_kv_len, host_.kv_len[s]);
+  TQ_CHECK(n_rows == n_logits, "a result of {} rows for {} rows of logits", n_logits, n_rows);
+  const int64_t max_kv_len = std::min(length_bucket(longest), options_.max_context);
   step.batch = {.n_seqs = n_seqs,
                 .q_begin = device_.q_begin,
                 .kv_len = device_.kv_len,
                 .block_tables = device_.block_tables,
-                .max_blocks = max_blocks_,
+                .max_blocks = ceil_div(max_kv_len, kKvBlockTokens),
                 .tokens = step.tokens,
                 .max_kv_len = max_kv_len};
-  return n_rows;
+  for (int64_t s = 0; s < n_seqs; ++s) {
+    const BatchSequence& sequence = batch[static_cast<size_t>(s)];
+    const auto in_cache = [&](int32_t block) { return block >= 0 && block < kv.n_blocks(); };
+    TQ_CHECK(std::all_of(sequence.blocks->blocks.begin(), sequence.blocks->blocks.end(), in_cache),
+             "sequence {} has pages that are not in the cache", s);
+    stage_blocks(sequence, s, step);
+  }
+  if (!backend_.on_host()) {
+    const auto* end = host_.block_tables + n_seqs * step.batch.max_blocks;
+    const auto* begin = host_memory_.data();
+    backend_.upload(begin, scratch_.batch,
+                    static_cast<size_t>(reinterpret_cast<const uint8_t*>(end) - begin));
+  }
+  return step;
 }
 
 void Decoder::forward(Batch batch, KvCache& kv, std::span<float> logits) {
-  check_cache(kv);
-  Step step{.backend = backend_,
-            .slots = device_.slots,
-            .ropes = ropes_,
-            .norm_eps = spec_.norm_eps,
-            .activation = scratch_.activation,
-            .attention = scratch_.attention};
-  const int64_t n_rows = stage(batch, kv, step);
+  const int64_t n_rows = static_cast<int64_t>(logits.size()) / spec_.vocab;
   TQ_CHECK(static_cast<int64_t>(logits.size()) == n_rows * spec_.vocab,
-           "{} floats for {} rows of logits", logits.size(), n_rows);
+           "{} floats for logits of {}", logits.size(), spec_.vocab);
+  const Step step = stage(batch, kv, n_rows);
+  float* out = backend_.on_host() ? logits.data() : scratch_.logits;
+  run(step, kv, {n_rows, out});
+  if (n_rows > 0 && !backend_.on_host()) {
+    backend_.download(out, logits.data(), logits.size_bytes());
+  }
+}
+
+void Decoder::next_tokens(Batch batch, KvCache& kv, int64_t n_tokens, std::span<int32_t> tokens) {
+  const auto n_rows = static_cast<int64_t>(tokens.size());
+  const Step step = stage(batch, kv, n_rows);
+  run(step, kv, {n_rows, scratch_.logits, n_tokens});
+  if (n_rows > 0) backend_.download(scratch_.tokens, tokens.data(), tokens.size_bytes());
+}
+
+void Decoder::exclude_tokens(std::span<const int32_t> ids) {
+  excluded_ = backend_.allocate(ids.size_bytes());
+  backend_.upload(ids.data(), excluded_.data(), ids.size_bytes());
+}
+
+// A step in which every sequence decodes one token is one of few kinds, and runs again and again.
+void Decoder::run(const Step& step, const KvCache& kv, const Rows& rows) {
+  const auto operators = [&] { run_operators(step, kv, rows); };
+  const bool decodes = step.tokens == step.batch.n_seqs && rows.n == step.tokens;
+  if (!decodes || observer_) return operators();
+  uint64_t key = 0;
+  for (const auto part : {step.tokens, step.batch.max_kv_len, rows.n_choose_from,
+                          static_cast<int64_t>(reinterpret_cast<intptr_t>(kv.identity()))}) {
+    key = (key ^ static_cast<uint64_t>(part)) * 0x9e3779b97f4a7c15u;
+    key ^= key >> 32;
+  }
+  backend_.run_recorded(key, std::cref(operators));
+}
+
+void Decoder::run_operators(const Step& step, const KvCache& kv, const Rows& rows) {
   for (size_t i = 0; i < ropes_.size(); ++i) {
     backend_.rope_table({.positions = device_.positions,
                          .inv_freq = inv_freqs_[i].as<float>().data(),
@@ -237,7 +296,16 @@ void Decoder::forward(Batch batch, KvCache& kv, std::span<float> logits) {
     weights_.per_layer_inputs->make(step, device_.ids, scratch_.residual);
   }
   run_layers(step, kv);
-  if (n_rows > 0) run_head(step, n_rows, logits);
+  if (rows.n == 0) return;
+  run_head(step, rows);
+  if (rows.n_choose_from == 0) return;
+  backend_.argmax({.x = rows.logits,
+                   .rows = rows.n,
+                   .stride = spec_.vocab,
+                   .n = rows.n_choose_from,
+                   .out = scratch_.tokens,
+                   .excluded = excluded_.as<int32_t>().data(),
+                   .n_excluded = static_cast<int64_t>(excluded_.as<int32_t>().size())});
 }
 
 // The layer whose pages a layer's attention reads.
@@ -320,23 +388,20 @@ BlockResults Decoder::run_per_layer_block(const Step& step, int64_t index) {
 }
 
 // Logits of the wanted rows only: the head is the largest matrix of a small model.
-void Decoder::run_head(Step step, int64_t n_rows, std::span<float> logits) {
+void Decoder::run_head(Step step, const Rows& rows) {
   backend_.gather_rows({.x = scratch_.residual,
                         .rows = {device_.logit_rows},
-                        .n = n_rows,
+                        .n = rows.n,
                         .dim = spec_.hidden,
                         .out = scratch_.gathered});
-  step.tokens = n_rows;
+  step.tokens = rows.n;
   const Norm final_norm{weights_.final_norm, spec_.hidden};
-  rms_norm(step, final_norm, scratch_.gathered, n_rows, scratch_.gathered);
-  observe("norm", -1, scratch_.gathered, n_rows);
-  float* out = backend_.on_host() ? logits.data() : scratch_.logits;
-  project(step, scratch_.gathered, {{weights_.head, out}});
+  rms_norm(step, final_norm, scratch_.gathered, rows.n, scratch_.gathered);
+  observe("norm", -1, scratch_.gathered, rows.n);
+  project(step, scratch_.gathered, {{weights_.head, rows.logits}});
   if (spec_.final_softcap > 0) {
-    backend_.softcap(
-        {.x = out, .n = static_cast<int64_t>(logits.size()), .cap = spec_.final_softcap});
+    backend_.softcap({.x = rows.logits, .n = rows.n * spec_.vocab, .cap = spec_.final_softcap});
   }
-  if (!backend_.on_host()) backend_.download(out, logits.data(), logits.size_bytes());
 }
 
 void Decoder::observe(std::string_view stage, int64_t layer, const float* values,

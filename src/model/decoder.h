@@ -24,6 +24,9 @@ class Decoder final : public Model {
   int64_t bytes_per_token() const override { return weights_.bytes_per_token; }
   int64_t n_parameters() const override { return weights_.n_parameters; }
   void forward(Batch batch, KvCache& kv, std::span<float> logits) override;
+  bool chooses_tokens() const override { return !backend_.on_host(); }
+  void next_tokens(Batch batch, KvCache& kv, int64_t n_tokens, std::span<int32_t> tokens) override;
+  void exclude_tokens(std::span<const int32_t> ids) override;
   void set_observer(Observer observer) override { observer_ = std::move(observer); }
 
  private:
@@ -45,6 +48,7 @@ class Decoder final : public Model {
     float* added;         // [2, T, hidden], of Backend::add_results
     float* gathered;      // [R, hidden]
     float* logits;        // [R, vocab], where the caller's are on another device
+    int32_t* tokens;      // [R]
     uint8_t* activation;  // for Backend::prepare
     uint8_t* attention;   // for Backend::attention
   };
@@ -60,10 +64,18 @@ class Decoder final : public Model {
   size_t activation_bytes() const;
   size_t attention_bytes() const;
   void check_cache(const KvCache& kv) const;
-  // Writes the batch into the scratch arrays; returns the number of logit rows.
-  int64_t stage(Batch batch, const KvCache& kv, Step& step);
+  // Writes the batch, which must ask for n_logits rows, into the scratch arrays.
+  Step stage(Batch batch, const KvCache& kv, int64_t n_logits);
   void stage_sequence(const BatchSequence& sequence, int64_t index, Step& step);
-  void stage_blocks(const BatchSequence& sequence, int64_t index, int64_t n_cache_blocks);
+  void stage_blocks(const BatchSequence& sequence, int64_t index, const Step& step);
+  // What a step shall find out.
+  struct Rows {
+    int64_t n = 0;              // rows of logits
+    float* logits = nullptr;    // [n, vocab], device memory
+    int64_t n_choose_from = 0;  // ids that scratch_.tokens are chosen from; 0: none are chosen
+  };
+  void run(const Step& step, const KvCache& kv, const Rows& rows);
+  void run_operators(const Step& step, const KvCache& kv, const Rows& rows);
   int64_t kv_layer(int64_t layer) const;
   void run_layers(const Step& step, const KvCache& kv);
   BlockResults run_per_layer_block(const Step& step, int64_t index);
@@ -75,7 +87,7 @@ class Decoder final : public Model {
   AddResultsArgs joining(const Step& step, const BlockResults& results, const BlockEnd& end) const;
   // Adds what the last block returned, then makes what the next one asks for.
   BlockInputs next_inputs(const Step& step, const AddResultsArgs& add, InputRequests requests);
-  void run_head(Step step, int64_t n_rows, std::span<float> logits);
+  void run_head(Step step, const Rows& rows);
   void observe(std::string_view stage, int64_t layer, const float* values, int64_t rows) const;
 
   ModelSpec spec_;
@@ -88,6 +100,7 @@ class Decoder final : public Model {
   std::vector<RopeTable> ropes_;
   Buffer memory_;
   Buffer host_memory_;  // of host_, unless that is the device's
+  Buffer excluded_;     // ids that next_tokens() does not choose
   Scratch scratch_{};
   InputScratch input_scratch_[kMaxNormedInputs]{};
   BlockInput inputs_[kMaxNormedInputs]{};

@@ -2,11 +2,13 @@
 
 #include <utility>
 
+#include "base/error.h"
 #include "model/arch/registry.h"
 #include "model/decoder.h"
 #include "model/weights.h"
 
 namespace tq {
+
 std::unique_ptr<Model> Model::load(const Checkpoint& checkpoint, Backend& backend,
                                    const LoadOptions& options) {
   const Architecture& arch = find_architecture(checkpoint.config());
@@ -14,5 +16,12 @@ std::unique_ptr<Model> Model::load(const Checkpoint& checkpoint, Backend& backen
   DecoderWeights weights = load_weights(checkpoint, spec, arch.tensor_names(), backend, options);
   return std::make_unique<Decoder>(std::move(spec), std::move(weights), backend, options);
 }
+
+void Model::next_tokens(Batch /*batch*/, KvCache& /*kv*/, int64_t /*n_tokens*/,
+                        std::span<int32_t> /*tokens*/) {
+  fail(ErrorCode::kInternal, "this model does not choose tokens");
+}
+
+void Model::exclude_tokens(std::span<const int32_t> /*ids*/) {}
 
 }  // namespace tq

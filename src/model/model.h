@@ -59,6 +59,13 @@ class Model {
   // Throws kInvalidArgument for token ids outside the vocabulary.
   virtual void forward(Batch batch, KvCache& kv, std::span<float> logits) = 0;
 
+  // Where chooses_tokens(): as forward(), but of each row of logits only the token with the
+  // largest, of those below n_tokens that are not excluded, comes back; -1 where none is finite.
+  virtual bool chooses_tokens() const { return false; }
+  virtual void next_tokens(Batch batch, KvCache& kv, int64_t n_tokens, std::span<int32_t> tokens);
+  // Ids that next_tokens() never chooses.
+  virtual void exclude_tokens(std::span<const int32_t> ids);
+
   // An empty observer switches observation off.
   virtual void set_observer(Observer observer) = 0;
 };

@@ -420,6 +420,13 @@ int64_t most_tiles(const AttentionArgs& args, int64_t tokens) {
   return (tokens * group + seqs * (kRows - 1)) / kRows;
 }
 
+// More is not spent on results of chunks: longer contexts of many sequences are not split.
+constexpr int64_t kMostPartialBytes = int64_t{64} << 20;
+
+int64_t partial_bytes(const AttentionArgs& args, int64_t tokens, int64_t chunks) {
+  return tokens * args.n_heads * chunks * (args.kv.v_dim + 2) * int64_t{sizeof(float)};
+}
+
 // Chunks that get a block of their own, or 0 when there are tiles enough.
 int64_t split_chunks(const AttentionArgs& args, int64_t tokens, int64_t max_kv_len) {
   if (!is_fast(args.kv)) return 0;
@@ -427,7 +434,8 @@ int64_t split_chunks(const AttentionArgs& args, int64_t tokens, int64_t max_kv_l
       args.window > 0 ? std::min(max_kv_len, args.window + tokens + kChunkKeys) : max_kv_len;
   const int64_t chunks = (keys + kChunkKeys - 1) / kChunkKeys;
   const int64_t enough = int64_t{8} * device_info().n_sms;
-  return chunks > 1 && most_tiles(args, tokens) * args.kv.n_kv_heads < enough ? chunks : 0;
+  const bool pays = chunks > 1 && most_tiles(args, tokens) * args.kv.n_kv_heads < enough;
+  return pays && partial_bytes(args, tokens, chunks) <= kMostPartialBytes ? chunks : 0;
 }
 
 template <typename T, int kValueDim>
@@ -460,8 +468,12 @@ void launch_attention(const AttentionParams& p, cudaStream_t stream) {
 }  // namespace
 
 size_t attention_workspace_bytes(const AttentionArgs& args, int64_t tokens, int64_t max_kv_len) {
-  const int64_t chunks = split_chunks(args, tokens, max_kv_len);
-  return static_cast<size_t>(tokens * args.n_heads * chunks * (args.kv.v_dim + 2)) * sizeof(float);
+  return static_cast<size_t>(partial_bytes(args, tokens, split_chunks(args, tokens, max_kv_len)));
+}
+
+size_t most_attention_workspace(const AttentionArgs& args, int64_t tokens, int64_t max_kv_len) {
+  const int64_t chunks = (max_kv_len + kChunkKeys - 1) / kChunkKeys;
+  return static_cast<size_t>(std::min(kMostPartialBytes, partial_bytes(args, tokens, chunks)));
 }
 
 void attention(const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream) {

@@ -127,16 +127,19 @@ __device__ void keep_larger(float& best, int& at, float value, int index) {
   }
 }
 
-__global__ void __launch_bounds__(kArgmaxThreads)
-    argmax_kernel(const float* logits, int64_t vocab, int32_t* out) {
+__global__ void __launch_bounds__(kArgmaxThreads) argmax_kernel(const ArgmaxArgs args) {
   start_kernel();
   __shared__ float bests[kWarp];
   __shared__ int places[kWarp];
-  const float* row = logits + blockIdx.x * vocab;
+  float* row = args.x + blockIdx.x * args.stride;
+  for (int64_t i = threadIdx.x; i < args.n_excluded; i += kArgmaxThreads) {
+    row[args.excluded[i]] = -INFINITY;
+  }
+  __syncthreads();
   float best = -INFINITY;
   int at = 0;
 #pragma unroll 16
-  for (int64_t i = threadIdx.x; i < vocab; i += kArgmaxThreads) {
+  for (int64_t i = threadIdx.x; i < args.n; i += kArgmaxThreads) {
     if (row[i] > best) {
       best = row[i];
       at = static_cast<int>(i);
@@ -150,9 +153,6 @@ __global__ void __launch_bounds__(kArgmaxThreads)
       keep_larger(best, at, value, index);
     }
   };
-  // A thread that saw nothing above -inf must not claim index 0 for a row that begins with NaN, but
-  // then every thread's claim is 0 and so is the answer: some index, as there is no largest.
-  if (best == -INFINITY) at = threadIdx.x == 0 ? 0 : 0x7fffffff;
   reduce();
   if (threadIdx.x % kWarp == 0) {
     bests[threadIdx.x / kWarp] = best;
@@ -163,7 +163,7 @@ __global__ void __launch_bounds__(kArgmaxThreads)
   best = bests[threadIdx.x];
   at = places[threadIdx.x];
   reduce();
-  if (threadIdx.x == 0) out[blockIdx.x] = at;
+  if (threadIdx.x == 0) args.out[blockIdx.x] = isfinite(best) ? at : -1;
 }
 
 // One thread an element.
@@ -237,9 +237,9 @@ void gather_rows(const GatherRowsArgs& args, cudaStream_t stream) {
          {dim3(static_cast<unsigned>(args.n)), dim3(row_threads(args.dim))}, stream, args);
 }
 
-void argmax(const float* logits, int64_t rows, int64_t vocab, int32_t* out, cudaStream_t stream) {
-  launch("argmax", argmax_kernel, {dim3(static_cast<unsigned>(rows)), dim3(kArgmaxThreads)}, stream,
-         logits, vocab, out);
+void argmax(const ArgmaxArgs& args, cudaStream_t stream) {
+  launch("argmax", argmax_kernel, {dim3(static_cast<unsigned>(args.rows)), dim3(kArgmaxThreads)},
+         stream, args);
 }
 
 }  // namespace tq::cuda

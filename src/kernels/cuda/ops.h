@@ -125,9 +125,10 @@ struct AttentionBounds {
   float* workspace;    // attention_workspace_bytes(...) or null when that is 0
 };
 size_t attention_workspace_bytes(const AttentionArgs& args, int64_t tokens, int64_t max_kv_len);
+// The most that any number of tokens up to this one needs.
+size_t most_attention_workspace(const AttentionArgs& args, int64_t tokens, int64_t max_kv_len);
 void attention(const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream);
 
-// out[r] = index of the largest of logits[r, :], the first of equals; NaN counts as lowest.
-void argmax(const float* logits, int64_t rows, int64_t vocab, int32_t* out, cudaStream_t stream);
+void argmax(const ArgmaxArgs& args, cudaStream_t stream);
 
 }  // namespace tq::cuda

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/env.h"
 #include "base/error.h"
 #include "base/npy.h"
 #include "io/checkpoint.h"
@@ -24,7 +25,7 @@
 namespace tq::test {
 
 inline fs::path golden_path(const std::string& name) {
-  return fs::path(TQ_TEST_DATA) / "golden/models" / name;
+  return fs::path(env_or("TQ_TEST_DATA", TQ_TEST_DATA)) / "golden/models" / name;
 }
 
 struct Golden {
@@ -99,6 +100,8 @@ class MemoryCheckpoint : public Checkpoint {
 };
 
 inline std::unique_ptr<Backend> make_backend(bool exact) {
+  // The same tests on a GPU, where there is one.
+  if (env_or("TQ_TEST_DEVICE", "cpu") == "cuda") return make_cuda_backend({.exact = exact});
   return make_cpu_backend({.threads = 2, .exact = exact});
 }
 

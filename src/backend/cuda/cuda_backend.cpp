@@ -1,0 +1,384 @@
+// The CUDA backend: the operators' launchers (kernels/cuda/ops.h) on one stream, weights re-laid as
+// they arrive, and steps that repeat as CUDA graphs.
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "backend/backend.h"
+#include "backend/cuda/check.h"
+#include "backend/cuda/device_memory.h"
+#include "backend/cuda/uploader.h"
+#include "base/check.h"
+#include "base/math.h"
+#include "kernels/cuda/ops.h"
+#include "kernels/cuda/tile_layout.h"
+
+namespace tq {
+namespace {
+
+// Codes and gains on their way from the native layout to that of the tiles.
+constexpr int64_t kStagingBytes = int64_t{16} << 20;
+// Graphs that are kept: a decode step of many batch sizes and lengths.
+constexpr size_t kMostGraphs = 96;
+
+class CudaStream {
+ public:
+  explicit CudaStream(int device) {
+    cuda::check(cudaSetDevice(device), "choosing the GPU");
+    cuda::check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+  }
+  ~CudaStream() { cudaStreamDestroy(stream_); }
+  CudaStream(const CudaStream&) = delete;
+  CudaStream& operator=(const CudaStream&) = delete;
+  cudaStream_t get() const { return stream_; }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+// A step that was recorded: run as it is the first time, recorded the second time, replayed then.
+struct Recording {
+  uint64_t key = 0;
+  cudaGraphExec_t graph = nullptr;
+  uint64_t last_use = 0;  // 0: this place is free
+};
+
+void release_pinned(uint8_t* memory) {
+  if (memory != nullptr) cudaFreeHost(memory);
+}
+
+class CudaBackend final : public Backend {
+ public:
+  explicit CudaBackend(const CudaOptions& options);
+  ~CudaBackend() override;
+
+  std::string_view name() const override { return "cuda"; }
+  std::string description() const override { return description_; }
+  bool on_host() const override { return false; }
+  int64_t memory_used() const override { return memory_.used(); }
+  int64_t memory_limit() const override { return memory_.limit(); }
+  Buffer allocate(size_t size_bytes) override { return memory_.allocate(size_bytes); }
+  Buffer allocate_host(size_t size_bytes) override;
+  void upload(const void* from, void* to, size_t size_bytes) override {
+    uploader_.copy(from, to, size_bytes);
+  }
+  void download(const void* from, void* to, size_t size_bytes) override;
+  WeightView import_weight(const WeightView& weight, Buffer& storage) override;
+
+  size_t activation_bytes(int64_t tokens, int64_t in_padded, int group,
+                          InputForm form) const override {
+    return cuda::activation_bytes(tokens, in_padded, group, form, exact_);
+  }
+  Activation prepare(const PrepareArgs& args) override {
+    return cuda::prepare(args, exact_, stream());
+  }
+  void embed(const EmbedArgs& args) override { cuda::embed(args, stream()); }
+  void matmul(const MatmulArgs& args) override { cuda::matmul(args, tier_, stream()); }
+  void matmul_experts(const ExpertMatmulArgs& args) override {
+    cuda::matmul_experts(args, args.pairs, tier_, stream());
+  }
+  void matmul_heads(const HeadMatmulArgs& args) override {
+    cuda::matmul_heads(args, tier_, stream());
+  }
+  void route(const RouteArgs& args) override { cuda::route(args, stream()); }
+  void combine(const CombineArgs& args) override { cuda::combine(args, stream()); }
+  void rms_norm(const RmsNormArgs& args) override { cuda::rms_norm(args, stream()); }
+  void rope_table(const RopeTableArgs& args) override { cuda::rope_table(args, stream()); }
+  void rope(const RopeArgs& args) override { cuda::rope(args, stream()); }
+  void kv_store(const KvStoreArgs& args) override { cuda::kv_store(args, stream()); }
+  void attention(const AttentionArgs& args) override;
+  void glu(const GluArgs& args) override { cuda::glu(args, stream()); }
+  void add(const AddArgs& args) override { cuda::add(args, stream()); }
+  void softcap(const SoftcapArgs& args) override { cuda::softcap(args, stream()); }
+  void gather_rows(const GatherRowsArgs& args) override { cuda::gather_rows(args, stream()); }
+  void argmax(const ArgmaxArgs& args) override { cuda::argmax(args, stream()); }
+
+  void next_inputs(const NextInputsArgs& args) override;
+  void matmul_shared(std::span<const MatmulArgs> products) override;
+  void matmul_gated(const GatedMatmulArgs& args) override;
+  void matmul_gated_experts(const GatedExpertsArgs& args) override;
+  void attention_inputs(const AttentionInputsArgs& args) override;
+  size_t attention_bytes(const AttentionArgs& args) const override {
+    return cuda::most_attention_workspace(args, args.batch.tokens, args.batch.max_kv_len);
+  }
+  void run_recorded(uint64_t key, const std::function<void()>& operators) override;
+
+ private:
+  cudaStream_t stream() const { return stream_.get(); }
+  // Whether kernels that fuse a product with something else may run.
+  bool fuses() const { return !exact_ && tier_ != cuda::Tier::kReference; }
+  void relayout_rows(const WeightView& rows, uint8_t* out);
+  void record(const std::function<void()>& operators, Recording& recording);
+  // The recording of the key; one that is forgotten for it if need be.
+  Recording& find_recording(uint64_t key);
+
+  const bool exact_;
+  const bool graphs_;
+  const cuda::Tier tier_;
+  std::string description_;
+  CudaStream stream_;
+  cuda::DeviceMemory memory_;
+  cuda::Slabs weights_{memory_};
+  cuda::Uploader uploader_;
+  Buffer staging_;
+  std::array<Recording, kMostGraphs> recordings_{};
+  uint64_t n_runs_ = 0;
+};
+
+cuda::Tier find_tier(const std::string& name) {
+  if (name == "auto") return cuda::Tier::kAuto;
+  if (name == "fused") return cuda::Tier::kFused;
+  if (name == "reference") return cuda::Tier::kReference;
+  fail(ErrorCode::kInvalidArgument, "no kernels are called \"{}\": auto, fused, reference", name);
+}
+
+CudaBackend::CudaBackend(const CudaOptions& options)
+    : exact_(options.exact),
+      graphs_(options.graphs),
+      tier_(find_tier(options.kernels)),
+      stream_(options.device),
+      memory_(options.device, options.memory_bytes),
+      uploader_(stream_.get()) {
+  cudaDeviceProp properties{};
+  cuda::check(cudaGetDeviceProperties(&properties, options.device), "asking for properties");
+  description_ =
+      fmt::format("cuda, {}, sm_{}{}, {} kernels, {} activations", properties.name,
+                  properties.major, properties.minor, options.kernels, exact_ ? "fp32" : "int8");
+}
+
+CudaBackend::~CudaBackend() {
+  cudaStreamSynchronize(stream());
+  for (const Recording& recording : recordings_) {
+    if (recording.graph != nullptr) cudaGraphExecDestroy(recording.graph);
+  }
+}
+
+Buffer CudaBackend::allocate_host(size_t size_bytes) {
+  if (size_bytes == 0) return {};
+  void* memory = nullptr;
+  if (cudaHostAlloc(&memory, size_bytes, cudaHostAllocDefault) != cudaSuccess) {
+    cudaGetLastError();
+    fail(ErrorCode::kOutOfMemory, "no {} bytes of pinned memory", size_bytes);
+  }
+  return {static_cast<uint8_t*>(memory), size_bytes, release_pinned};
+}
+
+void CudaBackend::download(const void* from, void* to, size_t size_bytes) {
+  cuda::check(cudaMemcpyAsync(to, from, size_bytes, cudaMemcpyDeviceToHost, stream()),
+              "copying from the GPU");
+  cuda::check(cudaStreamSynchronize(stream()), "running the model");
+}
+
+// A matrix in tiles is followed by its own address, so that it can be used as a stack of one.
+WeightView CudaBackend::import_weight(const WeightView& weight, Buffer& /*storage*/) {
+  TQ_CHECK(weight.experts == 1, "a stack of {} matrices placed as one", weight.experts);
+  const auto size = static_cast<size_t>(round_up(cuda::relayout_bytes(weight), 16));
+  uint8_t* place = weights_.take(size + sizeof(uint8_t*));
+  upload(&place, place + size, sizeof(place));
+  WeightView placed = weight;
+  placed.codes = place;
+  placed.gains = nullptr;
+  if (!weight.traits().has_scales) {
+    upload(weight.codes, place, static_cast<size_t>(weight.size_bytes()));
+    return placed;
+  }
+  const int64_t row_bytes =
+      weight.code_row_bytes() + weight.gains_per_row() * int64_t{sizeof(uint16_t)};
+  const int64_t tiles_at_once = std::max<int64_t>(1, kStagingBytes / (row_bytes * cuda::kTileRows));
+  const int64_t tile_bytes = cuda::tile_bytes(weight.traits().bits, weight.group, weight.in_padded);
+  const int64_t rows_at_once = tiles_at_once * cuda::kTileRows;
+  for (int64_t row = 0; row < weight.rows; row += rows_at_once) {
+    relayout_rows(weight.slice(row, std::min(rows_at_once, weight.rows - row)),
+                  place + row / cuda::kTileRows * tile_bytes);
+  }
+  return placed;
+}
+
+void CudaBackend::relayout_rows(const WeightView& rows, uint8_t* out) {
+  const int64_t code_bytes = rows.rows * rows.code_row_bytes();
+  const int64_t gains_begin = round_up(code_bytes, Buffer::kAlignment);
+  const int64_t gain_bytes = rows.rows * rows.gains_per_row() * int64_t{sizeof(uint16_t)};
+  const auto needed = static_cast<size_t>(gains_begin + gain_bytes);
+  if (staging_.size_bytes() < needed) {
+    staging_ = {};
+    staging_ = memory_.allocate(std::max<size_t>(needed, kStagingBytes));
+  }
+  upload(rows.codes, staging_.data(), static_cast<size_t>(code_bytes));
+  upload(rows.gains, staging_.data() + gains_begin, static_cast<size_t>(gain_bytes));
+  WeightView staged = rows;
+  staged.codes = staging_.data();
+  staged.gains = reinterpret_cast<const uint16_t*>(staging_.data() + gains_begin);
+  cuda::relayout(staged, out, stream());
+}
+
+void CudaBackend::attention(const AttentionArgs& args) {
+  cuda::attention(args,
+                  {args.batch.tokens, args.batch.max_kv_len, static_cast<float*>(args.workspace)},
+                  stream());
+}
+
+void CudaBackend::next_inputs(const NextInputsArgs& args) {
+  const AddResultsArgs& add = args.add;
+  const BlockResult& result = add.results[0];
+  const auto norm_of = [&](const NormedInput& input) {
+    return RmsNormArgs{.x = add.residual,
+                       .weight = input.norm_weight,
+                       .eps = add.eps,
+                       .rows = add.tokens,
+                       .dim = add.dim,
+                       .out = input.rows};
+  };
+  if (fuses() && add.n_results == 1 && result.top_k == 0 && result.norm_weight == nullptr &&
+      args.n_inputs == 1 && cuda::supports_residual(args.inputs[0].prepare)) {
+    NormedInput& input = args.inputs[0];
+    input.activation = cuda::add_prepare_normed(
+        {result.x, add.norm_weight, add.norm_weight != nullptr, add.eps, add.residual, add.scale},
+        norm_of(input), input.prepare, stream());
+    return;
+  }
+  add_results(add);
+  for (int i = 0; i < args.n_inputs; ++i) {
+    NormedInput& input = args.inputs[i];
+    if (fuses() && input.prepare.form == InputForm::kRotated) {
+      input.activation = cuda::prepare_normed(norm_of(input), input.prepare, stream());
+    } else {
+      rms_norm(norm_of(input));
+      input.activation = prepare(input.prepare);
+    }
+  }
+}
+
+void CudaBackend::matmul_shared(std::span<const MatmulArgs> products) {
+  cuda::MatmulParts parts;
+  if (fuses() && products.size() > 1 && products.size() <= cuda::kMaxParts) {
+    parts.n = static_cast<int>(products.size());
+    std::copy(products.begin(), products.end(), parts.part);
+    if (cuda::supports_parts(parts)) return cuda::matmul_parts(parts, stream());
+  }
+  Backend::matmul_shared(products);
+}
+
+void CudaBackend::matmul_gated(const GatedMatmulArgs& args) {
+  const auto stack = [](const WeightView& view) {
+    const int64_t size = round_up(cuda::relayout_bytes(view), 16);
+    return MatrixStack{view, 1, reinterpret_cast<const uint8_t* const*>(view.codes + size),
+                       nullptr};
+  };
+  const bool biased = args.gate_bias != nullptr || args.up_bias != nullptr;
+  if (fuses() && !biased && args.gate.traits().has_scales) {
+    const cuda::ExpertGluArgs glu{stack(args.gate), stack(args.up), args.x,  nullptr,
+                                  nullptr,          args.activate,  args.out};
+    if (cuda::supports_glu(glu)) return cuda::matmul_glu(glu, args.x.tokens, stream());
+  }
+  Backend::matmul_gated(args);
+}
+
+void CudaBackend::matmul_gated_experts(const GatedExpertsArgs& args) {
+  const cuda::ExpertGluArgs glu{args.gate,   args.up,       args.x,  args.begin,
+                                args.x_rows, args.activate, args.out};
+  if (fuses() && cuda::supports_glu(glu)) return cuda::matmul_glu(glu, args.pairs, stream());
+  Backend::matmul_gated_experts(args);
+}
+
+void CudaBackend::attention_inputs(const AttentionInputsArgs& args) {
+  KvLayerView kv = args.kv;
+  if (args.k == nullptr) kv.n_kv_heads = 0;  // queries alone
+  cuda::attention_inputs({.q = args.q,
+                          .k = args.k,
+                          .v = args.v_is_k ? args.k : args.v,
+                          .tokens = args.tokens,
+                          .n_heads = args.n_heads,
+                          .qk_norm = args.qk_norm,
+                          .q_norm = args.q_norm,
+                          .k_norm = args.k_norm,
+                          .v_norm = args.v_norm,
+                          .eps = args.eps,
+                          .n_pairs = args.n_pairs,
+                          .interleaved = args.interleaved,
+                          .cos = args.cos,
+                          .sin = args.sin,
+                          .kv = kv,
+                          .slots = args.slots},
+                         stream());
+}
+
+void CudaBackend::run_recorded(uint64_t key, const std::function<void()>& operators) {
+  if (!graphs_) return operators();
+  Recording& recording = find_recording(key);
+  const bool first = recording.last_use == 0;
+  recording.last_use = ++n_runs_;
+  if (first) return operators();  // loads kernels, which a recording cannot
+  if (recording.graph == nullptr) record(operators, recording);
+  cuda::check(cudaGraphLaunch(recording.graph, stream()), "replaying a step");
+}
+
+void CudaBackend::record(const std::function<void()>& operators, Recording& recording) {
+  cuda::check(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal),
+              "recording a step");
+  cudaGraph_t graph = nullptr;
+  try {
+    operators();
+  } catch (...) {
+    cudaStreamEndCapture(stream(), &graph);
+    if (graph != nullptr) cudaGraphDestroy(graph);
+    throw;
+  }
+  cuda::check(cudaStreamEndCapture(stream(), &graph), "recording a step");
+  const cudaError_t error = cudaGraphInstantiate(&recording.graph, graph, 0);
+  cudaGraphDestroy(graph);
+  cuda::check(error, "making a graph of a step");
+}
+
+Recording& CudaBackend::find_recording(uint64_t key) {
+  Recording* oldest = recordings_.data();
+  for (Recording& recording : recordings_) {
+    if (recording.last_use > 0 && recording.key == key) return recording;
+    if (recording.last_use < oldest->last_use) oldest = &recording;
+  }
+  if (oldest->graph != nullptr) {
+    cuda::check(cudaStreamSynchronize(stream()), "running the model");
+    cudaGraphExecDestroy(oldest->graph);
+  }
+  *oldest = {.key = key};
+  return *oldest;
+}
+
+}  // namespace
+
+CudaDevices list_cuda_devices() {
+  CudaDevices found;
+  int n = 0;
+  const cudaError_t error = cudaGetDeviceCount(&n);
+  if (error != cudaSuccess) {
+    found.problem = cudaGetErrorString(error);
+    return found;
+  }
+  for (int i = 0; i < n; ++i) {
+    cudaDeviceProp properties{};
+    if (cudaGetDeviceProperties(&properties, i) != cudaSuccess) continue;
+    found.devices.push_back({i, properties.name, properties.major, properties.minor,
+                             static_cast<int64_t>(properties.totalGlobalMem)});
+  }
+  return found;
+}
+
+std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
+  const CudaDevices found = list_cuda_devices();
+  if (!found.problem.empty()) {
+    fail(ErrorCode::kDevice, "no CUDA device can be used: {} (choose --device cpu)", found.problem);
+  }
+  if (options.device < 0 || options.device >= static_cast<int>(found.devices.size())) {
+    fail(ErrorCode::kDevice, "there is no CUDA device {}: {} found", options.device,
+         found.devices.size());
+  }
+  const CudaDevice& device = found.devices[static_cast<size_t>(options.device)];
+  if (device.major < 8) {
+    fail(ErrorCode::kDevice, "{} is of compute capability {}.{}; 8.0 or newer is needed",
+         device.name, device.major, device.minor);
+  }
+  return std::make_unique<CudaBackend>(options);
+}
+
+}  // namespace tq

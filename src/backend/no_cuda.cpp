@@ -1,0 +1,15 @@
+// What a build without CUDA says when asked for it.
+#include "backend/backend.h"
+#include "base/error.h"
+
+namespace tq {
+
+CudaDevices list_cuda_devices() {
+  return {{}, "this build has no CUDA (build with the preset \"cuda\")"};
+}
+
+std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& /*options*/) {
+  fail(ErrorCode::kDevice, "{}", list_cuda_devices().problem);
+}
+
+}  // namespace tq
