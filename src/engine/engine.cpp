@@ -39,8 +39,10 @@ Engine::Engine(Model& model, std::shared_ptr<const Tokenizer> tokenizer,
       // Rows of the head beyond the tokenizer's vocabulary are padding.
       n_sample_tokens_(tokenizer_ ? std::min<int64_t>(model.spec().vocab, tokenizer_->vocab_size())
                                   : model.spec().vocab),
-      blocks_(block_count(model, options.n_blocks)),
-      kv_(model.backend(), model.spec().kv_layers(), options.kv_dtype, blocks_.n_blocks()),
+      blocks_(make_blocks(model, scheduler_limits(model).max_sequences,
+                          block_count(model, options.n_blocks))),
+      kv_(model.backend(), model.kv_layout(), options.kv_dtype, blocks_.n_blocks(),
+          blocks_.n_recent_blocks()),
       scheduler_(scheduler_limits(model), blocks_),
       logits_(model.backend().allocate_host(
           static_cast<size_t>(scheduler_limits(model).max_sequences * model.spec().vocab) *
@@ -93,6 +95,12 @@ void Engine::adopt_prefix(Sequence& sequence) {
   // The last token of the prompt is always run: its logits choose the next one.
   sequence.n_cached =
       std::min<int64_t>(mismatch.first - prompt.begin(), static_cast<int64_t>(prompt.size()) - 1);
+  const std::vector<int64_t> windows = model_.spec().windows();
+  const auto length = static_cast<int64_t>(prefix->tokens.size());
+  if (!blocks_.can_resume(length, sequence.n_cached,
+                          *std::max_element(windows.begin(), windows.end()))) {
+    sequence.n_cached = 0;  // what a window back was there has been overwritten
+  }
   sequence.stats.reused_tokens = sequence.n_cached;
   sequence.blocks = std::exchange(prefix->blocks, {});
   prefix->tokens.clear();

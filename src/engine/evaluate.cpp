@@ -74,9 +74,11 @@ double checked_log_sum_exp(std::span<const float> row) {
 LogitReader::LogitReader(Model& model, KvDType kv_dtype, int64_t max_tokens)
     : model_(model),
       max_chunk_(logit_row_limit(model)),
-      blocks_(ceil_div(checked_length(model, max_tokens), kKvBlockTokens)),
-      kv_(model.backend(), model.spec().kv_layers(), kv_dtype, blocks_.n_blocks()),
-      logits_(static_cast<size_t>(max_chunk_ * model.spec().vocab) * sizeof(float)) {}
+      blocks_(make_blocks(model, 1, ceil_div(checked_length(model, max_tokens), kKvBlockTokens))),
+      kv_(model.backend(), model.kv_layout(), kv_dtype, blocks_.n_blocks(),
+          blocks_.n_recent_blocks()),
+      logits_(model.backend().allocate_host(static_cast<size_t>(max_chunk_ * model.spec().vocab) *
+                                            sizeof(float))) {}
 
 std::span<float> LogitReader::next(std::span<const int32_t> ids, int64_t n_logits) {
   const auto n = static_cast<int64_t>(ids.size());

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kv/block_manager.h"
 #include "model/model.h"
 
 namespace tq {
@@ -19,6 +20,13 @@ inline int64_t logit_row_limit(const Model& model) {
   const LoadOptions& options = model.options();
   return options.max_logit_rows > 0 ? std::min(options.max_logit_rows, options.max_batch_tokens)
                                     : options.max_batch_tokens;
+}
+
+// The pages of n_sequences sequences that have n_blocks pages in all.
+inline BlockManager make_blocks(const Model& model, int64_t n_sequences, int64_t n_blocks) {
+  const KvLayout layout = model.kv_layout();
+  return BlockManager(n_blocks, layout.recent_blocks,
+                      layout.recent_blocks_of(n_sequences, n_blocks));
 }
 
 }  // namespace tq

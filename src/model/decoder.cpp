@@ -19,18 +19,24 @@ int64_t length_bucket(int64_t length) {
   return bucket;
 }
 
+bool in_cache(const std::vector<int32_t>& pages, int64_t n_pages) {
+  return std::all_of(pages.begin(), pages.end(),
+                     [=](int32_t page) { return page >= 0 && page < n_pages; });
+}
+
 }  // namespace
 
 Decoder::Decoder(ModelSpec spec, DecoderWeights weights, Backend& backend, LoadOptions options)
     : spec_(std::move(spec)),
       weights_(std::move(weights)),
       backend_(backend),
-      options_(std::move(options)),
-      kv_layers_(spec_.kv_layers()) {
+      options_(std::move(options)) {
   if (options_.max_context == 0) options_.max_context = spec_.max_position;
   if (options_.max_logit_rows == 0) options_.max_logit_rows = options_.max_batch_tokens;
   TQ_CHECK(options_.max_batch_tokens > 0 && options_.max_sequences > 0, "empty limits");
   max_blocks_ = ceil_div(options_.max_context, kKvBlockTokens);
+  kv_ = KvLayout::plan(spec_.kv_layers(), spec_.windows(), options_.max_context,
+                       options_.max_batch_tokens);
 
   for (const RopeSpec& rope : spec_.ropes) {
     Buffer& table =
@@ -64,10 +70,11 @@ Decoder::BatchArrays Decoder::plan_batch(Workspace& workspace) const {
   return {.ids = workspace.take<int32_t>(tokens),
           .positions = workspace.take<int32_t>(tokens),
           .slots = workspace.take<int64_t>(tokens),
+          .recent_slots = workspace.take<int64_t>(tokens),
           .q_begin = workspace.take<int32_t>(sequences + 1),
           .kv_len = workspace.take<int32_t>(sequences),
           .logit_rows = workspace.take<int32_t>(options_.max_logit_rows),
-          .block_tables = workspace.take<int32_t>(sequences * max_blocks_)};
+          .block_tables = workspace.take<int32_t>(2 * sequences * max_blocks_)};
 }
 
 size_t Decoder::batch_bytes() const {
@@ -124,8 +131,8 @@ size_t Decoder::attention_bytes() const {
                            .tokens = options_.max_batch_tokens,
                            .max_kv_len = options_.max_context};
   size_t bytes = 0;
-  for (size_t i = 0; i < kv_layers_.size(); ++i) {
-    const KvLayerShape& shape = kv_layers_[static_cast<size_t>(kv_layer(static_cast<int64_t>(i)))];
+  for (size_t i = 0; i < kv_.layers.size(); ++i) {
+    const KvLayerShape& shape = kv_.layers[static_cast<size_t>(kv_layer(static_cast<int64_t>(i)))];
     const KvLayerView view{
         .n_kv_heads = shape.n_kv_heads, .k_dim = shape.k_dim, .v_dim = shape.v_dim};
     const auto args_of = [&](const auto& block) { return block.attention_args(view, bounds); };
@@ -146,10 +153,10 @@ size_t Decoder::activation_bytes() const {
 }
 
 void Decoder::check_cache(const KvCache& kv) const {
-  TQ_CHECK(kv.n_layers() == static_cast<int64_t>(kv_layers_.size()),
-           "a KV cache of {} layers for a model of {}", kv.n_layers(), kv_layers_.size());
-  for (size_t i = 0; i < kv_layers_.size(); ++i) {
-    TQ_CHECK(kv.shapes()[i] == kv_layers_[i], "the KV cache has another shape than layer {}", i);
+  TQ_CHECK(kv.n_layers() == static_cast<int64_t>(kv_.layers.size()),
+           "a KV cache of {} layers for a model of {}", kv.n_layers(), kv_.layers.size());
+  for (size_t i = 0; i < kv_.layers.size(); ++i) {
+    TQ_CHECK(kv.shapes()[i] == kv_.layers[i], "the KV cache has another shape than layer {}", i);
   }
 }
 
@@ -164,6 +171,9 @@ void Decoder::stage_sequence(const BatchSequence& sequence, int64_t index, Step&
            options_.max_batch_tokens);
   TQ_CHECK(sequence.blocks != nullptr && sequence.blocks->capacity_tokens() >= length,
            "the block table of sequence {} does not cover {} tokens", index, length);
+  const auto ring = static_cast<int64_t>(sequence.blocks->recent.size());
+  TQ_CHECK(ring >= std::min(kv_.recent_blocks, ceil_div(length, kKvBlockTokens)),
+           "a ring of {} pages for sequence {} of {} tokens", ring, index, length);
   for (int64_t i = 0; i < n; ++i) {
     const int32_t id = sequence.token_ids[static_cast<size_t>(i)];
     if (id < 0 || id >= spec_.vocab) {
@@ -174,6 +184,7 @@ void Decoder::stage_sequence(const BatchSequence& sequence, int64_t index, Step&
     host_.ids[step.tokens + i] = id;
     host_.positions[step.tokens + i] = static_cast<int32_t>(position);
     host_.slots[step.tokens + i] = kv_slot(*sequence.blocks, position);
+    if (ring > 0) host_.recent_slots[step.tokens + i] = recent_kv_slot(*sequence.blocks, position);
   }
   host_.kv_len[index] = static_cast<int32_t>(length);
   step.tokens += n;
@@ -182,9 +193,12 @@ void Decoder::stage_sequence(const BatchSequence& sequence, int64_t index, Step&
 
 void Decoder::stage_blocks(const BatchSequence& sequence, int64_t index, const Step& step) {
   const int64_t n_blocks = ceil_div(host_.kv_len[index], kKvBlockTokens);
+  const std::vector<int32_t>& recent = sequence.blocks->recent;
+  int32_t* all = host_.block_tables + index * step.batch.max_blocks;
+  int32_t* rings = all + step.batch.n_seqs * step.batch.max_blocks;
   for (int64_t i = 0; i < n_blocks; ++i) {
-    host_.block_tables[index * step.batch.max_blocks + i] =
-        sequence.blocks->blocks[static_cast<size_t>(i)];
+    all[i] = sequence.blocks->blocks[static_cast<size_t>(i)];
+    if (!recent.empty()) rings[i] = recent[static_cast<size_t>(i) % recent.size()];
   }
 }
 
@@ -225,13 +239,14 @@ Step Decoder::stage(Batch batch, const KvCache& kv, int64_t n_logits) {
                 .max_kv_len = max_kv_len};
   for (int64_t s = 0; s < n_seqs; ++s) {
     const BatchSequence& sequence = batch[static_cast<size_t>(s)];
-    const auto in_cache = [&](int32_t block) { return block >= 0 && block < kv.n_blocks(); };
-    TQ_CHECK(std::all_of(sequence.blocks->blocks.begin(), sequence.blocks->blocks.end(), in_cache),
+    TQ_CHECK(in_cache(sequence.blocks->blocks, kv.n_blocks()) &&
+                 in_cache(sequence.blocks->recent, kv.n_recent_blocks()),
              "sequence {} has pages that are not in the cache", s);
     stage_blocks(sequence, s, step);
   }
   if (!backend_.on_host()) {
-    const auto* end = host_.block_tables + n_seqs * step.batch.max_blocks;
+    const int64_t n_tables = kv_.recent_blocks > 0 ? 2 : 1;
+    const auto* end = host_.block_tables + n_tables * n_seqs * step.batch.max_blocks;
     const auto* begin = host_memory_.data();
     backend_.upload(begin, scratch_.batch,
                     static_cast<size_t>(reinterpret_cast<const uint8_t*>(end) - begin));
@@ -351,15 +366,25 @@ AddResultsArgs Decoder::joining(const Step& step, const BlockResults& results,
   return args;
 }
 
+Step Decoder::recent_step(const Step& step) const {
+  Step recent = step;
+  recent.slots = device_.recent_slots;
+  recent.batch.block_tables += step.batch.n_seqs * step.batch.max_blocks;
+  return recent;
+}
+
 void Decoder::run_layers(const Step& step, const KvCache& kv) {
+  const Step recent = recent_step(step);
   AddResultsArgs add = joining(step, {}, {});
   for (size_t i = 0; i < weights_.layers.size(); ++i) {
     const DecoderLayer& layer = weights_.layers[i];
     const auto index = static_cast<int64_t>(i);
     BlockInputs x = next_inputs(step, add, input_requests_[2 * i]);
     if (i > 0) observe("ffn", index - 1, scratch_.residual, step.tokens);
+    const int64_t pages = kv_layer(index);
+    const bool in_ring = kv_.layers[static_cast<size_t>(pages)].recent;
     const auto attend = [&](const auto& kind) {
-      return kind.run(step, kv.layer(kv_layer(index)), x, scratch_.block_out);
+      return kind.run(in_ring ? recent : step, kv.layer(pages), x, scratch_.block_out);
     };
     add = joining(step, std::visit(attend, layer.attention), {layer.post_attention_norm});
     x = next_inputs(step, add, input_requests_[2 * i + 1]);

@@ -20,6 +20,7 @@ class Decoder final : public Model {
   const ModelSpec& spec() const override { return spec_; }
   Backend& backend() const override { return backend_; }
   const LoadOptions& options() const override { return options_; }
+  KvLayout kv_layout() const override { return kv_; }
   int64_t weight_bytes() const override { return weights_.size_bytes; }
   int64_t bytes_per_token() const override { return weights_.bytes_per_token; }
   int64_t n_parameters() const override { return weights_.n_parameters; }
@@ -36,10 +37,11 @@ class Decoder final : public Model {
     int32_t* ids;           // [T]
     int32_t* positions;     // [T]
     int64_t* slots;         // [T]
+    int64_t* recent_slots;  // [T], in rings
     int32_t* q_begin;       // [S + 1]
     int32_t* kv_len;        // [S]
     int32_t* logit_rows;    // [R], indices into the step's tokens
-    int32_t* block_tables;  // [S, max_blocks]
+    int32_t* block_tables;  // [2, S, max_blocks]: all pages, then those of rings
   };
   struct Scratch {
     uint8_t* batch;       // device memory of the BatchArrays
@@ -77,6 +79,8 @@ class Decoder final : public Model {
   void run(const Step& step, const KvCache& kv, const Rows& rows);
   void run_operators(const Step& step, const KvCache& kv, const Rows& rows);
   int64_t kv_layer(int64_t layer) const;
+  // The step as a layer sees it whose pages are a ring.
+  Step recent_step(const Step& step) const;
   void run_layers(const Step& step, const KvCache& kv);
   BlockResults run_per_layer_block(const Step& step, int64_t index);
   // How a block's results join the residual stream.
@@ -94,7 +98,7 @@ class Decoder final : public Model {
   DecoderWeights weights_;
   Backend& backend_;
   LoadOptions options_;
-  std::vector<KvLayerShape> kv_layers_;
+  KvLayout kv_;
   int64_t max_blocks_ = 0;  // of one sequence
   std::vector<Buffer> inv_freqs_;
   std::vector<RopeTable> ropes_;

@@ -49,6 +49,8 @@ class Model {
   virtual const ModelSpec& spec() const = 0;
   virtual Backend& backend() const = 0;
   virtual const LoadOptions& options() const = 0;
+  // What a KV cache for this model must be.
+  virtual KvLayout kv_layout() const { return {spec().kv_layers()}; }
   // Bytes of weights in all, and read per decoded token at batch 1.
   virtual int64_t weight_bytes() const = 0;
   virtual int64_t bytes_per_token() const = 0;

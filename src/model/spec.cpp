@@ -78,6 +78,15 @@ std::vector<KvLayerShape> ModelSpec::kv_layers() const {
   return shapes;
 }
 
+std::vector<int64_t> ModelSpec::windows() const {
+  std::vector<int64_t> windows;
+  for (const LayerSpec& layer : layers) {
+    const auto* gqa = std::get_if<GqaSpec>(&layer.attention);
+    windows.push_back(gqa != nullptr ? gqa->window : 0);
+  }
+  return windows;
+}
+
 void ModelSpec::check() const {
   for (const LayerSpec& layer : layers) {
     std::visit([&](const auto& kind) { check_attention(kind, *this); }, layer.attention);

@@ -131,6 +131,8 @@ struct ModelSpec {
 
   // What each layer keeps in the KV cache; nothing where it reads another layer's.
   std::vector<KvLayerShape> kv_layers() const;
+  // How far back each layer looks; 0: to the start.
+  std::vector<int64_t> windows() const;
   // Throws kCorrupt, naming the fields, when sizes contradict each other.
   void check() const;
 };

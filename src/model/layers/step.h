@@ -21,7 +21,7 @@ struct Step {
   Backend& backend;
   int64_t tokens = 0;
   RaggedBatch batch{};
-  const int64_t* slots = nullptr;    // [tokens], where this step's keys and values go
+  const int64_t* slots = nullptr;  // [tokens], where this step's keys and values go, as in batch
   std::span<const RopeTable> ropes;  // as ModelSpec::ropes
   float norm_eps = 0;
   void* activation = nullptr;  // storage for the input of the matmul under way

@@ -71,5 +71,34 @@ TEST(KvSlot, FollowsTheTable) {
   EXPECT_EQ(kv_slot(table, 47), 9 * 16 + 15);
 }
 
+TEST(BlockManager, RingsGrowToTheirSizeAndNoFurther) {
+  BlockManager manager(8, /*ring=*/2, /*n_recent_blocks=*/3);
+  BlockTable first;
+  BlockTable second;
+  ASSERT_TRUE(manager.reserve(first, 10));
+  EXPECT_EQ(first.recent.size(), 1u);
+  ASSERT_TRUE(manager.reserve(first, 80));
+  EXPECT_EQ(first.recent, (std::vector<int32_t>{0, 1}));
+  EXPECT_EQ(recent_kv_slot(first, 15), 15);
+  EXPECT_EQ(recent_kv_slot(first, 16), 16);
+  EXPECT_EQ(recent_kv_slot(first, 32 + 3), 3)
+      << "the third page of the sequence is the first again";
+  EXPECT_FALSE(manager.reserve(second, 20)) << "its ring needs two pages, one is left";
+  EXPECT_TRUE(second.blocks.empty());
+  manager.release(first);
+  EXPECT_TRUE(first.recent.empty());
+  EXPECT_TRUE(manager.reserve(second, 20));
+}
+
+TEST(BlockManager, KnowsWhatARingStillHolds) {
+  const BlockManager manager(100, /*ring=*/4, /*n_recent_blocks=*/4);  // 64 tokens
+  EXPECT_TRUE(manager.can_resume(64, 0, 8)) << "nothing was overwritten yet";
+  EXPECT_TRUE(manager.can_resume(100, 100, 8));
+  EXPECT_TRUE(manager.can_resume(100, 43, 8)) << "36 .. 42 are kept";
+  EXPECT_FALSE(manager.can_resume(100, 42, 8)) << "35 is not";
+  EXPECT_FALSE(manager.can_resume(100, 0, 8)) << "what is at 0 has been overwritten, but runs anew";
+  EXPECT_TRUE(BlockManager(100).can_resume(1600, 0, 8)) << "everything is kept";
+}
+
 }  // namespace
 }  // namespace tq

@@ -116,7 +116,7 @@ TEST(CompressedModel, DoesNotDependOnTheThreadCount) {
   options.threads = 1;
   options.max_context = 64;
   const auto model = Model::load(*golden.checkpoint, *backend, options);
-  KvCache kv(*backend, model->spec().kv_layers(), KvDType::kF32, 4);
+  KvCache kv(*backend, model->kv_layout(), KvDType::kF32, 4, 0);
   BlockTable table{{0, 1, 2}};
   std::vector<float> logits(expected.size());
   const BatchSequence sequence{golden.tokens, 0, &table,

@@ -53,6 +53,21 @@ TEST_P(ForwardTest, RaggedBatchEqualsEachSequenceAlone) {
   EXPECT_EQ(runner_.forward(batch), alone);
 }
 
+// Pages of sliding layers are used again and again once the window has left them: bit for bit what
+// it is when every token is kept.
+TEST_P(ForwardTest, RingsKeepWhatWindowsSee) {
+  LoadOptions options;
+  options.max_batch_tokens = 8;
+  Runner small(*golden_.checkpoint, /*exact=*/true, options);
+  const std::vector<int64_t> windows = small.model().spec().windows();
+  const int64_t widest = *std::max_element(windows.begin(), windows.end());
+  EXPECT_EQ(small.model().kv_layout().recent_blocks > 0, widest > 0);
+  const auto run = tokens(0, 40);
+  const std::vector<int64_t> pieces = {8, 1, 8, 8, 3, 8, 1};
+  ASSERT_LT(small.model().kv_layout().recent_blocks, 40 / kKvBlockTokens);
+  EXPECT_EQ(small.run(run, pieces), runner_.run(run, pieces));
+}
+
 // Prefill of one sequence and decoding of others ride together.
 TEST_P(ForwardTest, MixedPrefillAndDecodeEqualsEachAlone) {
   const auto expected_a = runner_.run(tokens(0, 30));
@@ -72,6 +87,7 @@ TEST_P(ForwardTest, PagesMayLieInAnyOrder) {
   const auto expected = runner_.run(tokens(0, 40));
   BlockTable table;
   table.blocks = {61, 2, 17};
+  if (runner_.model().kv_layout().recent_blocks > 0) table.recent = {5, 60, 9};
   const BatchSequence prefill{tokens(0, 35), 0, &table, 35};
   auto logits = runner_.forward({&prefill, 1});
   const BatchSequence rest{tokens(35, 5), 35, &table, 5};
@@ -140,7 +156,7 @@ TEST_P(ForwardTest, ChecksItsLimits) {
   expect_refused({{many, 0, &long_table, 1}}, "more than 100 tokens");
   expect_refused({{tokens(0, 1), 0, &table, 2}}, "2 rows of logits");
   expect_refused({{tokens(0, 2), 0, &table, 2}}, "for 2 rows");
-  auto shapes = runner_.model().spec().kv_layers();
+  auto shapes = runner_.model().kv_layout().layers;
   shapes.pop_back();
   KvCache wrong(runner_.model().backend(), shapes, KvDType::kF32, 4);
   const BatchSequence one{tokens(0, 1), 0, &table, 1};

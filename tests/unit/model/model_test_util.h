@@ -113,9 +113,11 @@ class Runner {
     options.threads = 2;
     options.max_context = 128;
     options.max_sequences = 8;
-    options.max_batch_tokens = 100;
+    options.max_batch_tokens = std::min<int64_t>(options.max_batch_tokens, 100);
     model_ = Model::load(checkpoint, *backend_, options);
-    kv_ = std::make_unique<KvCache>(*backend_, model_->spec().kv_layers(), KvDType::kF32, 64);
+    const KvLayout layout = model_->kv_layout();
+    blocks_ = BlockManager(64, layout.recent_blocks, 64);
+    kv_ = std::make_unique<KvCache>(*backend_, layout, KvDType::kF32, 64, 64);
   }
 
   Model& model() { return *model_; }
@@ -154,7 +156,7 @@ class Runner {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<KvCache> kv_;
-  BlockManager blocks_{64};
+  BlockManager blocks_{0};
 };
 
 // Largest absolute difference over the largest absolute value expected.
