@@ -193,6 +193,9 @@ void bench_attention(Bench& bench, const char* what, int64_t seqs, int64_t queri
   const int64_t k_bytes = seqs * blocks * kv_heads * kKvBlockTokens * k_dim * 2;
   const int64_t v_bytes = latent ? 0 : seqs * blocks * kv_heads * kKvBlockTokens * v_dim * 2;
   const int64_t tokens = seqs * queries;
+  auto* counters = reinterpret_cast<uint32_t*>(integers + all.size());
+  check(
+      cudaMemset(counters, 0, static_cast<size_t>(cuda::attention_counters()) * sizeof(uint32_t)));
   const auto run = [&](int i) {
     auto* keys = const_cast<uint8_t*>(bench.weights(k_bytes + v_bytes, i));
     const AttentionArgs args{{KvDType::kF16, seqs * blocks, kv_heads, k_dim, v_dim, keys,
@@ -205,7 +208,7 @@ void bench_attention(Bench& bench, const char* what, int64_t seqs, int64_t queri
                              0,
                              bench.output()};
     float* workspace = bench.output() + tokens * heads * v_dim;
-    cuda::attention(args, {tokens, kv_len, workspace}, bench.stream());
+    cuda::attention(args, {tokens, kv_len, workspace, counters}, bench.stream());
   };
   bench.report(name, static_cast<double>(k_bytes + v_bytes), 0, run);
 }
@@ -238,6 +241,10 @@ void run(const std::string& filter) {
   }
   bench_steps(bench);
   bench_attention(bench, "gemma local", 1, 1, 8192, 16, 8, 256, 256, false);
+  bench_attention(bench, "gemma local", 1, 2048, 2048, 16, 8, 256, 256, false);
+  bench_attention(bench, "gemma global", 1, 2048, 2048, 16, 2, 512, 512, false);
+  bench_attention(bench, "qwen", 1, 2048, 2048, 32, 4, 128, 128, false);
+  bench_attention(bench, "glm", 1, 2048, 2048, 20, 1, 576, 512, true);
   bench_attention(bench, "gemma local", 16, 128, 128, 16, 8, 256, 256, false);
   bench_attention(bench, "gemma global", 16, 128, 128, 16, 2, 512, 512, false);
   for (const int64_t tokens : {512, 2048}) {

@@ -1,5 +1,6 @@
-// One decode step of whole models with random weights and random routing. What the residual stream
-// holds does not matter for the time; the routing does, so its logits are fixed random numbers.
+// One decode step of whole models with random weights, kernel by kernel as a backend would call
+// them. What the residual stream holds does not matter for the time; the routing does, so the
+// router reads fixed random numbers.
 #include "bench.h"
 
 namespace tq::bench {
@@ -8,8 +9,11 @@ namespace {
 struct ModelShape {
   const char* name;
   int64_t layers, hidden, n_heads, n_kv_heads, head_dim;
-  int64_t dense_width;  // of a layer parallel to the experts; 0: none
+  int64_t dense_width;  // of a layer beside the experts; 0: none
+  bool parallel;        // that layer has norms of its own (Gemma 4), or is a shared expert
   int64_t width, n_experts, top_k, vocab;
+  // Latent attention: n_kv_heads is 1 and head_dim the value's. 0: none.
+  int64_t q_rank = 0, kv_rank = 0, nope_dim = 0, rope_dim = 0;
 };
 
 // Weights of one layer, or the head.
@@ -24,32 +28,38 @@ class Step {
   Step(Bench& bench, const ModelShape& shape, int64_t seqs, int64_t kv_len)
       : bench_(bench), m_(shape), seqs_(seqs), kv_len_(kv_len) {
     at_ = reinterpret_cast<uint8_t*>(bench.output());
-    hidden_ = take<float>(seqs * m_.hidden);
-    for (float** x : {&a_, &b_, &c_, &normed_}) *x = take<float>(seqs * m_.hidden);
+    for (float** x : {&hidden_, &a_, &b_, &normed_}) *x = take<float>(seqs * m_.hidden);
     q_ = take<float>(seqs * q_rows());
     k_ = take<float>(seqs * kv_rows());
     v_ = take<float>(seqs * kv_rows());
-    mixed_ = take<float>(seqs * q_rows());
-    wide_ = take<float>(pairs() * std::max(m_.width, m_.dense_width));
+    query_ = take<float>(seqs * m_.n_heads * key_dim());
+    mixed_ = take<float>(seqs * m_.n_heads * std::max(m_.head_dim, m_.kv_rank));
+    values_ = take<float>(seqs * m_.n_heads * m_.head_dim);
+    wide_ = take<float>(std::max(pairs() * m_.width, seqs * m_.dense_width));
     down_ = take<float>(pairs() * m_.hidden);
     logits_ = take<float>(seqs * m_.vocab);
     routing_ = {take<int32_t>(pairs()), take<float>(pairs()), take<int32_t>(pairs()),
                 take<int32_t>(pairs()), take<int32_t>(m_.n_experts + 1)};
+    counter_ = take<uint32_t>(1 + cuda::attention_counters());
     token_ = take<int32_t>(seqs);
-    storage_ = take<uint8_t>(4 << 20);
-    storage2_ = take<uint8_t>(4 << 20);
+    for (uint8_t** storage : {&dense_x_, &experts_x_, &other_x_}) *storage = take<uint8_t>(4 << 20);
     workspace_ = take<float>(int64_t{64} << 20);
     cos_ = take<float>(seqs * m_.head_dim);
     make_batch();
     make_weights();
-    check(cudaMemset(hidden_, 0x3c, static_cast<size_t>(seqs * m_.hidden * 4)));
+    check(cudaMemset(counter_, 0,
+                     static_cast<size_t>(1 + cuda::attention_counters()) * sizeof(uint32_t)));
+    check(cudaMemcpy(hidden_, bench.input(), static_cast<size_t>(seqs * m_.hidden * 4),
+                     cudaMemcpyDeviceToDevice));
   }
   ~Step() { cudaFree(tables_); }
 
   // Products only: what is left when everything else is free.
   void run(bool products_only) {
     only_ = products_only;
-    Activation x = prepare(hidden_, layers_[0].q.view, seqs_, storage_);
+    Activation x = products_only
+                       ? x_of(layers_[0].q.view)
+                       : end_block({.n_outputs = 1, .output = {output(nullptr, dense_x_)}});
     for (const Layer& layer : layers_) x = run_layer(layer, x);
     cuda::matmul({.weight = head_.view, .x = x, .out = logits_}, cuda::Tier::kAuto, stream());
     if (!only_) cuda::argmax({logits_, seqs_, m_.vocab, m_.vocab, token_}, stream());
@@ -58,9 +68,13 @@ class Step {
  private:
   struct Layer {
     Matrix q, k, v, o, gate, up, down, router, expert_gate, expert_up, expert_down;
+    Matrix q_b, k_absorb, v_expand;  // of latent attention; q and k are q_a and kv_a then
   };
-  int64_t q_rows() const { return m_.n_heads * m_.head_dim; }
-  int64_t kv_rows() const { return m_.n_kv_heads * m_.head_dim; }
+  bool latent() const { return m_.kv_rank > 0; }
+  int64_t key_dim() const { return latent() ? m_.kv_rank + m_.rope_dim : m_.head_dim; }
+  int64_t query_dim() const { return latent() ? m_.nope_dim + m_.rope_dim : m_.head_dim; }
+  int64_t q_rows() const { return m_.n_heads * query_dim(); }
+  int64_t kv_rows() const { return m_.n_kv_heads * key_dim(); }
   int64_t pairs() const { return seqs_ * m_.top_k; }
   cudaStream_t stream() const { return bench_.stream(); }
 
@@ -84,10 +98,12 @@ class Step {
     for (int64_t s = 0; s < seqs_; ++s) slots.push_back(s * blocks * kKvBlockTokens);
     slots_ = take<int64_t>(seqs_);
     check(cudaMemcpy(slots_, slots.data(), slots.size() * 8, cudaMemcpyHostToDevice));
-    const int64_t plane = seqs_ * blocks * m_.n_kv_heads * kKvBlockTokens * m_.head_dim;
+    const int64_t plane = seqs_ * blocks * m_.n_kv_heads * kKvBlockTokens * key_dim();
     for (int64_t i = 0; i < m_.layers; ++i) {
-      kv_.push_back({KvDType::kF16, seqs_ * blocks, m_.n_kv_heads, m_.head_dim, m_.head_dim,
-                     take<uint16_t>(plane), take<uint16_t>(plane)});
+      auto* k = take<uint16_t>(plane);
+      uint16_t* v = latent() ? nullptr : take<uint16_t>(plane);
+      kv_.push_back({KvDType::kF16, seqs_ * blocks, m_.n_kv_heads, key_dim(),
+                     latent() ? m_.kv_rank : m_.head_dim, k, v});
     }
   }
 
@@ -104,148 +120,212 @@ class Step {
   }
 
   void make_weights() {
-    std::vector<size_t> first;  // of the stacks, in pointers_
-    const auto stack = [&](int64_t rows, int64_t in, int64_t n) {
-      first.push_back(pointers_.size());
-      return matrix("tq3", rows, in, n);
+    std::vector<std::pair<size_t, size_t>> first;  // of a layer's stacks: layer, place in pointers_
+    std::vector<Matrix Layer::*> stacks;
+    const auto stack = [&](Matrix Layer::*member, int64_t rows, int64_t in, int64_t n) {
+      first.emplace_back(layers_.size() - 1, pointers_.size());
+      stacks.push_back(member);
+      layers_.back().*member = matrix("tq3", rows, in, n);
     };
     for (int64_t i = 0; i < m_.layers; ++i) {
-      Layer layer;
-      layer.q = matrix("tq3", q_rows(), m_.hidden);
-      layer.k = matrix("tq3", kv_rows(), m_.hidden);
-      layer.v = matrix("tq3", kv_rows(), m_.hidden);
-      layer.o = matrix("tq3", m_.hidden, q_rows());
+      Layer& layer = layers_.emplace_back();
+      if (latent()) {
+        layer.q = matrix("tq3", m_.q_rank, m_.hidden);
+        layer.k = matrix("tq3", key_dim(), m_.hidden);
+        layer.q_b = matrix("tq3", q_rows(), m_.q_rank);
+        stack(&Layer::k_absorb, m_.kv_rank, m_.nope_dim, m_.n_heads);
+        stack(&Layer::v_expand, m_.head_dim, m_.kv_rank, m_.n_heads);
+      } else {
+        layer.q = matrix("tq3", q_rows(), m_.hidden);
+        layer.k = matrix("tq3", kv_rows(), m_.hidden);
+        layer.v = matrix("tq3", kv_rows(), m_.hidden);
+      }
+      layer.o = matrix("tq3", m_.hidden, m_.n_heads * m_.head_dim);
       if (m_.dense_width > 0) {
-        layer.gate = stack(m_.dense_width, m_.hidden, 1);
-        layer.up = stack(m_.dense_width, m_.hidden, 1);
+        stack(&Layer::gate, m_.dense_width, m_.hidden, 1);
+        stack(&Layer::up, m_.dense_width, m_.hidden, 1);
         layer.down = matrix("tq3", m_.hidden, m_.dense_width);
       }
       layer.router = matrix("bf16", m_.n_experts, m_.hidden);
-      layer.expert_gate = stack(m_.width, m_.hidden, m_.n_experts);
-      layer.expert_up = stack(m_.width, m_.hidden, m_.n_experts);
-      layer.expert_down = stack(m_.hidden, m_.width, m_.n_experts);
-      layers_.push_back(layer);
+      stack(&Layer::expert_gate, m_.width, m_.hidden, m_.n_experts);
+      stack(&Layer::expert_up, m_.width, m_.hidden, m_.n_experts);
+      stack(&Layer::expert_down, m_.hidden, m_.width, m_.n_experts);
     }
     head_ = matrix("tq3", m_.vocab, m_.hidden);
     check(cudaMalloc(reinterpret_cast<void**>(&tables_), pointers_.size() * sizeof(uint8_t*)));
     check(cudaMemcpy(tables_, pointers_.data(), pointers_.size() * sizeof(uint8_t*),
                      cudaMemcpyHostToDevice));
-    size_t next = 0;
-    for (Layer& layer : layers_) {
-      if (m_.dense_width > 0) {
-        layer.gate.table = tables_ + first[next++];
-        layer.up.table = tables_ + first[next++];
-      }
-      layer.expert_gate.table = tables_ + first[next++];
-      layer.expert_up.table = tables_ + first[next++];
-      layer.expert_down.table = tables_ + first[next++];
+    for (size_t i = 0; i < first.size(); ++i) {
+      (layers_[first[i].first].*stacks[i]).table = tables_ + first[i].second;
     }
   }
 
-  PrepareArgs input(const float* x, const WeightView& w, int64_t tokens, void* storage) const {
-    return {x, tokens, w.in, w.in_padded, w.group, InputForm::kRotated, storage};
+  PrepareArgs rows(const float* x, const WeightView& w, int64_t tokens) const {
+    return {x, tokens, w.in, w.in_padded, w.group, InputForm::kRotated, other_x_};
   }
-  Activation prepare(const float* x, const WeightView& w, int64_t tokens, void* storage) {
-    return cuda::prepare(input(x, w, tokens, storage), false, stream());
+  cuda::ResidualOutput output(float* rows, void* storage) const {
+    return {bench_.input(), rows, storage};
   }
-  RmsNormArgs norm(const float* x, float* out) const {
-    return {x, bench_.input(), 1e-6f, seqs_, m_.hidden, out};
+  // The first output; the others are found by their storage.
+  Activation end_block(cuda::BlockEndArgs args) {
+    args.residual = hidden_;
+    args.eps = 1e-6f;
+    args.tokens = seqs_;
+    args.dim = args.in_padded = m_.hidden;
+    args.group = 128;
+    outputs_ = cuda::end_block(args, stream());
+    return outputs_[0];
   }
-  // hidden += norm(x), and the input of what comes next.
-  Activation next_input(const float* x, const WeightView& next, void* storage) {
-    return cuda::add_prepare_normed({x, bench_.input(), m_.dense_width > 0, 1e-6f, hidden_, 1.0f},
-                                    norm(nullptr, normed_), input(nullptr, next, seqs_, storage),
-                                    stream());
+  // What a product reads when nothing prepares it.
+  Activation x_of(const WeightView& w, int64_t per_token = 1) const {
+    Activation x{InputForm::kRotated, seqs_ * per_token, w.in, w.in_padded, w.group};
+    x.q8_scale = reinterpret_cast<const float*>(other_x_);
+    x.q8 = reinterpret_cast<const int8_t*>(other_x_ + (1 << 20));
+    return x;
+  }
+  void multiply_rows(const Matrix& w, const float* x, float* out) {
+    if (only_) {
+      cuda::matmul({.weight = w.view, .x = x_of(w.view), .out = out}, cuda::Tier::kAuto, stream());
+    } else {
+      cuda::matmul_rows(rows(x, w.view, seqs_), {.weight = w.view, .x = {}, .out = out},
+                        cuda::Tier::kAuto, stream());
+    }
+  }
+  void multiply_heads(const Matrix& w, const float* x, int64_t stride, float* out,
+                      int64_t out_stride) {
+    HeadMatmulArgs args{w.stack(m_.n_heads), x_of(w.view, m_.n_heads), out, out_stride};
+    if (only_) {
+      cuda::matmul_heads(args, cuda::Tier::kAuto, stream());
+    } else {
+      cuda::matmul_heads_rows(rows(x, w.view, seqs_ * m_.n_heads), stride, args, cuda::Tier::kAuto,
+                              stream());
+    }
   }
 
-  Activation run_layer(const Layer& layer, Activation x) {
-    const size_t index = static_cast<size_t>(&layer - layers_.data());
-    const WeightView& next = index + 1 < layers_.size() ? layers_[index + 1].q.view : head_.view;
+  Activation run_layer(const Layer& layer, const Activation& x) {
+    const float* attended = latent() ? attend_latent(layer, x) : attend(layer, x);
+    multiply_rows(layer.o, attended, a_);
+    const bool norms = m_.parallel;  // Gemma's: of what a block returns too
+    cuda::BlockEndArgs middle{.n_terms = 1,
+                              .term = {{.x = a_, .normed = norms, .norm_weight = bench_.input()}}};
+    if (norms) {
+      middle.n_outputs = 3;
+      middle.output[0] = output(nullptr, dense_x_);
+      middle.output[1] = output(normed_, nullptr);
+      middle.output[2] = output(nullptr, experts_x_);
+    } else {
+      middle.n_outputs = 1;
+      middle.output[0] = output(normed_, dense_x_);
+    }
+    Activation mlp_x = x_of(layer.expert_gate.view);
+    Activation experts_x = mlp_x;
+    if (!only_) {
+      mlp_x = end_block(middle);
+      experts_x = norms ? outputs_[2] : mlp_x;
+    }
+    if (m_.dense_width > 0) {
+      cuda::matmul_glu({layer.gate.stack(1), layer.up.stack(1), mlp_x, nullptr, nullptr,
+                        Activate::kGeluTanh, wide_},
+                       seqs_, stream());
+      multiply_rows(layer.down, wide_, b_);
+    }
+    experts(layer, experts_x);
+    if (only_) return x;
+    cuda::BlockEndArgs end{.sum_normed = norms,
+                           .sum_weight = bench_.input(),
+                           .n_outputs = 1,
+                           .output = {output(nullptr, dense_x_)}};
+    if (m_.dense_width > 0) {
+      end.term[end.n_terms++] = {.x = b_, .normed = norms, .norm_weight = bench_.input()};
+    }
+    end.term[end.n_terms++] = {.x = down_,
+                               .top_k = m_.top_k,
+                               .routing = routing_,
+                               .normed = norms,
+                               .norm_weight = bench_.input()};
+    return end_block(end);
+  }
+
+  const float* attend(const Layer& layer, const Activation& x) {
     cuda::matmul_parts({3,
                         {{.weight = layer.q.view, .x = x, .out = q_},
                          {.weight = layer.k.view, .x = x, .out = k_},
                          {.weight = layer.v.view, .x = x, .out = v_}}},
                        stream());
-    if (!only_) attend(index);
-    const Activation mixed =
-        only_ ? Activation(x_of(layer.o.view)) : prepare(mixed_, layer.o.view, seqs_, storage2_);
-    cuda::matmul({.weight = layer.o.view, .x = mixed, .out = a_}, cuda::Tier::kAuto, stream());
-    if (!only_) x = next_input(a_, layer.expert_gate.view, storage_);
-    const float* block = c_;
-    if (m_.dense_width > 0) {
-      dense(layer, x);
-      if (!only_)
-        x = cuda::prepare_normed(norm(hidden_, nullptr),
-                                 input(nullptr, layer.expert_gate.view, seqs_, storage_), stream());
+    if (only_) return mixed_;
+    const KvLayerView& kv = kv_[static_cast<size_t>(&layer - layers_.data())];
+    cuda::attention_inputs({q_, k_, v_, seqs_, m_.n_heads, true, bench_.input(), bench_.input(),
+                            m_.parallel, 1e-6f, m_.head_dim / 2, false, cos_, cos_, kv, slots_},
+                           stream());
+    cuda::attention({kv, batch_, q_, m_.n_heads, 1.0f, 0, 0, mixed_},
+                    {seqs_, kv_len_, workspace_, counter_ + 1}, stream());
+    return mixed_;
+  }
+
+  const float* attend_latent(const Layer& layer, const Activation& x) {
+    cuda::matmul_parts({2,
+                        {{.weight = layer.q.view, .x = x, .out = q_},
+                         {.weight = layer.k.view, .x = x, .out = k_}}},
+                       stream());
+    Activation q_x = x_of(layer.q_b.view);
+    if (!only_) {
+      q_x = cuda::prepare_normed({q_, bench_.input(), 1e-6f, seqs_, m_.q_rank, nullptr},
+                                 rows(nullptr, layer.q_b.view, seqs_), stream());
     }
-    experts(layer, x);
-    if (only_) return x;
-    if (m_.dense_width > 0) {
-      cuda::rms_norm(norm(c_, c_), stream());
-      cuda::add({b_, c_, 1.0f, seqs_ * m_.hidden, c_}, stream());
+    cuda::matmul({.weight = layer.q_b.view, .x = q_x, .out = values_}, cuda::Tier::kAuto, stream());
+    const KvLayerView& kv = kv_[static_cast<size_t>(&layer - layers_.data())];
+    if (!only_) {
+      cuda::latent_inputs({k_, bench_.input(), 1e-6f, values_, m_.nope_dim, query_, seqs_,
+                           m_.n_heads, m_.kv_rank, m_.rope_dim / 2, true, cos_, cos_, kv, slots_},
+                          stream());
     }
-    return next_input(block, next, storage_);
-  }
-
-  // What a product reads when nothing prepares it.
-  Activation x_of(const WeightView& w) const {
-    Activation x{InputForm::kRotated, seqs_, w.in, w.in_padded, w.group};
-    x.q8_scale = reinterpret_cast<const float*>(storage2_);
-    x.q8 = reinterpret_cast<const int8_t*>(storage2_ + (1 << 20));
-    return x;
-  }
-
-  void attend(size_t layer) {
-    cuda::attention_inputs(
-        {q_, k_, v_, seqs_, m_.n_heads, true, bench_.input(), bench_.input(), m_.dense_width > 0,
-         1e-6f, m_.head_dim / 2, false, cos_, cos_, kv_[layer], slots_},
-        stream());
-    cuda::attention({kv_[layer], batch_, q_, m_.n_heads, 1.0f, 0, 0, mixed_},
-                    {seqs_, kv_len_, workspace_}, stream());
-  }
-
-  void dense(const Layer& layer, const Activation& x) {
-    cuda::matmul_glu(
-        {layer.gate.stack(1), layer.up.stack(1), x, nullptr, nullptr, Activate::kGeluTanh, wide_},
-        seqs_, stream());
-    const Activation wide =
-        only_ ? x_of(layer.down.view) : prepare(wide_, layer.down.view, seqs_, storage2_);
-    cuda::matmul({.weight = layer.down.view, .x = wide, .out = b_}, cuda::Tier::kAuto, stream());
-    if (!only_) cuda::rms_norm(norm(b_, b_), stream());
+    multiply_heads(layer.k_absorb, values_, query_dim(), query_, key_dim());
+    if (!only_) {
+      cuda::attention({kv, batch_, query_, m_.n_heads, 1.0f, 0, 0, mixed_},
+                      {seqs_, kv_len_, workspace_, counter_ + 1}, stream());
+    }
+    multiply_heads(layer.v_expand, mixed_, m_.kv_rank, values_, m_.head_dim);
+    return values_;
   }
 
   void experts(const Layer& layer, const Activation& x) {
-    if (!only_ || !routed_) {
-      Activation plain;
-      plain.tokens = seqs_;
-      plain.in = plain.in_padded = m_.hidden;
-      plain.f32 = normed_;
-      if (m_.dense_width > 0 && !only_) cuda::rms_norm(norm(hidden_, normed_), stream());
-      cuda::matmul({.weight = layer.router.view, .x = plain, .out = wide_}, cuda::Tier::kAuto,
-                   stream());
-      const int64_t shift = (&layer - layers_.data()) * 4096;
-      cuda::route({.logits = bench_.input() + shift,
-                   .tokens = seqs_,
-                   .n_experts = m_.n_experts,
-                   .top_k = m_.top_k,
-                   .score = RouteScore::kSoftmax,
-                   .out = routing_},
-                  stream());
-      routed_ = true;
-    }
+    if (!only_ || !routed_) route(layer);
     cuda::matmul_glu({layer.expert_gate.stack(m_.n_experts), layer.expert_up.stack(m_.n_experts), x,
                       routing_.begin, routing_.tokens, Activate::kSilu, wide_},
                      pairs(), stream());
-    Activation wide = x_of(layer.expert_down.view);
-    wide.tokens = pairs();
-    if (!only_) wide = prepare(wide_, layer.expert_down.view, pairs(), storage2_);
-    cuda::matmul_experts({.weights = layer.expert_down.stack(m_.n_experts),
-                          .x = wide,
-                          .begin = routing_.begin,
-                          .x_rows = nullptr,
-                          .out = down_},
-                         pairs(), cuda::Tier::kAuto, stream());
-    if (!only_) cuda::combine({down_, routing_, seqs_, m_.top_k, m_.hidden, false, c_}, stream());
+    const WeightView& down = layer.expert_down.view;
+    ExpertMatmulArgs args{layer.expert_down.stack(m_.n_experts), x_of(down, m_.top_k),
+                          routing_.begin, nullptr, down_};
+    if (only_) {
+      cuda::matmul_experts(args, pairs(), cuda::Tier::kAuto, stream());
+    } else {
+      cuda::matmul_experts_rows(rows(wide_, down, pairs()), args, pairs(), cuda::Tier::kAuto,
+                                stream());
+    }
+  }
+
+  void route(const Layer& layer) {
+    const float* x = bench_.input() + (&layer - layers_.data()) * seqs_ * m_.hidden;
+    const cuda::RouterArgs router{layer.router.view,
+                                  x,
+                                  nullptr,
+                                  logits_,
+                                  counter_,
+                                  {.logits = logits_,
+                                   .tokens = seqs_,
+                                   .n_experts = m_.n_experts,
+                                   .top_k = m_.top_k,
+                                   .score = RouteScore::kSoftmax,
+                                   .out = routing_}};
+    routed_ = true;
+    if (cuda::supports_router(router)) return cuda::route_product(router, stream());
+    Activation plain;
+    plain.tokens = seqs_;
+    plain.in = plain.in_padded = m_.hidden;
+    plain.f32 = x;
+    cuda::matmul({.weight = layer.router.view, .x = plain, .out = logits_}, cuda::Tier::kAuto,
+                 stream());
+    cuda::route(router.route, stream());
   }
 
   Bench& bench_;
@@ -262,21 +342,25 @@ class Step {
   std::vector<KvLayerView> kv_;
   RaggedBatch batch_;
   int64_t* slots_;
-  float *hidden_, *a_, *b_, *c_, *normed_, *q_, *k_, *v_, *mixed_, *wide_, *down_, *logits_,
-      *workspace_, *cos_;
+  float *hidden_, *a_, *b_, *normed_, *q_, *k_, *v_, *query_, *mixed_, *values_, *wide_, *down_,
+      *logits_, *workspace_, *cos_;
   Routing routing_;
+  uint32_t* counter_;
   int32_t* token_;
-  uint8_t *storage_, *storage2_;
+  uint8_t *dense_x_, *experts_x_, *other_x_;
+  std::array<Activation, cuda::kMaxOutputs> outputs_;
 };
 
 }  // namespace
 
 void bench_steps(Bench& bench) {
   if (!bench.wants("step")) return;
-  // Gemma 4's global layers (5 of 30) are counted as local ones.
-  const ModelShape gemma{"gemma-4-26B-A4B", 30, 2816, 16, 8, 256, 2112, 704, 128, 8, 262144};
-  const ModelShape qwen{"qwen3-30B-A3B", 48, 2048, 32, 4, 128, 0, 768, 128, 8, 151936};
-  for (const ModelShape& shape : {gemma, qwen}) {
+  // Gemma 4's global layers (5 of 30) are counted as local ones, GLM's first layer as the others.
+  const ModelShape gemma{"gemma-4-26B-A4B", 30, 2816, 16, 8, 256, 2112, true, 704, 128, 8, 262144};
+  const ModelShape qwen{"qwen3-30B-A3B", 48, 2048, 32, 4, 128, 0, false, 768, 128, 8, 151936};
+  const ModelShape glm{"glm-4.7-flash", 47,  2048, 20,  1, 256, 1536, false, 1536, 64, 4,
+                       154880,          768, 512,  192, 64};
+  for (const ModelShape& shape : {gemma, qwen, glm}) {
     for (const int64_t seqs : {1, 2, 4, 8, 16, 32}) {
       Step step(bench, shape, seqs, 192);
       const double us = bench.time_us([&](int) { step.run(false); }, 1);

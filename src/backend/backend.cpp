@@ -123,6 +123,69 @@ void Backend::attention_inputs(const AttentionInputsArgs& args) {
   kv_store({.kv = args.kv, .slots = args.slots, .tokens = args.tokens, .k = args.k, .v = args.v});
 }
 
+void Backend::latent_inputs(const LatentInputsArgs& args) {
+  const int64_t rope_dim = 2 * args.n_pairs;
+  const int64_t key_dim = args.kv_rank + rope_dim;
+  const auto rotate = [&](float* x, int64_t heads) {
+    rope({.x = x,
+          .tokens = args.tokens,
+          .heads = heads,
+          .head_dim = key_dim,
+          .token_stride = heads * key_dim,
+          .n_pairs = args.n_pairs,
+          .interleaved = args.interleaved,
+          .cos = args.cos,
+          .sin = args.sin});
+  };
+  // The latent is normed, the rotated part of the key behind it is not.
+  rms_norm({.x = args.latent,
+            .weight = args.latent_norm,
+            .eps = args.eps,
+            .rows = args.tokens,
+            .dim = args.kv_rank,
+            .out = args.latent,
+            .stride = key_dim});
+  rotate(args.latent + args.kv_rank, 1);
+  kv_store(
+      {.kv = args.kv, .slots = args.slots, .tokens = args.tokens, .k = args.latent, .v = nullptr});
+  gather_rows({.x = args.q + args.nope_dim,
+               .n = args.tokens * args.n_heads,
+               .dim = rope_dim,
+               .out = args.query + args.kv_rank,
+               .x_stride = args.nope_dim + rope_dim,
+               .out_stride = key_dim});
+  rotate(args.query + args.kv_rank, args.n_heads);
+}
+
+void Backend::route_tokens(const RouterArgs& args) {
+  matmul({.weight = args.weight, .x = args.x, .bias = args.bias, .out = args.logits});
+  RouteArgs choice = args.route;
+  choice.logits = args.logits;
+  route(choice);
+}
+
+void Backend::matmul_rows(const PrepareArgs& rows, MatmulArgs args) {
+  args.x = prepare(rows);
+  matmul(args);
+}
+
+void Backend::matmul_experts_rows(const PrepareArgs& rows, ExpertMatmulArgs args) {
+  args.x = prepare(rows);
+  matmul_experts(args);
+}
+
+void Backend::matmul_heads_rows(const PrepareArgs& rows, HeadMatmulArgs args, int64_t stride,
+                                float* gathered) {
+  PrepareArgs dense = rows;
+  if (stride != rows.in) {
+    gather_rows(
+        {.x = rows.x, .n = rows.tokens, .dim = rows.in, .out = gathered, .x_stride = stride});
+    dense.x = gathered;
+  }
+  args.x = prepare(dense);
+  matmul_heads(args);
+}
+
 void Backend::run_recorded(uint64_t /*key*/, const std::function<void()>& operators) {
   operators();
 }

@@ -359,6 +359,36 @@ struct AttentionInputsArgs {
   const int64_t* slots;  // [tokens]
 };
 
+// Latent attention's part between its projections and attention: each token's latent is normed and,
+// with its rotated key behind it, stored; the rotated parts of the queries go behind the absorbed
+// ones.
+struct LatentInputsArgs {
+  float* latent;             // [tokens, kv_rank + 2 * n_pairs]; may be written
+  const float* latent_norm;  // [kv_rank]
+  float eps;
+  const float* q;  // [tokens, n_heads, nope_dim + 2 * n_pairs]
+  int64_t nope_dim;
+  float* query;  // [tokens, n_heads, kv_rank + 2 * n_pairs]: elements from kv_rank on are written
+  int64_t tokens;
+  int64_t n_heads;
+  int64_t kv_rank;
+  int64_t n_pairs;
+  bool interleaved;
+  const float* cos;  // [tokens, n_pairs]
+  const float* sin;
+  KvLayerView kv;
+  const int64_t* slots;  // [tokens]
+};
+
+// route() of the router's product with x.
+struct RouterArgs {
+  WeightView weight;  // [n_experts, in]
+  Activation x;
+  const float* bias;  // [n_experts] or null
+  float* logits;      // [tokens, n_experts]; may be written
+  RouteArgs route;    // its logits are not read
+};
+
 // out[r] = the index of the largest of x[r, :n], of equals the first; NaN counts as lowest. -1 when
 // the largest is not finite.
 struct ArgmaxArgs {

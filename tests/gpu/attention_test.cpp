@@ -13,8 +13,9 @@ using testing::PagedBatch;
 std::vector<int32_t> values_of(const int32_t* data, int64_t n) { return {data, data + n}; }
 
 // Stores all keys and values on the GPU, attends and returns [tokens, n_heads, v_dim]. last_only:
-// for the last query of the only sequence.
-std::vector<float> attend(PagedBatch& batch, const AttentionCase& c, bool last_only = false) {
+// for the last query of the only sequence. split: blocks may share a row's keys.
+std::vector<float> attend(PagedBatch& batch, const AttentionCase& c, bool last_only = false,
+                          bool split = true) {
   AttentionArgs args = batch.attention_args();
   const int64_t tokens = last_only ? 1 : batch.n_tokens();
   const int64_t plane = args.kv.n_blocks * c.n_kv_heads * kKvBlockTokens * kv_dtype_bytes(c.dtype);
@@ -52,7 +53,14 @@ std::vector<float> attend(PagedBatch& batch, const AttentionCase& c, bool last_o
   const int64_t longest = *std::max_element(c.kv_len.begin(), c.kv_len.end());
   const auto workspace = OnDevice<uint8_t>::poisoned(
       static_cast<int64_t>(cuda::attention_workspace_bytes(args, tokens, longest)));
-  cuda::attention(args, {tokens, longest, reinterpret_cast<float*>(workspace.get())}, nullptr);
+  const OnDevice<uint32_t> counters(
+      std::vector<uint32_t>(static_cast<size_t>(cuda::attention_counters())));
+  cuda::attention(args,
+                  {tokens, longest, reinterpret_cast<float*>(workspace.get()),
+                   split ? counters.get() : nullptr},
+                  nullptr);
+  const std::vector<uint32_t> left = counters.read();
+  EXPECT_EQ(*std::max_element(left.begin(), left.end()), 0u);
   return out.read();
 }
 
@@ -74,6 +82,11 @@ TEST(GpuAttention, MatchesTheDefinition) {
       {{1, 1}, {700, 40}, 16, 8, 256, 256, KvDType::kF16, 100},
       {{40, 1, 7}, {40, 290, 150}, 4, 2, 128, 128, KvDType::kBF16},
       {{130}, {300}, 20, 1, 576, 512, KvDType::kF16},
+      {{1, 1}, {700, 64}, 20, 1, 576, 512, KvDType::kF16},
+      {{65}, {65}, 8, 4, 64, 40, KvDType::kF16, 0, 20.0f},
+      {{150, 1}, {600, 65}, 8, 2, 512, 512, KvDType::kBF16},
+      {{100, 3}, {230, 3}, 32, 4, 128, 128, KvDType::kF16},
+      {{1}, {3000}, 2, 1, 80, 80, KvDType::kF16, 1000},
       {{200, 33}, {200, 400}, 16, 8, 256, 256, KvDType::kF16, 64, 30.0f},
       {{3}, {9}, 6, 3, 20, 12, KvDType::kF32, 4},
       {{5}, {5}, 2, 1, 7, 5, KvDType::kF16},
@@ -137,14 +150,23 @@ TEST(GpuAttention, ValuesMayBeAPartOfTheKeys) {
   }
 }
 
-// A sequence's last query alone (split over its keys) and as the last of a long prefill (one walk).
+// Sequences' last queries alone, split over their keys or not, and as the last of a long prefill.
 TEST(GpuAttention, BitsDoNotDependOnTheSplit) {
-  for (const int64_t window : {int64_t{0}, int64_t{333}}) {
-    const AttentionCase prefill{{700}, {700}, 4, 2, 128, 128, KvDType::kF16, window};
-    PagedBatch batch(prefill);
-    const std::vector<float> all = attend(batch, prefill);
-    EXPECT_TRUE(testing::same_bits(attend(batch, prefill, /*last_only=*/true),
-                                   {all.end() - 4 * 128, all.end()}));
+  for (const auto& [heads, kv_heads, dim] :
+       std::vector<std::array<int64_t, 3>>{{4, 2, 128}, {20, 1, 64}, {4, 2, 256}, {4, 1, 512}}) {
+    for (const KvDType dtype : {KvDType::kF16, KvDType::kBF16, KvDType::kF32}) {
+      for (const int64_t window : {int64_t{0}, int64_t{333}}) {
+        const AttentionCase prefill{{700}, {700}, heads, kv_heads, dim, dim, dtype, window};
+        PagedBatch batch(prefill);
+        const std::vector<float> all = attend(batch, prefill);
+        EXPECT_TRUE(testing::same_bits(attend(batch, prefill, false, /*split=*/false), all));
+        const std::vector<float> last(all.end() - heads * dim, all.end());
+        for (const bool split : {true, false}) {
+          EXPECT_TRUE(testing::same_bits(attend(batch, prefill, /*last_only=*/true, split), last))
+              << heads << " heads of " << dim << ", window " << window << ", split " << split;
+        }
+      }
+    }
   }
 }
 

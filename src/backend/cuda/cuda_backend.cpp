@@ -100,8 +100,14 @@ class CudaBackend final : public Backend {
   void matmul_gated(const GatedMatmulArgs& args) override;
   void matmul_gated_experts(const GatedExpertsArgs& args) override;
   void attention_inputs(const AttentionInputsArgs& args) override;
+  void latent_inputs(const LatentInputsArgs& args) override;
+  void route_tokens(const RouterArgs& args) override;
+  void matmul_rows(const PrepareArgs& rows, MatmulArgs args) override;
+  void matmul_experts_rows(const PrepareArgs& rows, ExpertMatmulArgs args) override;
+  void matmul_heads_rows(const PrepareArgs& rows, HeadMatmulArgs args, int64_t stride,
+                         float* gathered) override;
   size_t attention_bytes(const AttentionArgs& args) const override {
-    return cuda::most_attention_workspace(args, args.batch.tokens, args.batch.max_kv_len);
+    return cuda::attention_workspace_bytes(args, args.batch.tokens, args.batch.max_kv_len);
   }
   void run_recorded(uint64_t key, const std::function<void()>& operators) override;
 
@@ -123,6 +129,7 @@ class CudaBackend final : public Backend {
   cuda::Slabs weights_{memory_};
   cuda::Uploader uploader_;
   Buffer staging_;
+  Buffer counters_;  // of kernels whose last block ends the work; 0 whenever none runs
   std::array<Recording, kMostGraphs> recordings_{};
   uint64_t n_runs_ = 0;
 };
@@ -141,6 +148,9 @@ CudaBackend::CudaBackend(const CudaOptions& options)
       stream_(options.device),
       memory_(options.device, options.memory_bytes),
       uploader_(stream_.get()) {
+  const std::vector<uint32_t> zeros(static_cast<size_t>(cuda::attention_counters()) + 1);
+  counters_ = memory_.allocate(zeros.size() * sizeof(uint32_t));
+  upload(zeros.data(), counters_.data(), counters_.size_bytes());
   cudaDeviceProp properties{};
   cuda::check(cudaGetDeviceProperties(&properties, options.device), "asking for properties");
   description_ =
@@ -215,38 +225,46 @@ void CudaBackend::relayout_rows(const WeightView& rows, uint8_t* out) {
 
 void CudaBackend::attention(const AttentionArgs& args) {
   cuda::attention(args,
-                  {args.batch.tokens, args.batch.max_kv_len, static_cast<float*>(args.workspace)},
+                  {args.batch.tokens, args.batch.max_kv_len, static_cast<float*>(args.workspace),
+                   counters_.as<uint32_t>().data() + 1},
                   stream());
 }
 
 void CudaBackend::next_inputs(const NextInputsArgs& args) {
   const AddResultsArgs& add = args.add;
-  const BlockResult& result = add.results[0];
-  const auto norm_of = [&](const NormedInput& input) {
-    return RmsNormArgs{.x = add.residual,
-                       .weight = input.norm_weight,
-                       .eps = add.eps,
-                       .rows = add.tokens,
-                       .dim = add.dim,
-                       .out = input.rows};
-  };
-  if (fuses() && add.n_results == 1 && result.top_k == 0 && result.norm_weight == nullptr &&
-      args.n_inputs == 1 && cuda::supports_residual(args.inputs[0].prepare)) {
-    NormedInput& input = args.inputs[0];
-    input.activation = cuda::add_prepare_normed(
-        {result.x, add.norm_weight, add.norm_weight != nullptr, add.eps, add.residual, add.scale},
-        norm_of(input), input.prepare, stream());
-    return;
+  cuda::BlockEndArgs end{.n_terms = add.n_results,
+                         .sum_normed = add.norm_weight != nullptr,
+                         .sum_weight = add.norm_weight,
+                         .residual = add.residual,
+                         .scale = add.scale,
+                         .eps = add.eps,
+                         .tokens = add.tokens,
+                         .dim = add.dim,
+                         .in_padded = add.dim,
+                         .group = 128,
+                         .n_outputs = args.n_inputs};
+  for (int i = 0; i < add.n_results; ++i) {
+    const BlockResult& result = add.results[i];
+    end.term[i] = {result.x, result.top_k, result.routing, result.norm_weight != nullptr,
+                   result.norm_weight};
   }
-  add_results(add);
+  const PrepareArgs* rotated = nullptr;  // all that are must be alike
+  bool fits = fuses();
   for (int i = 0; i < args.n_inputs; ++i) {
-    NormedInput& input = args.inputs[i];
-    if (fuses() && input.prepare.form == InputForm::kRotated) {
-      input.activation = cuda::prepare_normed(norm_of(input), input.prepare, stream());
-    } else {
-      rms_norm(norm_of(input));
-      input.activation = prepare(input.prepare);
-    }
+    const NormedInput& input = args.inputs[i];
+    end.output[i] = {input.norm_weight, input.rows, nullptr};
+    if (input.prepare.form == InputForm::kPlain) continue;
+    if (rotated == nullptr) rotated = &input.prepare;
+    fits = fits && rotated->in_padded == input.prepare.in_padded &&
+           rotated->group == input.prepare.group;
+    end.in_padded = rotated->in_padded;
+    end.group = rotated->group;
+    end.output[i].storage = input.prepare.storage;
+  }
+  if (!fits || !cuda::supports_block_end(end)) return Backend::next_inputs(args);
+  const auto activations = cuda::end_block(end, stream());
+  for (int i = 0; i < args.n_inputs; ++i) {
+    args.inputs[i].activation = activations[static_cast<size_t>(i)];
   }
 }
 
@@ -283,8 +301,6 @@ void CudaBackend::matmul_gated_experts(const GatedExpertsArgs& args) {
 }
 
 void CudaBackend::attention_inputs(const AttentionInputsArgs& args) {
-  KvLayerView kv = args.kv;
-  if (args.k == nullptr) kv.n_kv_heads = 0;  // queries alone
   cuda::attention_inputs({.q = args.q,
                           .k = args.k,
                           .v = args.v_is_k ? args.k : args.v,
@@ -299,9 +315,51 @@ void CudaBackend::attention_inputs(const AttentionInputsArgs& args) {
                           .interleaved = args.interleaved,
                           .cos = args.cos,
                           .sin = args.sin,
-                          .kv = kv,
+                          .kv = args.kv,
                           .slots = args.slots},
                          stream());
+}
+
+void CudaBackend::latent_inputs(const LatentInputsArgs& args) {
+  cuda::latent_inputs({.latent = args.latent,
+                       .latent_norm = args.latent_norm,
+                       .eps = args.eps,
+                       .q = args.q,
+                       .nope_dim = args.nope_dim,
+                       .query = args.query,
+                       .tokens = args.tokens,
+                       .n_heads = args.n_heads,
+                       .kv_rank = args.kv_rank,
+                       .n_pairs = args.n_pairs,
+                       .interleaved = args.interleaved,
+                       .cos = args.cos,
+                       .sin = args.sin,
+                       .kv = args.kv,
+                       .slots = args.slots},
+                      stream());
+}
+
+void CudaBackend::route_tokens(const RouterArgs& args) {
+  const cuda::RouterArgs router{
+      args.weight, args.x.f32, args.bias, args.logits, counters_.as<uint32_t>().data(), args.route};
+  if (fuses() && cuda::supports_router(router)) return cuda::route_product(router, stream());
+  Backend::route_tokens(args);
+}
+
+void CudaBackend::matmul_rows(const PrepareArgs& rows, MatmulArgs args) {
+  if (exact_) return Backend::matmul_rows(rows, args);
+  cuda::matmul_rows(rows, args, tier_, stream());
+}
+
+void CudaBackend::matmul_experts_rows(const PrepareArgs& rows, ExpertMatmulArgs args) {
+  if (exact_) return Backend::matmul_experts_rows(rows, args);
+  cuda::matmul_experts_rows(rows, args, args.pairs, tier_, stream());
+}
+
+void CudaBackend::matmul_heads_rows(const PrepareArgs& rows, HeadMatmulArgs args, int64_t stride,
+                                    float* gathered) {
+  if (exact_) return Backend::matmul_heads_rows(rows, args, stride, gathered);
+  cuda::matmul_heads_rows(rows, stride, args, tier_, stream());
 }
 
 void CudaBackend::run_recorded(uint64_t key, const std::function<void()>& operators) {

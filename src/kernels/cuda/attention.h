@@ -1,6 +1,8 @@
 // What the two attention kernels share. Private to kernels/cuda.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/cuda/device/common.cuh"
 #include "kernels/cuda/ops.h"
 
@@ -11,9 +13,17 @@ constexpr int kChunkKeys = 64;
 struct AttentionParams {
   AttentionArgs args;
   int64_t tokens;
-  int64_t n_chunks;  // chunks that get a block of their own; 0: a block takes all
-  float* partial;    // [tokens * n_heads, n_chunks, v_dim + 2]: sums, then maximum and weight
+  int64_t n_chunks;    // of a row at most, when blocks share them; 0: a block takes all
+  float* partial;      // [tokens * n_heads, n_chunks, v_dim + 2]
+  uint32_t* counters;  // of tiles whose chunks have ended
 };
+
+// Tiles of `rows` rows that a batch has at most for each kv head.
+inline int64_t most_tiles(const AttentionArgs& args, int64_t tokens, int64_t rows) {
+  const int64_t group = args.n_heads / args.kv.n_kv_heads;
+  const int64_t seqs = std::min(args.batch.n_seqs, tokens);
+  return (tokens * group + seqs * (rows - 1)) / rows;
+}
 
 #ifdef __CUDACC__
 // Adds softmax sums over more keys to what was summed before. The factors depend on maxima only.
@@ -33,7 +43,14 @@ __device__ __forceinline__ float merge(const MergeFactors& f, float mine, float 
 }
 #endif
 
-// For heads that the fast kernel does not take: any size.
+// 16-bit caches, on tensor cores.
+bool supports_mma(const KvLayerView& kv);
+int64_t mma_shared_bytes(const KvLayerView& kv);  // that a block needs at least
+void attention_mma(const AttentionParams& p, cudaStream_t stream);
+// Any cache whose vectors are multiples of 16 bytes.
+bool supports_lanes(const KvLayerView& kv);
+void attention_lanes(const AttentionParams& p, cudaStream_t stream);
+// For heads that no fast kernel takes: any size.
 void attention_reference(const AttentionParams& p, cudaStream_t stream);
 
 }  // namespace tq::cuda

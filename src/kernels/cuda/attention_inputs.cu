@@ -24,7 +24,8 @@ __device__ void norm_head(float* x, int dim, const float* weight, float eps, int
   __syncwarp();
 }
 
-__device__ void rotate_head(const AttentionInputArgs& args, float* x, int64_t token, int lane) {
+template <typename Args>
+__device__ void rotate_head(const Args& args, float* x, int64_t token, int lane) {
   const int distance = args.interleaved ? 1 : static_cast<int>(args.n_pairs);
   for (int j = lane; j < args.n_pairs; j += kWarp) {
     float* first = x + (args.interleaved ? 2 * j : j);
@@ -45,7 +46,7 @@ __global__ void attention_inputs_kernel(const AttentionInputArgs args) {
   start_kernel();
   const KvLayerView& kv = args.kv;
   const int lane = threadIdx.x % kWarp;
-  const int64_t per_token = args.n_heads + 2 * kv.n_kv_heads;
+  const int64_t per_token = args.n_heads + (args.k == nullptr ? 0 : 2 * kv.n_kv_heads);
   const int64_t item = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
   if (item >= args.tokens * per_token) return;
   const int64_t token = item / per_token;
@@ -84,7 +85,57 @@ __global__ void attention_inputs_kernel(const AttentionInputArgs args) {
   for (int i = lane; i < dim; i += kWarp) narrow(x[i], out[i]);
 }
 
+// A warp a head of a token, then one for the token's latent.
+template <typename T>
+__global__ void latent_inputs_kernel(const LatentInputArgs args) {
+  extern __shared__ float heads[];
+  start_kernel();
+  const int lane = threadIdx.x % kWarp;
+  const int64_t item = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
+  if (item >= args.tokens * (args.n_heads + 1)) return;
+  const int64_t token = item / (args.n_heads + 1);
+  const int64_t head = item % (args.n_heads + 1);
+  const auto rank = static_cast<int>(args.kv_rank);
+  const auto rotated = static_cast<int>(2 * args.n_pairs);
+  float* x = heads + threadIdx.x / kWarp * (rank + rotated);
+  if (head < args.n_heads) {
+    const int64_t vector = token * args.n_heads + head;
+    const float* from = args.q + vector * (args.nope_dim + rotated) + args.nope_dim;
+    for (int i = lane; i < rotated; i += kWarp) x[i] = from[i];
+    __syncwarp();
+    rotate_head(args, x, token, lane);
+    float* out = args.query + vector * (rank + rotated) + rank;
+    for (int i = lane; i < rotated; i += kWarp) out[i] = x[i];
+    return;
+  }
+  const float* from = args.latent + token * (rank + rotated);
+  for (int i = lane; i < rank + rotated; i += kWarp) x[i] = from[i];
+  __syncwarp();
+  norm_head(x, rank, args.latent_norm, args.eps, lane);
+  rotate_head(args, x + rank, token, lane);
+  T* out = static_cast<T*>(args.kv.k) + args.slots[token] * (rank + rotated);
+  for (int i = lane; i < rank + rotated; i += kWarp) narrow(x[i], out[i]);
+}
+
 }  // namespace
+
+void latent_inputs(const LatentInputArgs& args, cudaStream_t stream) {
+  const KvLayerView& kv = args.kv;
+  if (kv.n_kv_heads != 1 || kv.v != nullptr || kv.k_dim != args.kv_rank + 2 * args.n_pairs) {
+    fail_call("latent attention inputs for another cache");
+  }
+  const LaunchShape shape{dim3(blocks_for(args.tokens * (args.n_heads + 1), kWarps)),
+                          dim3(kWarps * kWarp),
+                          static_cast<size_t>(kWarps * kv.k_dim) * sizeof(float)};
+  switch (kv.dtype) {
+    case KvDType::kF32:
+      return launch("latent inputs", latent_inputs_kernel<float>, shape, stream, args);
+    case KvDType::kF16:
+      return launch("latent inputs", latent_inputs_kernel<__half>, shape, stream, args);
+    case KvDType::kBF16:
+      return launch("latent inputs", latent_inputs_kernel<__nv_bfloat16>, shape, stream, args);
+  }
+}
 
 void attention_inputs(const AttentionInputArgs& args, cudaStream_t stream) {
   const KvLayerView& kv = args.kv;

@@ -9,6 +9,7 @@
 #include "format/hadamard.h"
 #include "format/traits.h"
 #include "kernels/cuda/device/codes.cuh"
+#include "kernels/cuda/device/rotate.cuh"
 
 namespace tq::cuda {
 
@@ -55,13 +56,6 @@ inline Centroids8 centroids8(int bits, int group) {
   }
   return out;
 }
-
-// Bit i of a mask: the sign of coordinate i is +.
-struct RotationMasks {
-  uint32_t d1[8];
-  uint32_t d2[8];
-  float scale;  // 1 / sqrt(group)
-};
 
 inline RotationMasks rotation_masks(int group) {
   const RotationSigns& signs = rotation_signs(group);

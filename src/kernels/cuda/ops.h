@@ -12,6 +12,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -53,6 +54,45 @@ struct ResidualArgs {
 bool supports_residual(const PrepareArgs& args);
 Activation add_prepare_normed(const ResidualArgs& residual, const RmsNormArgs& norm,
                               const PrepareArgs& args, cudaStream_t stream);
+
+// All that lies between the products of two blocks, in one pass over each row:
+//   sum      = term 0 + term 1, each normed first if it says so; then normed itself if sum_normed
+//   residual = (residual + sum) * scale
+//   output i = residual / rms(residual) * weight i, in fp32, prepared or both
+// Without terms the residual is only read.
+struct ResidualTerm {
+  const float* x;  // [tokens, dim], or with top_k > 0 [pairs, dim], combined as combine() does
+  int64_t top_k = 0;
+  Routing routing = {};
+  bool normed = false;
+  const float* norm_weight = nullptr;  // [dim] or null for 1
+};
+struct ResidualOutput {
+  const float* norm_weight = nullptr;  // [dim] or null for 1
+  float* rows = nullptr;               // [tokens, dim] or null
+  void* storage = nullptr;             // as in PrepareArgs, or null: not prepared
+};
+constexpr int kMaxTerms = 2;
+constexpr int kMaxOutputs = 3;
+struct BlockEndArgs {
+  int n_terms = 0;
+  ResidualTerm term[kMaxTerms] = {};
+  bool sum_normed = false;
+  const float* sum_weight = nullptr;  // [dim] or null for 1
+  float* residual;                    // [tokens, dim], in place
+  float scale = 1;
+  float eps;  // of all norms
+  int64_t tokens;
+  int64_t dim;
+  int64_t in_padded;  // of the prepared outputs, with
+  int group;          // their rotation; 128 when there are none
+  int n_outputs = 0;
+  ResidualOutput output[kMaxOutputs] = {};
+};
+bool supports_block_end(const BlockEndArgs& args);
+// The outputs as activations: prepared where they have storage, else their rows.
+std::array<Activation, kMaxOutputs> end_block(const BlockEndArgs& args, cudaStream_t stream);
+
 // prepare() of activate(gate) * up, which are [tokens, in] each.
 Activation prepare_glu(const GluArgs& glu, const PrepareArgs& args, cudaStream_t stream);
 
@@ -61,6 +101,15 @@ void matmul(const MatmulArgs& args, Tier tier, cudaStream_t stream);
 // `pairs` is the number of (token, choice) pairs, begin[n] on the device.
 void matmul_experts(const ExpertMatmulArgs& args, int64_t pairs, Tier tier, cudaStream_t stream);
 void matmul_heads(const HeadMatmulArgs& args, Tier tier, cudaStream_t stream);
+
+// The products of prepare(rows), which saves that kernel where tokens are few: the product's own
+// prepares its input then, to the same bytes. args.x is not read.
+void matmul_rows(const PrepareArgs& rows, MatmulArgs args, Tier tier, cudaStream_t stream);
+void matmul_experts_rows(const PrepareArgs& rows, ExpertMatmulArgs args, int64_t pairs, Tier tier,
+                         cudaStream_t stream);
+// The rows are `stride` elements apart: parts of longer ones.
+void matmul_heads_rows(const PrepareArgs& rows, int64_t stride, HeadMatmulArgs args, Tier tier,
+                       cudaStream_t stream);
 
 // Several weights of one format, group and width times one activation, in one launch: q, k and v.
 constexpr int kMaxParts = 4;
@@ -86,6 +135,17 @@ bool supports_glu(const ExpertGluArgs& args);
 void matmul_glu(const ExpertGluArgs& args, int64_t pairs, cudaStream_t stream);
 
 void route(const RouteArgs& args, cudaStream_t stream);
+// The router's product and route() of it in one kernel, for few tokens.
+struct RouterArgs {
+  WeightView weight;  // [n_experts, in] of a plain format
+  const float* x;     // [tokens, in]
+  const float* bias;  // [n_experts] or null
+  float* logits;      // [tokens, n_experts]: scratch
+  uint32_t* counter;  // zeroed once by the owner; not shared by kernels that run side by side
+  RouteArgs route;    // its logits are not read
+};
+bool supports_router(const RouterArgs& args);
+void route_product(const RouterArgs& args, cudaStream_t stream);
 void combine(const CombineArgs& args, cudaStream_t stream);
 void rms_norm(const RmsNormArgs& args, cudaStream_t stream);
 void rope_table(const RopeTableArgs& args, cudaStream_t stream);
@@ -100,7 +160,7 @@ void gather_rows(const GatherRowsArgs& args, cudaStream_t stream);
 // be the same, are only read. kv.k_dim == kv.v_dim is the heads' size; no latent cache.
 struct AttentionInputArgs {
   float* q;        // [tokens, n_heads, k_dim]
-  const float* k;  // [tokens, n_kv_heads, k_dim]
+  const float* k;  // [tokens, n_kv_heads, k_dim], or null: the keys and values are another layer's
   const float* v;
   int64_t tokens;
   int64_t n_heads;
@@ -118,15 +178,39 @@ struct AttentionInputArgs {
 };
 void attention_inputs(const AttentionInputArgs& args, cudaStream_t stream);
 
+// The same for latent attention. A token's latent is normed and, with its rotated key behind it,
+// stored; the rotated parts of the queries go behind the absorbed ones.
+struct LatentInputArgs {
+  const float* latent;       // [tokens, kv_rank + 2 * n_pairs]
+  const float* latent_norm;  // [kv_rank]
+  float eps;
+  const float* q;  // [tokens, n_heads, nope_dim + 2 * n_pairs]
+  int64_t nope_dim;
+  float* query;  // [tokens, n_heads, kv_rank + 2 * n_pairs]: elements from kv_rank on are written
+  int64_t tokens;
+  int64_t n_heads;
+  int64_t kv_rank;
+  int64_t n_pairs;
+  bool interleaved;
+  const float* cos;  // [tokens, n_pairs]
+  const float* sin;
+  KvLayerView kv;
+  const int64_t* slots;  // [tokens]
+};
+void latent_inputs(const LatentInputArgs& args, cudaStream_t stream);
+
 // What attention cannot read from the device: how many tokens and keys there are at most.
 struct AttentionBounds {
   int64_t tokens;      // q_begin[n_seqs]
   int64_t max_kv_len;  // of any sequence; more only wastes blocks of threads
   float* workspace;    // attention_workspace_bytes(...) or null when that is 0
+  // attention_counters() of them, zeroed once by the owner and not shared by calls that run side
+  // by side; null: no split of the keys of 16-bit caches, which is slow where sequences are few.
+  uint32_t* counters = nullptr;
 };
+// Enough for every call with as many tokens and keys or fewer.
 size_t attention_workspace_bytes(const AttentionArgs& args, int64_t tokens, int64_t max_kv_len);
-// The most that any number of tokens up to this one needs.
-size_t most_attention_workspace(const AttentionArgs& args, int64_t tokens, int64_t max_kv_len);
+int64_t attention_counters();
 void attention(const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream);
 
 void argmax(const ArgmaxArgs& args, cudaStream_t stream);

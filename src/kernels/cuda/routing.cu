@@ -2,196 +2,12 @@
 // weighted sum of what the experts return. Nothing leaves the device.
 #include <algorithm>
 
-#include "kernels/cuda/device/common.cuh"
+#include "kernels/cuda/device/route.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/ops.h"
 
 namespace tq::cuda {
 namespace {
-
-// Of a sum of chosen scores that may vanish (DeepSeek V3).
-constexpr float kSmallestSum = 1e-20f;
-
-// Orders like the values, a NaN below all of them; never 0, which marks what is taken.
-__device__ uint32_t choice_key(float value) {
-  const uint32_t bits = __float_as_uint(value);
-  if (value != value) return 1;
-  return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
-}
-
-// The index of the largest of n keys, the first of equals; all lanes get it.
-__device__ int best_of(const uint32_t* keys, int n, int lane) {
-  uint32_t best = 0;
-  int at = 0;
-  for (int i = lane; i < n; i += kWarp) {
-    if (keys[i] > best) {
-      best = keys[i];
-      at = i;
-    }
-  }
-  const uint32_t all = __reduce_max_sync(kAllLanes, best);
-  return static_cast<int>(
-      __reduce_min_sync(kAllLanes, best == all ? static_cast<uint32_t>(at) : ~0u));
-}
-
-// Makes the experts outside the best groups ineligible. sums: [n_groups] of scratch.
-__device__ void keep_best_groups(const RouteArgs& args, float* choice, float* sums, int lane) {
-  const int n_groups = static_cast<int>(args.n_groups);
-  const int size = static_cast<int>(args.n_experts) / n_groups;
-  for (int g = lane; g < n_groups; g += kWarp) {
-    float first = -INFINITY, second = -INFINITY;
-    for (int i = g * size; i < (g + 1) * size; ++i) {
-      if (choice[i] > first) {
-        second = first;
-        first = choice[i];
-      } else if (choice[i] > second) {
-        second = choice[i];
-      }
-    }
-    sums[g] = size > 1 ? first + second : first;
-  }
-  __syncwarp();
-  // A group is kept when fewer than top_groups come before it.
-  for (int g = lane; g < n_groups; g += kWarp) {
-    const uint32_t mine = choice_key(sums[g]);
-    int before = 0;
-    for (int other = 0; other < n_groups; ++other) {
-      const uint32_t key = choice_key(sums[other]);
-      before += key > mine || (key == mine && other < g);
-    }
-    if (before < args.top_groups) continue;
-    for (int i = g * size; i < (g + 1) * size; ++i) choice[i] = -INFINITY;
-  }
-  __syncwarp();
-}
-
-// Floats of scratch of a warp: scores, choice, sums of groups.
-__host__ __device__ int64_t route_floats(const RouteArgs& args) {
-  return 2 * args.n_experts + (args.n_groups > 1 ? args.n_groups : 0);
-}
-
-// One warp, one token. chosen: [top_k] in shared memory.
-__device__ void route_token(const RouteArgs& args, int64_t token, float* scratch, int* chosen,
-                            int lane) {
-  const int n = static_cast<int>(args.n_experts);
-  const float* logits = args.logits + token * n;
-  float* scores = scratch;
-  float* choice = scratch + n;
-  float max = -INFINITY;
-  float sum = 0;
-  if (args.score == RouteScore::kSoftmax) {
-    for (int e = lane; e < n; e += kWarp) max = fmaxf(max, logits[e]);
-    max = warp_max(max);
-    for (int e = lane; e < n; e += kWarp) sum += scores[e] = expf(logits[e] - max);
-    sum = warp_sum(sum);
-  }
-  for (int e = lane; e < n; e += kWarp) {
-    scores[e] = args.score == RouteScore::kSoftmax ? scores[e] / sum : 1 / (1 + expf(-logits[e]));
-    choice[e] = scores[e] + (args.selection_bias != nullptr ? args.selection_bias[e] : 0.0f);
-  }
-  __syncwarp();
-  if (args.n_groups > 1) keep_best_groups(args, choice, scratch + 2 * n, lane);
-
-  auto* keys = reinterpret_cast<uint32_t*>(choice);
-  for (int e = lane; e < n; e += kWarp) keys[e] = choice_key(choice[e]);
-  __syncwarp();
-  int32_t* experts = args.out.experts + token * args.top_k;
-  float* weights = args.out.weights + token * args.top_k;
-  float chosen_sum = 0;
-  for (int k = 0; k < args.top_k; ++k) {
-    const int best = best_of(keys, n, lane);
-    if (lane == 0) {
-      keys[best] = 0;
-      chosen[k] = best;
-    }
-    chosen_sum += scores[best];
-    __syncwarp();
-  }
-  const float divisor = args.normalize ? fmaxf(chosen_sum, kSmallestSum) : 1.0f;
-  for (int k = lane; k < args.top_k; k += kWarp) {
-    const int expert = chosen[k];
-    experts[k] = expert;
-    float weight = scores[expert] / divisor * args.scale;
-    if (args.expert_scale != nullptr) weight *= args.expert_scale[expert];
-    weights[k] = weight;
-  }
-  __syncwarp();
-}
-
-constexpr int kFewPairs = 512;
-
-// Sorts the pairs of all tokens by expert, keeping the order of tokens: every block counts all
-// pairs, then its warps number the pairs of every expert that is theirs.
-// experts: args.out.experts or a copy.
-__device__ void number_pairs(const RouteArgs& args, const int* experts) {
-  __shared__ int begin[kMaxExperts + 1];
-  const int n = static_cast<int>(args.n_experts);
-  const int n_pairs = static_cast<int>(args.tokens * args.top_k);
-  const int lane = threadIdx.x % kWarp;
-  const int warp = threadIdx.x / kWarp;
-  const int warps = blockDim.x / kWarp;
-  for (int e = threadIdx.x; e <= n; e += blockDim.x) begin[e] = 0;
-  __syncthreads();
-  for (int i = threadIdx.x; i < n_pairs; i += blockDim.x) {
-    atomicAdd(&begin[experts[i] + 1], 1);
-  }
-  __syncthreads();
-  if (warp == 0) {  // counts to running sums
-    int before = 0;
-    for (int first = 1; first <= n; first += kWarp) {
-      const int e = first + lane;
-      int sum = e <= n ? begin[e] : 0;
-#pragma unroll
-      for (int step = 1; step < kWarp; step *= 2) {
-        const int lower = __shfl_up_sync(kAllLanes, sum, step);
-        if (lane >= step) sum += lower;
-      }
-      sum += before;
-      if (e <= n) begin[e] = sum;
-      before = __shfl_sync(kAllLanes, sum, kWarp - 1);
-    }
-  }
-  __syncthreads();
-  if (blockIdx.x == 0) {
-    for (int e = threadIdx.x; e <= n; e += blockDim.x) args.out.begin[e] = begin[e];
-  }
-  const int top_k = static_cast<int>(args.top_k);
-  const auto number = [&](int i, int pair) {
-    args.out.pairs[i] = pair;
-    args.out.tokens[pair] = i / top_k;
-  };
-  if (n_pairs <= kFewPairs) {  // a thread a pair: it counts those of its expert before it
-    for (int i = threadIdx.x; i < n_pairs; i += blockDim.x) {
-      const int expert = experts[i];
-      int before = 0;
-#pragma unroll 8
-      for (int j = 0; j < i; ++j) before += experts[j] == expert;
-      number(i, begin[expert] + before);
-    }
-    return;
-  }
-  const int stride = warps * static_cast<int>(gridDim.x);
-  for (int e = warp * static_cast<int>(gridDim.x) + static_cast<int>(blockIdx.x); e < n;
-       e += stride) {
-    int next = begin[e];
-    const int end = begin[e + 1];
-    constexpr int kAtOnce = 4;  // loads in flight
-    for (int first = 0; first < n_pairs && next < end; first += kAtOnce * kWarp) {
-      bool mine[kAtOnce];
-#pragma unroll
-      for (int k = 0; k < kAtOnce; ++k) {
-        const int i = first + k * kWarp + lane;
-        mine[k] = i < n_pairs && experts[i] == e;
-      }
-#pragma unroll
-      for (int k = 0; k < kAtOnce; ++k) {
-        const unsigned all = __ballot_sync(kAllLanes, mine[k]);
-        if (mine[k]) number(first + k * kWarp + lane, next + __popc(all & ((1u << lane) - 1)));
-        next += __popc(all);
-      }
-    }
-  }
-}
 
 // A warp a token; with kNumber one block does everything.
 template <bool kNumber>
@@ -208,7 +24,11 @@ __global__ void __launch_bounds__(1024) route_kernel(const RouteArgs args) {
   }
   if constexpr (kNumber) {
     __syncthreads();
-    number_pairs(args, chosen);
+    if (args.tokens * args.top_k <= kVeryFewPairs) {
+      number_few_pairs(args, chosen);
+    } else {
+      number_pairs(args, chosen);
+    }
   }
 }
 

@@ -35,10 +35,7 @@ struct Mla {
   AttentionArgs attention_args(const KvLayerView& kv, const RaggedBatch& batch) const;
 
  private:
-  void store_latents(const Step& step, const KvLayerView& kv) const;
-  void absorb_queries(const Step& step) const;
-  // Rotates `heads` heads of each token, stride elements apart.
-  void rotate(const Step& step, float* x, int64_t heads, int64_t stride) const;
+  void make_inputs(const Step& step, const KvLayerView& kv) const;
 
   int64_t key_dim() const { return spec.kv_rank + spec.rope_dim; }
   int64_t query_dim() const { return spec.nope_dim + spec.rope_dim; }

@@ -25,19 +25,22 @@ std::vector<InputRequest> Moe::inputs(const float* norm_weight) const {
 }
 
 void Moe::route(const Step& step, const BlockInput& x) const {
-  project(step, x, {{router, logits_}});
-  step.backend.route({.logits = logits_,
-                      .tokens = step.tokens,
-                      .n_experts = spec.n_experts,
-                      .top_k = spec.top_k,
-                      .score = spec.score,
-                      .n_groups = spec.n_groups,
-                      .top_groups = spec.top_groups,
-                      .selection_bias = selection_bias,
-                      .expert_scale = expert_scale,
-                      .normalize = spec.normalize,
-                      .scale = spec.weight_scale,
-                      .out = routing_});
+  step.backend.route_tokens({.weight = router.weight,
+                             .x = prepare_input(step, router.weight, x),
+                             .bias = router.bias,
+                             .logits = logits_,
+                             .route = {.logits = nullptr,
+                                       .tokens = step.tokens,
+                                       .n_experts = spec.n_experts,
+                                       .top_k = spec.top_k,
+                                       .score = spec.score,
+                                       .n_groups = spec.n_groups,
+                                       .top_groups = spec.top_groups,
+                                       .selection_bias = selection_bias,
+                                       .expert_scale = expert_scale,
+                                       .normalize = spec.normalize,
+                                       .scale = spec.weight_scale,
+                                       .out = routing_}});
 }
 
 // Each chosen expert's result for each of its tokens, in down_out_.
@@ -68,12 +71,13 @@ void Moe::run_experts(const Step& step, const BlockInput& x) const {
                       .n = pairs * spec.width,
                       .out = gate_out_});
   }
-  step.backend.matmul_experts({.weights = down,
-                               .x = prepare_input(step, down.matrix, gate_out_, pairs),
-                               .begin = routing_.begin,
-                               .x_rows = nullptr,
-                               .out = down_out_,
-                               .pairs = pairs});
+  step.backend.matmul_experts_rows(rows_for(step, down.matrix, gate_out_, pairs),
+                                   {.weights = down,
+                                    .x = {},
+                                    .begin = routing_.begin,
+                                    .x_rows = nullptr,
+                                    .out = down_out_,
+                                    .pairs = pairs});
 }
 
 BlockResults Moe::run(const Step& step, BlockInputs x, float* out) const {

@@ -19,14 +19,18 @@ bool same_input(const WeightView& a, const WeightView& b) {
   return a.traits().input == b.traits().input && a.in_padded == b.in_padded && a.group == b.group;
 }
 
+PrepareArgs rows_for(const Step& step, const WeightView& weight, const float* x, int64_t rows) {
+  return {.x = x,
+          .tokens = rows,
+          .in = weight.in,
+          .in_padded = weight.in_padded,
+          .group = weight.group,
+          .form = weight.traits().input,
+          .storage = step.activation};
+}
+
 Activation prepare_input(const Step& step, const WeightView& weight, const float* x, int64_t rows) {
-  return step.backend.prepare({.x = x,
-                               .tokens = rows,
-                               .in = weight.in,
-                               .in_padded = weight.in_padded,
-                               .group = weight.group,
-                               .form = weight.traits().input,
-                               .storage = step.activation});
+  return step.backend.prepare(rows_for(step, weight, x, rows));
 }
 
 Activation prepare_input(const Step& step, const WeightView& weight, const BlockInput& x) {
@@ -35,7 +39,10 @@ Activation prepare_input(const Step& step, const WeightView& weight, const Block
 }
 
 void project(const Step& step, const float* x, std::initializer_list<Projection> projections) {
-  project(step, BlockInput{x, {}}, projections);
+  if (projections.size() > 1) return project(step, BlockInput{x, {}}, projections);
+  const auto& [linear, out] = *projections.begin();
+  step.backend.matmul_rows(rows_for(step, linear.weight, x, step.tokens),
+                           {.weight = linear.weight, .x = {}, .bias = linear.bias, .out = out});
 }
 
 void project(const Step& step, const BlockInput& x, std::initializer_list<Projection> projections) {

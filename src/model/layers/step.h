@@ -21,7 +21,7 @@ struct Step {
   Backend& backend;
   int64_t tokens = 0;
   RaggedBatch batch{};
-  const int64_t* slots = nullptr;  // [tokens], where this step's keys and values go, as in batch
+  const int64_t* slots = nullptr;    // [tokens], where this step's keys and values go, as in batch
   std::span<const RopeTable> ropes;  // as ModelSpec::ropes
   float norm_eps = 0;
   void* activation = nullptr;  // storage for the input of the matmul under way
@@ -64,6 +64,9 @@ struct Projection {
 void project(const Step& step, const float* x, std::initializer_list<Projection> projections);
 void project(const Step& step, const BlockInput& x, std::initializer_list<Projection> projections);
 
+// What brings `rows` rows of x [rows, weight.in] into the form that products with the weight need,
+// in the step's storage.
+PrepareArgs rows_for(const Step& step, const WeightView& weight, const float* x, int64_t rows);
 // x [rows, weight.in] in the form that products with the weight need, in the step's storage: valid
 // until the next one is made.
 Activation prepare_input(const Step& step, const WeightView& weight, const float* x, int64_t rows);

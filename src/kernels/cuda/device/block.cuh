@@ -21,4 +21,22 @@ __device__ T block_sum(T x) {
   return x;
 }
 
+// The same of several numbers at once.
+template <int kN>
+__device__ void block_sums(float (&x)[kN]) {
+  __shared__ float sums[kN][kWarp];
+  const int warps = blockDim.x / kWarp;
+  const int lane = threadIdx.x % kWarp;
+#pragma unroll
+  for (int i = 0; i < kN; ++i) x[i] = warp_sum(x[i]);
+  __syncthreads();  // whoever reduced before is done reading
+  if (lane == 0) {
+#pragma unroll
+    for (int i = 0; i < kN; ++i) sums[i][threadIdx.x / kWarp] = x[i];
+  }
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < kN; ++i) x[i] = warp_sum(lane < warps ? sums[i][lane] : 0.0f);
+}
+
 }  // namespace tq::cuda

@@ -8,6 +8,13 @@
 
 namespace tq::cuda {
 
+// Bit i of a mask: the sign of coordinate i is +.
+struct RotationMasks {
+  uint32_t d1[8];
+  uint32_t d2[8];
+  float scale;  // 1 / sqrt(group)
+};
+
 // A lane holds the kGroup / 32 neighbouring coordinates from lane * kPerLane.
 template <int kGroup>
 struct RotatedGroup {

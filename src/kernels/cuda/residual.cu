@@ -1,0 +1,269 @@
+// The residual stream between two blocks: what the blocks returned is normed and added, and what
+// comes next gets the normed rows in the form that it reads. A block a row, a warp a group of the
+// rotation, so that a row is read once and lies in registers.
+#include "kernels/cuda/codebooks.cuh"
+#include "kernels/cuda/device/block.cuh"
+#include "kernels/cuda/device/quantise.cuh"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/prepare.h"
+
+namespace tq::cuda {
+namespace {
+
+constexpr int kMaxWarps = 32;
+
+struct OutputParams {
+  const float* weight;
+  float* rows;
+  int8_t* q8;
+  float* q8_scale;
+};
+
+struct ResidualParams {
+  int64_t dim;
+  int64_t in_padded;
+  int n_terms;
+  ResidualTerm term[kMaxTerms];
+  float term_eps;
+  bool sum_normed;
+  const float* sum_weight;
+  const float* x;  // the residual's rows, x_stride apart
+  int64_t x_stride;
+  float* residual;  // [tokens, dim] where it goes, or null
+  float scale;
+  float eps;
+  int n_outputs;
+  OutputParams output[kMaxOutputs];  // rows are x_stride apart too
+};
+
+// The lane's part of a row of `dim` elements.
+template <int kPerLane>
+struct RowPart {
+  int64_t first;
+  int64_t dim;
+
+  __device__ void load(const float* from, float (&to)[kPerLane], float missing) const {
+    if (from != nullptr && kPerLane == 4 && dim % 4 == 0 && first + kPerLane <= dim) {
+      const float4 all = *reinterpret_cast<const float4*>(from + first);
+      to[0] = all.x, to[1] = all.y, to[kPerLane - 2] = all.z, to[kPerLane - 1] = all.w;
+      return;
+    }
+#pragma unroll
+    for (int k = 0; k < kPerLane; ++k) {
+      to[k] = from == nullptr || first + k >= dim ? missing : from[first + k];
+    }
+  }
+  __device__ void store(const float (&from)[kPerLane], float* to) const {
+    if (kPerLane == 4 && dim % 4 == 0 && first + kPerLane <= dim) {
+      *reinterpret_cast<float4*>(to + first) =
+          make_float4(from[0], from[1], from[kPerLane - 2], from[kPerLane - 1]);
+      return;
+    }
+#pragma unroll
+    for (int k = 0; k < kPerLane; ++k) {
+      if (first + k < dim) to[first + k] = from[k];
+    }
+  }
+  // A row of a term.
+  __device__ void load_term(const ResidualTerm& term, int64_t row, float (&to)[kPerLane]) const {
+    if (term.top_k == 0) return load(term.x + row * dim, to, 0.0f);
+#pragma unroll
+    for (int k = 0; k < kPerLane; ++k) to[k] = 0;
+    const int32_t* pairs = term.routing.pairs + row * term.top_k;
+    const float* weights = term.routing.weights + row * term.top_k;
+#pragma unroll 8
+    for (int64_t i = 0; i < term.top_k; ++i) {
+      float y[kPerLane];
+      load(term.x + int64_t{pairs[i]} * dim, y, 0.0f);
+#pragma unroll
+      for (int k = 0; k < kPerLane; ++k) to[k] += weights[i] * y[k];
+    }
+  }
+};
+
+// 1 / rms of as many rows as there are at once; x: a row's elements of this thread.
+template <int kRows, int kPerLane>
+__device__ void rms_factors(const float (&x)[kRows][kPerLane], int64_t dim, float eps,
+                            float (&factor)[kRows]) {
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    factor[r] = 0;
+#pragma unroll
+    for (int k = 0; k < kPerLane; ++k) factor[r] += x[r][k] * x[r][k];
+  }
+  block_sums(factor);
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    factor[r] = 1.0f / sqrtf(factor[r] / static_cast<float>(dim) + eps);
+  }
+}
+
+template <int kGroup>
+__global__ void __launch_bounds__(kMaxWarps* kWarp)
+    end_block_kernel(const __grid_constant__ ResidualParams p,
+                     const __grid_constant__ RotationMasks masks) {
+  constexpr int kPerLane = RotatedGroup<kGroup>::kPerLane;
+  allow_next();
+  const int lane = threadIdx.x % kWarp;
+  const int64_t first = int64_t{threadIdx.x / kWarp} * kGroup;
+  const RowPart<kPerLane> part{first + lane * kPerLane, p.dim};
+  // Weights do not depend on what runs before us.
+  float term_weight[kMaxTerms][kPerLane], sum_weight[kPerLane], weight[kMaxOutputs][kPerLane];
+#pragma unroll
+  for (int i = 0; i < kMaxTerms; ++i) {
+    if (i < p.n_terms) part.load(p.term[i].norm_weight, term_weight[i], 1.0f);
+  }
+  if (p.sum_normed) part.load(p.sum_weight, sum_weight, 1.0f);
+#pragma unroll
+  for (int i = 0; i < kMaxOutputs; ++i) {
+    if (i < p.n_outputs) part.load(p.output[i].weight, weight[i], 1.0f);
+  }
+  wait_for_previous();
+
+  const int64_t row = blockIdx.x;
+  float x[1][kPerLane];
+  part.load(p.x + row * p.x_stride, x[0], 0.0f);
+  if (p.n_terms > 0) {
+    float term[kMaxTerms][kPerLane] = {};
+#pragma unroll
+    for (int i = 0; i < kMaxTerms; ++i) {
+      if (i < p.n_terms) part.load_term(p.term[i], row, term[i]);
+    }
+    float sum[1][kPerLane] = {};
+    float factors[kMaxTerms];
+    if (p.term[0].normed || p.term[1].normed) rms_factors(term, p.dim, p.term_eps, factors);
+#pragma unroll
+    for (int i = 0; i < kMaxTerms; ++i) {
+      if (i >= p.n_terms) break;
+#pragma unroll
+      for (int k = 0; k < kPerLane; ++k) {
+        sum[0][k] += p.term[i].normed ? term[i][k] * factors[i] * term_weight[i][k] : term[i][k];
+      }
+    }
+    float sum_factor[1];
+    if (p.sum_normed) rms_factors(sum, p.dim, p.term_eps, sum_factor);
+#pragma unroll
+    for (int k = 0; k < kPerLane; ++k) {
+      if (p.sum_normed) sum[0][k] *= sum_factor[0] * sum_weight[k];
+      x[0][k] = (x[0][k] + sum[0][k]) * p.scale;
+    }
+    part.store(x[0], p.residual + row * p.dim);
+  }
+  float factor[1];
+  rms_factors(x, p.dim, p.eps, factor);
+#pragma unroll
+  for (int i = 0; i < kMaxOutputs; ++i) {
+    if (i >= p.n_outputs) break;
+    const OutputParams& output = p.output[i];
+    RotatedGroup<kGroup> values;
+#pragma unroll
+    for (int k = 0; k < kPerLane; ++k) values.x[k] = x[0][k] * (factor[0] * weight[i][k]);
+    if (output.rows != nullptr) part.store(values.x, output.rows + row * p.x_stride);
+    if (output.q8 == nullptr) continue;
+    values.rotate(masks.d1, masks.d2, masks.scale, lane);
+    int8_t q8[kPerLane];
+    const float scale = quantise(values, q8);
+    store_q8(q8, output.q8 + row * p.in_padded + part.first);
+    if (lane == 0) output.q8_scale[(row * p.in_padded + first) / kGroup] = scale;
+  }
+}
+
+void launch_rows(const ResidualParams& p, int64_t tokens, int group, cudaStream_t stream) {
+  const int64_t threads = p.in_padded / group * kWarp;
+  launch("end_block", group == 64 ? end_block_kernel<64> : end_block_kernel<128>,
+         {dim3(static_cast<unsigned>(tokens)), dim3(static_cast<unsigned>(threads))}, stream, p,
+         rotation_masks(group));
+}
+
+bool fits_a_block(int64_t in_padded, int group) {
+  return (group == 64 || group == 128) && in_padded / group <= kMaxWarps;
+}
+
+OutputParams describe_output(const float* weight, float* rows, const Activation& x) {
+  return {weight, rows, const_cast<int8_t*>(x.q8), const_cast<float*>(x.q8_scale)};
+}
+
+}  // namespace
+
+Activation prepare_normed(const RmsNormArgs& norm, const PrepareArgs& args, cudaStream_t stream) {
+  if (args.form == InputForm::kPlain) fail_call("a plain activation fused with its norm");
+  const Activation x = describe(args, false);
+  const int64_t stride = norm.stride > 0 ? norm.stride : norm.dim;
+  if (!supports_residual(args) || stride % 4 != 0) {
+    prepare_long_normed(norm, stride, x, stream);
+    return x;
+  }
+  ResidualParams p = {};
+  p.dim = x.in;
+  p.in_padded = x.in_padded;
+  p.x = norm.x;
+  p.x_stride = stride;
+  p.eps = norm.eps;
+  p.n_outputs = 1;
+  p.output[0] = describe_output(norm.weight, norm.out, x);
+  launch_rows(p, x.tokens, x.group, stream);
+  return x;
+}
+
+bool supports_residual(const PrepareArgs& args) {
+  return args.form == InputForm::kRotated && fits_a_block(args.in_padded, args.group);
+}
+
+Activation add_prepare_normed(const ResidualArgs& residual, const RmsNormArgs& norm,
+                              const PrepareArgs& args, cudaStream_t stream) {
+  if (!supports_residual(args)) fail_call("a residual too wide for one block");
+  const Activation x = describe(args, false);
+  ResidualParams p = {};
+  p.dim = x.in;
+  p.in_padded = x.in_padded;
+  p.n_terms = 1;
+  p.term[0] = {.x = residual.x, .normed = residual.normed, .norm_weight = residual.norm_weight};
+  p.term_eps = residual.eps;
+  p.x = p.residual = residual.residual;
+  p.x_stride = x.in;
+  p.scale = residual.scale;
+  p.eps = norm.eps;
+  p.n_outputs = 1;
+  p.output[0] = describe_output(norm.weight, norm.out, x);
+  launch_rows(p, x.tokens, x.group, stream);
+  return x;
+}
+
+bool supports_block_end(const BlockEndArgs& args) {
+  return args.in_padded >= args.dim && fits_a_block(args.in_padded, args.group);
+}
+
+std::array<Activation, kMaxOutputs> end_block(const BlockEndArgs& args, cudaStream_t stream) {
+  if (!supports_block_end(args)) fail_call("a residual too wide for one block");
+  ResidualParams p = {};
+  p.dim = args.dim;
+  p.in_padded = args.in_padded;
+  p.n_terms = args.n_terms;
+  std::copy(args.term, args.term + kMaxTerms, p.term);
+  p.sum_normed = args.sum_normed;
+  p.sum_weight = args.sum_weight;
+  p.x = p.residual = args.residual;
+  p.x_stride = args.dim;
+  p.scale = args.scale;
+  p.eps = p.term_eps = args.eps;
+  p.n_outputs = args.n_outputs;
+  std::array<Activation, kMaxOutputs> out;
+  for (int i = 0; i < args.n_outputs; ++i) {
+    const ResidualOutput& output = args.output[i];
+    PrepareArgs prepared{nullptr,    args.tokens,         args.dim,      args.in_padded,
+                         args.group, InputForm::kRotated, output.storage};
+    if (output.storage != nullptr) {
+      out[i] = describe(prepared, false);
+    } else {
+      prepared.form = InputForm::kPlain;
+      prepared.in_padded = args.dim;
+      out[i] = describe_rows(prepared, 0);
+      out[i].f32 = output.rows;
+    }
+    p.output[i] = describe_output(output.norm_weight, output.rows, out[i]);
+  }
+  launch_rows(p, args.tokens, args.group, stream);
+  return out;
+}
+
+}  // namespace tq::cuda
