@@ -64,14 +64,15 @@ std::vector<float> attend(PagedBatch& batch, const AttentionCase& c, bool last_o
   return out.read();
 }
 
-void expect_close(const std::vector<float>& out, const std::vector<double>& expected) {
+void expect_close(const std::vector<float>& out, const std::vector<double>& expected,
+                  double tolerance = 2e-5) {
   ASSERT_EQ(out.size(), expected.size());
   double worst = 0;
   for (size_t i = 0; i < out.size(); ++i) {
     ASSERT_TRUE(std::isfinite(out[i])) << i;
     worst = std::max(worst, std::abs(out[i] - expected[i]));
   }
-  EXPECT_LT(worst, 2e-5);
+  EXPECT_LT(worst, tolerance);
 }
 
 TEST(GpuAttention, MatchesTheDefinition) {
@@ -94,7 +95,8 @@ TEST(GpuAttention, MatchesTheDefinition) {
   for (const AttentionCase& c : cases) {
     SCOPED_TRACE(fmt::format("{} heads of {}, {} keys", c.n_heads, c.k_dim, c.kv_len[0]));
     PagedBatch batch(c);
-    expect_close(attend(batch, c), batch.reference());
+    // Queries and weights meet bf16 caches as sums of two bf16 numbers, 16 bits.
+    expect_close(attend(batch, c), batch.reference(), c.dtype == KvDType::kBF16 ? 4e-5 : 2e-5);
   }
 }
 
