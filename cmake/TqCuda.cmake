@@ -1,4 +1,4 @@
-# The CUDA kernels: TQ_CUDA=OFF (the default until the engine has a backend that uses them), AUTO (where a
+# The CUDA backend: TQ_CUDA=OFF (the default: a build takes minutes longer with it), AUTO (where a
 # toolkit is found) or ON (its absence is an error). Sets TQ_HAVE_CUDA. Without it nothing else changes.
 set(TQ_CUDA OFF CACHE STRING "Build the CUDA kernels: AUTO (when a toolkit is found), ON or OFF")
 set(TQ_HAVE_CUDA OFF)

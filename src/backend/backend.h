@@ -101,6 +101,7 @@ struct CudaOptions {
   int64_t memory_bytes = 0;      // allocated at most; 0: what is free
   bool exact = false;            // fp32 activations everywhere
   bool graphs = true;            // replay decode steps as CUDA graphs
+  bool batch_invariant = false;  // a token's logits do not depend on what else is in its batch
   std::string kernels = "auto";  // or those of one tier: "fused", "reference"
 };
 // Throws kDevice when there is no such GPU, or this build has no CUDA.

@@ -33,12 +33,20 @@ void run_devices(const GlobalOptions& global) {
   const auto backend = make_cpu_backend({});
   const std::string model = cpu_model();
   const int64_t memory = memory_bytes();
+  const CudaDevices gpus = list_cuda_devices();
   if (global.json) {
-    print_json({{"devices", Json::array({{{"name", backend->name()},
-                                          {"model", model},
-                                          {"cpus", available_cpus()},
-                                          {"memory_bytes", memory},
-                                          {"description", backend->description()}}})}});
+    Json devices = Json::array({{{"name", backend->name()},
+                                 {"model", model},
+                                 {"cpus", available_cpus()},
+                                 {"memory_bytes", memory},
+                                 {"description", backend->description()}}});
+    for (const CudaDevice& gpu : gpus.devices) {
+      devices.push_back({{"name", fmt::format("cuda:{}", gpu.index)},
+                         {"model", gpu.name},
+                         {"compute_capability", fmt::format("{}.{}", gpu.major, gpu.minor)},
+                         {"memory_bytes", gpu.memory_bytes}});
+    }
+    print_json({{"devices", devices}, {"no_cuda", gpus.problem}});
     return;
   }
   Table table({{"device", Table::Align::kLeft},
@@ -48,7 +56,14 @@ void run_devices(const GlobalOptions& global) {
                {"kernels", Table::Align::kLeft}});
   table.add_row({std::string(backend->name()), model, std::to_string(available_cpus()),
                  human_bytes(static_cast<double>(memory)), backend->description()});
+  for (const CudaDevice& gpu : gpus.devices) {
+    table.add_row({fmt::format("cuda:{}", gpu.index), gpu.name, "",
+                   human_bytes(static_cast<double>(gpu.memory_bytes)),
+                   fmt::format("compute capability {}.{}; fused (tq2 to tq8), reference", gpu.major,
+                               gpu.minor)});
+  }
   print_text(table.text());
+  if (!gpus.problem.empty()) print_text(fmt::format("no GPU: {}\n", gpus.problem));
 }
 
 }  // namespace

@@ -88,6 +88,10 @@ void add_model_options(CLI::App& command, ModelOptions& options, const std::stri
                   "Matrix products of the GPU: auto, or only those of one tier (tq devices)")
       ->check(CLI::IsMember({"auto", "fused", "reference"}))
       ->group(kGroup);
+  command
+      .add_flag("--batch-invariant", options.batch_invariant,
+                "GPU: the same bits for a sequence whatever else is in its batch (slower for few)")
+      ->group(kGroup);
   command.add_option("--threads", options.threads, "CPU threads; 0 is every CPU available")
       ->check(CLI::Range(0, 4096))
       ->group(kGroup);
@@ -113,7 +117,9 @@ LoadedModel open_model(const ModelOptions& options, const ModelNeeds& needs,
   LoadModelOptions load;
   load.device = options.device;
   load.cpu = {.threads = options.threads, .exact = options.exact};
-  load.cuda = {.exact = options.exact, .kernels = options.kernels};
+  load.cuda = {.exact = options.exact,
+               .batch_invariant = options.batch_invariant,
+               .kernels = options.kernels};
   load.cuda.memory_bytes = static_cast<int64_t>(
       std::min<uint64_t>(options.gpu_memory, std::numeric_limits<int64_t>::max()));
   load.model.threads = options.threads;

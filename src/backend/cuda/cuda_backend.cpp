@@ -20,6 +20,8 @@ namespace {
 
 // Codes and gains on their way from the native layout to that of the tiles.
 constexpr int64_t kStagingBytes = int64_t{16} << 20;
+// Steps that decode for so many sequences are faster without tensor cores.
+constexpr int64_t kMostLanes = 8;
 // Graphs that are kept: a decode step of many batch sizes and lengths.
 constexpr size_t kMostGraphs = 96;
 
@@ -122,6 +124,7 @@ class CudaBackend final : public Backend {
 
   const bool exact_;
   const bool graphs_;
+  const int64_t lanes_up_to_;  // sequences of a decode step
   const cuda::Tier tier_;
   std::string description_;
   CudaStream stream_;
@@ -144,6 +147,7 @@ cuda::Tier find_tier(const std::string& name) {
 CudaBackend::CudaBackend(const CudaOptions& options)
     : exact_(options.exact),
       graphs_(options.graphs),
+      lanes_up_to_(options.batch_invariant ? 0 : kMostLanes),
       tier_(find_tier(options.kernels)),
       stream_(options.device),
       memory_(options.device, options.memory_bytes),
@@ -226,7 +230,7 @@ void CudaBackend::relayout_rows(const WeightView& rows, uint8_t* out) {
 void CudaBackend::attention(const AttentionArgs& args) {
   cuda::attention(args,
                   {args.batch.tokens, args.batch.max_kv_len, static_cast<float*>(args.workspace),
-                   counters_.as<uint32_t>().data() + 1},
+                   counters_.as<uint32_t>().data() + 1, lanes_up_to_},
                   stream());
 }
 
@@ -240,7 +244,7 @@ void CudaBackend::next_inputs(const NextInputsArgs& args) {
                          .eps = add.eps,
                          .tokens = add.tokens,
                          .dim = add.dim,
-                         .in_padded = add.dim,
+                         .in_padded = round_up(add.dim, 128),
                          .group = 128,
                          .n_outputs = args.n_inputs};
   for (int i = 0; i < add.n_results; ++i) {

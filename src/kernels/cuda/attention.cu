@@ -31,9 +31,15 @@ int64_t partial_bytes(const AttentionArgs& args, int64_t rows, int64_t chunks) {
 // Blocks without a split that keep the GPU busy.
 int64_t enough_blocks(bool mma) { return int64_t{mma ? 2 : 8} * device_info().n_sms; }
 
+bool picks_mma(const AttentionArgs& args, const AttentionBounds& bounds) {
+  const int64_t seqs = args.batch.n_seqs;
+  const bool few = seqs == bounds.tokens && seqs <= bounds.lanes_up_to;
+  return uses_mma(args.kv) && !(few && supports_lanes(args.kv));
+}
+
 // Chunks that blocks share, or 0 when there are tiles enough.
 int64_t split_chunks(const AttentionArgs& args, const AttentionBounds& bounds) {
-  const bool mma = uses_mma(args.kv);
+  const bool mma = picks_mma(args, bounds);
   if (mma ? bounds.counters == nullptr : !supports_lanes(args.kv)) return 0;
   const int64_t chunks = most_chunks(args, bounds.tokens, bounds.max_kv_len);
   const int64_t tiles = most_tiles(args, bounds.tokens, mma ? kTileRows : kLaneRows);
@@ -65,7 +71,7 @@ void attention(const AttentionArgs& args, const AttentionBounds& bounds, cudaStr
   }
   const AttentionParams p{args, bounds.tokens, split_chunks(args, bounds), bounds.workspace,
                           bounds.counters};
-  if (uses_mma(kv)) return attention_mma(p, stream);
+  if (picks_mma(args, bounds)) return attention_mma(p, stream);
   if (supports_lanes(kv)) return attention_lanes(p, stream);
   attention_reference(p, stream);
 }
