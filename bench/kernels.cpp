@@ -22,6 +22,7 @@
 #include <string_view>
 #include <vector>
 
+#include "bandwidth.h"
 #include "base/float16.h"
 #include "base/math.h"
 #include "base/thread_pool.h"
@@ -96,31 +97,6 @@ void report_bytes(benchmark::State& state, int64_t bytes, double seconds) {
 }
 void report_flops(benchmark::State& state, double flops, double seconds) {
   state.counters["GFLOP/s"] = flops / seconds / 1e9;
-}
-
-// All threads touch every line of a block of kWeightBytes, with the best of some distances of
-// prefetching. One word a line: what limits is memory, not instructions.
-double measure_read_bandwidth() {
-  Buffer block(static_cast<size_t>(kWeightBytes));
-  std::memset(block.as<uint8_t>().data(), 1, static_cast<size_t>(kWeightBytes));
-  const uint64_t* words = block.as<uint64_t>().data();
-  double best = std::numeric_limits<double>::infinity();
-  for (int i = 0; i < 50; ++i) {
-    const int64_t distance = 512 << (i % 5);  // bytes
-    const double start = now();
-    parallel(kWeightBytes / 64, 1 << 14, [&](int64_t begin, int64_t end) {
-      uint64_t sums[4] = {};
-      for (int64_t line = begin; line < end; line += 4) {
-        for (int64_t k = 0; k < 4; ++k) {
-          __builtin_prefetch(words + 8 * (line + k) + distance / 8);
-          sums[k] += words[8 * (line + k)];
-        }
-      }
-      for (uint64_t sum : sums) benchmark::DoNotOptimize(sum);
-    });
-    best = std::min(best, now() - start);
-  }
-  return static_cast<double>(kWeightBytes) / best;
 }
 
 // A weight of random codes (every code is valid; plain formats get small normal numbers) with
@@ -404,7 +380,7 @@ int run(int argc, char** argv) {
   std::mt19937_64 random(7);
   auto* words = setup().noise.as<uint64_t>().data();
   for (int64_t i = 0; i < kWeightBytes / 8; ++i) words[i] = random();
-  setup().read_bandwidth = measure_read_bandwidth();
+  setup().read_bandwidth = measure_read_bandwidth(*setup().pool, kWeightBytes, now);
   fmt::print(stderr, "read bandwidth of {} threads: {:.1f} GB/s\n", threads,
              setup().read_bandwidth / 1e9);
   for (const CpuKernels& kernels : available_kernels()) {
