@@ -19,6 +19,7 @@ struct ModelOptions {
   std::string device = "auto";
   uint64_t gpu_memory = 0;       // bytes at most; 0: what is free
   std::string kernels = "auto";  // of the GPU
+  bool batch_invariant = false;
   int threads = 0;
   int64_t ctx = 0;
   std::string kv_dtype = "auto";
