@@ -23,6 +23,31 @@ struct Matrix {
   MatrixStack stack(int64_t n) const { return {view, n, table, nullptr}; }
 };
 
+// What a step is made of, for leaving some of it out.
+enum Part : unsigned {
+  kBlockEnds = 1,
+  kInputs = 2,
+  kAttention = 4,
+  kPrepares = 8,
+  kRouter = 16,
+  kNoProduct = 31,
+  kAttentionProducts = 32,
+  kDense = 64,
+  kExperts = 128,
+  kHead = 256,
+};
+constexpr std::pair<const char*, unsigned> kParts[] = {
+    {"ends of blocks", kBlockEnds},
+    {"norms, rope, KV store", kInputs},
+    {"attention", kAttention},
+    {"rotation of inputs", kPrepares},
+    {"router", kRouter},
+    {"products of attention", kAttentionProducts},
+    {"products of dense layers", kDense},
+    {"products of experts", kExperts},
+    {"head and argmax", kHead},
+};
+
 class Step {
  public:
   Step(Bench& bench, const ModelShape& shape, int64_t seqs, int64_t kv_len)
@@ -54,15 +79,14 @@ class Step {
   }
   ~Step() { cudaFree(tables_); }
 
-  // Products only: what is left when everything else is free.
-  void run(bool products_only) {
-    only_ = products_only;
-    Activation x = products_only
-                       ? x_of(layers_[0].q.view)
-                       : end_block({.n_outputs = 1, .output = {output(nullptr, dense_x_)}});
+  // Without the parts that `skipped` names: they are free then.
+  void run(unsigned skipped) {
+    skipped_ = skipped;
+    Activation x = end_block({.n_outputs = 1, .output = {output(nullptr, dense_x_)}});
     for (const Layer& layer : layers_) x = run_layer(layer, x);
+    if (skips(kHead)) return;
     cuda::matmul({.weight = head_.view, .x = x, .out = logits_}, cuda::Tier::kAuto, stream());
-    if (!only_) cuda::argmax({logits_, seqs_, m_.vocab, m_.vocab, token_}, stream());
+    cuda::argmax({logits_, seqs_, m_.vocab, m_.vocab, token_}, stream());
   }
 
  private:
@@ -70,6 +94,7 @@ class Step {
     Matrix q, k, v, o, gate, up, down, router, expert_gate, expert_up, expert_down;
     Matrix q_b, k_absorb, v_expand;  // of latent attention; q and k are q_a and kv_a then
   };
+  bool skips(Part part) const { return (skipped_ & part) != 0; }
   bool latent() const { return m_.kv_rank > 0; }
   int64_t key_dim() const { return latent() ? m_.kv_rank + m_.rope_dim : m_.head_dim; }
   int64_t query_dim() const { return latent() ? m_.nope_dim + m_.rope_dim : m_.head_dim; }
@@ -173,6 +198,10 @@ class Step {
     args.tokens = seqs_;
     args.dim = args.in_padded = m_.hidden;
     args.group = 128;
+    if (skips(kBlockEnds)) {
+      outputs_.fill(x_of(layers_[0].q.view));
+      return outputs_[0];
+    }
     outputs_ = cuda::end_block(args, stream());
     return outputs_[0];
   }
@@ -183,28 +212,26 @@ class Step {
     x.q8 = reinterpret_cast<const int8_t*>(other_x_ + (1 << 20));
     return x;
   }
-  void multiply_rows(const Matrix& w, const float* x, float* out) {
-    if (only_) {
-      cuda::matmul({.weight = w.view, .x = x_of(w.view), .out = out}, cuda::Tier::kAuto, stream());
-    } else {
-      cuda::matmul_rows(rows(x, w.view, seqs_), {.weight = w.view, .x = {}, .out = out},
-                        cuda::Tier::kAuto, stream());
-    }
+  // `stride`: of the rows, in elements.
+  Activation prepared(const float* x, const WeightView& w, int64_t tokens, int64_t stride = 0) {
+    if (skips(kPrepares)) return x_of(w, tokens / seqs_);
+    return cuda::prepare_strided(rows(x, w, tokens), stride > 0 ? stride : w.in, false, stream());
+  }
+  void multiply(const Matrix& w, const Activation& x, float* out) {
+    cuda::matmul({.weight = w.view, .x = x, .out = out}, cuda::Tier::kAuto, stream());
   }
   void multiply_heads(const Matrix& w, const float* x, int64_t stride, float* out,
                       int64_t out_stride) {
-    HeadMatmulArgs args{w.stack(m_.n_heads), x_of(w.view, m_.n_heads), out, out_stride};
-    if (only_) {
-      cuda::matmul_heads(args, cuda::Tier::kAuto, stream());
-    } else {
-      cuda::matmul_heads_rows(rows(x, w.view, seqs_ * m_.n_heads), stride, args, cuda::Tier::kAuto,
-                              stream());
-    }
+    const Activation prepared_x = prepared(x, w.view, seqs_ * m_.n_heads, stride);
+    if (skips(kAttentionProducts)) return;
+    cuda::matmul_heads({w.stack(m_.n_heads), prepared_x, out, out_stride}, cuda::Tier::kAuto,
+                       stream());
   }
 
   Activation run_layer(const Layer& layer, const Activation& x) {
     const float* attended = latent() ? attend_latent(layer, x) : attend(layer, x);
-    multiply_rows(layer.o, attended, a_);
+    const Activation o_x = prepared(attended, layer.o.view, seqs_);
+    if (!skips(kAttentionProducts)) multiply(layer.o, o_x, a_);
     const bool norms = m_.parallel;  // Gemma's: of what a block returns too
     cuda::BlockEndArgs middle{.n_terms = 1,
                               .term = {{.x = a_, .normed = norms, .norm_weight = bench_.input()}}};
@@ -217,20 +244,18 @@ class Step {
       middle.n_outputs = 1;
       middle.output[0] = output(normed_, dense_x_);
     }
-    Activation mlp_x = x_of(layer.expert_gate.view);
-    Activation experts_x = mlp_x;
-    if (!only_) {
-      mlp_x = end_block(middle);
-      experts_x = norms ? outputs_[2] : mlp_x;
-    }
+    const Activation mlp_x = end_block(middle);
+    const Activation experts_x = norms ? outputs_[2] : mlp_x;
     if (m_.dense_width > 0) {
-      cuda::matmul_glu({layer.gate.stack(1), layer.up.stack(1), mlp_x, nullptr, nullptr,
-                        Activate::kGeluTanh, wide_},
-                       seqs_, stream());
-      multiply_rows(layer.down, wide_, b_);
+      if (!skips(kDense)) {
+        cuda::matmul_glu({layer.gate.stack(1), layer.up.stack(1), mlp_x, nullptr, nullptr,
+                          Activate::kGeluTanh, wide_},
+                         seqs_, stream());
+      }
+      const Activation down_x = prepared(wide_, layer.down.view, seqs_);
+      if (!skips(kDense)) multiply(layer.down, down_x, b_);
     }
     experts(layer, experts_x);
-    if (only_) return x;
     cuda::BlockEndArgs end{.sum_normed = norms,
                            .sum_weight = bench_.input(),
                            .n_outputs = 1,
@@ -247,82 +272,87 @@ class Step {
   }
 
   const float* attend(const Layer& layer, const Activation& x) {
-    cuda::matmul_parts({3,
-                        {{.weight = layer.q.view, .x = x, .out = q_},
-                         {.weight = layer.k.view, .x = x, .out = k_},
-                         {.weight = layer.v.view, .x = x, .out = v_}}},
-                       stream());
-    if (only_) return mixed_;
+    if (!skips(kAttentionProducts)) {
+      cuda::matmul_parts({3,
+                          {{.weight = layer.q.view, .x = x, .out = q_},
+                           {.weight = layer.k.view, .x = x, .out = k_},
+                           {.weight = layer.v.view, .x = x, .out = v_}}},
+                         stream());
+    }
     const KvLayerView& kv = kv_[static_cast<size_t>(&layer - layers_.data())];
-    cuda::attention_inputs({q_, k_, v_, seqs_, m_.n_heads, true, bench_.input(), bench_.input(),
-                            m_.parallel, 1e-6f, m_.head_dim / 2, false, cos_, cos_, kv, slots_},
-                           stream());
-    cuda::attention({kv, batch_, q_, m_.n_heads, 1.0f, 0, 0, mixed_},
-                    {seqs_, kv_len_, workspace_, counter_ + 1}, stream());
+    if (!skips(kInputs)) {
+      cuda::attention_inputs(
+          {q_, k_, v_, false, seqs_, m_.n_heads, m_.head_dim, true, bench_.input(), bench_.input(),
+           m_.parallel, 1e-6f, m_.head_dim / 2, false, cos_, cos_, kv, slots_},
+          stream());
+    }
+    mix(kv, q_);
     return mixed_;
   }
 
+  void mix(const KvLayerView& kv, const float* q) {
+    constexpr int64_t kMostLanes = 8;  // as in the backend
+    if (skips(kAttention)) return;
+    cuda::attention({kv, batch_, q, m_.n_heads, 1.0f, 0, 0, mixed_},
+                    {seqs_, kv_len_, workspace_, counter_ + 1, kMostLanes}, stream());
+  }
+
   const float* attend_latent(const Layer& layer, const Activation& x) {
-    cuda::matmul_parts({2,
-                        {{.weight = layer.q.view, .x = x, .out = q_},
-                         {.weight = layer.k.view, .x = x, .out = k_}}},
-                       stream());
+    if (!skips(kAttentionProducts)) {
+      cuda::matmul_parts({2,
+                          {{.weight = layer.q.view, .x = x, .out = q_},
+                           {.weight = layer.k.view, .x = x, .out = k_}}},
+                         stream());
+    }
     Activation q_x = x_of(layer.q_b.view);
-    if (!only_) {
+    if (!skips(kPrepares)) {
       q_x = cuda::prepare_normed({q_, bench_.input(), 1e-6f, seqs_, m_.q_rank, nullptr},
                                  rows(nullptr, layer.q_b.view, seqs_), stream());
     }
-    cuda::matmul({.weight = layer.q_b.view, .x = q_x, .out = values_}, cuda::Tier::kAuto, stream());
+    if (!skips(kAttentionProducts)) multiply(layer.q_b, q_x, values_);
     const KvLayerView& kv = kv_[static_cast<size_t>(&layer - layers_.data())];
-    if (!only_) {
+    if (!skips(kInputs)) {
       cuda::latent_inputs({k_, bench_.input(), 1e-6f, values_, m_.nope_dim, query_, seqs_,
                            m_.n_heads, m_.kv_rank, m_.rope_dim / 2, true, cos_, cos_, kv, slots_},
                           stream());
     }
     multiply_heads(layer.k_absorb, values_, query_dim(), query_, key_dim());
-    if (!only_) {
-      cuda::attention({kv, batch_, query_, m_.n_heads, 1.0f, 0, 0, mixed_},
-                      {seqs_, kv_len_, workspace_, counter_ + 1}, stream());
-    }
+    mix(kv, query_);
     multiply_heads(layer.v_expand, mixed_, m_.kv_rank, values_, m_.head_dim);
     return values_;
   }
 
   void experts(const Layer& layer, const Activation& x) {
-    if (!only_ || !routed_) route(layer);
-    cuda::matmul_glu({layer.expert_gate.stack(m_.n_experts), layer.expert_up.stack(m_.n_experts), x,
-                      routing_.begin, routing_.tokens, Activate::kSilu, wide_},
-                     pairs(), stream());
-    const WeightView& down = layer.expert_down.view;
-    ExpertMatmulArgs args{layer.expert_down.stack(m_.n_experts), x_of(down, m_.top_k),
-                          routing_.begin, nullptr, down_};
-    if (only_) {
-      cuda::matmul_experts(args, pairs(), cuda::Tier::kAuto, stream());
-    } else {
-      cuda::matmul_experts_rows(rows(wide_, down, pairs()), args, pairs(), cuda::Tier::kAuto,
-                                stream());
+    if (!skips(kRouter)) route(layer);
+    if (!skips(kExperts)) {
+      cuda::matmul_glu({layer.expert_gate.stack(m_.n_experts), layer.expert_up.stack(m_.n_experts),
+                        x, routing_.begin, routing_.tokens, Activate::kSilu, wide_},
+                       pairs(), stream());
     }
+    const Activation down_x = prepared(wide_, layer.expert_down.view, pairs());
+    if (skips(kExperts)) return;
+    cuda::matmul_experts(
+        {layer.expert_down.stack(m_.n_experts), down_x, routing_.begin, nullptr, down_}, pairs(),
+        cuda::Tier::kAuto, stream());
   }
 
   void route(const Layer& layer) {
     const float* x = bench_.input() + (&layer - layers_.data()) * seqs_ * m_.hidden;
-    const cuda::RouterArgs router{layer.router.view,
-                                  x,
-                                  nullptr,
-                                  logits_,
-                                  counter_,
-                                  {.logits = logits_,
-                                   .tokens = seqs_,
-                                   .n_experts = m_.n_experts,
-                                   .top_k = m_.top_k,
-                                   .score = RouteScore::kSoftmax,
-                                   .out = routing_}};
-    routed_ = true;
-    if (cuda::supports_router(router)) return cuda::route_product(router, stream());
     Activation plain;
     plain.tokens = seqs_;
     plain.in = plain.in_padded = m_.hidden;
     plain.f32 = x;
+    const RouterArgs router{layer.router.view,
+                            plain,
+                            nullptr,
+                            logits_,
+                            {.logits = logits_,
+                             .tokens = seqs_,
+                             .n_experts = m_.n_experts,
+                             .top_k = m_.top_k,
+                             .score = RouteScore::kSoftmax,
+                             .out = routing_}};
+    if (cuda::supports_router(router)) return cuda::route_tokens(router, counter_, stream());
     cuda::matmul({.weight = layer.router.view, .x = plain, .out = logits_}, cuda::Tier::kAuto,
                  stream());
     cuda::route(router.route, stream());
@@ -331,8 +361,7 @@ class Step {
   Bench& bench_;
   const ModelShape m_;
   const int64_t seqs_, kv_len_;
-  bool only_ = false;
-  bool routed_ = false;
+  unsigned skipped_ = 0;
   uint8_t* at_;
   int64_t used_ = 0;
   std::vector<const uint8_t*> pointers_;
@@ -363,10 +392,16 @@ void bench_steps(Bench& bench) {
   for (const ModelShape& shape : {gemma, qwen, glm}) {
     for (const int64_t seqs : {1, 2, 4, 8, 16, 32}) {
       Step step(bench, shape, seqs, 192);
-      const double us = bench.time_us([&](int) { step.run(false); }, 1);
-      const double products = bench.time_us([&](int) { step.run(true); }, 1);
+      const auto time = [&](unsigned skipped) {
+        return bench.time_us([&](int) { step.run(skipped); }, 1);
+      };
+      const double us = time(0);
       std::printf("step %s C=%lld: %.0f us (products alone %.0f us): %.0f tokens/s\n", shape.name,
-                  static_cast<long long>(seqs), us, products, static_cast<double>(seqs) / us * 1e6);
+                  static_cast<long long>(seqs), us, time(kNoProduct),
+                  static_cast<double>(seqs) / us * 1e6);
+      for (const auto& [name, part] : kParts) {
+        std::printf("  %-26s %6.0f us\n", name, us - time(part));
+      }
       std::fflush(stdout);
     }
   }

@@ -164,26 +164,16 @@ void Backend::route_tokens(const RouterArgs& args) {
   route(choice);
 }
 
-void Backend::matmul_rows(const PrepareArgs& rows, MatmulArgs args) {
-  args.x = prepare(rows);
-  matmul(args);
+Activation Backend::prepare_normed(const RmsNormArgs& norm, const PrepareArgs& args) {
+  rms_norm(norm);
+  return prepare(args);
 }
 
-void Backend::matmul_experts_rows(const PrepareArgs& rows, ExpertMatmulArgs args) {
-  args.x = prepare(rows);
-  matmul_experts(args);
-}
-
-void Backend::matmul_heads_rows(const PrepareArgs& rows, HeadMatmulArgs args, int64_t stride,
-                                float* gathered) {
-  PrepareArgs dense = rows;
-  if (stride != rows.in) {
-    gather_rows(
-        {.x = rows.x, .n = rows.tokens, .dim = rows.in, .out = gathered, .x_stride = stride});
-    dense.x = gathered;
-  }
-  args.x = prepare(dense);
-  matmul_heads(args);
+Activation Backend::prepare_strided(const PrepareArgs& args, int64_t stride, float* gathered) {
+  gather_rows({.x = args.x, .n = args.tokens, .dim = args.in, .out = gathered, .x_stride = stride});
+  PrepareArgs dense = args;
+  dense.x = gathered;
+  return prepare(dense);
 }
 
 void Backend::run_recorded(uint64_t /*key*/, const std::function<void()>& operators) {

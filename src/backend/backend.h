@@ -76,12 +76,10 @@ class Backend {
   virtual void attention_inputs(const AttentionInputsArgs& args);
   virtual void latent_inputs(const LatentInputsArgs& args);
   virtual void route_tokens(const RouterArgs& args);
-  // Products with prepare(rows); their own x is not read. Rows of heads are `stride` elements
-  // apart, and `gathered` has room for them side by side.
-  virtual void matmul_rows(const PrepareArgs& rows, MatmulArgs args);
-  virtual void matmul_experts_rows(const PrepareArgs& rows, ExpertMatmulArgs args);
-  virtual void matmul_heads_rows(const PrepareArgs& rows, HeadMatmulArgs args, int64_t stride,
-                                 float* gathered);
+  // prepare() of the normed rows; args.x is norm.out, which may be written.
+  virtual Activation prepare_normed(const RmsNormArgs& norm, const PrepareArgs& args);
+  // prepare() of rows that are `stride` elements apart; `gathered` has room for them side by side.
+  virtual Activation prepare_strided(const PrepareArgs& args, int64_t stride, float* gathered);
 
   // Scratch that attention() needs for such a call; args.batch holds upper bounds.
   virtual size_t attention_bytes(const AttentionArgs& /*args*/) const { return 0; }

@@ -310,9 +310,9 @@ void Decoder::run_operators(const Step& step, const KvCache& kv, const Rows& row
   if (weights_.per_layer_inputs) {
     weights_.per_layer_inputs->make(step, device_.ids, scratch_.residual);
   }
-  run_layers(step, kv);
+  const BlockInput last = end_layers(step, run_layers(step, kv), rows);
   if (rows.n == 0) return;
-  run_head(step, rows);
+  run_head(step, last, rows);
   if (rows.n_choose_from == 0) return;
   backend_.argmax({.x = rows.logits,
                    .rows = rows.n,
@@ -373,7 +373,8 @@ Step Decoder::recent_step(const Step& step) const {
   return recent;
 }
 
-void Decoder::run_layers(const Step& step, const KvCache& kv) {
+// What the last layer returns is not yet added.
+AddResultsArgs Decoder::run_layers(const Step& step, const KvCache& kv) {
   const Step recent = recent_step(step);
   AddResultsArgs add = joining(step, {}, {});
   for (size_t i = 0; i < weights_.layers.size(); ++i) {
@@ -401,8 +402,7 @@ void Decoder::run_layers(const Step& step, const KvCache& kv) {
       add = joining(step, results, {layer.post_ffn_norm, layer.output_scale});
     }
   }
-  backend_.add_results(add);
-  observe("ffn", static_cast<int64_t>(weights_.layers.size()) - 1, scratch_.residual, step.tokens);
+  return add;
 }
 
 BlockResults Decoder::run_per_layer_block(const Step& step, int64_t index) {
@@ -412,18 +412,31 @@ BlockResults Decoder::run_per_layer_block(const Step& step, int64_t index) {
   return {{{.x = scratch_.block_out}}, 1};
 }
 
-// Logits of the wanted rows only: the head is the largest matrix of a small model.
-void Decoder::run_head(Step step, const Rows& rows) {
+// The rows that the head reads: the wanted ones only, as it is the largest matrix of a small model.
+BlockInput Decoder::end_layers(const Step& step, const AddResultsArgs& add, const Rows& rows) {
+  const auto last = static_cast<int64_t>(weights_.layers.size()) - 1;
+  if (rows.n == step.tokens) {  // all of them
+    const InputRequest request{weights_.final_norm, &weights_.head.weight};
+    const BlockInput x = next_inputs(step, add, {&request, 1})[0];
+    observe("ffn", last, scratch_.residual, step.tokens);
+    return x;
+  }
+  backend_.add_results(add);
+  observe("ffn", last, scratch_.residual, step.tokens);
+  if (rows.n == 0) return {};
   backend_.gather_rows({.x = scratch_.residual,
                         .rows = {device_.logit_rows},
                         .n = rows.n,
                         .dim = spec_.hidden,
                         .out = scratch_.gathered});
+  rms_norm(step, {weights_.final_norm, spec_.hidden}, scratch_.gathered, rows.n, scratch_.gathered);
+  return {scratch_.gathered, {}};
+}
+
+void Decoder::run_head(Step step, const BlockInput& x, const Rows& rows) {
+  observe("norm", -1, x.rows, rows.n);
   step.tokens = rows.n;
-  const Norm final_norm{weights_.final_norm, spec_.hidden};
-  rms_norm(step, final_norm, scratch_.gathered, rows.n, scratch_.gathered);
-  observe("norm", -1, scratch_.gathered, rows.n);
-  project(step, scratch_.gathered, {{weights_.head, rows.logits}});
+  project(step, x, {{weights_.head, rows.logits}});
   if (spec_.final_softcap > 0) {
     backend_.softcap({.x = rows.logits, .n = rows.n * spec_.vocab, .cap = spec_.final_softcap});
   }

@@ -81,7 +81,7 @@ class Decoder final : public Model {
   int64_t kv_layer(int64_t layer) const;
   // The step as a layer sees it whose pages are a ring.
   Step recent_step(const Step& step) const;
-  void run_layers(const Step& step, const KvCache& kv);
+  AddResultsArgs run_layers(const Step& step, const KvCache& kv);
   BlockResults run_per_layer_block(const Step& step, int64_t index);
   // How a block's results join the residual stream.
   struct BlockEnd {
@@ -91,7 +91,8 @@ class Decoder final : public Model {
   AddResultsArgs joining(const Step& step, const BlockResults& results, const BlockEnd& end) const;
   // Adds what the last block returned, then makes what the next one asks for.
   BlockInputs next_inputs(const Step& step, const AddResultsArgs& add, InputRequests requests);
-  void run_head(Step step, const Rows& rows);
+  BlockInput end_layers(const Step& step, const AddResultsArgs& add, const Rows& rows);
+  void run_head(Step step, const BlockInput& x, const Rows& rows);
   void observe(std::string_view stage, int64_t layer, const float* values, int64_t rows) const;
 
   ModelSpec spec_;

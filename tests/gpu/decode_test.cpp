@@ -216,10 +216,10 @@ TEST_P(GpuRouter, EqualsProductAndRoute) {
     cuda::route(route, nullptr);
     route.logits = nullptr;
     route.out = got.get();
-    const cuda::RouterArgs args{weight.device,      x.get(),       biased ? bias.get() : nullptr,
-                                fused_logits.get(), counter.get(), route};
+    const RouterArgs args{weight.device, plain, biased ? bias.get() : nullptr, fused_logits.get(),
+                          route};
     ASSERT_TRUE(cuda::supports_router(args));
-    cuda::route_product(args, nullptr);
+    cuda::route_tokens(args, counter.get(), nullptr);
     EXPECT_TRUE(same_bits(fused_logits.read(), logits.read()));
     EXPECT_EQ(got.experts.read(), expected.experts.read());
     EXPECT_EQ(got.pairs.read(), expected.pairs.read());
@@ -284,52 +284,9 @@ TEST(GpuLatentInputs, EqualTheirOperators) {
   }
 }
 
-class GpuRows : public FormatTest {};
+class GpuStrided : public FormatTest {};
 
-TEST_P(GpuRows, ProductsThatPrepareTheirInputGiveTheSameBits) {
-  for (const auto& [rows, in] : std::vector<std::pair<int64_t, int64_t>>{
-           {70, 1408}, {4000, 704}, {33, 100}, {48, 96}, {2000, 4096}}) {
-    const RandomWeight weight(GetParam(), rows, in, 1);
-    for (const int64_t tokens : {1, 2, 5}) {
-      const testing::Prepared x(weight.host, tokens, false, 2);
-      const auto expected = OnDevice<float>::poisoned(tokens * rows);
-      const auto got = OnDevice<float>::poisoned(tokens * rows);
-      cuda::matmul({.weight = weight.device, .x = x.device, .out = expected.get()}, Tier::kAuto,
-                   nullptr);
-      const auto storage = OnDevice<uint8_t>::poisoned(tokens * weight.host.in_padded * 8);
-      cuda::matmul_rows({x.device_x.get(), tokens, in, weight.host.in_padded, weight.host.group,
-                         GetParam().input, storage.get()},
-                        {.weight = weight.device, .x = {}, .out = got.get()}, Tier::kAuto, nullptr);
-      EXPECT_TRUE(same_bits(got.read(), expected.read())) << rows << " x " << in << ", " << tokens;
-    }
-  }
-}
-
-TEST_P(GpuRows, ExpertsThatPrepareTheirInputGiveTheSameBits) {
-  const RandomStack stack(GetParam(), 7, 88, 448, 1);
-  for (const std::vector<int>& load :
-       std::vector<std::vector<int>>{{0, 1, 0, 0, 1, 0, 2}, {9, 0, 0, 0, 1, 0, 0}, {8, 8, 8, 9}}) {
-    std::vector<int32_t> begin(8, 0);
-    for (size_t i = 0; i < 7; ++i) begin[i + 1] = begin[i] + (i < load.size() ? load[i] : 0);
-    const int64_t pairs = begin.back();
-    const OnDevice<int32_t> device_begin(begin);
-    const WeightView& matrix = stack.weights[0]->host;
-    const testing::Prepared x(matrix, pairs, false, 2);
-    const auto expected = OnDevice<float>::poisoned(pairs * 88);
-    const auto got = OnDevice<float>::poisoned(pairs * 88);
-    const auto storage = OnDevice<uint8_t>::poisoned(pairs * matrix.in_padded * 8);
-    ExpertMatmulArgs args{stack.device(), x.device, device_begin.get(), nullptr, expected.get()};
-    cuda::matmul_experts(args, pairs, Tier::kAuto, nullptr);
-    args.out = got.get();
-    args.x = {};
-    cuda::matmul_experts_rows({x.device_x.get(), pairs, matrix.in, matrix.in_padded, matrix.group,
-                               GetParam().input, storage.get()},
-                              args, pairs, Tier::kAuto, nullptr);
-    EXPECT_TRUE(same_bits(got.read(), expected.read())) << pairs;
-  }
-}
-
-TEST_P(GpuRows, HeadsThatPrepareTheirInputGiveTheSameBits) {
+TEST_P(GpuStrided, RowsThatLieApartGiveTheSameBits) {
   const int64_t heads = 5, in = 192, stride = 256, rows = 40;
   const RandomStack stack(GetParam(), heads, rows, in, 1);
   const WeightView& matrix = stack.weights[0]->host;
@@ -348,15 +305,15 @@ TEST_P(GpuRows, HeadsThatPrepareTheirInputGiveTheSameBits) {
                         .x = cuda::prepare(prepare, false, nullptr),
                         .out = expected.get()};
     cuda::matmul_heads(args, Tier::kAuto, nullptr);
-    args.x = {};
     args.out = got.get();
     prepare.x = x.get();
-    cuda::matmul_heads_rows(prepare, stride, args, Tier::kAuto, nullptr);
+    args.x = cuda::prepare_strided(prepare, stride, false, nullptr);
+    cuda::matmul_heads(args, Tier::kAuto, nullptr);
     EXPECT_TRUE(same_bits(got.read(), expected.read())) << tokens;
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, GpuRows, ::testing::ValuesIn(testing::formats()),
+INSTANTIATE_TEST_SUITE_P(Formats, GpuStrided, ::testing::ValuesIn(testing::formats()),
                          testing::format_name);
 
 }  // namespace

@@ -85,51 +85,19 @@ TEST_P(GpuPrepare, RotatesExactly) {
   EXPECT_TRUE(same_bits(rotated, {host.f32, host.f32 + rotated.size()}));
 }
 
-TEST_P(GpuPrepare, FusesNormAndGlu) {
+TEST_P(GpuPrepare, FusesTheNorm) {
   const std::vector<float> x = random_floats(tokens_ * in_, 4);
-  const std::vector<float> y = random_floats(tokens_ * in_, 5);
-  const OnDevice<float> device_x(x), device_y(y);
-  const OnDevice<float> device_weight(std::vector<float>(y.begin(), y.begin() + in_));
+  const std::vector<float> weight = random_floats(in_, 5);
+  const OnDevice<float> device_x(x), device_weight(weight);
   std::vector<float> values(x.size());
   const int64_t few = tokens_ * in_padded_ / 200;  // roundings that the norm's own turned
-  cpu(false).rms_norm({x.data(), y.data(), 1e-6f, tokens_, in_, values.data()});
-  Activation host = cpu(false).prepare(args(values.data(), host_storage_.data()));
+  cpu(false).rms_norm({x.data(), weight.data(), 1e-6f, tokens_, in_, values.data()});
+  const Activation host = cpu(false).prepare(args(values.data(), host_storage_.data()));
   const auto normed = OnDevice<float>::poisoned(tokens_ * in_);
   const PrepareArgs device_args = args(nullptr, device_storage_.get());
   const RmsNormArgs norm{device_x.get(), device_weight.get(), 1e-6f, tokens_, in_, normed.get()};
   expect_same(cuda::prepare_normed(norm, device_args, nullptr), host, few);
   EXPECT_LT(relative_error(normed.read(), values), 1e-6);
-
-  cpu(false).glu({Activate::kSilu, x.data(), y.data(), tokens_ * in_, values.data()});
-  host = cpu(false).prepare(args(values.data(), host_storage_.data()));
-  const GluArgs glu{Activate::kSilu, device_x.get(), device_y.get(), tokens_ * in_, nullptr};
-  expect_same(cuda::prepare_glu(glu, device_args, nullptr), host, few);
-}
-
-TEST_P(GpuPrepare, FusesTheResidual) {
-  const PrepareArgs device_args = args(nullptr, device_storage_.get());
-  if (!cuda::supports_residual(device_args)) return;
-  const int64_t n = tokens_ * in_;
-  const std::vector<float> x = random_floats(n, 6), before = random_floats(n, 7);
-  const std::vector<float> weights = random_floats(2 * in_, 8);
-  const OnDevice<float> device_x(x), device_weights(weights);
-  for (const bool normed : {true, false}) {
-    std::vector<float> term = x, residual = before, values(x.size());
-    if (normed) cpu(false).rms_norm({x.data(), weights.data(), 1e-6f, tokens_, in_, term.data()});
-    cpu(false).add({residual.data(), term.data(), 0.8f, n, residual.data()});
-    cpu(false).rms_norm(
-        {residual.data(), weights.data() + in_, 1e-5f, tokens_, in_, values.data()});
-    const Activation host = cpu(false).prepare(args(values.data(), host_storage_.data()));
-    const OnDevice<float> device_residual(before);
-    const auto out = OnDevice<float>::poisoned(n);
-    const Activation device = cuda::add_prepare_normed(
-        {device_x.get(), device_weights.get(), normed, 1e-6f, device_residual.get(), 0.8f},
-        {nullptr, device_weights.get() + in_, 1e-5f, tokens_, in_, out.get()}, device_args,
-        nullptr);
-    expect_same(device, host, tokens_ * in_padded_ / 200);
-    EXPECT_LT(relative_error(device_residual.read(), residual), 1e-6);
-    EXPECT_LT(relative_error(out.read(), values), 1e-6);
-  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Groups, GpuPrepare,
@@ -322,10 +290,10 @@ TEST(GpuElementwise, AttentionInputsEqualTheirOperators) {
       cuda::kv_store({kv, slots.get(), tokens, k1.get(), v1.get()}, nullptr);
       kv.k = k_plane2.get();
       kv.v = v_plane2.get();
-      cuda::attention_inputs(
-          {q2.get(), k2.get(), v2.get(), tokens, heads, norms, weights.get(), weights.get() + dim,
-           norms, 1e-6f, pairs, interleaved, cosines.get(), sines.get(), kv, slots.get()},
-          nullptr);
+      cuda::attention_inputs({q2.get(), k2.get(), v2.get(), false, tokens, heads, dim, norms,
+                              weights.get(), weights.get() + dim, norms, 1e-6f, pairs, interleaved,
+                              cosines.get(), sines.get(), kv, slots.get()},
+                             nullptr);
       EXPECT_LT(relative_error(q2.read(), q1.read()), 1e-6);
       const auto widened = [](const std::vector<uint16_t>& halves) {
         std::vector<float> out;

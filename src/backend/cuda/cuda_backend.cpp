@@ -101,13 +101,18 @@ class CudaBackend final : public Backend {
   void matmul_shared(std::span<const MatmulArgs> products) override;
   void matmul_gated(const GatedMatmulArgs& args) override;
   void matmul_gated_experts(const GatedExpertsArgs& args) override;
-  void attention_inputs(const AttentionInputsArgs& args) override;
-  void latent_inputs(const LatentInputsArgs& args) override;
+  void attention_inputs(const AttentionInputsArgs& args) override {
+    cuda::attention_inputs(args, stream());
+  }
+  void latent_inputs(const LatentInputsArgs& args) override { cuda::latent_inputs(args, stream()); }
   void route_tokens(const RouterArgs& args) override;
-  void matmul_rows(const PrepareArgs& rows, MatmulArgs args) override;
-  void matmul_experts_rows(const PrepareArgs& rows, ExpertMatmulArgs args) override;
-  void matmul_heads_rows(const PrepareArgs& rows, HeadMatmulArgs args, int64_t stride,
-                         float* gathered) override;
+  Activation prepare_normed(const RmsNormArgs& norm, const PrepareArgs& args) override {
+    if (exact_ || args.form == InputForm::kPlain) return Backend::prepare_normed(norm, args);
+    return cuda::prepare_normed(norm, args, stream());
+  }
+  Activation prepare_strided(const PrepareArgs& args, int64_t stride, float*) override {
+    return cuda::prepare_strided(args, stride, exact_, stream());
+  }
   size_t attention_bytes(const AttentionArgs& args) const override {
     return cuda::attention_workspace_bytes(args, args.batch.tokens, args.batch.max_kv_len);
   }
@@ -304,66 +309,9 @@ void CudaBackend::matmul_gated_experts(const GatedExpertsArgs& args) {
   Backend::matmul_gated_experts(args);
 }
 
-void CudaBackend::attention_inputs(const AttentionInputsArgs& args) {
-  cuda::attention_inputs({.q = args.q,
-                          .k = args.k,
-                          .v = args.v_is_k ? args.k : args.v,
-                          .tokens = args.tokens,
-                          .n_heads = args.n_heads,
-                          .qk_norm = args.qk_norm,
-                          .q_norm = args.q_norm,
-                          .k_norm = args.k_norm,
-                          .v_norm = args.v_norm,
-                          .eps = args.eps,
-                          .n_pairs = args.n_pairs,
-                          .interleaved = args.interleaved,
-                          .cos = args.cos,
-                          .sin = args.sin,
-                          .kv = args.kv,
-                          .slots = args.slots},
-                         stream());
-}
-
-void CudaBackend::latent_inputs(const LatentInputsArgs& args) {
-  cuda::latent_inputs({.latent = args.latent,
-                       .latent_norm = args.latent_norm,
-                       .eps = args.eps,
-                       .q = args.q,
-                       .nope_dim = args.nope_dim,
-                       .query = args.query,
-                       .tokens = args.tokens,
-                       .n_heads = args.n_heads,
-                       .kv_rank = args.kv_rank,
-                       .n_pairs = args.n_pairs,
-                       .interleaved = args.interleaved,
-                       .cos = args.cos,
-                       .sin = args.sin,
-                       .kv = args.kv,
-                       .slots = args.slots},
-                      stream());
-}
-
 void CudaBackend::route_tokens(const RouterArgs& args) {
-  const cuda::RouterArgs router{
-      args.weight, args.x.f32, args.bias, args.logits, counters_.as<uint32_t>().data(), args.route};
-  if (fuses() && cuda::supports_router(router)) return cuda::route_product(router, stream());
-  Backend::route_tokens(args);
-}
-
-void CudaBackend::matmul_rows(const PrepareArgs& rows, MatmulArgs args) {
-  if (exact_) return Backend::matmul_rows(rows, args);
-  cuda::matmul_rows(rows, args, tier_, stream());
-}
-
-void CudaBackend::matmul_experts_rows(const PrepareArgs& rows, ExpertMatmulArgs args) {
-  if (exact_) return Backend::matmul_experts_rows(rows, args);
-  cuda::matmul_experts_rows(rows, args, args.pairs, tier_, stream());
-}
-
-void CudaBackend::matmul_heads_rows(const PrepareArgs& rows, HeadMatmulArgs args, int64_t stride,
-                                    float* gathered) {
-  if (exact_) return Backend::matmul_heads_rows(rows, args, stride, gathered);
-  cuda::matmul_heads_rows(rows, stride, args, tier_, stream());
+  if (!fuses() || !cuda::supports_router(args)) return Backend::route_tokens(args);
+  cuda::route_tokens(args, counters_.as<uint32_t>().data(), stream());
 }
 
 void CudaBackend::run_recorded(uint64_t key, const std::function<void()>& operators) {

@@ -41,7 +41,7 @@ __device__ void rotate_head(const Args& args, float* x, int64_t token, int lane)
 
 // A warp a head: the token's query heads, then its key heads, then its value heads.
 template <typename T>
-__global__ void attention_inputs_kernel(const AttentionInputArgs args) {
+__global__ void attention_inputs_kernel(const AttentionInputsArgs args) {
   extern __shared__ float heads[];
   start_kernel();
   const KvLayerView& kv = args.kv;
@@ -59,8 +59,9 @@ __global__ void attention_inputs_kernel(const AttentionInputArgs args) {
   }
   const int dim = static_cast<int>(kv.k_dim);
   float* x = heads + threadIdx.x / kWarp * dim;
+  const float* values = args.v_is_k ? args.k : args.v;
   const float* from = kind == HeadKind::kQuery ? args.q + (token * args.n_heads + head) * dim
-                                               : (kind == HeadKind::kKey ? args.k : args.v) +
+                                               : (kind == HeadKind::kKey ? args.k : values) +
                                                      (token * kv.n_kv_heads + head) * dim;
   for (int i = lane; i < dim; i += kWarp) x[i] = from[i];
   __syncwarp();
@@ -87,7 +88,7 @@ __global__ void attention_inputs_kernel(const AttentionInputArgs args) {
 
 // A warp a head of a token, then one for the token's latent.
 template <typename T>
-__global__ void latent_inputs_kernel(const LatentInputArgs args) {
+__global__ void latent_inputs_kernel(const LatentInputsArgs args) {
   extern __shared__ float heads[];
   start_kernel();
   const int lane = threadIdx.x % kWarp;
@@ -119,7 +120,7 @@ __global__ void latent_inputs_kernel(const LatentInputArgs args) {
 
 }  // namespace
 
-void latent_inputs(const LatentInputArgs& args, cudaStream_t stream) {
+void latent_inputs(const LatentInputsArgs& args, cudaStream_t stream) {
   const KvLayerView& kv = args.kv;
   if (kv.n_kv_heads != 1 || kv.v != nullptr || kv.k_dim != args.kv_rank + 2 * args.n_pairs) {
     fail_call("latent attention inputs for another cache");
@@ -137,7 +138,7 @@ void latent_inputs(const LatentInputArgs& args, cudaStream_t stream) {
   }
 }
 
-void attention_inputs(const AttentionInputArgs& args, cudaStream_t stream) {
+void attention_inputs(const AttentionInputsArgs& args, cudaStream_t stream) {
   const KvLayerView& kv = args.kv;
   if (kv.k_dim != kv.v_dim || kv.v == nullptr) fail_call("attention inputs of a latent cache");
   const LaunchShape shape{

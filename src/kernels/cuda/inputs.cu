@@ -1,7 +1,6 @@
 // What brings activations into the form a matmul reads: embedding rows, and the rotation with its
 // int8 quantisation, alone or with the norm or the gated activation before it.
 #include "kernels/cuda/codebooks.cuh"
-#include "kernels/cuda/device/activate.cuh"
 #include "kernels/cuda/device/block.cuh"
 #include "kernels/cuda/device/quantise.cuh"
 #include "kernels/cuda/launch.cuh"
@@ -83,14 +82,6 @@ struct NormSource {
     const float value = norm.weight == nullptr ? normed : normed * norm.weight[i];
     if (norm.out != nullptr) norm.out[row * stride + i] = value;
     return value;
-  }
-};
-
-struct GluSource {
-  GluArgs glu;
-  __device__ void start(int64_t /*row*/, int64_t /*in*/) {}
-  __device__ float at(int64_t row, int64_t in, int64_t i) const {
-    return activate(glu.activate, glu.gate[row * in + i]) * glu.up[row * in + i];
   }
 };
 
@@ -196,13 +187,6 @@ Activation prepare_strided(const PrepareArgs& args, int64_t stride, bool exact,
 void prepare_long_normed(const RmsNormArgs& norm, int64_t stride, const Activation& x,
                          cudaStream_t stream) {
   launch_prepare(NormSource{norm, stride, 0.0f}, x, 1, stream);
-}
-
-Activation prepare_glu(const GluArgs& glu, const PrepareArgs& args, cudaStream_t stream) {
-  if (args.form == InputForm::kPlain) fail_call("a plain activation fused with its glu");
-  const Activation x = describe(args, false);
-  launch_prepare(GluSource{glu}, x, row_parts(args), stream);
-  return x;
 }
 
 void embed(const EmbedArgs& args, cudaStream_t stream) {

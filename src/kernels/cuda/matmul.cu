@@ -3,7 +3,6 @@
 #include "kernels/cuda/fused.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/matmul.h"
-#include "kernels/cuda/prepare.h"
 
 namespace tq::cuda {
 namespace {
@@ -42,10 +41,6 @@ FusedParams fused_params(const MatmulParams& p) {
   out.q8_scale = p.x.q8_scale;
   out.accumulate = p.accumulate;
   out.centroids = centroids8(p.weight.traits().bits, p.weight.group);
-  out.rows = p.rows;
-  out.row_in = p.weight.in;
-  out.row_stride = p.row_stride;
-  if (p.rows != nullptr) out.masks = rotation_masks(p.weight.group);
   return out;
 }
 
@@ -76,37 +71,6 @@ void dispatch(const MatmulParams& p, Tier tier, cudaStream_t stream) {
   matmul_reference(p, stream);
 }
 
-// Whether a product should prepare its own input. Every block does it for all that it reads: worth
-// the kernel saved only where that is little.
-bool takes_rows(const MatmulParams& p, Tier tier) {
-  constexpr int64_t kMostGroups = 0;  // up to 64 groups it cost 6 % of a decode step
-  constexpr int64_t kMostPairs = 32;
-  constexpr int kShared = 160 * 1024;  // such rows fit, beside any format's ring
-  const WeightView& weight = p.weight;
-  if (tier == Tier::kReference || !is_rotated(weight) ||
-      (weight.group != 64 && weight.group != 128)) {
-    return false;
-  }
-  const int64_t tokens = tokens_each(p);
-  return tokens <= 8 && tokens * weight.gains_per_row() <= kMostGroups &&
-         (p.work.kind != WorkKind::kExperts || p.pairs <= kMostPairs) &&
-         device_info().max_shared_bytes >= kShared;
-}
-
-// stride: of the rows, in elements.
-void multiply_rows(const PrepareArgs& rows, int64_t stride, MatmulParams p, Tier tier,
-                   cudaStream_t stream) {
-  if (takes_rows(p, tier)) {
-    p.rows = rows.x;
-    p.row_stride = stride;
-    return matmul_fused(p, stream);
-  }
-  const RowMap map = p.x.rows;
-  p.x = prepare_strided(rows, stride, false, stream);
-  p.x.rows = map;
-  dispatch(p, tier, stream);
-}
-
 bool same_shape(const WeightView& a, const WeightView& b) {
   return a.format == b.format && a.group == b.group && a.in_padded == b.in_padded;
 }
@@ -132,24 +96,6 @@ void matmul_experts(const ExpertMatmulArgs& args, int64_t pairs, Tier tier, cuda
 
 void matmul_heads(const HeadMatmulArgs& args, Tier tier, cudaStream_t stream) {
   dispatch(describe(args), tier, stream);
-}
-
-void matmul_rows(const PrepareArgs& rows, MatmulArgs args, Tier tier, cudaStream_t stream) {
-  args.x = describe_rows(rows, rows.group);
-  multiply_rows(rows, rows.in, describe(args), tier, stream);
-}
-
-void matmul_experts_rows(const PrepareArgs& rows, ExpertMatmulArgs args, int64_t pairs, Tier tier,
-                         cudaStream_t stream) {
-  if (pairs == 0) return;
-  args.x = describe_rows(rows, rows.group);
-  multiply_rows(rows, rows.in, describe(args, pairs), tier, stream);
-}
-
-void matmul_heads_rows(const PrepareArgs& rows, int64_t stride, HeadMatmulArgs args, Tier tier,
-                       cudaStream_t stream) {
-  args.x = describe_rows(rows, rows.group);
-  multiply_rows(rows, stride, describe(args), tier, stream);
 }
 
 bool supports_parts(const MatmulParts& args) {

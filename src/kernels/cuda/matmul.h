@@ -17,9 +17,7 @@ struct MatmulParams {
   bool accumulate;
   float* out;
   int64_t out_stride;
-  int64_t pairs;                // kExperts: begin[n], known on the host
-  const float* rows = nullptr;  // not null: the kernel prepares x itself, from these,
-  int64_t row_stride = 0;       // so far apart
+  int64_t pairs;  // kExperts: begin[n], known on the host
 };
 
 inline MatmulParams describe(const MatmulArgs& args) {

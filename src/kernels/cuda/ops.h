@@ -37,24 +37,12 @@ void relayout(const WeightView& native, uint8_t* out, cudaStream_t stream);
 size_t activation_bytes(int64_t tokens, int64_t in_padded, int group, InputForm form, bool exact);
 // exact: rotated fp32 activations instead of int8 ones.
 Activation prepare(const PrepareArgs& args, bool exact, cudaStream_t stream);
+// The same of rows that are `stride` elements apart: parts of longer ones.
+Activation prepare_strided(const PrepareArgs& args, int64_t stride, bool exact,
+                           cudaStream_t stream);
 // prepare() of the normed rows in one pass; args.x and args.tokens are the norm's. norm.out may be
 // null: the normed rows are not stored then.
 Activation prepare_normed(const RmsNormArgs& norm, const PrepareArgs& args, cudaStream_t stream);
-// The residual stream between two blocks, in one pass:
-//   residual = (residual + rms_norm(x)) * scale, then prepare_normed(norm) of it (norm.x is not
-//   read).
-struct ResidualArgs {
-  const float* x;            // [tokens, dim]: what the block returned
-  const float* norm_weight;  // [dim]: of the norm of x
-  bool normed;               // false: x is added as it is
-  float eps;
-  float* residual;  // [tokens, dim], in place
-  float scale;
-};
-bool supports_residual(const PrepareArgs& args);
-Activation add_prepare_normed(const ResidualArgs& residual, const RmsNormArgs& norm,
-                              const PrepareArgs& args, cudaStream_t stream);
-
 // All that lies between the products of two blocks, in one pass over each row:
 //   sum      = term 0 + term 1, each normed first if it says so; then normed itself if sum_normed
 //   residual = (residual + sum) * scale
@@ -93,23 +81,11 @@ bool supports_block_end(const BlockEndArgs& args);
 // The outputs as activations: prepared where they have storage, else their rows.
 std::array<Activation, kMaxOutputs> end_block(const BlockEndArgs& args, cudaStream_t stream);
 
-// prepare() of activate(gate) * up, which are [tokens, in] each.
-Activation prepare_glu(const GluArgs& glu, const PrepareArgs& args, cudaStream_t stream);
-
 void embed(const EmbedArgs& args, cudaStream_t stream);
 void matmul(const MatmulArgs& args, Tier tier, cudaStream_t stream);
 // `pairs` is the number of (token, choice) pairs, begin[n] on the device.
 void matmul_experts(const ExpertMatmulArgs& args, int64_t pairs, Tier tier, cudaStream_t stream);
 void matmul_heads(const HeadMatmulArgs& args, Tier tier, cudaStream_t stream);
-
-// The products of prepare(rows), which saves that kernel where tokens are few: the product's own
-// prepares its input then, to the same bytes. args.x is not read.
-void matmul_rows(const PrepareArgs& rows, MatmulArgs args, Tier tier, cudaStream_t stream);
-void matmul_experts_rows(const PrepareArgs& rows, ExpertMatmulArgs args, int64_t pairs, Tier tier,
-                         cudaStream_t stream);
-// The rows are `stride` elements apart: parts of longer ones.
-void matmul_heads_rows(const PrepareArgs& rows, int64_t stride, HeadMatmulArgs args, Tier tier,
-                       cudaStream_t stream);
 
 // Several weights of one format, group and width times one activation, in one launch: q, k and v.
 constexpr int kMaxParts = 4;
@@ -135,17 +111,10 @@ bool supports_glu(const ExpertGluArgs& args);
 void matmul_glu(const ExpertGluArgs& args, int64_t pairs, cudaStream_t stream);
 
 void route(const RouteArgs& args, cudaStream_t stream);
-// The router's product and route() of it in one kernel, for few tokens.
-struct RouterArgs {
-  WeightView weight;  // [n_experts, in] of a plain format
-  const float* x;     // [tokens, in]
-  const float* bias;  // [n_experts] or null
-  float* logits;      // [tokens, n_experts]: scratch
-  uint32_t* counter;  // zeroed once by the owner; not shared by kernels that run side by side
-  RouteArgs route;    // its logits are not read
-};
+// The router's product and route() of it in one kernel, for few tokens and plain weights. counter:
+// zeroed once by the owner; not shared by kernels that run side by side.
 bool supports_router(const RouterArgs& args);
-void route_product(const RouterArgs& args, cudaStream_t stream);
+void route_tokens(const RouterArgs& args, uint32_t* counter, cudaStream_t stream);
 void combine(const CombineArgs& args, cudaStream_t stream);
 void rms_norm(const RmsNormArgs& args, cudaStream_t stream);
 void rope_table(const RopeTableArgs& args, cudaStream_t stream);
@@ -156,48 +125,10 @@ void add(const AddArgs& args, cudaStream_t stream);
 void softcap(const SoftcapArgs& args, cudaStream_t stream);
 void gather_rows(const GatherRowsArgs& args, cudaStream_t stream);
 
-// Head norms, rotary embedding and kv_store in one pass. q is rotated in place; k and v, which may
-// be the same, are only read. kv.k_dim == kv.v_dim is the heads' size; no latent cache.
-struct AttentionInputArgs {
-  float* q;        // [tokens, n_heads, k_dim]
-  const float* k;  // [tokens, n_kv_heads, k_dim], or null: the keys and values are another layer's
-  const float* v;
-  int64_t tokens;
-  int64_t n_heads;
-  bool qk_norm;
-  const float* q_norm;  // [k_dim] or null for 1
-  const float* k_norm;
-  bool v_norm;  // without a weight
-  float eps;
-  int64_t n_pairs;  // as in RopeArgs
-  bool interleaved;
-  const float* cos;  // [tokens, n_pairs]
-  const float* sin;
-  KvLayerView kv;
-  const int64_t* slots;  // [tokens]
-};
-void attention_inputs(const AttentionInputArgs& args, cudaStream_t stream);
-
-// The same for latent attention. A token's latent is normed and, with its rotated key behind it,
-// stored; the rotated parts of the queries go behind the absorbed ones.
-struct LatentInputArgs {
-  const float* latent;       // [tokens, kv_rank + 2 * n_pairs]
-  const float* latent_norm;  // [kv_rank]
-  float eps;
-  const float* q;  // [tokens, n_heads, nope_dim + 2 * n_pairs]
-  int64_t nope_dim;
-  float* query;  // [tokens, n_heads, kv_rank + 2 * n_pairs]: elements from kv_rank on are written
-  int64_t tokens;
-  int64_t n_heads;
-  int64_t kv_rank;
-  int64_t n_pairs;
-  bool interleaved;
-  const float* cos;  // [tokens, n_pairs]
-  const float* sin;
-  KvLayerView kv;
-  const int64_t* slots;  // [tokens]
-};
-void latent_inputs(const LatentInputArgs& args, cudaStream_t stream);
+// Keys and values are only read. kv.k_dim == kv.v_dim == head_dim; no latent cache.
+void attention_inputs(const AttentionInputsArgs& args, cudaStream_t stream);
+// The latent is only read.
+void latent_inputs(const LatentInputsArgs& args, cudaStream_t stream);
 
 // What attention cannot read from the device: how many tokens and keys there are at most.
 struct AttentionBounds {

@@ -47,9 +47,6 @@ inline RotateParams rotate_params(const Activation& x) {
           const_cast<float*>(x.q8_scale)};
 }
 
-// prepare() of rows that are `stride` elements apart (inputs.cu).
-Activation prepare_strided(const PrepareArgs& args, int64_t stride, bool exact,
-                           cudaStream_t stream);
 // prepare_normed() of rows that one block cannot hold (inputs.cu).
 void prepare_long_normed(const RmsNormArgs& norm, int64_t stride, const Activation& x,
                          cudaStream_t stream);

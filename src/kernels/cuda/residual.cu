@@ -189,7 +189,7 @@ Activation prepare_normed(const RmsNormArgs& norm, const PrepareArgs& args, cuda
   if (args.form == InputForm::kPlain) fail_call("a plain activation fused with its norm");
   const Activation x = describe(args, false);
   const int64_t stride = norm.stride > 0 ? norm.stride : norm.dim;
-  if (!supports_residual(args) || stride % 4 != 0) {
+  if (!fits_a_block(args.in_padded, args.group) || stride % 4 != 0) {
     prepare_long_normed(norm, stride, x, stream);
     return x;
   }
@@ -198,30 +198,6 @@ Activation prepare_normed(const RmsNormArgs& norm, const PrepareArgs& args, cuda
   p.in_padded = x.in_padded;
   p.x = norm.x;
   p.x_stride = stride;
-  p.eps = norm.eps;
-  p.n_outputs = 1;
-  p.output[0] = describe_output(norm.weight, norm.out, x);
-  launch_rows(p, x.tokens, x.group, stream);
-  return x;
-}
-
-bool supports_residual(const PrepareArgs& args) {
-  return args.form == InputForm::kRotated && fits_a_block(args.in_padded, args.group);
-}
-
-Activation add_prepare_normed(const ResidualArgs& residual, const RmsNormArgs& norm,
-                              const PrepareArgs& args, cudaStream_t stream) {
-  if (!supports_residual(args)) fail_call("a residual too wide for one block");
-  const Activation x = describe(args, false);
-  ResidualParams p = {};
-  p.dim = x.in;
-  p.in_padded = x.in_padded;
-  p.n_terms = 1;
-  p.term[0] = {.x = residual.x, .normed = residual.normed, .norm_weight = residual.norm_weight};
-  p.term_eps = residual.eps;
-  p.x = p.residual = residual.residual;
-  p.x_stride = x.in;
-  p.scale = residual.scale;
   p.eps = norm.eps;
   p.n_outputs = 1;
   p.output[0] = describe_output(norm.weight, norm.out, x);

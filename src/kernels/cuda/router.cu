@@ -16,6 +16,7 @@ constexpr int64_t kMostTokens = 8;
 struct RouterParams {
   RouterArgs args;
   int64_t in;
+  uint32_t* counter;
 };
 
 // kVectors: of 16 bytes, at most those of a lane in a row.
@@ -43,7 +44,7 @@ __global__ void __launch_bounds__(kWarps* kWarp) router_kernel(const RouterParam
   wait_for_previous();
   if (row < route.n_experts) {
     for (int64_t t = 0; t < route.tokens; ++t) {
-      const float* x = p.args.x + t * in;
+      const float* x = p.args.x.f32 + t * in;
       float sum = 0;
 #pragma unroll
       for (int v = 0; v < kVectors; ++v) {
@@ -69,7 +70,7 @@ __global__ void __launch_bounds__(kWarps* kWarp) router_kernel(const RouterParam
   __threadfence();
   __syncthreads();
   if (threadIdx.x == 0) {  // the counter is 0 again after the last block
-    is_last = atomicInc(p.args.counter, gridDim.x - 1) == gridDim.x - 1;
+    is_last = atomicInc(p.counter, gridDim.x - 1) == gridDim.x - 1;
   }
   __syncthreads();
   if (!is_last) return;
@@ -113,9 +114,9 @@ bool supports_router(const RouterArgs& args) {
          kWarps * route_floats(args.route) * static_cast<int64_t>(sizeof(float)) <= kMostShared;
 }
 
-void route_product(const RouterArgs& args, cudaStream_t stream) {
+void route_tokens(const RouterArgs& args, uint32_t* counter, cudaStream_t stream) {
   if (!supports_router(args)) fail_call("a router of a shape that its kernel does not have");
-  RouterParams p{args, args.weight.in};
+  RouterParams p{args, args.weight.in, counter};
   p.args.route.logits = args.logits;
   const std::string_view name = args.weight.traits().name;
   if (name == "f32") return pick_width<float>(p, stream);

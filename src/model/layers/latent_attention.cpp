@@ -45,20 +45,26 @@ void Mla::make_inputs(const Step& step, const KvLayerView& kv) const {
 
 BlockResults Mla::run(const Step& step, const KvLayerView& kv, BlockInputs x, float* out) const {
   project(step, x[0], {{q_a, q_latent_}, {kv_a, latent_}});
-  rms_norm(step, {q_a_norm, spec.q_rank, spec.latent_norm_eps}, q_latent_, step.tokens, q_latent_);
-  project(step, q_latent_, {{q_b, q_out_}});
+  const Activation q_normed =
+      step.backend.prepare_normed({.x = q_latent_,
+                                   .weight = q_a_norm,
+                                   .eps = spec.latent_norm_eps,
+                                   .rows = step.tokens,
+                                   .dim = spec.q_rank,
+                                   .out = q_latent_},
+                                  rows_for(step, q_b.weight, q_latent_, step.tokens));
+  step.backend.matmul({.weight = q_b.weight, .x = q_normed, .bias = q_b.bias, .out = q_out_});
   make_inputs(step, kv);
   const int64_t heads = step.tokens * spec.n_heads;
-  step.backend.matmul_heads_rows(
-      rows_for(step, k_absorb.matrix, q_out_, heads),
-      {.weights = k_absorb, .x = {}, .out = query_, .out_stride = key_dim()},
-      spec.nope_dim + spec.rope_dim, q_nope_);
+  const Activation q_nope = step.backend.prepare_strided(
+      rows_for(step, k_absorb.matrix, q_out_, heads), query_dim(), q_nope_);
+  step.backend.matmul_heads(
+      {.weights = k_absorb, .x = q_nope, .out = query_, .out_stride = key_dim()});
   AttentionArgs attention = attention_args(kv, step.batch);
   attention.workspace = step.attention;
   step.backend.attention(attention);
-  step.backend.matmul_heads_rows(rows_for(step, v_expand.matrix, mixed_, heads),
-                                 {.weights = v_expand, .x = {}, .out = values_}, spec.kv_rank,
-                                 nullptr);
+  const Activation mixed = prepare_input(step, v_expand.matrix, mixed_, heads);
+  step.backend.matmul_heads({.weights = v_expand, .x = mixed, .out = values_});
   project(step, values_, {{o, out}});
   return {{{.x = out}}, 1};
 }

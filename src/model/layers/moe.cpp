@@ -71,13 +71,12 @@ void Moe::run_experts(const Step& step, const BlockInput& x) const {
                       .n = pairs * spec.width,
                       .out = gate_out_});
   }
-  step.backend.matmul_experts_rows(rows_for(step, down.matrix, gate_out_, pairs),
-                                   {.weights = down,
-                                    .x = {},
-                                    .begin = routing_.begin,
-                                    .x_rows = nullptr,
-                                    .out = down_out_,
-                                    .pairs = pairs});
+  step.backend.matmul_experts({.weights = down,
+                               .x = prepare_input(step, down.matrix, gate_out_, pairs),
+                               .begin = routing_.begin,
+                               .x_rows = nullptr,
+                               .out = down_out_,
+                               .pairs = pairs});
 }
 
 BlockResults Moe::run(const Step& step, BlockInputs x, float* out) const {

@@ -41,8 +41,10 @@ Activation prepare_input(const Step& step, const WeightView& weight, const Block
 void project(const Step& step, const float* x, std::initializer_list<Projection> projections) {
   if (projections.size() > 1) return project(step, BlockInput{x, {}}, projections);
   const auto& [linear, out] = *projections.begin();
-  step.backend.matmul_rows(rows_for(step, linear.weight, x, step.tokens),
-                           {.weight = linear.weight, .x = {}, .bias = linear.bias, .out = out});
+  step.backend.matmul({.weight = linear.weight,
+                       .x = prepare_input(step, linear.weight, x, step.tokens),
+                       .bias = linear.bias,
+                       .out = out});
 }
 
 void project(const Step& step, const BlockInput& x, std::initializer_list<Projection> projections) {

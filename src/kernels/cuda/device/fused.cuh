@@ -18,7 +18,6 @@
 #include "kernels/cuda/device/activate.cuh"
 #include "kernels/cuda/device/codes.cuh"
 #include "kernels/cuda/device/common.cuh"
-#include "kernels/cuda/device/quantise.cuh"
 #include "kernels/cuda/device/work.cuh"
 
 namespace tq::cuda {
@@ -50,11 +49,6 @@ struct FusedParams {
   bool accumulate;
   Activate activate;
   Centroids8 centroids;
-  // Rows that the kernel prepares itself (instances for up to 8 tokens), instead of q8; or null.
-  const float* rows;
-  int64_t row_in;
-  int64_t row_stride;
-  RotationMasks masks;
 };
 
 template <int kBits, int kGroup>
@@ -199,42 +193,6 @@ struct TileProduct {
   }
 };
 
-// prepare() of the work's rows into shared memory: values [token][row_bytes], scales
-// [group][max_tokens].
-template <int kGroup>
-__device__ __forceinline__ void prepare_rows(const FusedParams& p, const Work& work, uint8_t* x,
-                                             int row_bytes, float* scales, int max_tokens) {
-  constexpr int kPerLane = RotatedGroup<kGroup>::kPerLane;
-  constexpr int kAtOnce = 4;  // loads in flight
-  const int lane = threadIdx.x % kWarp;
-  const int n_groups = static_cast<int>(p.in_padded / kGroup);
-  const int n = work.tokens * n_groups;
-  for (int i = threadIdx.x / kWarp; i < n; i += kAtOnce * kFusedWarps) {
-    RotatedGroup<kGroup> values[kAtOnce];
-#pragma unroll
-    for (int u = 0; u < kAtOnce; ++u) {
-      const int item = min(i + u * kFusedWarps, n - 1);
-      const int64_t at = int64_t{item % n_groups} * kGroup + lane * kPerLane;
-      const float* from = p.rows + row_at(work.x, item / n_groups) * p.row_stride + at;
-#pragma unroll
-      for (int k = 0; k < kPerLane; ++k) values[u].x[k] = at + k < p.row_in ? from[k] : 0.0f;
-    }
-#pragma unroll
-    for (int u = 0; u < kAtOnce; ++u) {
-      const int item = i + u * kFusedWarps;
-      if (item >= n) break;
-      values[u].rotate(p.masks.d1, p.masks.d2, p.masks.scale, lane);
-      int8_t q8[kPerLane];
-      const float scale = quantise(values[u], q8);
-      const int token = item / n_groups;
-      const int group = item % n_groups;
-      store_q8(q8,
-               reinterpret_cast<int8_t*>(x) + token * row_bytes + group * kGroup + lane * kPerLane);
-      if (lane == 0) scales[group * max_tokens + token] = scale;
-    }
-  }
-}
-
 // The part of a product that tile `tile` of all parts belongs to.
 __device__ __forceinline__ int part_of(const FusedParams& p, int tile) {
   int part = 0;
@@ -354,21 +312,17 @@ __global__ void __launch_bounds__(kFusedWarps* kWarp)
     const auto row_bytes = static_cast<int>(resident_row_bytes(in));
     const int n_groups = in / kGroup;
     auto* scales = reinterpret_cast<float*>(x_data + kMaxTokens * row_bytes);  // [group][token]
-    if (p.rows != nullptr) {
-      prepare_rows<kGroup>(p, work, x_data, row_bytes, scales, kMaxTokens);
-    } else {
-      const int pieces = in / 16;
-      for (int t = 0; t < work.tokens; ++t) {
-        const int64_t row = row_at(work.x, t);
-        const int8_t* from = p.q8 + row * in;
-        const uint32_t to = shared_address(x_data) + t * row_bytes;
-        for (int i = threadIdx.x; i < pieces; i += kFusedWarps * kWarp) {
-          copy_async16(to + i * 16, from + i * 16);
-        }
-        const float* scale_from = p.q8_scale + row * n_groups;
-        for (int g = threadIdx.x; g < n_groups; g += kFusedWarps * kWarp) {
-          copy_async4(shared_address(scales + g * kMaxTokens + t), scale_from + g);
-        }
+    const int pieces = in / 16;
+    for (int t = 0; t < work.tokens; ++t) {
+      const int64_t row = row_at(work.x, t);
+      const int8_t* from = p.q8 + row * in;
+      const uint32_t to = shared_address(x_data) + t * row_bytes;
+      for (int i = threadIdx.x; i < pieces; i += kFusedWarps * kWarp) {
+        copy_async16(to + i * 16, from + i * 16);
+      }
+      const float* scale_from = p.q8_scale + row * n_groups;
+      for (int g = threadIdx.x; g < n_groups; g += kFusedWarps * kWarp) {
+        copy_async4(shared_address(scales + g * kMaxTokens + t), scale_from + g);
       }
     }
     commit_copies();
