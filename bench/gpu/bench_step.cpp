@@ -65,15 +65,15 @@ class Step {
     logits_ = take<float>(seqs * m_.vocab);
     routing_ = {take<int32_t>(pairs()), take<float>(pairs()), take<int32_t>(pairs()),
                 take<int32_t>(pairs()), take<int32_t>(m_.n_experts + 1)};
-    counter_ = take<uint32_t>(1 + cuda::attention_counters());
+    const int64_t n_counters = cuda::router_counters() + cuda::attention_counters();
+    counter_ = take<uint32_t>(n_counters);
     token_ = take<int32_t>(seqs);
     for (uint8_t** storage : {&dense_x_, &experts_x_, &other_x_}) *storage = take<uint8_t>(4 << 20);
     workspace_ = take<float>(int64_t{64} << 20);
     cos_ = take<float>(seqs * m_.head_dim);
     make_batch();
     make_weights();
-    check(cudaMemset(counter_, 0,
-                     static_cast<size_t>(1 + cuda::attention_counters()) * sizeof(uint32_t)));
+    check(cudaMemset(counter_, 0, static_cast<size_t>(n_counters) * sizeof(uint32_t)));
     check(cudaMemcpy(hidden_, bench.input(), static_cast<size_t>(seqs * m_.hidden * 4),
                      cudaMemcpyDeviceToDevice));
   }
@@ -294,7 +294,8 @@ class Step {
     constexpr int64_t kMostLanes = 8;  // as in the backend
     if (skips(kAttention)) return;
     cuda::attention({kv, batch_, q, m_.n_heads, 1.0f, 0, 0, mixed_},
-                    {seqs_, kv_len_, workspace_, counter_ + 1, kMostLanes}, stream());
+                    {seqs_, kv_len_, workspace_, counter_ + cuda::router_counters(), kMostLanes},
+                    stream());
   }
 
   const float* attend_latent(const Layer& layer, const Activation& x) {

@@ -188,8 +188,9 @@ TEST_P(GpuRouter, EqualsProductAndRoute) {
   const RandomWeight weight(*find_format(s.format), s.n_experts, s.in, 1);
   const OnDevice<float> bias(random_floats(s.n_experts, 2));
   const OnDevice<float> scale(random_floats(s.n_experts, 3));
-  const OnDevice<uint32_t> counter(std::vector<uint32_t>{0});
-  for (const int64_t tokens : {1, 3, 8, 1}) {  // with one counter
+  const std::vector<uint32_t> zeros(static_cast<size_t>(cuda::router_counters()));
+  const OnDevice<uint32_t> counters(zeros);
+  for (const int64_t tokens : {1, 3, 8, 1, 9, 32, 2}) {  // with the same counters
     const OnDevice<float> x(random_floats(tokens * s.in, 4));
     const int64_t pairs = tokens * s.top_k;
     const auto logits = OnDevice<float>::poisoned(tokens * s.n_experts);
@@ -219,14 +220,14 @@ TEST_P(GpuRouter, EqualsProductAndRoute) {
     const RouterArgs args{weight.device, plain, biased ? bias.get() : nullptr, fused_logits.get(),
                           route};
     ASSERT_TRUE(cuda::supports_router(args));
-    cuda::route_tokens(args, counter.get(), nullptr);
+    cuda::route_tokens(args, counters.get(), nullptr);
     EXPECT_TRUE(same_bits(fused_logits.read(), logits.read()));
     EXPECT_EQ(got.experts.read(), expected.experts.read());
     EXPECT_EQ(got.pairs.read(), expected.pairs.read());
     EXPECT_EQ(got.tokens.read(), expected.tokens.read());
     EXPECT_EQ(got.begin.read(), expected.begin.read());
     EXPECT_TRUE(same_bits(got.weights.read(), expected.weights.read()));
-    EXPECT_EQ(counter.read()[0], 0u);
+    EXPECT_EQ(counters.read(), zeros);
   }
 }
 

@@ -157,7 +157,8 @@ CudaBackend::CudaBackend(const CudaOptions& options)
       stream_(options.device),
       memory_(options.device, options.memory_bytes),
       uploader_(stream_.get()) {
-  const std::vector<uint32_t> zeros(static_cast<size_t>(cuda::attention_counters()) + 1);
+  const std::vector<uint32_t> zeros(
+      static_cast<size_t>(cuda::attention_counters() + cuda::router_counters()));
   counters_ = memory_.allocate(zeros.size() * sizeof(uint32_t));
   upload(zeros.data(), counters_.data(), counters_.size_bytes());
   cudaDeviceProp properties{};
@@ -235,7 +236,7 @@ void CudaBackend::relayout_rows(const WeightView& rows, uint8_t* out) {
 void CudaBackend::attention(const AttentionArgs& args) {
   cuda::attention(args,
                   {args.batch.tokens, args.batch.max_kv_len, static_cast<float*>(args.workspace),
-                   counters_.as<uint32_t>().data() + 1, lanes_up_to_},
+                   counters_.as<uint32_t>().data() + cuda::router_counters(), lanes_up_to_},
                   stream());
 }
 

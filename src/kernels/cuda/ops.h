@@ -111,10 +111,12 @@ bool supports_glu(const ExpertGluArgs& args);
 void matmul_glu(const ExpertGluArgs& args, int64_t pairs, cudaStream_t stream);
 
 void route(const RouteArgs& args, cudaStream_t stream);
-// The router's product and route() of it in one kernel, for few tokens and plain weights. counter:
-// zeroed once by the owner; not shared by kernels that run side by side.
+// The router's product and route() of it in one kernel, for few tokens and plain weights.
+// counters: router_counters() of them, zeroed once by the owner; not shared by kernels that run
+// side by side.
 bool supports_router(const RouterArgs& args);
-void route_tokens(const RouterArgs& args, uint32_t* counter, cudaStream_t stream);
+int64_t router_counters();
+void route_tokens(const RouterArgs& args, uint32_t* counters, cudaStream_t stream);
 void combine(const CombineArgs& args, cudaStream_t stream);
 void rms_norm(const RmsNormArgs& args, cudaStream_t stream);
 void rope_table(const RopeTableArgs& args, cudaStream_t stream);

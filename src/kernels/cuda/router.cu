@@ -1,6 +1,6 @@
-// The router of a decode step in one kernel: its product by a warp a row, and the choice by the
-// last block to end. The logits are summed in matmul_plain's order, so that their bits are the
-// same.
+// The router of a decode step in one kernel: its product by a warp a row and token, and the choice
+// by the last block to end; of many tokens, by the last block of each. The logits are summed in
+// matmul_plain's order, so that their bits are the same.
 #include <string_view>
 
 #include "kernels/cuda/device/route.cuh"
@@ -11,73 +11,101 @@ namespace tq::cuda {
 namespace {
 
 constexpr int kWarps = 8;
-constexpr int64_t kMostTokens = 8;
+constexpr int kMostTokens = 64;
+// One block chooses for all tokens, a warp each.
+constexpr int kFewTokens = kWarps;
 
 struct RouterParams {
   RouterArgs args;
   int64_t in;
-  uint32_t* counter;
+  uint32_t* counters;  // of all blocks, then of each token's
 };
 
-// kVectors: of 16 bytes, at most those of a lane in a row.
+// True in the block that is the last of n to come here; the counter is 0 again then.
+__device__ __forceinline__ bool is_last_of(uint32_t* counter, unsigned n) {
+  __shared__ bool last;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) last = atomicInc(counter, n - 1) == n - 1;
+  __syncthreads();
+  if (last) __threadfence();
+  return last;
+}
+
+// One token's product with the warp's row, of which `weights` are the lane's.
 template <typename T, int kVectors>
-__global__ void __launch_bounds__(kWarps* kWarp) router_kernel(const RouterParams p) {
+__device__ __forceinline__ float dot(const uint4 (&weights)[kVectors], const float* x, int in,
+                                     int lane) {
+  constexpr int kVector = 16 / sizeof(T);
+  float4 values[kVectors][kVector / 4];
+#pragma unroll
+  for (int v = 0; v < kVectors; ++v) {
+    const int i = (v * kWarp + lane) * kVector;
+#pragma unroll
+    for (int k = 0; k < kVector / 4; ++k) {
+      values[v][k] = i < in ? *reinterpret_cast<const float4*>(x + i + 4 * k) : float4{0, 0, 0, 0};
+    }
+  }
+  float sum = 0;
+#pragma unroll
+  for (int v = 0; v < kVectors; ++v) {
+    alignas(16) T w[kVector];
+    *reinterpret_cast<uint4*>(w) = weights[v];
+#pragma unroll
+    for (int k = 0; k < kVector / 4; ++k) {
+      sum = fmaf(widen(w[4 * k]), values[v][k].x, sum);
+      sum = fmaf(widen(w[4 * k + 1]), values[v][k].y, sum);
+      sum = fmaf(widen(w[4 * k + 2]), values[v][k].z, sum);
+      sum = fmaf(widen(w[4 * k + 3]), values[v][k].w, sum);
+    }
+  }
+  return warp_sum(sum);
+}
+
+// Block (rows, token). kVectors: of 16 bytes, at most those of a lane in a row.
+template <typename T, int kVectors>
+__global__ void __launch_bounds__(kWarps* kWarp)
+    router_kernel(const __grid_constant__ RouterParams p) {
   constexpr int kVector = 16 / sizeof(T);
   extern __shared__ float router_scratch[];
-  __shared__ int chosen[kMostTokens * kMaxTopK];
-  __shared__ bool is_last;
+  __shared__ int chosen[kVeryFewPairs];
   allow_next();
   const RouteArgs& route = p.args.route;
   const int warp = threadIdx.x / kWarp;
   const int lane = threadIdx.x % kWarp;
-  const int64_t row = int64_t{blockIdx.x} * kWarps + warp;
-  const int64_t in = p.in;
+  const int row = static_cast<int>(blockIdx.x) * kWarps + warp;
+  const int in = static_cast<int>(p.in);
   uint4 weights[kVectors] = {};
+  float bias = 0;
   if (row < route.n_experts) {  // weights do not depend on what runs before us
-    const T* from = reinterpret_cast<const T*>(p.args.weight.codes) + row * in;
+    const T* from = reinterpret_cast<const T*>(p.args.weight.codes) + row * p.in;
 #pragma unroll
     for (int v = 0; v < kVectors; ++v) {
-      const int64_t i = (int64_t{v} * kWarp + lane) * kVector;
+      const int i = (v * kWarp + lane) * kVector;
       if (i < in) weights[v] = *reinterpret_cast<const uint4*>(from + i);
     }
+    if (p.args.bias != nullptr) bias = p.args.bias[row];
   }
   wait_for_previous();
+  const int64_t token = blockIdx.y;
   if (row < route.n_experts) {
-    for (int64_t t = 0; t < route.tokens; ++t) {
-      const float* x = p.args.x.f32 + t * in;
-      float sum = 0;
-#pragma unroll
-      for (int v = 0; v < kVectors; ++v) {
-        const int64_t i = (int64_t{v} * kWarp + lane) * kVector;
-        if (i >= in) break;
-        alignas(16) T w[kVector];
-        *reinterpret_cast<uint4*>(w) = weights[v];
-        alignas(16) float values[kVector];
-#pragma unroll
-        for (int k = 0; k < kVector; k += 4) {
-          *reinterpret_cast<float4*>(values + k) = *reinterpret_cast<const float4*>(x + i + k);
-        }
-#pragma unroll
-        for (int k = 0; k < kVector; ++k) sum = fmaf(widen(w[k]), values[k], sum);
-      }
-      sum = warp_sum(sum);
-      if (lane == 0) {
-        p.args.logits[t * route.n_experts + row] =
-            p.args.bias != nullptr ? sum + p.args.bias[row] : sum;
-      }
+    const float sum = dot<T>(weights, p.args.x.f32 + token * p.args.x.in_padded, in, lane);
+    if (lane == 0) {
+      p.args.logits[token * route.n_experts + row] = p.args.bias != nullptr ? sum + bias : sum;
     }
   }
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) {  // the counter is 0 again after the last block
-    is_last = atomicInc(p.counter, gridDim.x - 1) == gridDim.x - 1;
-  }
-  __syncthreads();
-  if (!is_last) return;
-  __threadfence();
-  for (int64_t t = warp; t < route.tokens; t += kWarps) {
-    route_token(route, t, router_scratch + warp * route_floats(route), chosen + t * route.top_k,
-                lane);
+  if (route.tokens <= kFewTokens) {
+    if (!is_last_of(p.counters, gridDim.x * gridDim.y)) return;
+    if (warp < route.tokens) {
+      route_token(route, warp, router_scratch + warp * route_floats(route),
+                  chosen + warp * route.top_k, lane);
+    }
+  } else {
+    if (!is_last_of(p.counters + 1 + token, gridDim.x)) return;
+    if (warp == 0) route_token(route, token, router_scratch, chosen, lane);
+    if (!is_last_of(p.counters, gridDim.y)) return;
+    const int n_pairs = static_cast<int>(route.tokens * route.top_k);
+    for (int i = threadIdx.x; i < n_pairs; i += blockDim.x) chosen[i] = route.out.experts[i];
   }
   __syncthreads();
   number_few_pairs(route, chosen);
@@ -85,10 +113,12 @@ __global__ void __launch_bounds__(kWarps* kWarp) router_kernel(const RouterParam
 
 template <typename T, int kVectors>
 void launch_router(const RouterParams& p, cudaStream_t stream) {
-  const size_t scratch = static_cast<size_t>(kWarps * route_floats(p.args.route)) * sizeof(float);
+  const RouteArgs& route = p.args.route;
+  const int64_t at_once = route.tokens <= kFewTokens ? route.tokens : 1;
   launch("router", router_kernel<T, kVectors>,
-         {dim3(blocks_for(p.args.route.n_experts, kWarps)), dim3(kWarps * kWarp), scratch}, stream,
-         p);
+         {dim3(blocks_for(route.n_experts, kWarps), static_cast<unsigned>(route.tokens)),
+          dim3(kWarps * kWarp), static_cast<size_t>(at_once * route_floats(route)) * sizeof(float)},
+         stream, p);
 }
 
 // The rows that the instances hold: 2,048, 3,072 or 4,096 of 16 bits.
@@ -106,6 +136,8 @@ constexpr int64_t kMostShared = 32 * 1024;
 
 }  // namespace
 
+int64_t router_counters() { return 1 + kMostTokens; }
+
 bool supports_router(const RouterArgs& args) {
   const WeightView& weight = args.weight;
   if (weight.traits().input != InputForm::kPlain) return false;
@@ -114,9 +146,9 @@ bool supports_router(const RouterArgs& args) {
          kWarps * route_floats(args.route) * static_cast<int64_t>(sizeof(float)) <= kMostShared;
 }
 
-void route_tokens(const RouterArgs& args, uint32_t* counter, cudaStream_t stream) {
+void route_tokens(const RouterArgs& args, uint32_t* counters, cudaStream_t stream) {
   if (!supports_router(args)) fail_call("a router of a shape that its kernel does not have");
-  RouterParams p{args, args.weight.in, counter};
+  RouterParams p{args, args.weight.in, counters};
   p.args.route.logits = args.logits;
   const std::string_view name = args.weight.traits().name;
   if (name == "f32") return pick_width<float>(p, stream);

@@ -67,10 +67,91 @@ __host__ __device__ inline int64_t route_floats(const RouteArgs& args) {
   return 2 * args.n_experts + (args.n_groups > 1 ? args.n_groups : 0);
 }
 
-// One warp, one token. chosen: [top_k] in shared memory.
+// Chooses the experts of a token by one warp that holds their scores: expert e = k * 32 + lane is
+// the lane's k-th. chosen: [top_k] in shared memory.
+template <int kPerLane>
+__device__ __forceinline__ void choose_held(const RouteArgs& args, int64_t token, int* chosen,
+                                            int lane) {
+  const int n = static_cast<int>(args.n_experts);
+  const float* logits = args.logits + token * n;
+  float scores[kPerLane];
+  uint32_t keys[kPerLane];
+#pragma unroll
+  for (int k = 0; k < kPerLane; ++k) {
+    const int e = k * kWarp + lane;
+    scores[k] = e < n ? logits[e] : -INFINITY;
+  }
+  if (args.score == RouteScore::kSoftmax) {
+    float max = -INFINITY, sum = 0;
+#pragma unroll
+    for (int k = 0; k < kPerLane; ++k) max = fmaxf(max, scores[k]);
+    max = warp_max(max);
+#pragma unroll
+    for (int k = 0; k < kPerLane; ++k) {
+      if (k * kWarp + lane < n) sum += scores[k] = expf(scores[k] - max);
+    }
+    sum = warp_sum(sum);
+#pragma unroll
+    for (int k = 0; k < kPerLane; ++k) scores[k] = scores[k] / sum;
+  } else {
+#pragma unroll
+    for (int k = 0; k < kPerLane; ++k) scores[k] = 1 / (1 + expf(-scores[k]));
+  }
+#pragma unroll
+  for (int k = 0; k < kPerLane; ++k) {
+    const int e = k * kWarp + lane;
+    const float bias = args.selection_bias != nullptr && e < n ? args.selection_bias[e] : 0.0f;
+    keys[k] = e < n ? choice_key(scores[k] + bias) : 0;
+  }
+  const int top_k = static_cast<int>(args.top_k);
+  int my_expert = 0;  // of choice `lane`
+  float my_score = 0, chosen_sum = 0;
+  for (int choice = 0; choice < top_k; ++choice) {
+    uint32_t best = 0;
+    int at = 0;
+    float score = 0;
+#pragma unroll
+    for (int k = 0; k < kPerLane; ++k) {
+      if (keys[k] > best) {
+        best = keys[k];
+        at = k;
+        score = scores[k];
+      }
+    }
+    const uint32_t all = __reduce_max_sync(kAllLanes, best);
+    const auto expert = static_cast<int>(
+        __reduce_min_sync(kAllLanes, best == all ? static_cast<uint32_t>(at * kWarp + lane) : ~0u));
+    score = __shfl_sync(kAllLanes, score, expert % kWarp);
+    chosen_sum += score;
+    if (lane == choice) {
+      my_expert = expert;
+      my_score = score;
+    }
+#pragma unroll
+    for (int k = 0; k < kPerLane; ++k) {
+      if (k * kWarp + lane == expert) keys[k] = 0;
+    }
+  }
+  if (lane < top_k) {
+    const float divisor = args.normalize ? fmaxf(chosen_sum, kSmallestSum) : 1.0f;
+    float weight = my_score / divisor * args.scale;
+    if (args.expert_scale != nullptr) weight *= args.expert_scale[my_expert];
+    args.out.experts[token * top_k + lane] = my_expert;
+    args.out.weights[token * top_k + lane] = weight;
+    chosen[lane] = my_expert;
+  }
+  __syncwarp();
+}
+
+// One warp, one token. chosen: [top_k] and scratch in shared memory.
 __device__ inline void route_token(const RouteArgs& args, int64_t token, float* scratch,
                                    int* chosen, int lane) {
   const int n = static_cast<int>(args.n_experts);
+  if (args.n_groups <= 1 && args.top_k <= kWarp) {
+    if (n <= 2 * kWarp) return choose_held<2>(args, token, chosen, lane);
+    if (n <= 4 * kWarp) return choose_held<4>(args, token, chosen, lane);
+    if (n <= 8 * kWarp) return choose_held<8>(args, token, chosen, lane);
+  }
   const float* logits = args.logits + token * n;
   float* scores = scratch;
   float* choice = scratch + n;
@@ -116,7 +197,7 @@ __device__ inline void route_token(const RouteArgs& args, int64_t token, float* 
 }
 
 constexpr int kFewPairs = 512;
-constexpr int kVeryFewPairs = 128;
+constexpr int kVeryFewPairs = 512;
 
 // number_pairs() by one block without a sort: every thread counts what comes before its expert, or
 // its pair. experts: in shared memory, written before a __syncthreads().
