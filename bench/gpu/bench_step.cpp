@@ -291,10 +291,10 @@ class Step {
   }
 
   void mix(const KvLayerView& kv, const float* q) {
-    constexpr int64_t kMostLanes = 8;  // as in the backend
+    constexpr int64_t kMostDecoding = 64;  // as in the backend
     if (skips(kAttention)) return;
     cuda::attention({kv, batch_, q, m_.n_heads, 1.0f, 0, 0, mixed_},
-                    {seqs_, kv_len_, workspace_, counter_ + cuda::router_counters(), kMostLanes},
+                    {seqs_, kv_len_, workspace_, counter_ + cuda::router_counters(), kMostDecoding},
                     stream());
   }
 

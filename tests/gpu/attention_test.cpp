@@ -14,8 +14,9 @@ std::vector<int32_t> values_of(const int32_t* data, int64_t n) { return {data, d
 
 // Stores all keys and values on the GPU, attends and returns [tokens, n_heads, v_dim]. last_only:
 // for the last query of the only sequence. split: blocks may share a row's keys.
+// decode_up_to: as in AttentionBounds.
 std::vector<float> attend(PagedBatch& batch, const AttentionCase& c, bool last_only = false,
-                          bool split = true) {
+                          bool split = true, int64_t decode_up_to = 0) {
   AttentionArgs args = batch.attention_args();
   const int64_t tokens = last_only ? 1 : batch.n_tokens();
   const int64_t plane = args.kv.n_blocks * c.n_kv_heads * kKvBlockTokens * kv_dtype_bytes(c.dtype);
@@ -57,7 +58,7 @@ std::vector<float> attend(PagedBatch& batch, const AttentionCase& c, bool last_o
       std::vector<uint32_t>(static_cast<size_t>(cuda::attention_counters())));
   cuda::attention(args,
                   {tokens, longest, reinterpret_cast<float*>(workspace.get()),
-                   split ? counters.get() : nullptr},
+                   split ? counters.get() : nullptr, decode_up_to},
                   nullptr);
   const std::vector<uint32_t> left = counters.read();
   EXPECT_EQ(*std::max_element(left.begin(), left.end()), 0u);
@@ -97,6 +98,37 @@ TEST(GpuAttention, MatchesTheDefinition) {
     PagedBatch batch(c);
     // Queries and weights meet bf16 caches as sums of two bf16 numbers, 16 bits.
     expect_close(attend(batch, c), batch.reference(), c.dtype == KvDType::kBF16 ? 4e-5 : 2e-5);
+  }
+}
+
+// Steps of one query a sequence, over group sizes, head sizes, lengths around those of chunks and
+// clusters, windows and caps, latent caches, and more sequences than fill the GPU.
+TEST(GpuAttention, DecodeStepsMatchTheDefinition) {
+  std::vector<AttentionCase> cases = {
+      {{1, 1, 1}, {5, 300, 17}, 8, 2, 64, 64, KvDType::kF16},
+      {{1}, {1000}, 16, 2, 512, 512, KvDType::kF16},
+      {{1, 1}, {700, 40}, 16, 8, 256, 256, KvDType::kF16, 100},
+      {{1, 1, 1}, {64, 65, 63}, 8, 1, 128, 128, KvDType::kBF16},
+      {{1, 1}, {700, 64}, 20, 1, 576, 512, KvDType::kF16},
+      {{1, 1}, {4096, 2}, 6, 2, 96, 96, KvDType::kF16},
+      {{1}, {3000}, 2, 1, 80, 80, KvDType::kF16, 1000, 30.0f},
+      {{1, 1}, {257, 256}, 3, 3, 256, 256, KvDType::kBF16, 0, 20.0f},
+      {{1}, {9000}, 4, 2, 128, 128, KvDType::kF16},
+      {{1, 1}, {90, 700}, 5, 1, 40, 40, KvDType::kF16}};
+  for (const int64_t n : {12, 40}) {
+    AttentionCase many{{}, {}, 16, 8, 128, 128, KvDType::kF16};
+    for (int64_t s = 0; s < n; ++s) {
+      many.n_queries.push_back(1);
+      many.kv_len.push_back(1 + s * 37 % 300);
+    }
+    cases.push_back(many);
+  }
+  for (const AttentionCase& c : cases) {
+    SCOPED_TRACE(fmt::format("{} heads of {}, {} keys", c.n_heads, c.k_dim, c.kv_len[0]));
+    PagedBatch batch(c);
+    const std::vector<float> out = attend(batch, c, false, true, /*decode_up_to=*/64);
+    expect_close(out, batch.reference(), c.dtype == KvDType::kBF16 ? 4e-5 : 2e-5);
+    EXPECT_TRUE(testing::same_bits(attend(batch, c, false, true, 64), out));
   }
 }
 

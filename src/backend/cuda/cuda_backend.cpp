@@ -20,8 +20,8 @@ namespace {
 
 // Codes and gains on their way from the native layout to that of the tiles.
 constexpr int64_t kStagingBytes = int64_t{16} << 20;
-// Steps that decode for so many sequences are faster without tensor cores.
-constexpr int64_t kMostLanes = 8;
+// Attention of steps that decode for so many sequences has a kernel of its own.
+constexpr int64_t kMostDecoding = 64;
 // Graphs that are kept: a decode step of many batch sizes and lengths.
 constexpr size_t kMostGraphs = 96;
 
@@ -129,7 +129,7 @@ class CudaBackend final : public Backend {
 
   const bool exact_;
   const bool graphs_;
-  const int64_t lanes_up_to_;  // sequences of a decode step
+  const int64_t decode_up_to_;  // sequences of a decode step
   const cuda::Tier tier_;
   std::string description_;
   CudaStream stream_;
@@ -152,7 +152,7 @@ cuda::Tier find_tier(const std::string& name) {
 CudaBackend::CudaBackend(const CudaOptions& options)
     : exact_(options.exact),
       graphs_(options.graphs),
-      lanes_up_to_(options.batch_invariant ? 0 : kMostLanes),
+      decode_up_to_(options.batch_invariant ? 0 : kMostDecoding),
       tier_(find_tier(options.kernels)),
       stream_(options.device),
       memory_(options.device, options.memory_bytes),
@@ -236,7 +236,7 @@ void CudaBackend::relayout_rows(const WeightView& rows, uint8_t* out) {
 void CudaBackend::attention(const AttentionArgs& args) {
   cuda::attention(args,
                   {args.batch.tokens, args.batch.max_kv_len, static_cast<float*>(args.workspace),
-                   counters_.as<uint32_t>().data() + cuda::router_counters(), lanes_up_to_},
+                   counters_.as<uint32_t>().data() + cuda::router_counters(), decode_up_to_},
                   stream());
 }
 

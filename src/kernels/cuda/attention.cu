@@ -1,4 +1,5 @@
-// Picks the attention kernel: tensor cores for 16-bit caches, lanes for fp32, loops for odd sizes.
+// Picks the attention kernel: clusters for decode steps, tensor cores for 16-bit caches, lanes for
+// fp32, loops for odd sizes.
 #include <algorithm>
 
 #include "kernels/cuda/attention.h"
@@ -31,9 +32,16 @@ int64_t partial_bytes(const AttentionArgs& args, int64_t rows, int64_t chunks) {
 // Blocks without a split that keep the GPU busy.
 int64_t enough_blocks(bool mma) { return int64_t{mma ? 2 : 8} * device_info().n_sms; }
 
+bool picks_decode(const AttentionArgs& args, const AttentionBounds& bounds) {
+  const int64_t seqs = args.batch.n_seqs;
+  return seqs == bounds.tokens && seqs <= bounds.decode_up_to &&
+         supports_decode(args, bounds.max_kv_len);
+}
+
 bool picks_mma(const AttentionArgs& args, const AttentionBounds& bounds) {
   const int64_t seqs = args.batch.n_seqs;
-  const bool few = seqs == bounds.tokens && seqs <= bounds.lanes_up_to;
+  constexpr int64_t kFewSeqs = 8;
+  const bool few = seqs == bounds.tokens && seqs <= std::min(bounds.decode_up_to, kFewSeqs);
   return uses_mma(args.kv) && !(few && supports_lanes(args.kv));
 }
 
@@ -71,6 +79,7 @@ void attention(const AttentionArgs& args, const AttentionBounds& bounds, cudaStr
   }
   const AttentionParams p{args, bounds.tokens, split_chunks(args, bounds), bounds.workspace,
                           bounds.counters};
+  if (picks_decode(args, bounds)) return attention_decode(p, stream);
   if (picks_mma(args, bounds)) return attention_mma(p, stream);
   if (supports_lanes(kv)) return attention_lanes(p, stream);
   attention_reference(p, stream);

@@ -47,6 +47,9 @@ __device__ __forceinline__ float merge(const MergeFactors& f, float mine, float 
 bool supports_mma(const KvLayerView& kv);
 int64_t mma_shared_bytes(const KvLayerView& kv);  // that a block needs at least
 void attention_mma(const AttentionParams& p, cudaStream_t stream);
+// One query a sequence over 16-bit caches of few keys. args.window and max_kv_len bound them.
+bool supports_decode(const AttentionArgs& args, int64_t max_kv_len);
+void attention_decode(const AttentionParams& p, cudaStream_t stream);
 // Any cache whose vectors are multiples of 16 bytes.
 bool supports_lanes(const KvLayerView& kv);
 void attention_lanes(const AttentionParams& p, cudaStream_t stream);

@@ -140,9 +140,9 @@ struct AttentionBounds {
   // attention_counters() of them, zeroed once by the owner and not shared by calls that run side
   // by side; null: no split of the keys of 16-bit caches, which is slow where sequences are few.
   uint32_t* counters = nullptr;
-  // Batches of no more sequences, each with one token, are run without tensor cores, which is
-  // faster for few but gives other bits; 0: none are.
-  int64_t lanes_up_to = 0;
+  // Batches of no more sequences, each with one token, may take kernels made for them, which are
+  // faster but give other bits; 0: none do.
+  int64_t decode_up_to = 0;
 };
 // Enough for every call with as many tokens and keys or fewer.
 size_t attention_workspace_bytes(const AttentionArgs& args, int64_t tokens, int64_t max_kv_len);

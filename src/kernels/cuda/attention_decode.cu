@@ -1,0 +1,409 @@
+// Attention of a decode step: one query a sequence, 16-bit caches, few keys. A cluster of blocks
+// takes up to 4 heads of a kv head's group; each lane group of each of its warps walks over every
+// n-th key with a softmax of its own, which are merged at the end: over a warp's lanes, a block's
+// warps, and through distributed shared memory the cluster's blocks.
+//
+// All that was there before this step - page tables, and every key but the newest - is read before
+// the kernel before has ended: it was copied or written before the step's first kernel began.
+#include <cooperative_groups.h>
+
+#include <algorithm>
+
+#include "kernels/cuda/attention.h"
+#include "kernels/cuda/launch.cuh"
+
+namespace tq::cuda {
+namespace {
+
+constexpr int kWarps = 8;
+constexpr int kThreads = kWarps * kWarp;
+constexpr int kVec = 8;           // elements of 16 bytes
+constexpr int kMostBlocks = 8;    // of a cluster
+constexpr int kMostRows = 4;      // heads of a cluster
+constexpr int kMostVectors = 96;  // of a key
+
+struct DecodeParams {
+  AttentionArgs args;
+  int n_heads;
+  int n_kv_heads;
+  int group;      // heads of a kv head
+  int row_tiles;  // of a group
+  int n_vectors;  // of a key
+  int v_dim;
+};
+
+// Softmax sums over some keys: of kRows heads, the lane's part of the values.
+template <int kRows, int kOwn>
+struct Sums {
+  float max[kRows];
+  float sum[kRows];
+  float out[kRows][kOwn];
+};
+
+template <typename T>
+__device__ __forceinline__ void widen_vector(const uint4& bits, float (&out)[kVec]) {
+  alignas(16) T values[kVec];
+  *reinterpret_cast<uint4*>(values) = bits;
+#pragma unroll
+  for (int i = 0; i < kVec; ++i) out[i] = widen(values[i]);
+}
+
+// kLanes share a key, each kKeyVectors vectors of it; of a value kValueVectors.
+template <typename T, int kLanes, int kKeyVectors, int kValueVectors, int kRows>
+struct DecodeWarp {
+  static constexpr int kGroups = kWarp / kLanes;
+  static constexpr int kOwn = kValueVectors * kVec;
+  static constexpr int kAtOnce = kKeyVectors > 1 ? 2 : 4;  // keys
+  // What is left of a lane's vectors when keys bring their values.
+  static constexpr int kStoredValues = kKeyVectors == kValueVectors ? kValueVectors : 0;
+
+  const DecodeParams& p;
+  int kv_head;
+  int lane;    // within its group
+  int stream;  // the group's first key
+  int streams;
+  int64_t first;  // key
+  int64_t last;
+  const int32_t* table;
+  uint4 k[kAtOnce][kKeyVectors];
+  uint4 v[kAtOnce][kStoredValues > 0 ? kStoredValues : 1];
+  int64_t slot[kAtOnce];  // of a key in a plane of vectors, or -1
+  Sums<kRows, kOwn> all;
+
+  __device__ __forceinline__ int64_t key(int round, int i) const {
+    return first + stream + int64_t{round * kAtOnce + i} * streams;
+  }
+  __device__ __forceinline__ void find_slots(int round) {
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      const auto at = static_cast<uint32_t>(min(key(round, i), last));
+      const int64_t page = table[at / kKvBlockTokens];
+      slot[i] = key(round, i) > last
+                    ? -1
+                    : (page * p.n_kv_heads + kv_head) * kKvBlockTokens + at % kKvBlockTokens;
+    }
+  }
+  // Of the keys but the newest, or of that alone.
+  __device__ __forceinline__ void load(int round, bool newest) {
+    const bool own_values = kStoredValues > 0 && p.args.kv.v != nullptr;
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      if ((key(round, i) == last) != newest) continue;
+#pragma unroll
+      for (int j = 0; j < kKeyVectors; ++j) {
+        const int at = j * kLanes + lane;
+        const auto* plane = static_cast<const uint4*>(p.args.kv.k);
+        k[i][j] = slot[i] < 0 || at >= p.n_vectors ? uint4{} : plane[slot[i] * p.n_vectors + at];
+        if (j < kStoredValues && own_values) {
+          const auto* values = static_cast<const uint4*>(p.args.kv.v);
+          v[i][j] = slot[i] < 0 || at >= p.n_vectors ? uint4{} : values[slot[i] * p.n_vectors + at];
+        }
+      }
+    }
+  }
+  __device__ __forceinline__ void clear() {
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      all.max[r] = -INFINITY;
+      all.sum[r] = 0;
+#pragma unroll
+      for (int i = 0; i < kOwn; ++i) all.out[r][i] = 0;
+    }
+  }
+  __device__ __forceinline__ void attend(const float (&q)[kRows][kKeyVectors][kVec]) {
+    float score[kAtOnce][kRows] = {};
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+#pragma unroll
+      for (int j = 0; j < kKeyVectors; ++j) {
+        float x[kVec];
+        widen_vector<T>(k[i][j], x);
+#pragma unroll
+        for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+          for (int e = 0; e < kVec; ++e) score[i][r] = fmaf(q[r][j][e], x[e], score[i][r]);
+        }
+      }
+    }
+#pragma unroll
+    for (int step = 1; step < kLanes; step *= 2) {
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+#pragma unroll
+        for (int r = 0; r < kRows; ++r) {
+          score[i][r] += __shfl_xor_sync(kAllLanes, score[i][r], step);
+        }
+      }
+    }
+    const AttentionArgs& args = p.args;
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      float max = all.max[r];
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        float s = score[i][r] * args.scale;
+        if (args.softcap > 0) s = args.softcap * tanhf(s / args.softcap);
+        score[i][r] = slot[i] < 0 ? -INFINITY : s;
+        max = fmaxf(max, score[i][r]);
+      }
+      const float before = max == -INFINITY ? 1.0f : __expf(all.max[r] - max);
+      all.max[r] = max;
+      all.sum[r] *= before;
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        score[i][r] = slot[i] < 0 ? 0.0f : __expf(score[i][r] - max);
+        all.sum[r] += score[i][r];
+      }
+#pragma unroll
+      for (int i = 0; i < kOwn; ++i) all.out[r][i] *= before;
+    }
+    const bool own_values = kStoredValues > 0 && args.kv.v != nullptr;
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+#pragma unroll
+      for (int j = 0; j < kValueVectors; ++j) {
+        float x[kVec];
+        widen_vector<T>(own_values ? v[i][kStoredValues > 0 ? j : 0] : k[i][j], x);
+#pragma unroll
+        for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+          for (int e = 0; e < kVec; ++e) {
+            all.out[r][j * kVec + e] = fmaf(score[i][r], x[e], all.out[r][j * kVec + e]);
+          }
+        }
+      }
+    }
+  }
+  // Over the groups of lanes: the sums are in all of them then.
+  __device__ __forceinline__ void merge_lanes() {
+#pragma unroll
+    for (int step = kLanes; step < kWarp; step *= 2) {
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+        const float other = __shfl_xor_sync(kAllLanes, all.max[r], step);
+        const float max = fmaxf(all.max[r], other);
+        const float factor = max == -INFINITY ? 1.0f : __expf(all.max[r] - max);
+        all.max[r] = max;
+        all.sum[r] *= factor;
+        all.sum[r] += __shfl_xor_sync(kAllLanes, all.sum[r], step);
+#pragma unroll
+        for (int i = 0; i < kOwn; ++i) {
+          const float scaled = all.out[r][i] * factor;
+          all.out[r][i] = scaled + __shfl_xor_sync(kAllLanes, scaled, step);
+        }
+      }
+    }
+  }
+};
+
+// The factors of n parts with these maxima, and the sum of sums; parts without keys have -infinity
+// and 0.
+template <int kN>
+__device__ __forceinline__ float factors_of(float (&max)[kN], const float (&sums)[kN], int n,
+                                            float& top) {
+  top = -INFINITY;
+#pragma unroll
+  for (int i = 0; i < kN; ++i) {
+    if (i < n) top = fmaxf(top, max[i]);
+  }
+  float sum = 0;
+#pragma unroll
+  for (int i = 0; i < kN; ++i) {
+    max[i] = i >= n || max[i] == -INFINITY ? 0.0f : __expf(max[i] - top);
+    if (i < n) sum += max[i] * sums[i];
+  }
+  return sum;
+}
+
+// Cluster (kv head and tile of its heads, sequence).
+template <typename T, int kLanes, int kKeyVectors, int kValueVectors, int kRows>
+__global__ void __launch_bounds__(kThreads)
+    attention_decode_kernel(const __grid_constant__ DecodeParams p) {
+#if __CUDA_ARCH__ >= 900
+  namespace cg = cooperative_groups;
+  using Warp = DecodeWarp<T, kLanes, kKeyVectors, kValueVectors, kRows>;
+  extern __shared__ __align__(16) float partial[];  // [kWarps, kRows, v_dim]
+  __shared__ float maxima[kWarps][kRows], sums[kWarps][kRows];
+  __shared__ float block_max[kRows], block_sum[kRows];
+  allow_next();
+  const AttentionArgs& args = p.args;
+  const cg::cluster_group cluster = cg::this_cluster();
+  const int rank = static_cast<int>(cluster.block_rank());
+  const int blocks = static_cast<int>(cluster.num_blocks());
+  const int seq = blockIdx.z;
+  const int warp = threadIdx.x / kWarp;
+  const int lane = threadIdx.x % kWarp;
+  const int kv_head = static_cast<int>(blockIdx.y) / p.row_tiles;
+  const int first_row = static_cast<int>(blockIdx.y) % p.row_tiles * kRows;
+  const int rows = min(kRows, p.group - first_row);
+  const int64_t last = args.batch.kv_len[seq] - 1;
+  Warp state{.p = p,
+             .kv_head = kv_head,
+             .lane = lane % kLanes,
+             .stream = (rank * kWarps + warp) * Warp::kGroups + lane / kLanes,
+             .streams = blocks * kWarps * Warp::kGroups,
+             .first = args.window > 0 ? max(int64_t{0}, last - args.window + 1) : 0,
+             .last = last,
+             .table = args.batch.block_tables + seq * args.batch.max_blocks};
+  state.find_slots(0);
+  state.load(0, /*newest=*/false);
+  state.clear();
+  wait_for_previous();
+
+  const int head = kv_head * p.group + first_row;
+  const int64_t vector = int64_t{seq} * p.n_heads + head;
+  float q[kRows][kKeyVectors][kVec];
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    const float* from = args.q + (vector + min(r, rows - 1)) * (p.n_vectors * kVec);
+#pragma unroll
+    for (int j = 0; j < kKeyVectors; ++j) {
+      const int at = j * kLanes + state.lane;
+#pragma unroll
+      for (int e = 0; e < kVec; e += 4) {
+        const float4 part = at < p.n_vectors
+                                ? *reinterpret_cast<const float4*>(from + at * kVec + e)
+                                : float4{0, 0, 0, 0};
+        q[r][j][e] = part.x, q[r][j][e + 1] = part.y;
+        q[r][j][e + 2] = part.z, q[r][j][e + 3] = part.w;
+      }
+    }
+  }
+  state.load(0, /*newest=*/true);
+  state.attend(q);
+  const auto rounds = static_cast<int>((last - state.first) / (state.streams * Warp::kAtOnce) + 1);
+  for (int round = 1; round < rounds; ++round) {
+    state.find_slots(round);
+    state.load(round, false);
+    state.load(round, true);
+    state.attend(q);
+  }
+  state.merge_lanes();
+
+  if (lane < kLanes) {
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+      for (int j = 0; j < kValueVectors; ++j) {
+        const int at = (j * kLanes + lane) * kVec;
+        if (at >= p.v_dim) continue;
+        auto* to = reinterpret_cast<float4*>(partial + (warp * kRows + r) * p.v_dim + at);
+        const float* own = state.all.out[r] + j * kVec;
+        to[0] = make_float4(own[0], own[1], own[2], own[3]);
+        to[1] = make_float4(own[4], own[5], own[6], own[7]);
+      }
+      if (lane == 0) {
+        maxima[warp][r] = state.all.max[r];
+        sums[warp][r] = state.all.sum[r];
+      }
+    }
+  }
+  __syncthreads();
+  // Over the block's warps, into warp 0's place.
+  const int n_out = kRows * p.v_dim;
+  for (int i = threadIdx.x; i < n_out; i += kThreads) {
+    const int r = i / p.v_dim;
+    float factor[kWarps], parts[kWarps], top;
+#pragma unroll
+    for (int w = 0; w < kWarps; ++w) {
+      factor[w] = maxima[w][r];
+      parts[w] = sums[w][r];
+    }
+    const float sum = factors_of(factor, parts, kWarps, top);
+    float value = 0;
+#pragma unroll
+    for (int w = 0; w < kWarps; ++w) value = fmaf(factor[w], partial[w * n_out + i], value);
+    partial[i] = value;
+    if (i % p.v_dim == 0) {
+      block_max[r] = top;
+      block_sum[r] = sum;
+    }
+  }
+  cluster.sync();
+  // Over the cluster's blocks: each takes a part of the output.
+  for (int i = rank * kThreads + threadIdx.x; i < rows * p.v_dim; i += blocks * kThreads) {
+    const int r = i / p.v_dim;
+    float factor[kMostBlocks], parts[kMostBlocks], values[kMostBlocks], top;
+#pragma unroll
+    for (int b = 0; b < kMostBlocks; ++b) {
+      const int from = min(b, blocks - 1);
+      factor[b] = *cluster.map_shared_rank(&block_max[r], from);
+      parts[b] = *cluster.map_shared_rank(&block_sum[r], from);
+      values[b] = *cluster.map_shared_rank(&partial[i], from);
+    }
+    const float sum = factors_of(factor, parts, blocks, top);
+    float value = 0;
+#pragma unroll
+    for (int b = 0; b < kMostBlocks; ++b) value = fmaf(factor[b], values[b], value);
+    args.out[vector * p.v_dim + i] = __fdiv_rn(value, sum);
+  }
+  cluster.sync();  // no block ends while others read it
+#endif
+}
+
+template <typename T, int kLanes, int kKeyVectors, int kValueVectors, int kRows>
+void launch_decode(const DecodeParams& p, int blocks, cudaStream_t stream) {
+  const auto kernel = attention_decode_kernel<T, kLanes, kKeyVectors, kValueVectors, kRows>;
+  constexpr int kMost = kWarps * kRows * kValueVectors * kLanes * kVec * int{sizeof(float)};
+  static const cudaError_t allowed =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMost);
+  check(allowed, "attention: shared memory");
+  launch("attention", kernel,
+         {.grid =
+              dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(p.n_kv_heads * p.row_tiles),
+                   static_cast<unsigned>(p.args.batch.n_seqs)),
+          .block = dim3(kThreads),
+          .shared_bytes = static_cast<size_t>(kWarps * kRows * p.v_dim) * sizeof(float),
+          .cluster = static_cast<unsigned>(blocks)},
+         stream, p);
+}
+
+template <typename T, int kRows>
+void pick_size(const DecodeParams& p, int blocks, cudaStream_t stream) {
+  if (p.n_vectors <= 8) return launch_decode<T, 8, 1, 1, kRows>(p, blocks, stream);
+  if (p.n_vectors <= 16) return launch_decode<T, 16, 1, 1, kRows>(p, blocks, stream);
+  if (p.n_vectors <= 32) return launch_decode<T, 32, 1, 1, kRows>(p, blocks, stream);
+  if (p.n_vectors <= 64) return launch_decode<T, 32, 2, 2, kRows>(p, blocks, stream);
+  launch_decode<T, 32, 3, 2, kRows>(p, blocks, stream);
+}
+
+template <typename T>
+void pick_rows(DecodeParams p, int blocks, cudaStream_t stream) {
+  const int rows = p.group <= 2 ? 2 : kMostRows;
+  p.row_tiles = (p.group + rows - 1) / rows;
+  if (rows == 2) return pick_size<T, 2>(p, blocks, stream);
+  pick_size<T, kMostRows>(p, blocks, stream);
+}
+
+}  // namespace
+
+bool supports_decode(const AttentionArgs& args, int64_t max_kv_len) {
+  const KvLayerView& kv = args.kv;
+  constexpr int64_t kMostKeys = 4096;  // more are shared by more blocks than a cluster has
+  constexpr int64_t kMostValues = 64 * kVec;
+  const bool latent = kv.v == nullptr;
+  return device_info().compute >= 90 && kv.dtype != KvDType::kF32 && kv.k_dim % kVec == 0 &&
+         kv.k_dim <= kMostVectors * kVec && kv.v_dim % kVec == 0 && kv.v_dim <= kMostValues &&
+         (latent ? kv.v_dim <= kv.k_dim : kv.v_dim == kv.k_dim) &&
+         (args.window > 0 ? std::min(args.window, max_kv_len) : max_kv_len) <= kMostKeys &&
+         args.batch.n_seqs <= 65535;
+}
+
+void attention_decode(const AttentionParams& p, cudaStream_t stream) {
+  const KvLayerView& kv = p.args.kv;
+  DecodeParams params{p.args,
+                      static_cast<int>(p.args.n_heads),
+                      static_cast<int>(kv.n_kv_heads),
+                      static_cast<int>(p.args.n_heads / kv.n_kv_heads),
+                      1,
+                      static_cast<int>(kv.k_dim / kVec),
+                      static_cast<int>(kv.v_dim)};
+  // As many blocks as the GPU holds at once, about.
+  const int64_t tiles = p.args.batch.n_seqs * kv.n_kv_heads * ((params.group + 3) / 4);
+  int blocks = kMostBlocks;
+  while (blocks > 1 && tiles * blocks > int64_t{8} * device_info().n_sms) blocks /= 2;
+  if (kv.dtype == KvDType::kF16) return pick_rows<__half>(params, blocks, stream);
+  pick_rows<__nv_bfloat16>(params, blocks, stream);
+}
+
+}  // namespace tq::cuda
