@@ -220,17 +220,13 @@ class Step {
   void multiply(const Matrix& w, const Activation& x, float* out) {
     cuda::matmul({.weight = w.view, .x = x, .out = out}, cuda::Tier::kAuto, stream());
   }
-  void multiply_heads(const Matrix& w, const float* x, int64_t stride, float* out,
-                      int64_t out_stride) {
-    const Activation prepared_x = prepared(x, w.view, seqs_ * m_.n_heads, stride);
+  void multiply_heads(const Matrix& w, const Activation& x, float* out, int64_t out_stride) {
     if (skips(kAttentionProducts)) return;
-    cuda::matmul_heads({w.stack(m_.n_heads), prepared_x, out, out_stride}, cuda::Tier::kAuto,
-                       stream());
+    cuda::matmul_heads({w.stack(m_.n_heads), x, out, out_stride}, cuda::Tier::kAuto, stream());
   }
 
   Activation run_layer(const Layer& layer, const Activation& x) {
-    const float* attended = latent() ? attend_latent(layer, x) : attend(layer, x);
-    const Activation o_x = prepared(attended, layer.o.view, seqs_);
+    const Activation o_x = latent() ? attend_latent(layer, x) : attend(layer, x);
     if (!skips(kAttentionProducts)) multiply(layer.o, o_x, a_);
     const bool norms = m_.parallel;  // Gemma's: of what a block returns too
     cuda::BlockEndArgs middle{.n_terms = 1,
@@ -271,7 +267,8 @@ class Step {
     return end_block(end);
   }
 
-  const float* attend(const Layer& layer, const Activation& x) {
+  // The input of o.
+  Activation attend(const Layer& layer, const Activation& x) {
     if (!skips(kAttentionProducts)) {
       cuda::matmul_parts({3,
                           {{.weight = layer.q.view, .x = x, .out = q_},
@@ -286,19 +283,23 @@ class Step {
            m_.parallel, 1e-6f, m_.head_dim / 2, false, cos_, cos_, kv, slots_},
           stream());
     }
-    mix(kv, q_);
-    return mixed_;
+    return mix(kv, q_, layer.o.view, seqs_);
   }
 
-  void mix(const KvLayerView& kv, const float* q) {
-    constexpr int64_t kMostDecoding = 64;  // as in the backend
-    if (skips(kAttention)) return;
-    cuda::attention({kv, batch_, q, m_.n_heads, 1.0f, 0, 0, mixed_},
-                    {seqs_, kv_len_, workspace_, counter_ + cuda::router_counters(), kMostDecoding},
-                    stream());
+  // The input of what comes next, `reader`.
+  Activation mix(const KvLayerView& kv, const float* q, const WeightView& reader, int64_t tokens) {
+    if (skips(kAttention)) return prepared(mixed_, reader, tokens);
+    const AttentionArgs args{kv, batch_, q, m_.n_heads, 1.0f, 0, 0, mixed_};
+    const cuda::AttentionBounds bounds{seqs_, kv_len_, workspace_,
+                                       counter_ + cuda::router_counters(), cuda::kMostDecodeSeqs};
+    if (!skips(kPrepares)) {
+      return cuda::attention_prepared(args, bounds, rows(mixed_, reader, tokens), false, stream());
+    }
+    cuda::attention(args, bounds, stream());
+    return x_of(reader, tokens / seqs_);
   }
 
-  const float* attend_latent(const Layer& layer, const Activation& x) {
+  Activation attend_latent(const Layer& layer, const Activation& x) {
     if (!skips(kAttentionProducts)) {
       cuda::matmul_parts({2,
                           {{.weight = layer.q.view, .x = x, .out = q_},
@@ -317,10 +318,12 @@ class Step {
                            m_.n_heads, m_.kv_rank, m_.rope_dim / 2, true, cos_, cos_, kv, slots_},
                           stream());
     }
-    multiply_heads(layer.k_absorb, values_, query_dim(), query_, key_dim());
-    mix(kv, query_);
-    multiply_heads(layer.v_expand, mixed_, m_.kv_rank, values_, m_.head_dim);
-    return values_;
+    const int64_t heads = seqs_ * m_.n_heads;
+    multiply_heads(layer.k_absorb, prepared(values_, layer.k_absorb.view, heads, query_dim()),
+                   query_, key_dim());
+    multiply_heads(layer.v_expand, mix(kv, query_, layer.v_expand.view, heads), values_,
+                   m_.head_dim);
+    return prepared(values_, layer.o.view, seqs_);
   }
 
   void experts(const Layer& layer, const Activation& x) {
@@ -384,7 +387,6 @@ class Step {
 }  // namespace
 
 void bench_steps(Bench& bench) {
-  if (!bench.wants("step")) return;
   // Gemma 4's global layers (5 of 30) are counted as local ones, GLM's first layer as the others.
   const ModelShape gemma{"gemma-4-26B-A4B", 30, 2816, 16, 8, 256, 2112, true, 704, 128, 8, 262144};
   const ModelShape qwen{"qwen3-30B-A3B", 48, 2048, 32, 4, 128, 0, false, 768, 128, 8, 151936};
@@ -392,16 +394,17 @@ void bench_steps(Bench& bench) {
                        154880,          768, 512,  192, 64};
   for (const ModelShape& shape : {gemma, qwen, glm}) {
     for (const int64_t seqs : {1, 2, 4, 8, 16, 32}) {
+      const std::string name = fmt::format("step {} C={}:", shape.name, seqs);
+      if (!bench.wants(name)) continue;
       Step step(bench, shape, seqs, 192);
       const auto time = [&](unsigned skipped) {
         return bench.time_us([&](int) { step.run(skipped); }, 1);
       };
       const double us = time(0);
-      std::printf("step %s C=%lld: %.0f us (products alone %.0f us): %.0f tokens/s\n", shape.name,
-                  static_cast<long long>(seqs), us, time(kNoProduct),
-                  static_cast<double>(seqs) / us * 1e6);
-      for (const auto& [name, part] : kParts) {
-        std::printf("  %-26s %6.0f us\n", name, us - time(part));
+      std::printf("%s %.0f us (products alone %.0f us): %.0f tokens/s\n", name.c_str(), us,
+                  time(kNoProduct), static_cast<double>(seqs) / us * 1e6);
+      for (const auto& [part_name, part] : kParts) {
+        std::printf("  %-26s %6.0f us\n", part_name, us - time(part));
       }
       std::fflush(stdout);
     }

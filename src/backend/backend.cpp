@@ -157,6 +157,11 @@ void Backend::latent_inputs(const LatentInputsArgs& args) {
   rotate(args.query + args.kv_rank, args.n_heads);
 }
 
+Activation Backend::attention_prepared(const AttentionArgs& args, const PrepareArgs& next) {
+  attention(args);
+  return prepare(next);
+}
+
 void Backend::route_tokens(const RouterArgs& args) {
   matmul({.weight = args.weight, .x = args.x, .bias = args.bias, .out = args.logits});
   RouteArgs choice = args.route;

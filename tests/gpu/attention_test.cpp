@@ -56,10 +56,19 @@ std::vector<float> attend(PagedBatch& batch, const AttentionCase& c, bool last_o
       static_cast<int64_t>(cuda::attention_workspace_bytes(args, tokens, longest)));
   const OnDevice<uint32_t> counters(
       std::vector<uint32_t>(static_cast<size_t>(cuda::attention_counters())));
-  cuda::attention(args,
-                  {tokens, longest, reinterpret_cast<float*>(workspace.get()),
-                   split ? counters.get() : nullptr, decode_up_to},
-                  nullptr);
+  const cuda::AttentionBounds bounds{tokens, longest, reinterpret_cast<float*>(workspace.get()),
+                                     split ? counters.get() : nullptr, decode_up_to};
+  cuda::attention(args, bounds, nullptr);
+  const int64_t width = c.n_heads * c.v_dim;
+  if (width % 128 == 0) {
+    const auto alone = OnDevice<uint8_t>::poisoned(tokens * width * 2);
+    const auto fused = OnDevice<uint8_t>::poisoned(tokens * width * 2);
+    PrepareArgs next{out.get(), tokens, width, width, 128, InputForm::kRotated, alone.get()};
+    cuda::prepare(next, false, nullptr);
+    next.storage = fused.get();
+    cuda::attention_prepared(args, bounds, next, false, nullptr);
+    EXPECT_EQ(fused.read(), alone.read());
+  }
   const std::vector<uint32_t> left = counters.read();
   EXPECT_EQ(*std::max_element(left.begin(), left.end()), 0u);
   return out.read();

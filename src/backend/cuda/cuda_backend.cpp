@@ -20,8 +20,6 @@ namespace {
 
 // Codes and gains on their way from the native layout to that of the tiles.
 constexpr int64_t kStagingBytes = int64_t{16} << 20;
-// Attention of steps that decode for so many sequences has a kernel of its own.
-constexpr int64_t kMostDecoding = 64;
 // Graphs that are kept: a decode step of many batch sizes and lengths.
 constexpr size_t kMostGraphs = 96;
 
@@ -105,6 +103,7 @@ class CudaBackend final : public Backend {
     cuda::attention_inputs(args, stream());
   }
   void latent_inputs(const LatentInputsArgs& args) override { cuda::latent_inputs(args, stream()); }
+  Activation attention_prepared(const AttentionArgs& args, const PrepareArgs& next) override;
   void route_tokens(const RouterArgs& args) override;
   Activation prepare_normed(const RmsNormArgs& norm, const PrepareArgs& args) override {
     if (exact_ || args.form == InputForm::kPlain) return Backend::prepare_normed(norm, args);
@@ -122,6 +121,7 @@ class CudaBackend final : public Backend {
   cudaStream_t stream() const { return stream_.get(); }
   // Whether kernels that fuse a product with something else may run.
   bool fuses() const { return !exact_ && tier_ != cuda::Tier::kReference; }
+  cuda::AttentionBounds bounds_of(const AttentionArgs& args);
   void relayout_rows(const WeightView& rows, uint8_t* out);
   void record(const std::function<void()>& operators, Recording& recording);
   // The recording of the key; one that is forgotten for it if need be.
@@ -152,7 +152,7 @@ cuda::Tier find_tier(const std::string& name) {
 CudaBackend::CudaBackend(const CudaOptions& options)
     : exact_(options.exact),
       graphs_(options.graphs),
-      decode_up_to_(options.batch_invariant ? 0 : kMostDecoding),
+      decode_up_to_(options.batch_invariant ? 0 : cuda::kMostDecodeSeqs),
       tier_(find_tier(options.kernels)),
       stream_(options.device),
       memory_(options.device, options.memory_bytes),
@@ -233,11 +233,17 @@ void CudaBackend::relayout_rows(const WeightView& rows, uint8_t* out) {
   cuda::relayout(staged, out, stream());
 }
 
+cuda::AttentionBounds CudaBackend::bounds_of(const AttentionArgs& args) {
+  return {args.batch.tokens, args.batch.max_kv_len, static_cast<float*>(args.workspace),
+          counters_.as<uint32_t>().data() + cuda::router_counters(), decode_up_to_};
+}
+
 void CudaBackend::attention(const AttentionArgs& args) {
-  cuda::attention(args,
-                  {args.batch.tokens, args.batch.max_kv_len, static_cast<float*>(args.workspace),
-                   counters_.as<uint32_t>().data() + cuda::router_counters(), decode_up_to_},
-                  stream());
+  cuda::attention(args, bounds_of(args), stream());
+}
+
+Activation CudaBackend::attention_prepared(const AttentionArgs& args, const PrepareArgs& next) {
+  return cuda::attention_prepared(args, bounds_of(args), next, exact_, stream());
 }
 
 void CudaBackend::next_inputs(const NextInputsArgs& args) {

@@ -1,5 +1,5 @@
-// Picks the attention kernel: clusters for decode steps, tensor cores for 16-bit caches, lanes for
-// fp32, loops for odd sizes.
+// Picks the attention kernel: one of its own for decode steps, tensor cores for 16-bit caches,
+// lanes for fp32, loops for odd sizes.
 #include <algorithm>
 
 #include "kernels/cuda/attention.h"
@@ -34,20 +34,12 @@ int64_t enough_blocks(bool mma) { return int64_t{mma ? 2 : 8} * device_info().n_
 
 bool picks_decode(const AttentionArgs& args, const AttentionBounds& bounds) {
   const int64_t seqs = args.batch.n_seqs;
-  return seqs == bounds.tokens && seqs <= bounds.decode_up_to &&
-         supports_decode(args, bounds.max_kv_len);
-}
-
-bool picks_mma(const AttentionArgs& args, const AttentionBounds& bounds) {
-  const int64_t seqs = args.batch.n_seqs;
-  constexpr int64_t kFewSeqs = 8;
-  const bool few = seqs == bounds.tokens && seqs <= std::min(bounds.decode_up_to, kFewSeqs);
-  return uses_mma(args.kv) && !(few && supports_lanes(args.kv));
+  return seqs == bounds.tokens && seqs <= bounds.decode_up_to && supports_decode(args);
 }
 
 // Chunks that blocks share, or 0 when there are tiles enough.
 int64_t split_chunks(const AttentionArgs& args, const AttentionBounds& bounds) {
-  const bool mma = picks_mma(args, bounds);
+  const bool mma = uses_mma(args.kv);
   if (mma ? bounds.counters == nullptr : !supports_lanes(args.kv)) return 0;
   const int64_t chunks = most_chunks(args, bounds.tokens, bounds.max_kv_len);
   const int64_t tiles = most_tiles(args, bounds.tokens, mma ? kTileRows : kLaneRows);
@@ -62,11 +54,13 @@ int64_t split_chunks(const AttentionArgs& args, const AttentionBounds& bounds) {
 size_t attention_workspace_bytes(const AttentionArgs& args, int64_t tokens, int64_t max_kv_len) {
   const bool mma = uses_mma(args.kv);
   if (!mma && !supports_lanes(args.kv)) return 0;
+  const int64_t most_seqs = std::min({args.batch.n_seqs, tokens, kMostDecodeSeqs});
   // Rows of fewer tiles than are enough.
   const int64_t rows =
       std::min(tokens * args.n_heads, enough_blocks(mma) * (mma ? kTileRows : kLaneRows));
-  return static_cast<size_t>(
+  const auto split = static_cast<size_t>(
       std::min(partial_bytes(args, rows, most_chunks(args, tokens, max_kv_len)), kMostWorkspace));
+  return std::max(split, attention_decode_bytes(args, most_seqs, max_kv_len));
 }
 
 int64_t attention_counters() { return enough_blocks(/*mma=*/true); }
@@ -77,12 +71,23 @@ void attention(const AttentionArgs& args, const AttentionBounds& bounds, cudaStr
   if (kv.k_dim > kLongestHead || kv.v_dim > kLongestHead || args.n_heads % kv.n_kv_heads != 0) {
     fail_call("attention over heads of a size that no kernel has");
   }
+  if (picks_decode(args, bounds)) {
+    return merge_parts(attention_decode(args, bounds, stream), args, stream);
+  }
   const AttentionParams p{args, bounds.tokens, split_chunks(args, bounds), bounds.workspace,
                           bounds.counters};
-  if (picks_decode(args, bounds)) return attention_decode(p, stream);
-  if (picks_mma(args, bounds)) return attention_mma(p, stream);
+  if (uses_mma(args.kv)) return attention_mma(p, stream);
   if (supports_lanes(kv)) return attention_lanes(p, stream);
   attention_reference(p, stream);
+}
+
+Activation attention_prepared(const AttentionArgs& args, const AttentionBounds& bounds,
+                              const PrepareArgs& next, bool exact, cudaStream_t stream) {
+  if (!exact && next.form == InputForm::kRotated && picks_decode(args, bounds)) {
+    return prepare_parts(attention_decode(args, bounds, stream), next, stream);
+  }
+  attention(args, bounds, stream);
+  return prepare(next, exact, stream);
 }
 
 }  // namespace tq::cuda

@@ -47,9 +47,22 @@ __device__ __forceinline__ float merge(const MergeFactors& f, float mine, float 
 bool supports_mma(const KvLayerView& kv);
 int64_t mma_shared_bytes(const KvLayerView& kv);  // that a block needs at least
 void attention_mma(const AttentionParams& p, cudaStream_t stream);
-// One query a sequence over 16-bit caches of few keys. args.window and max_kv_len bound them.
-bool supports_decode(const AttentionArgs& args, int64_t max_kv_len);
-void attention_decode(const AttentionParams& p, cudaStream_t stream);
+// One query a sequence over 16-bit caches. What the parts leave is merged by merge_parts(), or by
+// the rotation of the next product's input.
+struct AttentionParts {
+  int n = 0;  // of each row's keys
+  int v_dim = 0;
+  float* values = nullptr;  // [tokens * n_heads, n, v_dim], not yet divided by the sums
+  float2* stats = nullptr;  // [tokens * n_heads, n]: largest score, sum of weights
+};
+constexpr int kMostParts = 64;
+bool supports_decode(const AttentionArgs& args);
+size_t attention_decode_bytes(const AttentionArgs& args, int64_t max_seqs, int64_t max_kv_len);
+AttentionParts attention_decode(const AttentionArgs& args, const AttentionBounds& bounds,
+                                cudaStream_t stream);
+void merge_parts(const AttentionParts& parts, const AttentionArgs& args, cudaStream_t stream);
+// prepare() of what merge_parts() would write (inputs.cu).
+Activation prepare_parts(const AttentionParts& parts, const PrepareArgs& args, cudaStream_t stream);
 // Any cache whose vectors are multiples of 16 bytes.
 bool supports_lanes(const KvLayerView& kv);
 void attention_lanes(const AttentionParams& p, cudaStream_t stream);

@@ -1,15 +1,15 @@
-// Attention of a decode step: one query a sequence, 16-bit caches, few keys. A cluster of blocks
-// takes up to 4 heads of a kv head's group; each lane group of each of its warps walks over every
-// n-th key with a softmax of its own, which are merged at the end: over a warp's lanes, a block's
-// warps, and through distributed shared memory the cluster's blocks.
+// Attention of a decode step: one query a sequence, 16-bit caches. A block takes up to 4 heads of a
+// kv head's group and, with others, their keys: each lane group of each of its warps walks over
+// every n-th key with a softmax of its own, which are merged at the end, over the warp's lanes and
+// the block's warps. What blocks that share keys leave is merged by who reads it: a kernel of its
+// own, or the rotation of the next product's input.
 //
 // All that was there before this step - page tables, and every key but the newest - is read before
 // the kernel before has ended: it was copied or written before the step's first kernel began.
-#include <cooperative_groups.h>
-
 #include <algorithm>
 
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/device/attention_parts.cuh"
 #include "kernels/cuda/launch.cuh"
 
 namespace tq::cuda {
@@ -18,8 +18,7 @@ namespace {
 constexpr int kWarps = 8;
 constexpr int kThreads = kWarps * kWarp;
 constexpr int kVec = 8;           // elements of 16 bytes
-constexpr int kMostBlocks = 8;    // of a cluster
-constexpr int kMostRows = 4;      // heads of a cluster
+constexpr int kMostRows = 4;      // heads of a block
 constexpr int kMostVectors = 96;  // of a key
 
 struct DecodeParams {
@@ -30,6 +29,7 @@ struct DecodeParams {
   int row_tiles;  // of a group
   int n_vectors;  // of a key
   int v_dim;
+  AttentionParts parts;
 };
 
 // Softmax sums over some keys: of kRows heads, the lane's part of the values.
@@ -196,40 +196,17 @@ struct DecodeWarp {
   }
 };
 
-// The factors of n parts with these maxima, and the sum of sums; parts without keys have -infinity
-// and 0.
-template <int kN>
-__device__ __forceinline__ float factors_of(float (&max)[kN], const float (&sums)[kN], int n,
-                                            float& top) {
-  top = -INFINITY;
-#pragma unroll
-  for (int i = 0; i < kN; ++i) {
-    if (i < n) top = fmaxf(top, max[i]);
-  }
-  float sum = 0;
-#pragma unroll
-  for (int i = 0; i < kN; ++i) {
-    max[i] = i >= n || max[i] == -INFINITY ? 0.0f : __expf(max[i] - top);
-    if (i < n) sum += max[i] * sums[i];
-  }
-  return sum;
-}
-
-// Cluster (kv head and tile of its heads, sequence).
+// Block (part of the keys, kv head and tile of its heads, sequence).
 template <typename T, int kLanes, int kKeyVectors, int kValueVectors, int kRows>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kKeyVectors > 1 ? 1 : 2)
     attention_decode_kernel(const __grid_constant__ DecodeParams p) {
-#if __CUDA_ARCH__ >= 900
-  namespace cg = cooperative_groups;
   using Warp = DecodeWarp<T, kLanes, kKeyVectors, kValueVectors, kRows>;
   extern __shared__ __align__(16) float partial[];  // [kWarps, kRows, v_dim]
   __shared__ float maxima[kWarps][kRows], sums[kWarps][kRows];
-  __shared__ float block_max[kRows], block_sum[kRows];
   allow_next();
   const AttentionArgs& args = p.args;
-  const cg::cluster_group cluster = cg::this_cluster();
-  const int rank = static_cast<int>(cluster.block_rank());
-  const int blocks = static_cast<int>(cluster.num_blocks());
+  const int part = blockIdx.x;
+  const int parts = gridDim.x;
   const int seq = blockIdx.z;
   const int warp = threadIdx.x / kWarp;
   const int lane = threadIdx.x % kWarp;
@@ -240,8 +217,8 @@ __global__ void __launch_bounds__(kThreads)
   Warp state{.p = p,
              .kv_head = kv_head,
              .lane = lane % kLanes,
-             .stream = (rank * kWarps + warp) * Warp::kGroups + lane / kLanes,
-             .streams = blocks * kWarps * Warp::kGroups,
+             .stream = (part * kWarps + warp) * Warp::kGroups + lane / kLanes,
+             .streams = parts * kWarps * Warp::kGroups,
              .first = args.window > 0 ? max(int64_t{0}, last - args.window + 1) : 0,
              .last = last,
              .table = args.batch.block_tables + seq * args.batch.max_blocks};
@@ -299,111 +276,136 @@ __global__ void __launch_bounds__(kThreads)
     }
   }
   __syncthreads();
-  // Over the block's warps, into warp 0's place.
-  const int n_out = kRows * p.v_dim;
-  for (int i = threadIdx.x; i < n_out; i += kThreads) {
+  for (int i = threadIdx.x; i < rows * p.v_dim; i += kThreads) {
     const int r = i / p.v_dim;
-    float factor[kWarps], parts[kWarps], top;
+    float factor[kWarps], value = 0, sum = 0, top = -INFINITY;
+#pragma unroll
+    for (int w = 0; w < kWarps; ++w) top = fmaxf(top, maxima[w][r]);
 #pragma unroll
     for (int w = 0; w < kWarps; ++w) {
-      factor[w] = maxima[w][r];
-      parts[w] = sums[w][r];
+      factor[w] = part_factor(maxima[w][r], top);
+      sum = fmaf(factor[w], sums[w][r], sum);
+      value = fmaf(factor[w], partial[w * (kRows * p.v_dim) + i], value);
     }
-    const float sum = factors_of(factor, parts, kWarps, top);
-    float value = 0;
-#pragma unroll
-    for (int w = 0; w < kWarps; ++w) value = fmaf(factor[w], partial[w * n_out + i], value);
-    partial[i] = value;
-    if (i % p.v_dim == 0) {
-      block_max[r] = top;
-      block_sum[r] = sum;
-    }
+    const int64_t at = (vector + r) * parts + part;
+    p.parts.values[at * p.v_dim + i % p.v_dim] = value;
+    if (i % p.v_dim == 0) p.parts.stats[at] = make_float2(top, sum);
   }
-  cluster.sync();
-  // Over the cluster's blocks: each takes a part of the output.
-  for (int i = rank * kThreads + threadIdx.x; i < rows * p.v_dim; i += blocks * kThreads) {
-    const int r = i / p.v_dim;
-    float factor[kMostBlocks], parts[kMostBlocks], values[kMostBlocks], top;
-#pragma unroll
-    for (int b = 0; b < kMostBlocks; ++b) {
-      const int from = min(b, blocks - 1);
-      factor[b] = *cluster.map_shared_rank(&block_max[r], from);
-      parts[b] = *cluster.map_shared_rank(&block_sum[r], from);
-      values[b] = *cluster.map_shared_rank(&partial[i], from);
-    }
-    const float sum = factors_of(factor, parts, blocks, top);
-    float value = 0;
-#pragma unroll
-    for (int b = 0; b < kMostBlocks; ++b) value = fmaf(factor[b], values[b], value);
-    args.out[vector * p.v_dim + i] = __fdiv_rn(value, sum);
-  }
-  cluster.sync();  // no block ends while others read it
-#endif
+}
+
+// A thread an output.
+__global__ void merge_parts_kernel(const AttentionParts parts, float* out, int64_t n) {
+  start_kernel();
+  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  if (i >= n) return;
+  float value[1];
+  merge_parts(parts, i, value);
+  out[i] = value[0];
 }
 
 template <typename T, int kLanes, int kKeyVectors, int kValueVectors, int kRows>
-void launch_decode(const DecodeParams& p, int blocks, cudaStream_t stream) {
+void launch_decode(const DecodeParams& p, cudaStream_t stream) {
   const auto kernel = attention_decode_kernel<T, kLanes, kKeyVectors, kValueVectors, kRows>;
   constexpr int kMost = kWarps * kRows * kValueVectors * kLanes * kVec * int{sizeof(float)};
   static const cudaError_t allowed =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMost);
   check(allowed, "attention: shared memory");
   launch("attention", kernel,
-         {.grid =
-              dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(p.n_kv_heads * p.row_tiles),
-                   static_cast<unsigned>(p.args.batch.n_seqs)),
-          .block = dim3(kThreads),
-          .shared_bytes = static_cast<size_t>(kWarps * kRows * p.v_dim) * sizeof(float),
-          .cluster = static_cast<unsigned>(blocks)},
+         {dim3(static_cast<unsigned>(p.parts.n), static_cast<unsigned>(p.n_kv_heads * p.row_tiles),
+               static_cast<unsigned>(p.args.batch.n_seqs)),
+          dim3(kThreads), static_cast<size_t>(kWarps * kRows * p.v_dim) * sizeof(float)},
          stream, p);
 }
 
 template <typename T, int kRows>
-void pick_size(const DecodeParams& p, int blocks, cudaStream_t stream) {
-  if (p.n_vectors <= 8) return launch_decode<T, 8, 1, 1, kRows>(p, blocks, stream);
-  if (p.n_vectors <= 16) return launch_decode<T, 16, 1, 1, kRows>(p, blocks, stream);
-  if (p.n_vectors <= 32) return launch_decode<T, 32, 1, 1, kRows>(p, blocks, stream);
-  if (p.n_vectors <= 64) return launch_decode<T, 32, 2, 2, kRows>(p, blocks, stream);
-  launch_decode<T, 32, 3, 2, kRows>(p, blocks, stream);
+void pick_size(const DecodeParams& p, cudaStream_t stream) {
+  if (p.n_vectors <= 8) return launch_decode<T, 8, 1, 1, kRows>(p, stream);
+  if (p.n_vectors <= 16) return launch_decode<T, 16, 1, 1, kRows>(p, stream);
+  if (p.n_vectors <= 32) return launch_decode<T, 32, 1, 1, kRows>(p, stream);
+  if (p.n_vectors <= 64) return launch_decode<T, 32, 2, 2, kRows>(p, stream);
+  launch_decode<T, 32, 3, 2, kRows>(p, stream);
 }
 
 template <typename T>
-void pick_rows(DecodeParams p, int blocks, cudaStream_t stream) {
-  const int rows = p.group <= 2 ? 2 : kMostRows;
-  p.row_tiles = (p.group + rows - 1) / rows;
-  if (rows == 2) return pick_size<T, 2>(p, blocks, stream);
-  pick_size<T, kMostRows>(p, blocks, stream);
+void pick_rows(const DecodeParams& p, cudaStream_t stream) {
+  if (p.group <= 2) return pick_size<T, 2>(p, stream);
+  pick_size<T, kMostRows>(p, stream);
+}
+
+int64_t row_tiles(const AttentionArgs& args) {
+  const int64_t group = args.n_heads / args.kv.n_kv_heads;
+  const int64_t rows = group <= 2 ? 2 : kMostRows;
+  return (group + rows - 1) / rows;
+}
+
+int64_t attended_keys(const AttentionArgs& args, int64_t max_kv_len) {
+  return args.window > 0 ? std::min(args.window, max_kv_len) : max_kv_len;
+}
+
+// Blocks that share a row's keys: as many as the GPU holds at once, about, each with two keys or
+// more a warp.
+int64_t parts_for(const AttentionArgs& args, int64_t seqs, int64_t max_kv_len) {
+  const int64_t tiles = seqs * args.kv.n_kv_heads * row_tiles(args);
+  const int64_t fit = std::max<int64_t>(1, 2 * device_info().n_sms / tiles);
+  const int64_t useful = (attended_keys(args, max_kv_len) + 2 * kWarps - 1) / (2 * kWarps);
+  return std::min({fit, useful, int64_t{kMostParts}});
+}
+
+int64_t parts_bytes(const AttentionArgs& args, int64_t seqs, int64_t parts) {
+  return seqs * args.n_heads * parts * (args.kv.v_dim + 2) * static_cast<int64_t>(sizeof(float));
 }
 
 }  // namespace
 
-bool supports_decode(const AttentionArgs& args, int64_t max_kv_len) {
+bool supports_decode(const AttentionArgs& args) {
   const KvLayerView& kv = args.kv;
-  constexpr int64_t kMostKeys = 4096;  // more are shared by more blocks than a cluster has
   constexpr int64_t kMostValues = 64 * kVec;
-  const bool latent = kv.v == nullptr;
-  return device_info().compute >= 90 && kv.dtype != KvDType::kF32 && kv.k_dim % kVec == 0 &&
-         kv.k_dim <= kMostVectors * kVec && kv.v_dim % kVec == 0 && kv.v_dim <= kMostValues &&
-         (latent ? kv.v_dim <= kv.k_dim : kv.v_dim == kv.k_dim) &&
-         (args.window > 0 ? std::min(args.window, max_kv_len) : max_kv_len) <= kMostKeys &&
-         args.batch.n_seqs <= 65535;
+  const bool latent = kv.v_dim < kv.k_dim;
+  return kv.dtype != KvDType::kF32 && kv.k_dim % kVec == 0 && kv.k_dim <= kMostVectors * kVec &&
+         kv.v_dim % kVec == 0 && kv.v_dim <= kMostValues && kv.v_dim <= kv.k_dim &&
+         (kv.v == nullptr || !latent);
 }
 
-void attention_decode(const AttentionParams& p, cudaStream_t stream) {
-  const KvLayerView& kv = p.args.kv;
-  DecodeParams params{p.args,
-                      static_cast<int>(p.args.n_heads),
-                      static_cast<int>(kv.n_kv_heads),
-                      static_cast<int>(p.args.n_heads / kv.n_kv_heads),
-                      1,
-                      static_cast<int>(kv.k_dim / kVec),
-                      static_cast<int>(kv.v_dim)};
-  // As many blocks as the GPU holds at once, about.
-  const int64_t tiles = p.args.batch.n_seqs * kv.n_kv_heads * ((params.group + 3) / 4);
-  int blocks = kMostBlocks;
-  while (blocks > 1 && tiles * blocks > int64_t{8} * device_info().n_sms) blocks /= 2;
-  if (kv.dtype == KvDType::kF16) return pick_rows<__half>(params, blocks, stream);
-  pick_rows<__nv_bfloat16>(params, blocks, stream);
+size_t attention_decode_bytes(const AttentionArgs& args, int64_t max_seqs, int64_t max_kv_len) {
+  if (!supports_decode(args)) return 0;
+  int64_t bytes = 0;
+  for (int64_t seqs = 1; seqs <= max_seqs; ++seqs) {
+    bytes = std::max(bytes, parts_bytes(args, seqs, parts_for(args, seqs, max_kv_len)));
+  }
+  return static_cast<size_t>(bytes);
+}
+
+AttentionParts attention_decode(const AttentionArgs& args, const AttentionBounds& bounds,
+                                cudaStream_t stream) {
+  const KvLayerView& kv = args.kv;
+  const int64_t seqs = args.batch.n_seqs;
+  AttentionParts parts;
+  parts.n = static_cast<int>(parts_for(args, seqs, bounds.max_kv_len));
+  parts.v_dim = static_cast<int>(kv.v_dim);
+  parts.values = bounds.workspace;
+  parts.stats =
+      reinterpret_cast<float2*>(bounds.workspace + seqs * args.n_heads * parts.n * kv.v_dim);
+  const DecodeParams params{args,
+                            static_cast<int>(args.n_heads),
+                            static_cast<int>(kv.n_kv_heads),
+                            static_cast<int>(args.n_heads / kv.n_kv_heads),
+                            static_cast<int>(row_tiles(args)),
+                            static_cast<int>(kv.k_dim / kVec),
+                            static_cast<int>(kv.v_dim),
+                            parts};
+  if (kv.dtype == KvDType::kF16) {
+    pick_rows<__half>(params, stream);
+  } else {
+    pick_rows<__nv_bfloat16>(params, stream);
+  }
+  return parts;
+}
+
+void merge_parts(const AttentionParts& parts, const AttentionArgs& args, cudaStream_t stream) {
+  constexpr int kMergeThreads = 256;
+  const int64_t n = args.batch.n_seqs * args.n_heads * args.kv.v_dim;
+  launch("merge_parts", merge_parts_kernel,
+         {dim3(blocks_for(n, kMergeThreads)), dim3(kMergeThreads)}, stream, parts, args.out, n);
 }
 
 }  // namespace tq::cuda

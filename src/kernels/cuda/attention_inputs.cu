@@ -11,12 +11,16 @@ constexpr int kWarps = 4;
 
 enum class HeadKind : uint8_t { kQuery, kKey, kValue };
 
+constexpr int kAtOnce = 8;  // loads in flight
+
 // x <- x / rms(x) * weight, by one warp; x in shared memory.
 __device__ void norm_head(float* x, int dim, const float* weight, float eps, int lane) {
   float sum = 0;
+#pragma unroll kAtOnce
   for (int i = lane; i < dim; i += kWarp) sum += x[i] * x[i];
   sum = warp_sum(sum);
   const float scale = 1.0f / sqrtf(sum / static_cast<float>(dim) + eps);
+#pragma unroll kAtOnce
   for (int i = lane; i < dim; i += kWarp) {
     const float normed = x[i] * scale;
     x[i] = weight == nullptr ? normed : normed * weight[i];
@@ -24,9 +28,18 @@ __device__ void norm_head(float* x, int dim, const float* weight, float eps, int
   __syncwarp();
 }
 
+// `n` floats to shared memory, all of them on their way at once; by one warp.
+__device__ void fetch_head(const float* from, float* to, int n, int lane) {
+  for (int i = lane; i < n; i += kWarp) copy_async4(shared_address(to + i), from + i);
+  commit_copies();
+  wait_copies<0>();
+  __syncwarp();
+}
+
 template <typename Args>
 __device__ void rotate_head(const Args& args, float* x, int64_t token, int lane) {
   const int distance = args.interleaved ? 1 : static_cast<int>(args.n_pairs);
+#pragma unroll 4
   for (int j = lane; j < args.n_pairs; j += kWarp) {
     float* first = x + (args.interleaved ? 2 * j : j);
     const float cosine = args.cos[token * args.n_pairs + j];
@@ -43,28 +56,30 @@ __device__ void rotate_head(const Args& args, float* x, int64_t token, int lane)
 template <typename T>
 __global__ void attention_inputs_kernel(const AttentionInputsArgs args) {
   extern __shared__ float heads[];
-  start_kernel();
+  allow_next();
   const KvLayerView& kv = args.kv;
   const int lane = threadIdx.x % kWarp;
-  const int64_t per_token = args.n_heads + (args.k == nullptr ? 0 : 2 * kv.n_kv_heads);
-  const int64_t item = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
-  if (item >= args.tokens * per_token) return;
+  const auto per_token =
+      static_cast<uint32_t>(args.n_heads + (args.k == nullptr ? 0 : 2 * kv.n_kv_heads));
+  const uint32_t item = blockIdx.x * kWarps + threadIdx.x / kWarp;
+  if (item >= args.tokens * per_token) return wait_for_previous();
   const int64_t token = item / per_token;
   int64_t head = item % per_token;
   HeadKind kind = HeadKind::kQuery;
   if (head >= args.n_heads) {
     head -= args.n_heads;
     kind = head < kv.n_kv_heads ? HeadKind::kKey : HeadKind::kValue;
-    head %= kv.n_kv_heads;
+    if (kind == HeadKind::kValue) head -= kv.n_kv_heads;
   }
+  const int64_t slot = kind == HeadKind::kQuery ? 0 : args.slots[token];  // copied before the step
   const int dim = static_cast<int>(kv.k_dim);
   float* x = heads + threadIdx.x / kWarp * dim;
   const float* values = args.v_is_k ? args.k : args.v;
   const float* from = kind == HeadKind::kQuery ? args.q + (token * args.n_heads + head) * dim
                                                : (kind == HeadKind::kKey ? args.k : values) +
                                                      (token * kv.n_kv_heads + head) * dim;
-  for (int i = lane; i < dim; i += kWarp) x[i] = from[i];
-  __syncwarp();
+  wait_for_previous();
+  fetch_head(from, x, dim, lane);
   if (kind == HeadKind::kValue) {
     if (args.v_norm) norm_head(x, dim, nullptr, args.eps, lane);
   } else {
@@ -78,7 +93,6 @@ __global__ void attention_inputs_kernel(const AttentionInputsArgs args) {
     for (int i = lane; i < dim; i += kWarp) out[i] = x[i];
     return;
   }
-  const int64_t slot = args.slots[token];
   auto* plane = static_cast<T*>(kind == HeadKind::kKey ? kv.k : kv.v);
   T* out = plane + ((slot / kKvBlockTokens * kv.n_kv_heads + head) * kKvBlockTokens +
                     slot % kKvBlockTokens) *
@@ -102,16 +116,14 @@ __global__ void latent_inputs_kernel(const LatentInputsArgs args) {
   if (head < args.n_heads) {
     const int64_t vector = token * args.n_heads + head;
     const float* from = args.q + vector * (args.nope_dim + rotated) + args.nope_dim;
-    for (int i = lane; i < rotated; i += kWarp) x[i] = from[i];
-    __syncwarp();
+    fetch_head(from, x, rotated, lane);
     rotate_head(args, x, token, lane);
     float* out = args.query + vector * (rank + rotated) + rank;
     for (int i = lane; i < rotated; i += kWarp) out[i] = x[i];
     return;
   }
   const float* from = args.latent + token * (rank + rotated);
-  for (int i = lane; i < rank + rotated; i += kWarp) x[i] = from[i];
-  __syncwarp();
+  fetch_head(from, x, rank + rotated, lane);
   norm_head(x, rank, args.latent_norm, args.eps, lane);
   rotate_head(args, x + rank, token, lane);
   T* out = static_cast<T*>(args.kv.k) + args.slots[token] * (rank + rotated);

@@ -1,6 +1,7 @@
 // What brings activations into the form a matmul reads: embedding rows, and the rotation with its
 // int8 quantisation, alone or with the norm or the gated activation before it.
 #include "kernels/cuda/codebooks.cuh"
+#include "kernels/cuda/device/attention_parts.cuh"
 #include "kernels/cuda/device/block.cuh"
 #include "kernels/cuda/device/quantise.cuh"
 #include "kernels/cuda/launch.cuh"
@@ -61,7 +62,24 @@ struct PlainSource {
   const float* x;
   int64_t stride;
   __device__ void start(int64_t /*row*/, int64_t /*in*/) {}
-  __device__ float at(int64_t row, int64_t /*in*/, int64_t i) const { return x[row * stride + i]; }
+  template <int kN>
+  __device__ void load(int64_t row, int64_t in, int64_t first, float (&out)[kN]) const {
+    const float* from = x + row * stride + first;
+#pragma unroll
+    for (int k = 0; k < kN; ++k) out[k] = first + k < in ? from[k] : 0.0f;
+  }
+};
+
+// What attention left in parts: rows are whole heads.
+struct PartsSource {
+  AttentionParts parts;
+  __device__ void start(int64_t /*row*/, int64_t /*in*/) {}
+  template <int kN>
+  __device__ void load(int64_t row, int64_t in, int64_t first, float (&out)[kN]) const {
+    if (first < in) return merge_parts(parts, row * in + first, out);
+#pragma unroll
+    for (int k = 0; k < kN; ++k) out[k] = 0;
+  }
 };
 
 struct NormSource {
@@ -77,11 +95,16 @@ struct NormSource {
     sum = block_sum(sum);
     scale = static_cast<float>(1.0 / sqrt(sum / static_cast<double>(in) + double{norm.eps}));
   }
-  __device__ float at(int64_t row, int64_t /*in*/, int64_t i) const {
-    const float normed = norm.x[row * stride + i] * scale;
-    const float value = norm.weight == nullptr ? normed : normed * norm.weight[i];
-    if (norm.out != nullptr) norm.out[row * stride + i] = value;
-    return value;
+  template <int kN>
+  __device__ void load(int64_t row, int64_t in, int64_t first, float (&out)[kN]) const {
+    for (int k = 0; k < kN; ++k) {
+      const int64_t i = first + k;
+      out[k] = 0;
+      if (i >= in) continue;
+      const float normed = norm.x[row * stride + i] * scale;
+      out[k] = norm.weight == nullptr ? normed : normed * norm.weight[i];
+      if (norm.out != nullptr) norm.out[row * stride + i] = out[k];
+    }
   }
 };
 
@@ -116,11 +139,7 @@ __global__ void __launch_bounds__(kThreads)
   for (int64_t first = int64_t{blockIdx.y * warps + threadIdx.x / kWarp} * kGroup;
        first < p.in_padded; first += step) {
     RotatedGroup<kGroup> values;
-#pragma unroll
-    for (int k = 0; k < values.kPerLane; ++k) {
-      const int64_t i = first + lane * values.kPerLane + k;
-      values.x[k] = i < p.in ? source.at(row, p.in, i) : 0.0f;
-    }
+    source.load(row, p.in, first + lane * values.kPerLane, values.x);
     values.rotate(masks.d1, masks.d2, masks.scale, lane);
     store_group(values, p, row, first, lane);
   }
@@ -181,6 +200,13 @@ Activation prepare_strided(const PrepareArgs& args, int64_t stride, bool exact,
   }
   const Activation x = describe(args, exact);
   launch_prepare(PlainSource{args.x, stride}, x, row_parts(args), stream);
+  return x;
+}
+
+Activation prepare_parts(const AttentionParts& parts, const PrepareArgs& args,
+                         cudaStream_t stream) {
+  const Activation x = describe(args, false);
+  launch_prepare(PartsSource{parts}, x, row_parts(args), stream);
   return x;
 }
 

@@ -132,6 +132,7 @@ void attention_inputs(const AttentionInputsArgs& args, cudaStream_t stream);
 // The latent is only read.
 void latent_inputs(const LatentInputsArgs& args, cudaStream_t stream);
 
+constexpr int64_t kMostDecodeSeqs = 64;
 // What attention cannot read from the device: how many tokens and keys there are at most.
 struct AttentionBounds {
   int64_t tokens;      // q_begin[n_seqs]
@@ -140,14 +141,17 @@ struct AttentionBounds {
   // attention_counters() of them, zeroed once by the owner and not shared by calls that run side
   // by side; null: no split of the keys of 16-bit caches, which is slow where sequences are few.
   uint32_t* counters = nullptr;
-  // Batches of no more sequences, each with one token, may take kernels made for them, which are
-  // faster but give other bits; 0: none do.
+  // Batches of no more sequences (at most kMostDecodeSeqs), each with one token, take a kernel
+  // made for them, which is faster but gives other bits; 0: none do.
   int64_t decode_up_to = 0;
 };
-// Enough for every call with as many tokens and keys or fewer.
+// Enough for every call with as many tokens, sequences and keys or fewer.
 size_t attention_workspace_bytes(const AttentionArgs& args, int64_t tokens, int64_t max_kv_len);
 int64_t attention_counters();
 void attention(const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream);
+// prepare(next) of the result, which next.x is; args.out may be left as it was.
+Activation attention_prepared(const AttentionArgs& args, const AttentionBounds& bounds,
+                              const PrepareArgs& next, bool exact, cudaStream_t stream);
 
 void argmax(const ArgmaxArgs& args, cudaStream_t stream);
 

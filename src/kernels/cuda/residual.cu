@@ -98,8 +98,8 @@ __device__ void rms_factors(const float (&x)[kRows][kPerLane], int64_t dim, floa
   }
 }
 
-template <int kGroup>
-__global__ void __launch_bounds__(kMaxWarps* kWarp)
+template <int kGroup, int kWarps>
+__global__ void __launch_bounds__(kWarps* kWarp)
     end_block_kernel(const __grid_constant__ ResidualParams p,
                      const __grid_constant__ RotationMasks masks) {
   constexpr int kPerLane = RotatedGroup<kGroup>::kPerLane;
@@ -169,10 +169,15 @@ __global__ void __launch_bounds__(kMaxWarps* kWarp)
 }
 
 void launch_rows(const ResidualParams& p, int64_t tokens, int group, cudaStream_t stream) {
-  const int64_t threads = p.in_padded / group * kWarp;
-  launch("end_block", group == 64 ? end_block_kernel<64> : end_block_kernel<128>,
-         {dim3(static_cast<unsigned>(tokens)), dim3(static_cast<unsigned>(threads))}, stream, p,
-         rotation_masks(group));
+  const int64_t warps = p.in_padded / group;
+  constexpr int kFewWarps = 24;  // which leave twice the registers
+  const auto kernel =
+      warps <= kFewWarps
+          ? (group == 64 ? end_block_kernel<64, kFewWarps> : end_block_kernel<128, kFewWarps>)
+          : (group == 64 ? end_block_kernel<64, kMaxWarps> : end_block_kernel<128, kMaxWarps>);
+  launch("end_block", kernel,
+         {dim3(static_cast<unsigned>(tokens)), dim3(static_cast<unsigned>(warps * kWarp))}, stream,
+         p, rotation_masks(group));
 }
 
 bool fits_a_block(int64_t in_padded, int group) {

@@ -1,6 +1,7 @@
 // The router of a decode step in one kernel: its product by a warp a row and token, and the choice
 // by the last block to end; of many tokens, by the last block of each. The logits are summed in
 // matmul_plain's order, so that their bits are the same.
+#include <algorithm>
 #include <string_view>
 
 #include "kernels/cuda/device/route.cuh"
@@ -24,39 +25,35 @@ struct RouterParams {
 // True in the block that is the last of n to come here; the counter is 0 again then.
 __device__ __forceinline__ bool is_last_of(uint32_t* counter, unsigned n) {
   __shared__ bool last;
-  __threadfence();
   __syncthreads();
-  if (threadIdx.x == 0) last = atomicInc(counter, n - 1) == n - 1;
+  if (threadIdx.x == 0) {
+    __threadfence();
+    last = atomicInc(counter, n - 1) == n - 1;
+    __threadfence();
+  }
   __syncthreads();
-  if (last) __threadfence();
   return last;
 }
 
-// One token's product with the warp's row, of which `weights` are the lane's.
+// One token's product with the warp's row, of which `weights` are the lane's. x: in shared memory.
 template <typename T, int kVectors>
 __device__ __forceinline__ float dot(const uint4 (&weights)[kVectors], const float* x, int in,
                                      int lane) {
   constexpr int kVector = 16 / sizeof(T);
-  float4 values[kVectors][kVector / 4];
-#pragma unroll
-  for (int v = 0; v < kVectors; ++v) {
-    const int i = (v * kWarp + lane) * kVector;
-#pragma unroll
-    for (int k = 0; k < kVector / 4; ++k) {
-      values[v][k] = i < in ? *reinterpret_cast<const float4*>(x + i + 4 * k) : float4{0, 0, 0, 0};
-    }
-  }
   float sum = 0;
 #pragma unroll
   for (int v = 0; v < kVectors; ++v) {
+    const int i = (v * kWarp + lane) * kVector;
+    if (i >= in) break;
     alignas(16) T w[kVector];
     *reinterpret_cast<uint4*>(w) = weights[v];
 #pragma unroll
-    for (int k = 0; k < kVector / 4; ++k) {
-      sum = fmaf(widen(w[4 * k]), values[v][k].x, sum);
-      sum = fmaf(widen(w[4 * k + 1]), values[v][k].y, sum);
-      sum = fmaf(widen(w[4 * k + 2]), values[v][k].z, sum);
-      sum = fmaf(widen(w[4 * k + 3]), values[v][k].w, sum);
+    for (int k = 0; k < kVector; k += 4) {
+      const float4 values = *reinterpret_cast<const float4*>(x + i + k);
+      sum = fmaf(widen(w[k]), values.x, sum);
+      sum = fmaf(widen(w[k + 1]), values.y, sum);
+      sum = fmaf(widen(w[k + 2]), values.z, sum);
+      sum = fmaf(widen(w[k + 3]), values.w, sum);
     }
   }
   return warp_sum(sum);
@@ -67,7 +64,7 @@ template <typename T, int kVectors>
 __global__ void __launch_bounds__(kWarps* kWarp)
     router_kernel(const __grid_constant__ RouterParams p) {
   constexpr int kVector = 16 / sizeof(T);
-  extern __shared__ float router_scratch[];
+  extern __shared__ __align__(16) float router_scratch[];  // x, then route_token()'s
   __shared__ int chosen[kVeryFewPairs];
   allow_next();
   const RouteArgs& route = p.args.route;
@@ -88,8 +85,15 @@ __global__ void __launch_bounds__(kWarps* kWarp)
   }
   wait_for_previous();
   const int64_t token = blockIdx.y;
+  const float* x = p.args.x.f32 + token * p.args.x.in_padded;
+  for (int i = threadIdx.x * 4; i < in; i += kWarps * kWarp * 4) {
+    copy_async16(shared_address(router_scratch + i), x + i);
+  }
+  commit_copies();
+  wait_copies<0>();
+  __syncthreads();
   if (row < route.n_experts) {
-    const float sum = dot<T>(weights, p.args.x.f32 + token * p.args.x.in_padded, in, lane);
+    const float sum = dot<T>(weights, router_scratch, in, lane);
     if (lane == 0) {
       p.args.logits[token * route.n_experts + row] = p.args.bias != nullptr ? sum + bias : sum;
     }
@@ -117,7 +121,8 @@ void launch_router(const RouterParams& p, cudaStream_t stream) {
   const int64_t at_once = route.tokens <= kFewTokens ? route.tokens : 1;
   launch("router", router_kernel<T, kVectors>,
          {dim3(blocks_for(route.n_experts, kWarps), static_cast<unsigned>(route.tokens)),
-          dim3(kWarps * kWarp), static_cast<size_t>(at_once * route_floats(route)) * sizeof(float)},
+          dim3(kWarps * kWarp),
+          static_cast<size_t>(std::max(at_once * route_floats(route), p.in)) * sizeof(float)},
          stream, p);
 }
 
@@ -141,7 +146,8 @@ int64_t router_counters() { return 1 + kMostTokens; }
 bool supports_router(const RouterArgs& args) {
   const WeightView& weight = args.weight;
   if (weight.traits().input != InputForm::kPlain) return false;
-  return weight.in % 8 == 0 && weight.in <= kWidest && args.route.tokens <= kMostTokens &&
+  return weight.in % 8 == 0 && weight.in <= kWidest && args.x.in_padded % 4 == 0 &&
+         args.route.tokens <= kMostTokens &&
          args.route.tokens * args.route.top_k <= kVeryFewPairs &&
          kWarps * route_floats(args.route) * static_cast<int64_t>(sizeof(float)) <= kMostShared;
 }

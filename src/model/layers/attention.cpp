@@ -53,8 +53,9 @@ BlockResults Gqa::run(const Step& step, const KvLayerView& kv, BlockInputs x, fl
   make_inputs(step, kv);
   AttentionArgs attention = attention_args(kv, step.batch);
   attention.workspace = step.attention;
-  step.backend.attention(attention);
-  project(step, mixed_, {{o, out}});
+  const Activation mixed =
+      step.backend.attention_prepared(attention, rows_for(step, o.weight, mixed_, step.tokens));
+  step.backend.matmul({.weight = o.weight, .x = mixed, .bias = o.bias, .out = out});
   return {{{.x = out}}, 1};
 }
 

@@ -62,8 +62,8 @@ BlockResults Mla::run(const Step& step, const KvLayerView& kv, BlockInputs x, fl
       {.weights = k_absorb, .x = q_nope, .out = query_, .out_stride = key_dim()});
   AttentionArgs attention = attention_args(kv, step.batch);
   attention.workspace = step.attention;
-  step.backend.attention(attention);
-  const Activation mixed = prepare_input(step, v_expand.matrix, mixed_, heads);
+  const Activation mixed =
+      step.backend.attention_prepared(attention, rows_for(step, v_expand.matrix, mixed_, heads));
   step.backend.matmul_heads({.weights = v_expand, .x = mixed, .out = values_});
   project(step, values_, {{o, out}});
   return {{{.x = out}}, 1};

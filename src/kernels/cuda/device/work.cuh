@@ -33,33 +33,49 @@ __device__ inline Work find_work(const WorkParams& p, int item, int block_tokens
   Work work;
   if (p.kind == WorkKind::kExperts) {
     const int lane = threadIdx.x % kWarp;
+    constexpr int kEach = 4;  // experts of a lane
     int before = 0;
-    for (int base = 0; base < p.n; base += kWarp) {
-      const int e = base + lane;
-      const int first = e < p.n ? p.begin[e] : 0;
-      const int count = e < p.n ? p.begin[e + 1] - first : 0;
-      const int blocks = (count + block_tokens - 1) / block_tokens;
-      int sum = blocks;
+    for (int base = 0; base < p.n; base += kEach * kWarp) {
+      int begin[kEach + 1];
+#pragma unroll
+      for (int i = 0; i <= kEach; ++i) begin[i] = p.begin[min(base + lane * kEach + i, p.n)];
+      int blocks[kEach];
+      int sum = 0;
+#pragma unroll
+      for (int i = 0; i < kEach; ++i) {
+        blocks[i] = (begin[i + 1] - begin[i] + block_tokens - 1) / block_tokens;
+        sum += blocks[i];
+      }
+      const int own = sum;
 #pragma unroll
       for (int step = 1; step < kWarp; step *= 2) {
         const int lower = __shfl_up_sync(kAllLanes, sum, step);
         if (lane >= step) sum += lower;
       }
       sum += before;
-      const unsigned found = __ballot_sync(kAllLanes, sum > item && sum - blocks <= item);
-      if (found != 0) {
-        const int owner = __ffs(found) - 1;
-        const int block = item - __shfl_sync(kAllLanes, sum - blocks, owner);
-        const int start = __shfl_sync(kAllLanes, first, owner) + block * block_tokens;
-        work.matrix = base + owner;
-        work.tokens =
-            min(block_tokens, __shfl_sync(kAllLanes, count, owner) - block * block_tokens);
-        work.x =
-            p.pair_rows != nullptr ? RowMap{p.pair_rows + start, 0, 1} : RowMap{nullptr, start, 1};
-        work.out = RowMap{nullptr, start, 1};
-        return work;
-      }
+      // The lane that has the item finds the expert.
+      int block = item - (sum - own);
+      const unsigned found = __ballot_sync(kAllLanes, block >= 0 && block < own);
       before = __shfl_sync(kAllLanes, sum, kWarp - 1);
+      if (found == 0) continue;
+      int matrix = 0, start = 0, tokens = 0;
+#pragma unroll
+      for (int i = 0; i < kEach; ++i) {
+        if (block >= 0 && block < blocks[i]) {
+          matrix = base + lane * kEach + i;
+          start = begin[i] + block * block_tokens;
+          tokens = min(block_tokens, begin[i + 1] - start);
+        }
+        block -= blocks[i];
+      }
+      const int owner = __ffs(found) - 1;
+      start = __shfl_sync(kAllLanes, start, owner);
+      work.matrix = __shfl_sync(kAllLanes, matrix, owner);
+      work.tokens = __shfl_sync(kAllLanes, tokens, owner);
+      work.x =
+          p.pair_rows != nullptr ? RowMap{p.pair_rows + start, 0, 1} : RowMap{nullptr, start, 1};
+      work.out = RowMap{nullptr, start, 1};
+      return work;
     }
     return work;
   }

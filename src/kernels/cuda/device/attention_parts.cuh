@@ -1,0 +1,67 @@
+// What blocks that share a row's keys leave, and how it is merged.
+#pragma once
+
+#include "kernels/cuda/attention.h"
+#include "kernels/cuda/device/common.cuh"
+
+namespace tq::cuda {
+
+// Of a part whose largest score is `max`, when that of all is `top`; 0 for one without keys.
+__device__ __forceinline__ float part_factor(float max, float top) {
+  return max == -INFINITY ? 0.0f : __expf(max - top);
+}
+
+// Outputs first .. first + kN - 1 of [rows, v_dim], which are of one row.
+template <int kN>
+__device__ __forceinline__ void merge_parts(const AttentionParts& parts, int64_t first,
+                                            float (&out)[kN]) {
+  const auto row = static_cast<uint32_t>(first) / static_cast<uint32_t>(parts.v_dim);
+  const int d = static_cast<int>(first) - static_cast<int>(row) * parts.v_dim;
+  const float2* stats = parts.stats + int64_t{row} * parts.n;
+  const float* values = parts.values + int64_t{row} * parts.n * parts.v_dim + d;
+  float top = -INFINITY, sum = 0;
+  // The newest maximum rescales what was summed: the order of the parts is that of the sums.
+  constexpr int kAtOnce = 8;
+#pragma unroll
+  for (int k = 0; k < kN; ++k) out[k] = 0;
+  for (int base = 0; base < parts.n; base += kAtOnce) {
+    float2 stat[kAtOnce];
+    float value[kAtOnce][kN];
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      const bool there = base + i < parts.n;
+      stat[i] = there ? stats[base + i] : float2{-INFINITY, 0};
+      const float* from = values + (base + i) * parts.v_dim;
+      if constexpr (kN % 4 == 0) {
+#pragma unroll
+        for (int k = 0; k < kN; k += 4) {
+          const float4 four = there ? *reinterpret_cast<const float4*>(from + k) : float4{};
+          value[i][k] = four.x, value[i][k + 1] = four.y;
+          value[i][k + 2] = four.z, value[i][k + 3] = four.w;
+        }
+      } else {
+#pragma unroll
+        for (int k = 0; k < kN; ++k) value[i][k] = there ? from[k] : 0.0f;
+      }
+    }
+    float new_top = top;
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) new_top = fmaxf(new_top, stat[i].x);
+    const float before = part_factor(top, new_top);
+    top = new_top;
+    sum *= before;
+#pragma unroll
+    for (int k = 0; k < kN; ++k) out[k] *= before;
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      const float factor = part_factor(stat[i].x, top);
+      sum = fmaf(factor, stat[i].y, sum);
+#pragma unroll
+      for (int k = 0; k < kN; ++k) out[k] = fmaf(factor, value[i][k], out[k]);
+    }
+  }
+#pragma unroll
+  for (int k = 0; k < kN; ++k) out[k] = __fdiv_rn(out[k], sum);
+}
+
+}  // namespace tq::cuda
