@@ -181,6 +181,11 @@ Activation Backend::prepare_strided(const PrepareArgs& args, int64_t stride, flo
   return prepare(dense);
 }
 
+void Backend::run_beside(const std::function<void()>& side, const std::function<void()>& main) {
+  side();
+  main();
+}
+
 void Backend::run_recorded(uint64_t /*key*/, const std::function<void()>& operators) {
   operators();
 }

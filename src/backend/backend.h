@@ -83,6 +83,10 @@ class Backend {
   // prepare() of rows that are `stride` elements apart; `gathered` has room for them side by side.
   virtual Activation prepare_strided(const PrepareArgs& args, int64_t stride, float* gathered);
 
+  // Calls both, which call operators; those of one do not read or write what the other writes, so
+  // that they may run side by side.
+  virtual void run_beside(const std::function<void()>& side, const std::function<void()>& main);
+
   // Scratch that attention() needs for such a call; args.batch holds upper bounds.
   virtual size_t attention_bytes(const AttentionArgs& /*args*/) const { return 0; }
   // Calls `operators`, which calls operators. What has the same key is always the same calls with

@@ -96,6 +96,7 @@ void Decoder::plan(Workspace& workspace) {
   }
   const auto activation_size = static_cast<int64_t>(activation_bytes());
   scratch_.activation = workspace.take<uint8_t>(activation_size);
+  scratch_.side_activation = workspace.take<uint8_t>(activation_size);
   for (InputScratch& input : input_scratch_) {
     input.rows = workspace.take<float>(tokens * spec_.hidden);
     input.activation = workspace.take<uint8_t>(activation_size);
@@ -209,6 +210,7 @@ Step Decoder::stage(Batch batch, const KvCache& kv, int64_t n_logits) {
             .ropes = ropes_,
             .norm_eps = spec_.norm_eps,
             .activation = scratch_.activation,
+            .side_activation = scratch_.side_activation,
             .attention = scratch_.attention};
   const auto n_seqs = static_cast<int64_t>(batch.size());
   TQ_CHECK(n_seqs > 0 && n_seqs <= options_.max_sequences, "{} sequences in a batch for {}", n_seqs,

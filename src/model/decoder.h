@@ -44,15 +44,16 @@ class Decoder final : public Model {
     int32_t* block_tables;  // [2, S, max_blocks]: all pages, then those of rings
   };
   struct Scratch {
-    uint8_t* batch;       // device memory of the BatchArrays
-    float* residual;      // [T, hidden]
-    float* block_out;     // [T, hidden]
-    float* added;         // [2, T, hidden], of Backend::add_results
-    float* gathered;      // [R, hidden]
-    float* logits;        // [R, vocab], where the caller's are on another device
-    int32_t* tokens;      // [R]
-    uint8_t* activation;  // for Backend::prepare
-    uint8_t* attention;   // for Backend::attention
+    uint8_t* batch;            // device memory of the BatchArrays
+    float* residual;           // [T, hidden]
+    float* block_out;          // [T, hidden]
+    float* added;              // [2, T, hidden], of Backend::add_results
+    float* gathered;           // [R, hidden]
+    float* logits;             // [R, vocab], where the caller's are on another device
+    int32_t* tokens;           // [R]
+    uint8_t* activation;       // for Backend::prepare
+    uint8_t* side_activation;  // likewise, for what runs beside
+    uint8_t* attention;        // for Backend::attention
   };
   // Where a block's inputs are.
   struct InputScratch {

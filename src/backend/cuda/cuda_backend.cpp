@@ -38,6 +38,25 @@ class CudaStream {
   cudaStream_t stream_ = nullptr;
 };
 
+// Orders what two streams do.
+class CudaEvent {
+ public:
+  CudaEvent() {
+    cuda::check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "an event");
+  }
+  ~CudaEvent() { cudaEventDestroy(event_); }
+  CudaEvent(const CudaEvent&) = delete;
+  CudaEvent& operator=(const CudaEvent&) = delete;
+  // What `later` is given from now on waits for what `earlier` has been given.
+  void order(cudaStream_t earlier, cudaStream_t later) {
+    cuda::check(cudaEventRecord(event_, earlier), "recording an event");
+    cuda::check(cudaStreamWaitEvent(later, event_, 0), "waiting for an event");
+  }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
 // A step that was recorded: run as it is the first time, recorded the second time, replayed then.
 struct Recording {
   uint64_t key = 0;
@@ -115,10 +134,11 @@ class CudaBackend final : public Backend {
   size_t attention_bytes(const AttentionArgs& args) const override {
     return cuda::attention_workspace_bytes(args, args.batch.tokens, args.batch.max_kv_len);
   }
+  void run_beside(const std::function<void()>& side, const std::function<void()>& main) override;
   void run_recorded(uint64_t key, const std::function<void()>& operators) override;
 
  private:
-  cudaStream_t stream() const { return stream_.get(); }
+  cudaStream_t stream() const { return current_; }
   // Whether kernels that fuse a product with something else may run.
   bool fuses() const { return !exact_ && tier_ != cuda::Tier::kReference; }
   cuda::AttentionBounds bounds_of(const AttentionArgs& args);
@@ -133,6 +153,9 @@ class CudaBackend final : public Backend {
   const cuda::Tier tier_;
   std::string description_;
   CudaStream stream_;
+  CudaStream side_stream_;
+  CudaEvent fork_, join_;
+  cudaStream_t current_ = stream_.get();  // that operators go to
   cuda::DeviceMemory memory_;
   cuda::Slabs weights_{memory_};
   cuda::Uploader uploader_;
@@ -155,6 +178,7 @@ CudaBackend::CudaBackend(const CudaOptions& options)
       decode_up_to_(options.batch_invariant ? 0 : cuda::kMostDecodeSeqs),
       tier_(find_tier(options.kernels)),
       stream_(options.device),
+      side_stream_(options.device),
       memory_(options.device, options.memory_bytes),
       uploader_(stream_.get()) {
   const std::vector<uint32_t> zeros(
@@ -319,6 +343,21 @@ void CudaBackend::matmul_gated_experts(const GatedExpertsArgs& args) {
 void CudaBackend::route_tokens(const RouterArgs& args) {
   if (!fuses() || !cuda::supports_router(args)) return Backend::route_tokens(args);
   cuda::route_tokens(args, counters_.as<uint32_t>().data(), stream());
+}
+
+void CudaBackend::run_beside(const std::function<void()>& side, const std::function<void()>& main) {
+  if (current_ != stream_.get()) return Backend::run_beside(side, main);
+  fork_.order(stream_.get(), side_stream_.get());
+  current_ = side_stream_.get();
+  try {
+    side();
+  } catch (...) {
+    current_ = stream_.get();
+    throw;
+  }
+  current_ = stream_.get();
+  main();
+  join_.order(side_stream_.get(), stream_.get());
 }
 
 void CudaBackend::run_recorded(uint64_t key, const std::function<void()>& operators) {

@@ -343,12 +343,14 @@ int64_t attended_keys(const AttentionArgs& args, int64_t max_kv_len) {
 }
 
 // Blocks that share a row's keys: as many as the GPU holds at once, about, each with two keys or
-// more a warp.
+// more a warp. Up to 8 are merged without a loop: more only where there are many keys.
 int64_t parts_for(const AttentionArgs& args, int64_t seqs, int64_t max_kv_len) {
   const int64_t tiles = seqs * args.kv.n_kv_heads * row_tiles(args);
   const int64_t fit = std::max<int64_t>(1, 2 * device_info().n_sms / tiles);
   const int64_t useful = (attended_keys(args, max_kv_len) + 2 * kWarps - 1) / (2 * kWarps);
-  return std::min({fit, useful, int64_t{kMostParts}});
+  constexpr int64_t kManyKeys = 2048;
+  const int64_t most = attended_keys(args, max_kv_len) < kManyKeys ? 8 : kMostParts;
+  return std::min({fit, useful, most});
 }
 
 int64_t parts_bytes(const AttentionArgs& args, int64_t seqs, int64_t parts) {

@@ -145,12 +145,19 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+// How a row's groups are spread over blocks.
+struct RowShape {
+  int64_t blocks = 1;
+  int64_t threads = kThreads;
+};
+
 template <typename Source>
-void launch_prepare(const Source& source, const Activation& x, int64_t parts, cudaStream_t stream) {
+void launch_prepare(const Source& source, const Activation& x, const RowShape& row,
+                    cudaStream_t stream) {
   const RotateParams params = rotate_params(x);
   const RotationMasks masks = rotation_masks(x.group);
-  const LaunchShape shape{dim3(static_cast<unsigned>(x.tokens), static_cast<unsigned>(parts)),
-                          dim3(kThreads)};
+  const LaunchShape shape{dim3(static_cast<unsigned>(x.tokens), static_cast<unsigned>(row.blocks)),
+                          dim3(static_cast<unsigned>(row.threads))};
   switch (x.group) {
     case 32:
       return launch("prepare", prepare_kernel<32, Source>, shape, stream, source, params, masks);
@@ -165,11 +172,13 @@ void launch_prepare(const Source& source, const Activation& x, int64_t parts, cu
   }
 }
 
-// Blocks a row is cut into, so that few rows still fill the GPU.
-int64_t row_parts(const PrepareArgs& args) {
+// Few rows are spread over the GPU, down to two groups a block.
+RowShape row_shape(const PrepareArgs& args) {
+  if (args.tokens >= device_info().n_sms) return {};
   const int64_t groups = args.in_padded / args.group;
-  const int64_t warps = kThreads / kWarp;
-  return args.tokens >= device_info().n_sms ? 1 : (groups + warps - 1) / warps;
+  int64_t warps = kThreads / kWarp;
+  while (warps > 2 && args.tokens * (groups + warps - 1) / warps < device_info().n_sms) warps /= 2;
+  return {(groups + warps - 1) / warps, warps * kWarp};
 }
 
 template <typename T>
@@ -199,20 +208,20 @@ Activation prepare_strided(const PrepareArgs& args, int64_t stride, bool exact,
     return x;
   }
   const Activation x = describe(args, exact);
-  launch_prepare(PlainSource{args.x, stride}, x, row_parts(args), stream);
+  launch_prepare(PlainSource{args.x, stride}, x, row_shape(args), stream);
   return x;
 }
 
 Activation prepare_parts(const AttentionParts& parts, const PrepareArgs& args,
                          cudaStream_t stream) {
   const Activation x = describe(args, false);
-  launch_prepare(PartsSource{parts}, x, row_parts(args), stream);
+  launch_prepare(PartsSource{parts}, x, row_shape(args), stream);
   return x;
 }
 
 void prepare_long_normed(const RmsNormArgs& norm, int64_t stride, const Activation& x,
                          cudaStream_t stream) {
-  launch_prepare(NormSource{norm, stride, 0.0f}, x, 1, stream);
+  launch_prepare(NormSource{norm, stride, 0.0f}, x, {}, stream);
 }
 
 void embed(const EmbedArgs& args, cudaStream_t stream) {

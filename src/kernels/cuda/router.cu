@@ -1,6 +1,9 @@
 // The router of a decode step in one kernel: its product by a warp a row and token, and the choice
-// by the last block to end; of many tokens, by the last block of each. The logits are summed in
-// matmul_plain's order, so that their bits are the same.
+// by the last block to end; of many tokens, by the last block of each. Where few blocks hold all
+// experts they are a cluster, which needs no counters. The logits are summed in matmul_plain's
+// order, so that their bits are the same.
+#include <cooperative_groups.h>
+
 #include <algorithm>
 #include <string_view>
 
@@ -35,6 +38,25 @@ __device__ __forceinline__ bool is_last_of(uint32_t* counter, unsigned n) {
   return last;
 }
 
+// The lane's part of a row of weights.
+template <typename T, int kVectors>
+__device__ __forceinline__ void load_row(const T* from, int in, int lane,
+                                         uint4 (&weights)[kVectors]) {
+  constexpr int kVector = 16 / sizeof(T);
+#pragma unroll
+  for (int v = 0; v < kVectors; ++v) {
+    const int i = (v * kWarp + lane) * kVector;
+    weights[v] = i < in ? *reinterpret_cast<const uint4*>(from + i) : uint4{};
+  }
+}
+
+// n floats, a multiple of 4, by the whole block.
+__device__ __forceinline__ void copy_to_shared(const float* from, float* to, int n) {
+  for (int i = threadIdx.x * 4; i < n; i += blockDim.x * 4) {
+    copy_async16(shared_address(to + i), from + i);
+  }
+}
+
 // One token's product with the warp's row, of which `weights` are the lane's. x: in shared memory.
 template <typename T, int kVectors>
 __device__ __forceinline__ float dot(const uint4 (&weights)[kVectors], const float* x, int in,
@@ -63,7 +85,6 @@ __device__ __forceinline__ float dot(const uint4 (&weights)[kVectors], const flo
 template <typename T, int kVectors>
 __global__ void __launch_bounds__(kWarps* kWarp)
     router_kernel(const __grid_constant__ RouterParams p) {
-  constexpr int kVector = 16 / sizeof(T);
   extern __shared__ __align__(16) float router_scratch[];  // x, then route_token()'s
   __shared__ int chosen[kVeryFewPairs];
   allow_next();
@@ -75,20 +96,12 @@ __global__ void __launch_bounds__(kWarps* kWarp)
   uint4 weights[kVectors] = {};
   float bias = 0;
   if (row < route.n_experts) {  // weights do not depend on what runs before us
-    const T* from = reinterpret_cast<const T*>(p.args.weight.codes) + row * p.in;
-#pragma unroll
-    for (int v = 0; v < kVectors; ++v) {
-      const int i = (v * kWarp + lane) * kVector;
-      if (i < in) weights[v] = *reinterpret_cast<const uint4*>(from + i);
-    }
+    load_row(reinterpret_cast<const T*>(p.args.weight.codes) + row * p.in, in, lane, weights);
     if (p.args.bias != nullptr) bias = p.args.bias[row];
   }
   wait_for_previous();
   const int64_t token = blockIdx.y;
-  const float* x = p.args.x.f32 + token * p.args.x.in_padded;
-  for (int i = threadIdx.x * 4; i < in; i += kWarps * kWarp * 4) {
-    copy_async16(shared_address(router_scratch + i), x + i);
-  }
+  copy_to_shared(p.args.x.f32 + token * p.args.x.in_padded, router_scratch, in);
   commit_copies();
   wait_copies<0>();
   __syncthreads();
@@ -115,9 +128,87 @@ __global__ void __launch_bounds__(kWarps* kWarp)
   number_few_pairs(route, chosen);
 }
 
+constexpr int kClusterWarps = 16;  // of a block: experts
+constexpr int kMostBlocks = 8;     // of a cluster
+
+// One cluster: a warp an expert, for all tokens; block 0 chooses.
+template <typename T, int kVectors>
+__global__ void __launch_bounds__(kClusterWarps* kWarp)
+    router_cluster_kernel(const __grid_constant__ RouterParams p) {
+#if __CUDA_ARCH__ >= 900
+  namespace cg = cooperative_groups;
+  extern __shared__ __align__(16) float router_scratch[];  // x of all tokens, then the choice's
+  __shared__ float logits[kFewTokens * kClusterWarps * kMostBlocks];
+  __shared__ int chosen[kFewTokens * kWarp];
+  allow_next();
+  const cg::cluster_group cluster = cg::this_cluster();
+  const int warp = threadIdx.x / kWarp;
+  const int lane = threadIdx.x % kWarp;
+  const int in = static_cast<int>(p.in);
+  const auto tokens = static_cast<int>(p.args.route.tokens);
+  const auto n_experts = static_cast<int>(p.args.route.n_experts);
+  const int row = static_cast<int>(blockIdx.x) * kClusterWarps + warp;
+  uint4 weights[kVectors] = {};
+  float bias = 0;
+  if (row < n_experts) {  // weights do not depend on what runs before us
+    load_row(reinterpret_cast<const T*>(p.args.weight.codes) + row * p.in, in, lane, weights);
+    if (p.args.bias != nullptr) bias = p.args.bias[row];
+  }
+  wait_for_previous();
+  for (int t = 0; t < tokens; ++t) {
+    copy_to_shared(p.args.x.f32 + t * p.args.x.in_padded, router_scratch + t * in, in);
+  }
+  commit_copies();
+  wait_copies<0>();
+  __syncthreads();
+  float* const gathered = cluster.map_shared_rank(logits, 0);
+  for (int t = 0; t < tokens && row < n_experts; ++t) {
+    const float sum = dot<T>(weights, router_scratch + t * in, in, lane);
+    if (lane == 0) {
+      const float logit = p.args.bias != nullptr ? sum + bias : sum;
+      gathered[t * n_experts + row] = logit;
+      p.args.logits[t * n_experts + row] = logit;
+    }
+  }
+  cluster.sync();
+  if (blockIdx.x > 0) return;
+  RouteArgs route = p.args.route;
+  route.logits = logits;
+  if (warp < tokens) {
+    route_token(route, warp, router_scratch + warp * route_floats(route),
+                chosen + warp * route.top_k, lane);
+  }
+  __syncthreads();
+  number_few_pairs(route, chosen);
+#endif
+}
+
+bool fits_cluster(const RouteArgs& route) {
+  return device_info().compute >= 90 && route.tokens <= kFewTokens && route.top_k <= kWarp &&
+         route.n_experts <= kClusterWarps * kMostBlocks;
+}
+
+template <typename T, int kVectors>
+void launch_cluster(const RouterParams& p, cudaStream_t stream) {
+  const auto kernel = router_cluster_kernel<T, kVectors>;
+  constexpr int kMost = kFewTokens * kVectors * kWarp * 16 / int{sizeof(T)} * int{sizeof(float)};
+  static const cudaError_t allowed =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMost);
+  check(allowed, "router: shared memory");
+  const RouteArgs& route = p.args.route;
+  unsigned blocks = 1;
+  while (blocks * kClusterWarps < route.n_experts) blocks *= 2;
+  const int64_t floats = route.tokens * std::max(p.in, route_floats(route));
+  launch("router", kernel,
+         {dim3(blocks), dim3(kClusterWarps * kWarp), static_cast<size_t>(floats) * sizeof(float),
+          blocks},
+         stream, p);
+}
+
 template <typename T, int kVectors>
 void launch_router(const RouterParams& p, cudaStream_t stream) {
   const RouteArgs& route = p.args.route;
+  if (fits_cluster(route)) return launch_cluster<T, kVectors>(p, stream);
   const int64_t at_once = route.tokens <= kFewTokens ? route.tokens : 1;
   launch("router", router_kernel<T, kVectors>,
          {dim3(blocks_for(route.n_experts, kWarps), static_cast<unsigned>(route.tokens)),

@@ -1,5 +1,6 @@
 #include "model/layers/moe.h"
 
+#include <functional>
 #include <utility>
 
 namespace tq {
@@ -80,11 +81,20 @@ void Moe::run_experts(const Step& step, const BlockInput& x) const {
 }
 
 BlockResults Moe::run(const Step& step, BlockInputs x, float* out) const {
-  route(step, x[spec.router_norm ? 1 : 0]);
-  run_experts(step, x[0]);
-  BlockResults results;
-  results.results[results.n++] = {.x = down_out_, .top_k = spec.top_k, .routing = routing_};
-  if (shared) results.results[results.n++] = shared->run(step, x.first(1), out).results[0];
+  BlockResults results{{{.x = down_out_, .top_k = spec.top_k, .routing = routing_}}, 1};
+  const auto run_routed = [&] {
+    route(step, x[spec.router_norm ? 1 : 0]);
+    run_experts(step, x[0]);
+  };
+  if (!shared) {
+    run_routed();
+    return results;
+  }
+  const Step side = step.beside();
+  const auto run_shared = [&] {
+    results.results[results.n++] = shared->run(side, x.first(1), out).results[0];
+  };
+  step.backend.run_beside(std::cref(run_shared), std::cref(run_routed));
   return results;
 }
 
@@ -100,9 +110,12 @@ std::vector<InputRequest> MlpMoe::inputs(const float* norm_weight) const {
 }
 
 BlockResults MlpMoe::run(const Step& step, BlockInputs x, float* out) const {
-  BlockResult dense = mlp.run(step, x.first(1), out).results[0];
+  BlockResult dense, mixture;
+  const Step side = step.beside();
+  const auto run_mlp = [&] { dense = mlp.run(side, x.first(1), out).results[0]; };
+  const auto run_moe = [&] { mixture = moe.run(step, x.subspan(1), nullptr).results[0]; };
+  step.backend.run_beside(std::cref(run_mlp), std::cref(run_moe));
   dense.norm_weight = mlp_post_norm;
-  BlockResult mixture = moe.run(step, x.subspan(1), nullptr).results[0];
   mixture.norm_weight = moe_post_norm;
   return {{dense, mixture}, 2};
 }

@@ -24,8 +24,16 @@ struct Step {
   const int64_t* slots = nullptr;    // [tokens], where this step's keys and values go, as in batch
   std::span<const RopeTable> ropes;  // as ModelSpec::ropes
   float norm_eps = 0;
-  void* activation = nullptr;  // storage for the input of the matmul under way
-  void* attention = nullptr;   // workspace of attention
+  void* activation = nullptr;       // storage for the input of the matmul under way
+  void* side_activation = nullptr;  // likewise, for what runs beside the others
+  void* attention = nullptr;        // workspace of attention
+
+  // The step for operators that Backend::run_beside may run beside others.
+  Step beside() const {
+    Step side = *this;
+    side.activation = side_activation;
+    return side;
+  }
 };
 
 // What a block of a layer reads of the residual stream: rows after a norm, and those in the form
