@@ -53,7 +53,7 @@ template <typename T, int kLanes, int kKeyVectors, int kValueVectors, int kRows>
 struct DecodeWarp {
   static constexpr int kGroups = kWarp / kLanes;
   static constexpr int kOwn = kValueVectors * kVec;
-  static constexpr int kAtOnce = kKeyVectors > 1 ? 2 : 4;  // keys
+  static constexpr int kAtOnce = kKeyVectors > 1 ? 2 : 4;  // keys, as in parts_for()
   // What is left of a lane's vectors when keys bring their values.
   static constexpr int kStoredValues = kKeyVectors == kValueVectors ? kValueVectors : 0;
 
@@ -62,25 +62,24 @@ struct DecodeWarp {
   int lane;    // within its group
   int stream;  // the group's first key
   int streams;
-  int64_t first;  // key
-  int64_t last;
+  int first;  // key
+  int last;
   const int32_t* table;
   uint4 k[kAtOnce][kKeyVectors];
   uint4 v[kAtOnce][kStoredValues > 0 ? kStoredValues : 1];
-  int64_t slot[kAtOnce];  // of a key in a plane of vectors, or -1
+  int slot[kAtOnce];  // of a key in a plane of vectors, or -1
   Sums<kRows, kOwn> all;
 
-  __device__ __forceinline__ int64_t key(int round, int i) const {
-    return first + stream + int64_t{round * kAtOnce + i} * streams;
+  __device__ __forceinline__ int key(int round, int i) const {
+    return first + stream + (round * kAtOnce + i) * streams;
   }
   __device__ __forceinline__ void find_slots(int round) {
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
-      const auto at = static_cast<uint32_t>(min(key(round, i), last));
-      const int64_t page = table[at / kKvBlockTokens];
-      slot[i] = key(round, i) > last
-                    ? -1
-                    : (page * p.n_kv_heads + kv_head) * kKvBlockTokens + at % kKvBlockTokens;
+      const auto at = static_cast<unsigned>(min(key(round, i), last));
+      const int page = table[at / kKvBlockTokens] * p.n_kv_heads + kv_head;
+      const int place = page * kKvBlockTokens + static_cast<int>(at % kKvBlockTokens);
+      slot[i] = key(round, i) > last ? -1 : place;
     }
   }
   // Of the keys but the newest, or of that alone.
@@ -93,10 +92,12 @@ struct DecodeWarp {
       for (int j = 0; j < kKeyVectors; ++j) {
         const int at = j * kLanes + lane;
         const auto* plane = static_cast<const uint4*>(p.args.kv.k);
-        k[i][j] = slot[i] < 0 || at >= p.n_vectors ? uint4{} : plane[slot[i] * p.n_vectors + at];
+        k[i][j] =
+            slot[i] < 0 || at >= p.n_vectors ? uint4{} : plane[int64_t{slot[i]} * p.n_vectors + at];
         if (j < kStoredValues && own_values) {
           const auto* values = static_cast<const uint4*>(p.args.kv.v);
-          v[i][j] = slot[i] < 0 || at >= p.n_vectors ? uint4{} : values[slot[i] * p.n_vectors + at];
+          v[i][j] = slot[i] < 0 || at >= p.n_vectors ? uint4{}
+                                                     : values[int64_t{slot[i]} * p.n_vectors + at];
         }
       }
     }
@@ -213,13 +214,13 @@ __global__ void __launch_bounds__(kThreads, kKeyVectors > 1 ? 1 : 2)
   const int kv_head = static_cast<int>(blockIdx.y) / p.row_tiles;
   const int first_row = static_cast<int>(blockIdx.y) % p.row_tiles * kRows;
   const int rows = min(kRows, p.group - first_row);
-  const int64_t last = args.batch.kv_len[seq] - 1;
+  const int last = args.batch.kv_len[seq] - 1;
   Warp state{.p = p,
              .kv_head = kv_head,
              .lane = lane % kLanes,
              .stream = (part * kWarps + warp) * Warp::kGroups + lane / kLanes,
              .streams = parts * kWarps * Warp::kGroups,
-             .first = args.window > 0 ? max(int64_t{0}, last - args.window + 1) : 0,
+             .first = args.window > 0 ? max(0, last - static_cast<int>(args.window) + 1) : 0,
              .last = last,
              .table = args.batch.block_tables + seq * args.batch.max_blocks};
   state.find_slots(0);
@@ -248,8 +249,7 @@ __global__ void __launch_bounds__(kThreads, kKeyVectors > 1 ? 1 : 2)
   }
   state.load(0, /*newest=*/true);
   state.attend(q);
-  const auto rounds = static_cast<int>((last - state.first) / (state.streams * Warp::kAtOnce) + 1);
-  for (int round = 1; round < rounds; ++round) {
+  for (int round = 1; state.first + round * state.streams * Warp::kAtOnce <= last; ++round) {
     state.find_slots(round);
     state.load(round, false);
     state.load(round, true);
@@ -342,12 +342,15 @@ int64_t attended_keys(const AttentionArgs& args, int64_t max_kv_len) {
   return args.window > 0 ? std::min(args.window, max_kv_len) : max_kv_len;
 }
 
-// Blocks that share a row's keys: as many as the GPU holds at once, about, each with two keys or
-// more a warp. Up to 8 are merged without a loop: more only where there are many keys.
+// Blocks that share a row's keys: as many as the GPU holds at once, about, and have something to
+// do. Up to 8 are merged without a loop: more only where there are many keys.
 int64_t parts_for(const AttentionArgs& args, int64_t seqs, int64_t max_kv_len) {
   const int64_t tiles = seqs * args.kv.n_kv_heads * row_tiles(args);
   const int64_t fit = std::max<int64_t>(1, 2 * device_info().n_sms / tiles);
-  const int64_t useful = (attended_keys(args, max_kv_len) + 2 * kWarps - 1) / (2 * kWarps);
+  const int64_t n_vectors = args.kv.k_dim / kVec;
+  const int64_t groups = n_vectors <= 8 ? 4 : n_vectors <= 16 ? 2 : 1;  // of a warp's lanes
+  const int64_t at_once = kWarps * groups * (n_vectors > 32 ? 2 : 4);   // keys
+  const int64_t useful = (attended_keys(args, max_kv_len) + at_once - 1) / at_once;
   constexpr int64_t kManyKeys = 2048;
   const int64_t most = attended_keys(args, max_kv_len) < kManyKeys ? 8 : kMostParts;
   return std::min({fit, useful, most});

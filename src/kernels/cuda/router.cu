@@ -50,35 +50,46 @@ __device__ __forceinline__ void load_row(const T* from, int in, int lane,
   }
 }
 
-// n floats, a multiple of 4, by the whole block.
+// n floats, a multiple of kVector, by the whole block. Fours of them lie side by side; with 8 of a
+// row to a lane the second fours lie in the second half, so that lanes read neighbours.
+template <int kVector>
 __device__ __forceinline__ void copy_to_shared(const float* from, float* to, int n) {
-  for (int i = threadIdx.x * 4; i < n; i += blockDim.x * 4) {
-    copy_async16(shared_address(to + i), from + i);
+  for (int i = threadIdx.x; i < n / 4; i += blockDim.x) {
+    const int place = kVector == 8 ? i % 2 * (n / 2) + i / 2 * 4 : i * 4;
+    copy_async16(shared_address(to + place), from + i * 4);
   }
 }
 
-// One token's product with the warp's row, of which `weights` are the lane's. x: in shared memory.
-template <typename T, int kVectors>
-__device__ __forceinline__ float dot(const uint4 (&weights)[kVectors], const float* x, int in,
-                                     int lane) {
+// One token's products with the warp's rows, of which `weights` are the lane's. x: as
+// copy_to_shared() leaves it.
+template <typename T, int kRows, int kVectors>
+__device__ __forceinline__ void dot(const uint4 (&weights)[kRows][kVectors], const float* x, int in,
+                                    int lane, float (&sum)[kRows]) {
   constexpr int kVector = 16 / sizeof(T);
-  float sum = 0;
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) sum[r] = 0;
 #pragma unroll
   for (int v = 0; v < kVectors; ++v) {
-    const int i = (v * kWarp + lane) * kVector;
-    if (i >= in) break;
-    alignas(16) T w[kVector];
-    *reinterpret_cast<uint4*>(w) = weights[v];
+    const int at = v * kWarp + lane;
+    if (at * kVector >= in) break;
+    alignas(16) T w[kRows][kVector];
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) *reinterpret_cast<uint4*>(w[r]) = weights[r][v];
 #pragma unroll
     for (int k = 0; k < kVector; k += 4) {
-      const float4 values = *reinterpret_cast<const float4*>(x + i + k);
-      sum = fmaf(widen(w[k]), values.x, sum);
-      sum = fmaf(widen(w[k + 1]), values.y, sum);
-      sum = fmaf(widen(w[k + 2]), values.z, sum);
-      sum = fmaf(widen(w[k + 3]), values.w, sum);
+      const float* from = kVector == 8 ? x + k / 4 * (in / 2) + at * 4 : x + at * 4;
+      const float4 values = *reinterpret_cast<const float4*>(from);
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+        sum[r] = fmaf(widen(w[r][k]), values.x, sum[r]);
+        sum[r] = fmaf(widen(w[r][k + 1]), values.y, sum[r]);
+        sum[r] = fmaf(widen(w[r][k + 2]), values.z, sum[r]);
+        sum[r] = fmaf(widen(w[r][k + 3]), values.w, sum[r]);
+      }
     }
   }
-  return warp_sum(sum);
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) sum[r] = warp_sum(sum[r]);
 }
 
 // Block (rows, token). kVectors: of 16 bytes, at most those of a lane in a row.
@@ -93,22 +104,24 @@ __global__ void __launch_bounds__(kWarps* kWarp)
   const int lane = threadIdx.x % kWarp;
   const int row = static_cast<int>(blockIdx.x) * kWarps + warp;
   const int in = static_cast<int>(p.in);
-  uint4 weights[kVectors] = {};
+  uint4 weights[1][kVectors] = {};
   float bias = 0;
   if (row < route.n_experts) {  // weights do not depend on what runs before us
-    load_row(reinterpret_cast<const T*>(p.args.weight.codes) + row * p.in, in, lane, weights);
+    load_row(reinterpret_cast<const T*>(p.args.weight.codes) + row * p.in, in, lane, weights[0]);
     if (p.args.bias != nullptr) bias = p.args.bias[row];
   }
   wait_for_previous();
   const int64_t token = blockIdx.y;
-  copy_to_shared(p.args.x.f32 + token * p.args.x.in_padded, router_scratch, in);
+  copy_to_shared<16 / sizeof(T)>(p.args.x.f32 + token * p.args.x.in_padded, router_scratch, in);
   commit_copies();
   wait_copies<0>();
   __syncthreads();
   if (row < route.n_experts) {
-    const float sum = dot<T>(weights, router_scratch, in, lane);
+    float sum[1];
+    dot<T>(weights, router_scratch, in, lane, sum);
     if (lane == 0) {
-      p.args.logits[token * route.n_experts + row] = p.args.bias != nullptr ? sum + bias : sum;
+      p.args.logits[token * route.n_experts + row] =
+          p.args.bias != nullptr ? sum[0] + bias : sum[0];
     }
   }
   if (route.tokens <= kFewTokens) {
@@ -128,17 +141,18 @@ __global__ void __launch_bounds__(kWarps* kWarp)
   number_few_pairs(route, chosen);
 }
 
-constexpr int kClusterWarps = 16;  // of a block: experts
-constexpr int kMostBlocks = 8;     // of a cluster
+constexpr int kWarpRows = 2;  // in a cluster: an x from shared memory serves both
+constexpr int kBlockRows = kWarps * kWarpRows;
+constexpr int kMostBlocks = 8;  // of a cluster
 
-// One cluster: a warp an expert, for all tokens; block 0 chooses.
+// One cluster: a warp two experts, for all tokens; block 0 chooses.
 template <typename T, int kVectors>
-__global__ void __launch_bounds__(kClusterWarps* kWarp)
+__global__ void __launch_bounds__(kWarps* kWarp)
     router_cluster_kernel(const __grid_constant__ RouterParams p) {
 #if __CUDA_ARCH__ >= 900
   namespace cg = cooperative_groups;
   extern __shared__ __align__(16) float router_scratch[];  // x of all tokens, then the choice's
-  __shared__ float logits[kFewTokens * kClusterWarps * kMostBlocks];
+  __shared__ float logits[kFewTokens * kBlockRows * kMostBlocks];
   __shared__ int chosen[kFewTokens * kWarp];
   allow_next();
   const cg::cluster_group cluster = cg::this_cluster();
@@ -147,27 +161,31 @@ __global__ void __launch_bounds__(kClusterWarps* kWarp)
   const int in = static_cast<int>(p.in);
   const auto tokens = static_cast<int>(p.args.route.tokens);
   const auto n_experts = static_cast<int>(p.args.route.n_experts);
-  const int row = static_cast<int>(blockIdx.x) * kClusterWarps + warp;
-  uint4 weights[kVectors] = {};
-  float bias = 0;
-  if (row < n_experts) {  // weights do not depend on what runs before us
-    load_row(reinterpret_cast<const T*>(p.args.weight.codes) + row * p.in, in, lane, weights);
-    if (p.args.bias != nullptr) bias = p.args.bias[row];
+  const int row = static_cast<int>(blockIdx.x) * kBlockRows + warp * kWarpRows;
+  uint4 weights[kWarpRows][kVectors];
+  float bias[kWarpRows] = {};
+#pragma unroll
+  for (int r = 0; r < kWarpRows; ++r) {  // weights do not depend on what runs before us
+    const int at = min(row + r, n_experts - 1);
+    load_row(reinterpret_cast<const T*>(p.args.weight.codes) + at * p.in, in, lane, weights[r]);
+    if (p.args.bias != nullptr) bias[r] = p.args.bias[at];
   }
   wait_for_previous();
   for (int t = 0; t < tokens; ++t) {
-    copy_to_shared(p.args.x.f32 + t * p.args.x.in_padded, router_scratch + t * in, in);
+    copy_to_shared<16 / sizeof(T)>(p.args.x.f32 + t * p.args.x.in_padded, router_scratch + t * in,
+                                   in);
   }
   commit_copies();
   wait_copies<0>();
   __syncthreads();
   float* const gathered = cluster.map_shared_rank(logits, 0);
-  for (int t = 0; t < tokens && row < n_experts; ++t) {
-    const float sum = dot<T>(weights, router_scratch + t * in, in, lane);
-    if (lane == 0) {
-      const float logit = p.args.bias != nullptr ? sum + bias : sum;
-      gathered[t * n_experts + row] = logit;
-      p.args.logits[t * n_experts + row] = logit;
+  for (int t = 0; t < tokens; ++t) {
+    float sum[kWarpRows];
+    dot<T>(weights, router_scratch + t * in, in, lane, sum);
+#pragma unroll
+    for (int r = 0; r < kWarpRows; ++r) {
+      if (lane != 0 || row + r >= n_experts) continue;
+      gathered[t * n_experts + row + r] = p.args.bias != nullptr ? sum[r] + bias[r] : sum[r];
     }
   }
   cluster.sync();
@@ -185,7 +203,7 @@ __global__ void __launch_bounds__(kClusterWarps* kWarp)
 
 bool fits_cluster(const RouteArgs& route) {
   return device_info().compute >= 90 && route.tokens <= kFewTokens && route.top_k <= kWarp &&
-         route.n_experts <= kClusterWarps * kMostBlocks;
+         route.n_experts <= kBlockRows * kMostBlocks;
 }
 
 template <typename T, int kVectors>
@@ -197,11 +215,10 @@ void launch_cluster(const RouterParams& p, cudaStream_t stream) {
   check(allowed, "router: shared memory");
   const RouteArgs& route = p.args.route;
   unsigned blocks = 1;
-  while (blocks * kClusterWarps < route.n_experts) blocks *= 2;
+  while (blocks * kBlockRows < route.n_experts) blocks *= 2;
   const int64_t floats = route.tokens * std::max(p.in, route_floats(route));
   launch("router", kernel,
-         {dim3(blocks), dim3(kClusterWarps * kWarp), static_cast<size_t>(floats) * sizeof(float),
-          blocks},
+         {dim3(blocks), dim3(kWarps * kWarp), static_cast<size_t>(floats) * sizeof(float), blocks},
          stream, p);
 }
 

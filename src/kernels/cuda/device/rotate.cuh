@@ -23,8 +23,7 @@ struct RotatedGroup {
 
   // x <- post * H * pre * x * scale; bit i of a mask set: the sign is +.
   __device__ void rotate(const uint32_t* pre, const uint32_t* post, float scale, int lane) {
-#pragma unroll
-    for (int k = 0; k < kPerLane; ++k) x[k] = signed_by(pre, lane * kPerLane + k, x[k]);
+    flip_signs(pre, lane);
 #pragma unroll
     for (int step = 1; step < kPerLane; step *= 2) {
 #pragma unroll
@@ -37,20 +36,24 @@ struct RotatedGroup {
     }
 #pragma unroll
     for (int step = 1; step < kWarp; step *= 2) {
+      const float sign = (lane & step) != 0 ? -1.0f : 1.0f;  // fmaf: a sum with one rounding
 #pragma unroll
       for (int k = 0; k < kPerLane; ++k) {
-        const float other = __shfl_xor_sync(kAllLanes, x[k], step);
-        x[k] = (lane & step) != 0 ? other - x[k] : x[k] + other;
+        x[k] = fmaf(x[k], sign, __shfl_xor_sync(kAllLanes, x[k], step));
       }
     }
 #pragma unroll
-    for (int k = 0; k < kPerLane; ++k) {
-      x[k] = signed_by(post, lane * kPerLane + k, __fmul_rn(x[k], scale));
-    }
+    for (int k = 0; k < kPerLane; ++k) x[k] = __fmul_rn(x[k], scale);
+    flip_signs(post, lane);
   }
 
-  __device__ static float signed_by(const uint32_t* mask, int i, float value) {
-    return ((mask[i / 32] >> (i % 32)) & 1) != 0 ? value : -value;
+  __device__ void flip_signs(const uint32_t* mask, int lane) {
+    const int first = lane * kPerLane;
+    const uint32_t bits = ~mask[first / 32] >> (first % 32);
+#pragma unroll
+    for (int k = 0; k < kPerLane; ++k) {
+      x[k] = __uint_as_float(__float_as_uint(x[k]) ^ (bits << (31 - k) & 0x80000000u));
+    }
   }
 };
 
