@@ -277,23 +277,38 @@ class Step {
                          stream());
     }
     const KvLayerView& kv = kv_[static_cast<size_t>(&layer - layers_.data())];
-    if (!skips(kInputs)) {
-      cuda::attention_inputs(
-          {q_, k_, v_, false, seqs_, m_.n_heads, m_.head_dim, true, bench_.input(), bench_.input(),
-           m_.parallel, 1e-6f, m_.head_dim / 2, false, cos_, cos_, kv, slots_},
-          stream());
-    }
-    return mix(kv, q_, layer.o.view, seqs_);
+    const AttentionInputsArgs inputs{q_,
+                                     k_,
+                                     v_,
+                                     false,
+                                     seqs_,
+                                     m_.n_heads,
+                                     m_.head_dim,
+                                     true,
+                                     bench_.input(),
+                                     bench_.input(),
+                                     m_.parallel,
+                                     1e-6f,
+                                     m_.head_dim / 2,
+                                     false,
+                                     cos_,
+                                     cos_,
+                                     kv,
+                                     slots_};
+    return mix(inputs, q_, layer.o.view, seqs_);
   }
 
-  // The input of what comes next, `reader`.
-  Activation mix(const KvLayerView& kv, const float* q, const WeightView& reader, int64_t tokens) {
+  // The input of what comes next, `reader`. inputs: of heads or latent.
+  template <typename Inputs>
+  Activation mix(const Inputs& inputs, const float* q, const WeightView& reader, int64_t tokens) {
     if (skips(kAttention)) return prepared(mixed_, reader, tokens);
-    const AttentionArgs args{kv, batch_, q, m_.n_heads, 1.0f, 0, 0, mixed_};
+    const AttentionArgs args{inputs.kv, batch_, q, m_.n_heads, 1.0f, 0, 0, mixed_};
     const cuda::AttentionBounds bounds{seqs_, kv_len_, workspace_,
                                        counter_ + cuda::router_counters(), cuda::kMostDecodeSeqs};
     if (!skips(kPrepares)) {
-      return cuda::attention_prepared(args, bounds, rows(mixed_, reader, tokens), false, stream());
+      const PrepareArgs next = rows(mixed_, reader, tokens);
+      if (skips(kInputs)) return cuda::attention_prepared(args, bounds, next, false, stream());
+      return cuda::attention_prepared(inputs, args, bounds, next, false, stream());
     }
     cuda::attention(args, bounds, stream());
     return x_of(reader, tokens / seqs_);
@@ -313,15 +328,13 @@ class Step {
     }
     if (!skips(kAttentionProducts)) multiply(layer.q_b, q_x, values_);
     const KvLayerView& kv = kv_[static_cast<size_t>(&layer - layers_.data())];
-    if (!skips(kInputs)) {
-      cuda::latent_inputs({k_, bench_.input(), 1e-6f, values_, m_.nope_dim, query_, seqs_,
-                           m_.n_heads, m_.kv_rank, m_.rope_dim / 2, true, cos_, cos_, kv, slots_},
-                          stream());
-    }
+    const LatentInputsArgs inputs{k_,     bench_.input(), 1e-6f,      values_,    m_.nope_dim,
+                                  query_, seqs_,          m_.n_heads, m_.kv_rank, m_.rope_dim / 2,
+                                  true,   cos_,           cos_,       kv,         slots_};
     const int64_t heads = seqs_ * m_.n_heads;
     multiply_heads(layer.k_absorb, prepared(values_, layer.k_absorb.view, heads, query_dim()),
                    query_, key_dim());
-    multiply_heads(layer.v_expand, mix(kv, query_, layer.v_expand.view, heads), values_,
+    multiply_heads(layer.v_expand, mix(inputs, query_, layer.v_expand.view, heads), values_,
                    m_.head_dim);
     return prepared(values_, layer.o.view, seqs_);
   }

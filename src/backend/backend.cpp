@@ -157,7 +157,16 @@ void Backend::latent_inputs(const LatentInputsArgs& args) {
   rotate(args.query + args.kv_rank, args.n_heads);
 }
 
-Activation Backend::attention_prepared(const AttentionArgs& args, const PrepareArgs& next) {
+Activation Backend::attention_prepared(const AttentionInputsArgs& inputs, const AttentionArgs& args,
+                                       const PrepareArgs& next) {
+  attention_inputs(inputs);
+  attention(args);
+  return prepare(next);
+}
+
+Activation Backend::attention_prepared(const LatentInputsArgs& inputs, const AttentionArgs& args,
+                                       const PrepareArgs& next) {
+  latent_inputs(inputs);
   attention(args);
   return prepare(next);
 }

@@ -75,8 +75,12 @@ class Backend {
   virtual void matmul_gated_experts(const GatedExpertsArgs& args);
   virtual void attention_inputs(const AttentionInputsArgs& args);
   virtual void latent_inputs(const LatentInputsArgs& args);
-  // prepare(next) of the result, which next.x is; args.out may be left as it was.
-  virtual Activation attention_prepared(const AttentionArgs& args, const PrepareArgs& next);
+  // Inputs, attention and prepare(next) of the result, which next.x is. What lies between may be
+  // left as it was, but for the cache.
+  virtual Activation attention_prepared(const AttentionInputsArgs& inputs,
+                                        const AttentionArgs& args, const PrepareArgs& next);
+  virtual Activation attention_prepared(const LatentInputsArgs& inputs, const AttentionArgs& args,
+                                        const PrepareArgs& next);
   virtual void route_tokens(const RouterArgs& args);
   // prepare() of the normed rows; args.x is norm.out, which may be written.
   virtual Activation prepare_normed(const RmsNormArgs& norm, const PrepareArgs& args);

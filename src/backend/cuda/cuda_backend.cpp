@@ -122,7 +122,14 @@ class CudaBackend final : public Backend {
     cuda::attention_inputs(args, stream());
   }
   void latent_inputs(const LatentInputsArgs& args) override { cuda::latent_inputs(args, stream()); }
-  Activation attention_prepared(const AttentionArgs& args, const PrepareArgs& next) override;
+  Activation attention_prepared(const AttentionInputsArgs& inputs, const AttentionArgs& args,
+                                const PrepareArgs& next) override {
+    return cuda::attention_prepared(inputs, args, bounds_of(args), next, exact_, stream());
+  }
+  Activation attention_prepared(const LatentInputsArgs& inputs, const AttentionArgs& args,
+                                const PrepareArgs& next) override {
+    return cuda::attention_prepared(inputs, args, bounds_of(args), next, exact_, stream());
+  }
   void route_tokens(const RouterArgs& args) override;
   Activation prepare_normed(const RmsNormArgs& norm, const PrepareArgs& args) override {
     if (exact_ || args.form == InputForm::kPlain) return Backend::prepare_normed(norm, args);
@@ -264,10 +271,6 @@ cuda::AttentionBounds CudaBackend::bounds_of(const AttentionArgs& args) {
 
 void CudaBackend::attention(const AttentionArgs& args) {
   cuda::attention(args, bounds_of(args), stream());
-}
-
-Activation CudaBackend::attention_prepared(const AttentionArgs& args, const PrepareArgs& next) {
-  return cuda::attention_prepared(args, bounds_of(args), next, exact_, stream());
 }
 
 void CudaBackend::next_inputs(const NextInputsArgs& args) {

@@ -37,6 +37,12 @@ bool picks_decode(const AttentionArgs& args, const AttentionBounds& bounds) {
   return seqs == bounds.tokens && seqs <= bounds.decode_up_to && supports_decode(args);
 }
 
+// Whether a decode step's kernel can leave parts to the rotation of what comes next.
+bool fuses_decode(const AttentionArgs& args, const AttentionBounds& bounds, const PrepareArgs& next,
+                  bool exact) {
+  return !exact && next.form == InputForm::kRotated && picks_decode(args, bounds);
+}
+
 // Chunks that blocks share, or 0 when there are tiles enough.
 int64_t split_chunks(const AttentionArgs& args, const AttentionBounds& bounds) {
   const bool mma = uses_mma(args.kv);
@@ -72,7 +78,7 @@ void attention(const AttentionArgs& args, const AttentionBounds& bounds, cudaStr
     fail_call("attention over heads of a size that no kernel has");
   }
   if (picks_decode(args, bounds)) {
-    return merge_parts(attention_decode(args, bounds, stream), args, stream);
+    return merge_parts(attention_decode(args, bounds, {}, stream), args, stream);
   }
   const AttentionParams p{args, bounds.tokens, split_chunks(args, bounds), bounds.workspace,
                           bounds.counters};
@@ -83,11 +89,34 @@ void attention(const AttentionArgs& args, const AttentionBounds& bounds, cudaStr
 
 Activation attention_prepared(const AttentionArgs& args, const AttentionBounds& bounds,
                               const PrepareArgs& next, bool exact, cudaStream_t stream) {
-  if (!exact && next.form == InputForm::kRotated && picks_decode(args, bounds)) {
-    return prepare_parts(attention_decode(args, bounds, stream), next, stream);
+  if (fuses_decode(args, bounds, next, exact)) {
+    return prepare_parts(attention_decode(args, bounds, {}, stream), next, stream);
   }
   attention(args, bounds, stream);
   return prepare(next, exact, stream);
+}
+
+Activation attention_prepared(const AttentionInputsArgs& inputs, const AttentionArgs& args,
+                              const AttentionBounds& bounds, const PrepareArgs& next, bool exact,
+                              cudaStream_t stream) {
+  const bool alike = inputs.kv.k_dim == inputs.kv.v_dim && inputs.kv.v != nullptr;
+  if (alike && fuses_decode(args, bounds, next, exact)) {
+    const ProjectedInputs projected{ProjectedInputs::Kind::kHeads, inputs, {}};
+    return prepare_parts(attention_decode(args, bounds, projected, stream), next, stream);
+  }
+  attention_inputs(inputs, stream);
+  return attention_prepared(args, bounds, next, exact, stream);
+}
+
+Activation attention_prepared(const LatentInputsArgs& inputs, const AttentionArgs& args,
+                              const AttentionBounds& bounds, const PrepareArgs& next, bool exact,
+                              cudaStream_t stream) {
+  if (fuses_decode(args, bounds, next, exact)) {
+    const ProjectedInputs projected{ProjectedInputs::Kind::kLatent, {}, inputs};
+    return prepare_parts(attention_decode(args, bounds, projected, stream), next, stream);
+  }
+  latent_inputs(inputs, stream);
+  return attention_prepared(args, bounds, next, exact, stream);
 }
 
 }  // namespace tq::cuda

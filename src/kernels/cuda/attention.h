@@ -56,10 +56,16 @@ struct AttentionParts {
   float2* stats = nullptr;  // [tokens * n_heads, n]: largest score, sum of weights
 };
 constexpr int kMostParts = 64;
+// Where queries, keys and values come from when the kernel makes them of projections itself.
+struct ProjectedInputs {
+  enum class Kind : uint8_t { kNone, kHeads, kLatent } kind = Kind::kNone;
+  AttentionInputsArgs heads;
+  LatentInputsArgs latent;
+};
 bool supports_decode(const AttentionArgs& args);
 size_t attention_decode_bytes(const AttentionArgs& args, int64_t max_seqs, int64_t max_kv_len);
 AttentionParts attention_decode(const AttentionArgs& args, const AttentionBounds& bounds,
-                                cudaStream_t stream);
+                                const ProjectedInputs& inputs, cudaStream_t stream);
 void merge_parts(const AttentionParts& parts, const AttentionArgs& args, cudaStream_t stream);
 // prepare() of what merge_parts() would write (inputs.cu).
 Activation prepare_parts(const AttentionParts& parts, const PrepareArgs& args, cudaStream_t stream);

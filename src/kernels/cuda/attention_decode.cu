@@ -10,6 +10,7 @@
 
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/device/attention_parts.cuh"
+#include "kernels/cuda/device/decode_inputs.cuh"
 #include "kernels/cuda/launch.cuh"
 
 namespace tq::cuda {
@@ -30,6 +31,7 @@ struct DecodeParams {
   int n_vectors;  // of a key
   int v_dim;
   AttentionParts parts;
+  ProjectedInputs inputs;
 };
 
 // Softmax sums over some keys: of kRows heads, the lane's part of the values.
@@ -82,8 +84,9 @@ struct DecodeWarp {
       slot[i] = key(round, i) > last ? -1 : place;
     }
   }
-  // Of the keys but the newest, or of that alone.
-  __device__ __forceinline__ void load(int round, bool newest) {
+  // Of the keys but the newest, or of that alone; which is in `made` ([2, dim], in shared memory)
+  // or in the cache (null).
+  __device__ __forceinline__ void load(int round, bool newest, const T* made = nullptr) {
     const bool own_values = kStoredValues > 0 && p.args.kv.v != nullptr;
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
@@ -91,6 +94,14 @@ struct DecodeWarp {
 #pragma unroll
       for (int j = 0; j < kKeyVectors; ++j) {
         const int at = j * kLanes + lane;
+        if (newest && made != nullptr) {
+          const auto* vectors = reinterpret_cast<const uint4*>(made);
+          k[i][j] = at >= p.n_vectors ? uint4{} : vectors[at];
+          if (j < kStoredValues && own_values) {
+            v[i][j] = at >= p.n_vectors ? uint4{} : vectors[p.n_vectors + at];
+          }
+          continue;
+        }
         const auto* plane = static_cast<const uint4*>(p.args.kv.k);
         k[i][j] =
             slot[i] < 0 || at >= p.n_vectors ? uint4{} : plane[int64_t{slot[i]} * p.n_vectors + at];
@@ -202,7 +213,8 @@ template <typename T, int kLanes, int kKeyVectors, int kValueVectors, int kRows>
 __global__ void __launch_bounds__(kThreads, kKeyVectors > 1 ? 1 : 2)
     attention_decode_kernel(const __grid_constant__ DecodeParams p) {
   using Warp = DecodeWarp<T, kLanes, kKeyVectors, kValueVectors, kRows>;
-  extern __shared__ __align__(16) float partial[];  // [kWarps, kRows, v_dim]
+  using Inputs = DecodeInputs<T, kRows>;
+  extern __shared__ __align__(16) float partial[];  // [kWarps, kRows, v_dim], then the inputs'
   __shared__ float maxima[kWarps][kRows], sums[kWarps][kRows];
   allow_next();
   const AttentionArgs& args = p.args;
@@ -226,14 +238,26 @@ __global__ void __launch_bounds__(kThreads, kKeyVectors > 1 ? 1 : 2)
   state.find_slots(0);
   state.load(0, /*newest=*/false);
   state.clear();
-  wait_for_previous();
-
   const int head = kv_head * p.group + first_row;
+  float* const made = partial + kWarps * kRows * p.v_dim;
+  const int k_dim = p.n_vectors * kVec;
+  const Inputs inputs{
+      p.inputs, k_dim,   made, reinterpret_cast<T*>(made + 3 * Inputs::kHeads * k_dim),
+      seq,      kv_head, head, rows};
+  const bool makes = p.inputs.kind != ProjectedInputs::Kind::kNone;
+  if (makes) inputs.fetch_weights(warp, lane);
+  wait_for_previous();
+  if (makes) {
+    inputs.make(warp, lane, part == 0 && first_row == 0);
+    __syncthreads();
+  }
+
   const int64_t vector = int64_t{seq} * p.n_heads + head;
   float q[kRows][kKeyVectors][kVec];
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
-    const float* from = args.q + (vector + min(r, rows - 1)) * (p.n_vectors * kVec);
+    const int row = min(r, rows - 1);
+    const float* from = makes ? inputs.head(row) : args.q + (vector + row) * k_dim;
 #pragma unroll
     for (int j = 0; j < kKeyVectors; ++j) {
       const int at = j * kLanes + state.lane;
@@ -247,12 +271,13 @@ __global__ void __launch_bounds__(kThreads, kKeyVectors > 1 ? 1 : 2)
       }
     }
   }
-  state.load(0, /*newest=*/true);
+  const T* newest = makes && inputs.makes_key() ? inputs.newest : nullptr;
+  state.load(0, /*newest=*/true, newest);
   state.attend(q);
   for (int round = 1; state.first + round * state.streams * Warp::kAtOnce <= last; ++round) {
     state.find_slots(round);
     state.load(round, false);
-    state.load(round, true);
+    state.load(round, true, newest);
     state.attend(q);
   }
   state.merge_lanes();
@@ -306,14 +331,20 @@ __global__ void merge_parts_kernel(const AttentionParts parts, float* out, int64
 template <typename T, int kLanes, int kKeyVectors, int kValueVectors, int kRows>
 void launch_decode(const DecodeParams& p, cudaStream_t stream) {
   const auto kernel = attention_decode_kernel<T, kLanes, kKeyVectors, kValueVectors, kRows>;
-  constexpr int kMost = kWarps * kRows * kValueVectors * kLanes * kVec * int{sizeof(float)};
+  constexpr int kMost =
+      kWarps * kRows * kValueVectors * kLanes * kVec * int{sizeof(float)} +
+      static_cast<int>(DecodeInputs<T, kRows>::bytes(kKeyVectors * kLanes * kVec));
   static const cudaError_t allowed =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMost);
   check(allowed, "attention: shared memory");
+  size_t shared_bytes = static_cast<size_t>(kWarps * kRows * p.v_dim) * sizeof(float);
+  if (p.inputs.kind != ProjectedInputs::Kind::kNone) {
+    shared_bytes += DecodeInputs<T, kRows>::bytes(p.n_vectors * kVec);
+  }
   launch("attention", kernel,
          {dim3(static_cast<unsigned>(p.parts.n), static_cast<unsigned>(p.n_kv_heads * p.row_tiles),
                static_cast<unsigned>(p.args.batch.n_seqs)),
-          dim3(kThreads), static_cast<size_t>(kWarps * kRows * p.v_dim) * sizeof(float)},
+          dim3(kThreads), shared_bytes},
          stream, p);
 }
 
@@ -381,7 +412,7 @@ size_t attention_decode_bytes(const AttentionArgs& args, int64_t max_seqs, int64
 }
 
 AttentionParts attention_decode(const AttentionArgs& args, const AttentionBounds& bounds,
-                                cudaStream_t stream) {
+                                const ProjectedInputs& inputs, cudaStream_t stream) {
   const KvLayerView& kv = args.kv;
   const int64_t seqs = args.batch.n_seqs;
   AttentionParts parts;
@@ -397,7 +428,8 @@ AttentionParts attention_decode(const AttentionArgs& args, const AttentionBounds
                             static_cast<int>(row_tiles(args)),
                             static_cast<int>(kv.k_dim / kVec),
                             static_cast<int>(kv.v_dim),
-                            parts};
+                            parts,
+                            inputs};
   if (kv.dtype == KvDType::kF16) {
     pick_rows<__half>(params, stream);
   } else {

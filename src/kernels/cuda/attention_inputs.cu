@@ -1,6 +1,6 @@
 // What lies between the projections and attention, in one pass: head norms, rotary embedding, and
 // the keys' and values' way into the cache.
-#include "kernels/cuda/device/common.cuh"
+#include "kernels/cuda/device/heads.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/ops.h"
 
@@ -10,47 +10,6 @@ namespace {
 constexpr int kWarps = 4;
 
 enum class HeadKind : uint8_t { kQuery, kKey, kValue };
-
-constexpr int kAtOnce = 8;  // loads in flight
-
-// x <- x / rms(x) * weight, by one warp; x in shared memory.
-__device__ void norm_head(float* x, int dim, const float* weight, float eps, int lane) {
-  float sum = 0;
-#pragma unroll kAtOnce
-  for (int i = lane; i < dim; i += kWarp) sum += x[i] * x[i];
-  sum = warp_sum(sum);
-  const float scale = 1.0f / sqrtf(sum / static_cast<float>(dim) + eps);
-#pragma unroll kAtOnce
-  for (int i = lane; i < dim; i += kWarp) {
-    const float normed = x[i] * scale;
-    x[i] = weight == nullptr ? normed : normed * weight[i];
-  }
-  __syncwarp();
-}
-
-// `n` floats to shared memory, all of them on their way at once; by one warp.
-__device__ void fetch_head(const float* from, float* to, int n, int lane) {
-  for (int i = lane; i < n; i += kWarp) copy_async4(shared_address(to + i), from + i);
-  commit_copies();
-  wait_copies<0>();
-  __syncwarp();
-}
-
-template <typename Args>
-__device__ void rotate_head(const Args& args, float* x, int64_t token, int lane) {
-  const int distance = args.interleaved ? 1 : static_cast<int>(args.n_pairs);
-#pragma unroll 4
-  for (int j = lane; j < args.n_pairs; j += kWarp) {
-    float* first = x + (args.interleaved ? 2 * j : j);
-    const float cosine = args.cos[token * args.n_pairs + j];
-    const float sine = args.sin[token * args.n_pairs + j];
-    const float a = first[0];
-    const float b = first[distance];
-    first[0] = a * cosine - b * sine;
-    first[distance] = b * cosine + a * sine;
-  }
-  __syncwarp();
-}
 
 // A warp a head: the token's query heads, then its key heads, then its value heads.
 template <typename T>
@@ -79,14 +38,16 @@ __global__ void attention_inputs_kernel(const AttentionInputsArgs args) {
                                                : (kind == HeadKind::kKey ? args.k : values) +
                                                      (token * kv.n_kv_heads + head) * dim;
   wait_for_previous();
-  fetch_head(from, x, dim, lane);
+  fetch_floats(from, x, dim, lane);
+  wait_fetched();
   if (kind == HeadKind::kValue) {
     if (args.v_norm) norm_head(x, dim, nullptr, args.eps, lane);
   } else {
     if (args.qk_norm) {
       norm_head(x, dim, kind == HeadKind::kQuery ? args.q_norm : args.k_norm, args.eps, lane);
     }
-    rotate_head(args, x, token, lane);
+    rotate_head(x, static_cast<int>(args.n_pairs), args.interleaved,
+                args.cos + token * args.n_pairs, args.sin + token * args.n_pairs, lane);
   }
   if (kind == HeadKind::kQuery) {
     float* out = args.q + (token * args.n_heads + head) * dim;
@@ -113,19 +74,25 @@ __global__ void latent_inputs_kernel(const LatentInputsArgs args) {
   const auto rank = static_cast<int>(args.kv_rank);
   const auto rotated = static_cast<int>(2 * args.n_pairs);
   float* x = heads + threadIdx.x / kWarp * (rank + rotated);
+  const auto rotate = [&](float* first) {
+    rotate_head(first, static_cast<int>(args.n_pairs), args.interleaved,
+                args.cos + token * args.n_pairs, args.sin + token * args.n_pairs, lane);
+  };
   if (head < args.n_heads) {
     const int64_t vector = token * args.n_heads + head;
     const float* from = args.q + vector * (args.nope_dim + rotated) + args.nope_dim;
-    fetch_head(from, x, rotated, lane);
-    rotate_head(args, x, token, lane);
+    fetch_floats(from, x, rotated, lane);
+    wait_fetched();
+    rotate(x);
     float* out = args.query + vector * (rank + rotated) + rank;
     for (int i = lane; i < rotated; i += kWarp) out[i] = x[i];
     return;
   }
   const float* from = args.latent + token * (rank + rotated);
-  fetch_head(from, x, rank + rotated, lane);
+  fetch_floats(from, x, rank + rotated, lane);
+  wait_fetched();
   norm_head(x, rank, args.latent_norm, args.eps, lane);
-  rotate_head(args, x + rank, token, lane);
+  rotate(x + rank);
   T* out = static_cast<T*>(args.kv.k) + args.slots[token] * (rank + rotated);
   for (int i = lane; i < rank + rotated; i += kWarp) narrow(x[i], out[i]);
 }

@@ -152,6 +152,14 @@ void attention(const AttentionArgs& args, const AttentionBounds& bounds, cudaStr
 // prepare(next) of the result, which next.x is; args.out may be left as it was.
 Activation attention_prepared(const AttentionArgs& args, const AttentionBounds& bounds,
                               const PrepareArgs& next, bool exact, cudaStream_t stream);
+// The same after attention_inputs() or latent_inputs(), whose outputs but the cache may be left as
+// they were.
+Activation attention_prepared(const AttentionInputsArgs& inputs, const AttentionArgs& args,
+                              const AttentionBounds& bounds, const PrepareArgs& next, bool exact,
+                              cudaStream_t stream);
+Activation attention_prepared(const LatentInputsArgs& inputs, const AttentionArgs& args,
+                              const AttentionBounds& bounds, const PrepareArgs& next, bool exact,
+                              cudaStream_t stream);
 
 void argmax(const ArgmaxArgs& args, cudaStream_t stream);
 

@@ -9,26 +9,26 @@ void Gqa::plan(Workspace& workspace, int64_t max_tokens) {
   mixed_ = workspace.take<float>(max_tokens * spec.n_heads * spec.head_dim);
 }
 
-void Gqa::make_inputs(const Step& step, const KvLayerView& kv) const {
+AttentionInputsArgs Gqa::inputs_args(const Step& step, const KvLayerView& kv) const {
   const RopeTable& rope = step.ropes[static_cast<size_t>(spec.rope)];
-  step.backend.attention_inputs({.q = q_out_,
-                                 .k = spec.kv_from ? nullptr : k_out_,
-                                 .v = v_out_,
-                                 .v_is_k = spec.v_is_k,
-                                 .tokens = step.tokens,
-                                 .n_heads = spec.n_heads,
-                                 .head_dim = spec.head_dim,
-                                 .qk_norm = spec.qk_norm,
-                                 .q_norm = q_norm,
-                                 .k_norm = k_norm,
-                                 .v_norm = spec.v_norm,
-                                 .eps = step.norm_eps,
-                                 .n_pairs = rope.n_pairs,
-                                 .interleaved = rope.interleaved,
-                                 .cos = rope.cos,
-                                 .sin = rope.sin,
-                                 .kv = kv,
-                                 .slots = step.slots});
+  return {.q = q_out_,
+          .k = spec.kv_from ? nullptr : k_out_,
+          .v = v_out_,
+          .v_is_k = spec.v_is_k,
+          .tokens = step.tokens,
+          .n_heads = spec.n_heads,
+          .head_dim = spec.head_dim,
+          .qk_norm = spec.qk_norm,
+          .q_norm = q_norm,
+          .k_norm = k_norm,
+          .v_norm = spec.v_norm,
+          .eps = step.norm_eps,
+          .n_pairs = rope.n_pairs,
+          .interleaved = rope.interleaved,
+          .cos = rope.cos,
+          .sin = rope.sin,
+          .kv = kv,
+          .slots = step.slots};
 }
 
 AttentionArgs Gqa::attention_args(const KvLayerView& kv, const RaggedBatch& batch) const {
@@ -50,11 +50,10 @@ BlockResults Gqa::run(const Step& step, const KvLayerView& kv, BlockInputs x, fl
   } else {
     project(step, x[0], {{q, q_out_}, {k, k_out_}, {v, v_out_}});
   }
-  make_inputs(step, kv);
   AttentionArgs attention = attention_args(kv, step.batch);
   attention.workspace = step.attention;
-  const Activation mixed =
-      step.backend.attention_prepared(attention, rows_for(step, o.weight, mixed_, step.tokens));
+  const Activation mixed = step.backend.attention_prepared(
+      inputs_args(step, kv), attention, rows_for(step, o.weight, mixed_, step.tokens));
   step.backend.matmul({.weight = o.weight, .x = mixed, .bias = o.bias, .out = out});
   return {{{.x = out}}, 1};
 }

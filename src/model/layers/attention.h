@@ -31,7 +31,7 @@ struct Gqa {
   AttentionArgs attention_args(const KvLayerView& kv, const RaggedBatch& batch) const;
 
  private:
-  void make_inputs(const Step& step, const KvLayerView& kv) const;
+  AttentionInputsArgs inputs_args(const Step& step, const KvLayerView& kv) const;
 
   float* q_out_ = nullptr;  // [tokens, n_heads, head_dim]
   float* k_out_ = nullptr;  // [tokens, n_kv_heads, head_dim]

@@ -24,23 +24,23 @@ AttentionArgs Mla::attention_args(const KvLayerView& kv, const RaggedBatch& batc
           .out = mixed_};
 }
 
-void Mla::make_inputs(const Step& step, const KvLayerView& kv) const {
+LatentInputsArgs Mla::inputs_args(const Step& step, const KvLayerView& kv) const {
   const RopeTable& rope = step.ropes[static_cast<size_t>(spec.rope)];
-  step.backend.latent_inputs({.latent = latent_,
-                              .latent_norm = kv_a_norm,
-                              .eps = spec.latent_norm_eps,
-                              .q = q_out_,
-                              .nope_dim = spec.nope_dim,
-                              .query = query_,
-                              .tokens = step.tokens,
-                              .n_heads = spec.n_heads,
-                              .kv_rank = spec.kv_rank,
-                              .n_pairs = rope.n_pairs,
-                              .interleaved = rope.interleaved,
-                              .cos = rope.cos,
-                              .sin = rope.sin,
-                              .kv = kv,
-                              .slots = step.slots});
+  return {.latent = latent_,
+          .latent_norm = kv_a_norm,
+          .eps = spec.latent_norm_eps,
+          .q = q_out_,
+          .nope_dim = spec.nope_dim,
+          .query = query_,
+          .tokens = step.tokens,
+          .n_heads = spec.n_heads,
+          .kv_rank = spec.kv_rank,
+          .n_pairs = rope.n_pairs,
+          .interleaved = rope.interleaved,
+          .cos = rope.cos,
+          .sin = rope.sin,
+          .kv = kv,
+          .slots = step.slots};
 }
 
 BlockResults Mla::run(const Step& step, const KvLayerView& kv, BlockInputs x, float* out) const {
@@ -54,7 +54,6 @@ BlockResults Mla::run(const Step& step, const KvLayerView& kv, BlockInputs x, fl
                                    .out = q_latent_},
                                   rows_for(step, q_b.weight, q_latent_, step.tokens));
   step.backend.matmul({.weight = q_b.weight, .x = q_normed, .bias = q_b.bias, .out = q_out_});
-  make_inputs(step, kv);
   const int64_t heads = step.tokens * spec.n_heads;
   const Activation q_nope = step.backend.prepare_strided(
       rows_for(step, k_absorb.matrix, q_out_, heads), query_dim(), q_nope_);
@@ -62,8 +61,8 @@ BlockResults Mla::run(const Step& step, const KvLayerView& kv, BlockInputs x, fl
       {.weights = k_absorb, .x = q_nope, .out = query_, .out_stride = key_dim()});
   AttentionArgs attention = attention_args(kv, step.batch);
   attention.workspace = step.attention;
-  const Activation mixed =
-      step.backend.attention_prepared(attention, rows_for(step, v_expand.matrix, mixed_, heads));
+  const Activation mixed = step.backend.attention_prepared(
+      inputs_args(step, kv), attention, rows_for(step, v_expand.matrix, mixed_, heads));
   step.backend.matmul_heads({.weights = v_expand, .x = mixed, .out = values_});
   project(step, values_, {{o, out}});
   return {{{.x = out}}, 1};

@@ -35,7 +35,7 @@ struct Mla {
   AttentionArgs attention_args(const KvLayerView& kv, const RaggedBatch& batch) const;
 
  private:
-  void make_inputs(const Step& step, const KvLayerView& kv) const;
+  LatentInputsArgs inputs_args(const Step& step, const KvLayerView& kv) const;
 
   int64_t key_dim() const { return spec.kv_rank + spec.rope_dim; }
   int64_t query_dim() const { return spec.nope_dim + spec.rope_dim; }
