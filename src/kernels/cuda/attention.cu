@@ -111,7 +111,10 @@ Activation attention_prepared(const AttentionInputsArgs& inputs, const Attention
 Activation attention_prepared(const LatentInputsArgs& inputs, const AttentionArgs& args,
                               const AttentionBounds& bounds, const PrepareArgs& next, bool exact,
                               cudaStream_t stream) {
-  if (fuses_decode(args, bounds, next, exact)) {
+  // Every block of a sequence norms its latent: with many sequences that takes longer than a
+  // kernel.
+  constexpr int64_t kFewSeqs = 8;
+  if (bounds.tokens <= kFewSeqs && fuses_decode(args, bounds, next, exact)) {
     const ProjectedInputs projected{ProjectedInputs::Kind::kLatent, {}, inputs};
     return prepare_parts(attention_decode(args, bounds, projected, stream), next, stream);
   }

@@ -1,4 +1,4 @@
-// Attention of a decode step: one query a sequence, 16-bit caches. A block takes up to 4 heads of a
+// Attention of a decode step: one query a sequence, 16-bit caches. A block takes 1 to 4 heads of a
 // kv head's group and, with others, their keys: each lane group of each of its warps walks over
 // every n-th key with a softmax of its own, which are merged at the end, over the warp's lanes and
 // the block's warps. What blocks that share keys leave is merged by who reads it: a kernel of its
@@ -8,6 +8,7 @@
 // the kernel before has ended: it was copied or written before the step's first kernel began.
 #include <algorithm>
 
+#include "base/math.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/device/attention_parts.cuh"
 #include "kernels/cuda/device/decode_inputs.cuh"
@@ -358,15 +359,26 @@ void pick_size(const DecodeParams& p, cudaStream_t stream) {
 }
 
 template <typename T>
-void pick_rows(const DecodeParams& p, cudaStream_t stream) {
-  if (p.group <= 2) return pick_size<T, 2>(p, stream);
+void pick_rows(const DecodeParams& p, int64_t rows, cudaStream_t stream) {
+  if (rows == 1) return pick_size<T, 1>(p, stream);
+  if (rows == 2) return pick_size<T, 2>(p, stream);
   pick_size<T, kMostRows>(p, stream);
 }
 
-int64_t row_tiles(const AttentionArgs& args) {
+int64_t row_tiles(const AttentionArgs& args, int64_t rows) {
+  return ceil_div(args.n_heads / args.kv.n_kv_heads, rows);
+}
+
+// Heads of a block: 1, 2 or 4, the fewest that leave no more than one block for every two SMs (a
+// block's time is that of its instructions, and others share the keys).
+int64_t rows_for(const AttentionArgs& args, int64_t seqs) {
   const int64_t group = args.n_heads / args.kv.n_kv_heads;
-  const int64_t rows = group <= 2 ? 2 : kMostRows;
-  return (group + rows - 1) / rows;
+  int64_t rows = 1;
+  while (rows < kMostRows && rows < group &&
+         seqs * args.kv.n_kv_heads * row_tiles(args, rows) > device_info().n_sms / 2) {
+    rows *= 2;
+  }
+  return rows;
 }
 
 int64_t attended_keys(const AttentionArgs& args, int64_t max_kv_len) {
@@ -376,12 +388,12 @@ int64_t attended_keys(const AttentionArgs& args, int64_t max_kv_len) {
 // Blocks that share a row's keys: as many as the GPU holds at once, about, and have something to
 // do. Up to 8 are merged without a loop: more only where there are many keys.
 int64_t parts_for(const AttentionArgs& args, int64_t seqs, int64_t max_kv_len) {
-  const int64_t tiles = seqs * args.kv.n_kv_heads * row_tiles(args);
+  const int64_t tiles = seqs * args.kv.n_kv_heads * row_tiles(args, rows_for(args, seqs));
   const int64_t fit = std::max<int64_t>(1, 2 * device_info().n_sms / tiles);
   const int64_t n_vectors = args.kv.k_dim / kVec;
   const int64_t groups = n_vectors <= 8 ? 4 : n_vectors <= 16 ? 2 : 1;  // of a warp's lanes
   const int64_t at_once = kWarps * groups * (n_vectors > 32 ? 2 : 4);   // keys
-  const int64_t useful = (attended_keys(args, max_kv_len) + at_once - 1) / at_once;
+  const int64_t useful = ceil_div(attended_keys(args, max_kv_len), at_once);
   constexpr int64_t kManyKeys = 2048;
   const int64_t most = attended_keys(args, max_kv_len) < kManyKeys ? 8 : kMostParts;
   return std::min({fit, useful, most});
@@ -421,19 +433,20 @@ AttentionParts attention_decode(const AttentionArgs& args, const AttentionBounds
   parts.values = bounds.workspace;
   parts.stats =
       reinterpret_cast<float2*>(bounds.workspace + seqs * args.n_heads * parts.n * kv.v_dim);
+  const int64_t rows = rows_for(args, seqs);
   const DecodeParams params{args,
                             static_cast<int>(args.n_heads),
                             static_cast<int>(kv.n_kv_heads),
                             static_cast<int>(args.n_heads / kv.n_kv_heads),
-                            static_cast<int>(row_tiles(args)),
+                            static_cast<int>(row_tiles(args, rows)),
                             static_cast<int>(kv.k_dim / kVec),
                             static_cast<int>(kv.v_dim),
                             parts,
                             inputs};
   if (kv.dtype == KvDType::kF16) {
-    pick_rows<__half>(params, stream);
+    pick_rows<__half>(params, rows, stream);
   } else {
-    pick_rows<__nv_bfloat16>(params, stream);
+    pick_rows<__nv_bfloat16>(params, rows, stream);
   }
   return parts;
 }
