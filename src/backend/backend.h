@@ -44,6 +44,8 @@ class Backend {
   // A weight in host memory, where and how this backend's operators read it: itself, or a copy that
   // is in `storage` or lives as long as the backend. What comes back must not be sliced by rows.
   virtual WeightView import_weight(const WeightView& weight, Buffer& storage) = 0;
+  // Device memory that import_weight() takes for all of these, whose codes and gains are not read.
+  virtual int64_t placed_bytes(std::span<const WeightView> /*weights*/) const { return 0; }
 
   // Scratch that prepare() needs for a batch of `tokens` rows.
   virtual size_t activation_bytes(int64_t tokens, int64_t in_padded, int group,

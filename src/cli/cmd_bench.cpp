@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/human.h"
 #include "cli/command.h"
 #include "cli/model_options.h"
 #include "cli/progress.h"

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/human.h"
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"

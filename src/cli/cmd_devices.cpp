@@ -6,6 +6,7 @@
 #include <string>
 
 #include "backend/backend.h"
+#include "base/human.h"
 #include "base/thread_pool.h"
 #include "cli/command.h"
 #include "cli/table.h"

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/human.h"
 #include "cli/command.h"
 #include "cli/table.h"
 #include "convert/plan.h"

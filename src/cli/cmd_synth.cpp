@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/human.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"

@@ -6,10 +6,10 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/human.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
-#include "cli/table.h"
 #include "convert/verify.h"
 
 namespace tq {

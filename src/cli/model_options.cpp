@@ -24,6 +24,17 @@ std::vector<std::string> load_formats() {
   return names;
 }
 
+// A number of tokens, or "auto".
+CLI::Validator context_value() {
+  const CLI::Range range(int64_t{0}, int64_t{1} << 24);
+  const auto read = [range](std::string& text) {
+    if (text != "auto") return range(text);
+    text = std::to_string(kLongestContext);
+    return std::string();
+  };
+  return {read, "TOKENS or auto", "context"};
+}
+
 // Compression at load follows the plan that tq convert would make.
 void plan_formats(const Checkpoint& checkpoint, const PlanOptions& plan_options,
                   LoadOptions& options) {
@@ -96,9 +107,10 @@ void add_model_options(CLI::App& command, ModelOptions& options, const std::stri
       ->check(CLI::Range(0, 4096))
       ->group(kGroup);
   command
-      .add_option("--ctx", options.ctx,
-                  "Context in tokens; 0 is " + default_ctx + ", or the model's own if that is less")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 24))
+      .add_option("--ctx,--max-model-len", options.ctx,
+                  "Context in tokens; 0 is " + default_ctx +
+                      ", or the model's own if that is less; auto: the longest that fits in memory")
+      ->transform(context_value())
       ->group(kGroup);
   command
       .add_option("--kv-dtype", options.kv_dtype,
@@ -123,6 +135,8 @@ LoadedModel open_model(const ModelOptions& options, const ModelNeeds& needs,
   load.cuda.memory_bytes = static_cast<int64_t>(
       std::min<uint64_t>(options.gpu_memory, std::numeric_limits<int64_t>::max()));
   load.model.threads = options.threads;
+  load.kv_dtype = options.kv();
+  load.longest_context = options.ctx == kLongestContext;
   load.model.max_context = choose_context(spec, options.ctx, needs.default_ctx);
   load.model.max_sequences = needs.max_sequences;
   load.model.max_batch_tokens = std::max(options.batch, needs.max_sequences);

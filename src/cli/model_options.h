@@ -11,6 +11,9 @@
 
 namespace tq {
 
+// A context as long as memory allows.
+constexpr int64_t kLongestContext = -1;
+
 struct ModelOptions {
   std::string path;
   std::string format;  // empty: as stored, auto for synthetic models
@@ -21,7 +24,7 @@ struct ModelOptions {
   std::string kernels = "auto";  // of the GPU
   bool batch_invariant = false;
   int threads = 0;
-  int64_t ctx = 0;
+  int64_t ctx = 0;  // tokens; 0: what the command needs
   std::string kv_dtype = "auto";
   int64_t batch = 512;
 

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "cli/table.h"
+#include "base/human.h"
 
 namespace tq {
 namespace {

@@ -17,8 +17,7 @@ double seconds_between(Sequence::Clock::time_point a, Sequence::Clock::time_poin
 
 SchedulerLimits scheduler_limits(const Model& model) {
   const LoadOptions& options = model.options();
-  return {.max_batch_tokens = options.max_batch_tokens,
-          .max_sequences = std::min(options.max_sequences, logit_row_limit(model))};
+  return {.max_batch_tokens = options.max_batch_tokens, .max_sequences = sequence_limit(options)};
 }
 
 int64_t block_count(const Model& model, int64_t n_blocks) {

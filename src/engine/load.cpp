@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "model/arch/registry.h"
 
 namespace tq {
@@ -45,6 +46,23 @@ void read_number(const Json& config, const char* key, T& value) {
     fail(ErrorCode::kCorrupt, "{}: {} is {}, not a number", kGenerationConfig, key, found->dump());
   }
   value = found->get<T>();
+}
+
+// Decides model.max_context.
+MemoryPlan plan_memory(const Checkpoint& checkpoint, const Backend& backend,
+                       const LoadModelOptions& options, LoadOptions& model) {
+  int64_t limit = backend.memory_limit();
+  if (limit == 0 && options.longest_context) limit = available_host_memory();
+  if (limit == 0) return {};
+  const MemoryPlanner planner(checkpoint, backend, options.model, options.kv_dtype, limit);
+  if (options.longest_context) {
+    const int64_t longest = planner.longest_context(0);
+    if (longest > 0) model.max_context = longest;
+  }
+  const MemoryPlan plan = planner.plan(model.max_context);
+  if (backend.memory_limit() > 0) planner.check_fits(plan);
+  info("memory: {}", plan.text());
+  return plan;
 }
 
 }  // namespace
@@ -153,7 +171,9 @@ LoadedModel load_model(std::unique_ptr<Checkpoint> checkpoint, const LoadModelOp
   loaded.not_text = read_not_text_ids(*loaded.checkpoint, loaded.tokenizer.get());
   loaded.sampling = read_default_sampling(*loaded.checkpoint);
   loaded.backend = open_device(options);
-  loaded.model = Model::load(*loaded.checkpoint, *loaded.backend, options.model);
+  LoadOptions model = options.model;
+  loaded.memory = plan_memory(*loaded.checkpoint, *loaded.backend, options, model);
+  loaded.model = Model::load(*loaded.checkpoint, *loaded.backend, model);
   loaded.load_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return loaded;

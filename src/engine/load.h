@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "engine/memory_plan.h"
 #include "engine/sampler.h"
 #include "io/checkpoint.h"
 #include "model/model.h"
@@ -29,6 +30,7 @@ struct LoadedModel {
   std::vector<int32_t> not_text;
   // Sampling of generation_config.json if it asks for sampling (do_sample), else greedy.
   SamplingParams sampling;
+  MemoryPlan memory;  // empty where nothing limits it
   double load_seconds = 0;
 
   // Null when the checkpoint has none. Throws what ChatTemplate::from_files throws.
@@ -41,6 +43,10 @@ struct LoadModelOptions {
   CpuOptions cpu;
   CudaOptions cuda;  // but for the device
   LoadOptions model;
+  KvDType kv_dtype = KvDType::kF16;  // of the KV cache that memory is planned with
+  // Load with the longest context that fits the device's memory instead of model.max_context; that
+  // is used where not even the shortest fits, on a device that has no limit.
+  bool longest_context = false;
 };
 
 // The backend for a device name. Throws kInvalidArgument for a name that is none, kDevice for a GPU
@@ -59,7 +65,8 @@ int64_t choose_context(const ModelSpec& spec, int64_t asked, int64_t fallback);
 // to the chat template).
 std::shared_ptr<const Tokenizer> read_tokenizer(const Checkpoint& checkpoint);
 
-// Loads an opened checkpoint. Throws what Model::load and Tokenizer::from_json throw.
+// Loads an opened checkpoint. Throws what Model::load and Tokenizer::from_json throw, and
+// kOutOfMemory before it reads weights when they, the buffers and the KV cache do not fit.
 LoadedModel load_model(std::unique_ptr<Checkpoint> checkpoint, const LoadModelOptions& options);
 
 // End ids, ids that are no text, and default sampling from the side files; tokenizer may be null.

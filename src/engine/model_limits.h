@@ -16,10 +16,15 @@ inline int64_t context_limit(const Model& model) {
 }
 
 // Rows of logits of one forward call.
-inline int64_t logit_row_limit(const Model& model) {
-  const LoadOptions& options = model.options();
+inline int64_t logit_row_limit(const LoadOptions& options) {
   return options.max_logit_rows > 0 ? std::min(options.max_logit_rows, options.max_batch_tokens)
                                     : options.max_batch_tokens;
+}
+inline int64_t logit_row_limit(const Model& model) { return logit_row_limit(model.options()); }
+
+// Sequences that run at a time.
+inline int64_t sequence_limit(const LoadOptions& options) {
+  return std::min(options.max_sequences, logit_row_limit(options));
 }
 
 // The pages of n_sequences sequences that have n_blocks pages in all.

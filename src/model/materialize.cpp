@@ -46,19 +46,30 @@ struct Planes {
   uint16_t* gains;
 };
 
-// Completes a view whose rows, in and experts are set.
-Planes plan_planes(WeightView& view, const FormatTraits& format, Buffer& storage) {
+// Sets what follows from a view's rows, in and experts.
+void set_format(WeightView& view, const FormatTraits& format) {
   view.format = format.id;
   view.group = format.has_scales ? default_group(view.in) : 0;
   view.in_padded = view.group > 0 ? round_up(view.in, view.group) : view.in;
+}
+
+Planes make_planes(WeightView& view, Buffer& storage) {
   const int64_t n_rows = view.experts * view.rows;
   const int64_t gains_begin = round_up(n_rows * view.code_row_bytes(), Buffer::kAlignment);
   storage = Buffer(
       static_cast<size_t>(gains_begin + n_rows * view.gains_per_row() * int64_t{sizeof(uint16_t)}));
   const Planes planes{storage.data(), reinterpret_cast<uint16_t*>(storage.data() + gains_begin)};
   view.codes = planes.codes;
-  view.gains = format.has_scales ? planes.gains : nullptr;
+  view.gains = view.group > 0 ? planes.gains : nullptr;
   return planes;
+}
+
+// Not null, so that a view of no values may be sliced.
+WeightView without_values(WeightView view) {
+  alignas(Buffer::kAlignment) static constexpr uint8_t kPlace[Buffer::kAlignment] = {};
+  view.codes = kPlace;
+  view.gains = view.group > 0 ? reinterpret_cast<const uint16_t*>(kPlace) : nullptr;
+  return view;
 }
 
 // Encodes scratch.padded, which holds the row.
@@ -72,8 +83,9 @@ void encode_row(const WeightView& view, const Planes& planes, int64_t row,
 
 }  // namespace
 
-Materializer::Materializer(const Checkpoint& checkpoint, const EncodeOptions& encode, int threads)
-    : checkpoint_(checkpoint), encode_(encode), threads_(threads) {}
+Materializer::Materializer(const Checkpoint& checkpoint, const EncodeOptions& encode, int threads,
+                           WeightValues values)
+    : checkpoint_(checkpoint), encode_(encode), threads_(threads), values_(values) {}
 
 WeightView Materializer::weight(const TensorEntry& tensor, const FormatTraits& format,
                                 Buffer& storage) {
@@ -81,7 +93,9 @@ WeightView Materializer::weight(const TensorEntry& tensor, const FormatTraits& f
   view.in = tensor.in();
   view.experts = tensor.shape.size() == 3 ? tensor.shape.front() : 1;
   view.rows = tensor.n_rows() / view.experts;
-  const Planes planes = plan_planes(view, format, storage);
+  set_format(view, format);
+  if (values_ == WeightValues::kNone) return without_values(view);
+  const Planes planes = make_planes(view, storage);
   const int64_t n_gains = view.gains_per_row();
   std::vector<RowScratch> scratch(static_cast<size_t>(pool().size()));
   const auto in = static_cast<size_t>(view.in);
@@ -113,7 +127,9 @@ WeightView Materializer::transposed_heads(const WeightView& weight, int64_t head
   view.experts = weight.rows / head_rows;
   const FormatTraits& own = weight.traits();
   const bool lossy_again = own.has_scales && own.bits < 8;
-  const Planes planes = plan_planes(view, lossy_again ? *find_format("tq8") : own, storage);
+  set_format(view, lossy_again ? *find_format("tq8") : own);
+  if (values_ == WeightValues::kNone) return without_values(view);
+  const Planes planes = make_planes(view, storage);
   auto transpose = [&](int64_t begin, int64_t end, int /*thread*/) {
     std::vector<float> matrix(static_cast<size_t>(rows * weight.in));  // [rows, weight.in]
     std::vector<float> decoded(static_cast<size_t>(weight.in_padded));

@@ -17,10 +17,14 @@ struct AffineMap {
   float offset = 0;
 };
 
+// Whether weights are read, or only their shapes and sizes found out: then no view may be read.
+enum class WeightValues : uint8_t { kRead, kNone };
+
 class Materializer {
  public:
   // threads: 0 means every CPU the process may use; none are started before the first use.
-  Materializer(const Checkpoint& checkpoint, const EncodeOptions& encode, int threads);
+  Materializer(const Checkpoint& checkpoint, const EncodeOptions& encode, int threads,
+               WeightValues values = WeightValues::kRead);
 
   // The tensor [rows, in] or [experts, rows, in] in `format`; the view points into `storage`.
   // Throws kCorrupt naming the tensor when it holds NaN or infinity, kUnsupported when a value does
@@ -42,6 +46,7 @@ class Materializer {
   const Checkpoint& checkpoint_;
   EncodeOptions encode_;
   int threads_;
+  WeightValues values_;
   std::unique_ptr<ThreadPool> pool_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "backend/counting_backend.h"
 #include "base/error.h"
 #include "model/arch/registry.h"
 #include "model/decoder.h"
@@ -15,6 +16,25 @@ std::unique_ptr<Model> Model::load(const Checkpoint& checkpoint, Backend& backen
   ModelSpec spec = arch.make_spec(checkpoint.config());
   DecoderWeights weights = load_weights(checkpoint, spec, arch.tensor_names(), backend, options);
   return std::make_unique<Decoder>(std::move(spec), std::move(weights), backend, options);
+}
+
+ModelSize Model::measure(const Checkpoint& checkpoint, const Backend& backend,
+                         const LoadOptions& options) {
+  const Architecture& arch = find_architecture(checkpoint.config());
+  ModelSpec spec = arch.make_spec(checkpoint.config());
+  LoadOptions silent = options;
+  silent.progress = nullptr;
+  CountingBackend counter(backend);
+  DecoderWeights weights =
+      load_weights(checkpoint, spec, arch.tensor_names(), counter, silent, WeightValues::kNone);
+  const int64_t beside_matrices = counter.allocated_bytes();
+  ModelSize size;
+  size.weight_bytes = backend.on_host() ? weights.size_bytes
+                                        : beside_matrices + backend.placed_bytes(counter.placed());
+  const Decoder decoder(std::move(spec), std::move(weights), counter, silent);
+  size.scratch_bytes = counter.allocated_bytes() - beside_matrices;
+  size.kv = decoder.kv_layout();
+  return size;
 }
 
 void Model::next_tokens(Batch /*batch*/, KvCache& /*kv*/, int64_t /*n_tokens*/,

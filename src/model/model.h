@@ -31,6 +31,13 @@ struct LoadOptions {
   std::function<void(int64_t, int64_t)> progress;
 };
 
+// What a loaded model takes of its backend's memory, and what a KV cache for it must be.
+struct ModelSize {
+  int64_t weight_bytes = 0;   // on the host with what is mapped
+  int64_t scratch_bytes = 0;  // of forward calls
+  KvLayout kv;
+};
+
 // Sees values inside forward passes, for debugging and per-layer dumps: "embed" (layer -1), then
 // "attention" and "ffn" of each layer (the residual stream [tokens, hidden] after the attention and
 // at the layer's end), and "norm" (layer -1, the final norm of the rows whose logits are wanted).
@@ -44,6 +51,10 @@ class Model {
   // wrongly and kCorrupt/kNotFound for missing or misshapen tensors, by name.
   static std::unique_ptr<Model> load(const Checkpoint& checkpoint, Backend& backend,
                                      const LoadOptions& options);
+  // What load() with these options would take; reads no weights. Throws what load() throws but for
+  // values that are damaged.
+  static ModelSize measure(const Checkpoint& checkpoint, const Backend& backend,
+                           const LoadOptions& options);
   virtual ~Model() = default;
 
   virtual const ModelSpec& spec() const = 0;

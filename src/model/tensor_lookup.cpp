@@ -84,7 +84,7 @@ bool is_shared_kv(std::string_view name, const TensorNames& names, const LayerSp
 // spec has no place for would be mathematics left out, any other is worth a warning.
 void check_leftovers(const Checkpoint& checkpoint, const ModelSpec& spec,
                      const std::vector<TensorRequest>& requests, const TensorNames& names,
-                     const TensorNames::Place& place) {
+                     const TensorNames::Place& place, bool tell) {
   std::set<std::string_view> used;
   for (const TensorRequest& request : requests) used.insert(request.name);
   const std::string layers = fmt::format("{}layers.", place.body);
@@ -112,6 +112,7 @@ void check_leftovers(const Checkpoint& checkpoint, const ModelSpec& spec,
     }
     if (n_unused++ == 0) example = entry.name;
   }
+  if (!tell) return;
   if (n_skipped > 0) {
     info("{}: {} tensors ({:.1f} MB) play no part in text and are not loaded, such as {}",
          checkpoint.path().string(), n_skipped, static_cast<double>(skipped_bytes) * 1e-6,
@@ -127,12 +128,12 @@ void check_leftovers(const Checkpoint& checkpoint, const ModelSpec& spec,
 
 std::vector<TensorRequest> find_tensors(const Checkpoint& checkpoint, const ModelSpec& spec,
                                         const TensorNames& names, Backend& backend,
-                                        DecoderWeights& weights) {
+                                        DecoderWeights& weights, bool tell) {
   const TensorNames::Place& place = find_place(checkpoint, names);
   std::vector<TensorRequest> requests =
       request_tensors({spec, names, place, checkpoint, backend}, weights);
   resolve(checkpoint, requests);
-  check_leftovers(checkpoint, spec, requests, names, place);
+  check_leftovers(checkpoint, spec, requests, names, place, tell);
   return requests;
 }
 

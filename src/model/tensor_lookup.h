@@ -9,11 +9,11 @@
 
 namespace tq {
 
-// request_tensors(), each found in the checkpoint. Says on the log what is left out. Throws
+// request_tensors(), each found in the checkpoint. Tells on the log what is left out. Throws
 // kNotFound listing missing tensors, kCorrupt naming a misshapen one, kUnsupported for a tensor
 // inside the decoder's layers that the spec does not account for.
 std::vector<TensorRequest> find_tensors(const Checkpoint& checkpoint, const ModelSpec& spec,
                                         const TensorNames& names, Backend& backend,
-                                        DecoderWeights& weights);
+                                        DecoderWeights& weights, bool tell = true);
 
 }  // namespace tq

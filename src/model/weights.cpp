@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "model/materialize.h"
 #include "model/tensor_lookup.h"
 
 namespace tq {
@@ -15,12 +14,13 @@ namespace {
 class TensorLoader {
  public:
   TensorLoader(const Checkpoint& checkpoint, Backend& backend, const LoadOptions& options,
-               DecoderWeights& weights)
+               DecoderWeights& weights, WeightValues values)
       : checkpoint_(checkpoint),
         backend_(backend),
         options_(options),
         weights_(weights),
-        materializer_(checkpoint, options.encode, options.threads),
+        values_(values),
+        materializer_(checkpoint, options.encode, options.threads, values),
         loading_{backend, materializer_, weights} {}
 
   void load(const TensorRequest& request) {
@@ -28,7 +28,7 @@ class TensorLoader {
     weights_.n_parameters += entry.n_elements();
     int64_t bytes = entry.n_elements() * int64_t{sizeof(float)};
     if (request.scalar != nullptr) {
-      materializer_.vector(entry, {}, request.scalar);
+      if (values_ == WeightValues::kRead) materializer_.vector(entry, {}, request.scalar);
     } else if (request.vector != nullptr) {
       *request.vector = load_vector(request);
     } else {
@@ -45,11 +45,12 @@ class TensorLoader {
 
  private:
   const float* load_vector(const TensorRequest& request) {
-    std::vector<float> values(static_cast<size_t>(request.entry->n_elements()));
+    const auto n = static_cast<size_t>(request.entry->n_elements());
+    auto* vector = reinterpret_cast<float*>(weights_.own(backend_.allocate(n * sizeof(float))));
+    if (values_ == WeightValues::kNone) return vector;
+    std::vector<float> values(n);
     materializer_.vector(*request.entry, request.map, values.data());
-    const size_t size_bytes = values.size() * sizeof(float);
-    auto* vector = reinterpret_cast<float*>(weights_.own(backend_.allocate(size_bytes)));
-    backend_.upload(values.data(), vector, size_bytes);
+    backend_.upload(values.data(), vector, n * sizeof(float));
     return vector;
   }
 
@@ -79,6 +80,7 @@ class TensorLoader {
   Backend& backend_;
   const LoadOptions& options_;
   DecoderWeights& weights_;
+  WeightValues values_;
   Materializer materializer_;
   WeightLoading loading_;
 };
@@ -102,16 +104,16 @@ void DecoderWeights::add_input(const WeightView& weight, int64_t rows_per_token)
 }
 
 DecoderWeights load_weights(const Checkpoint& checkpoint, const ModelSpec& spec,
-                            const TensorNames& names, Backend& backend,
-                            const LoadOptions& options) {
+                            const TensorNames& names, Backend& backend, const LoadOptions& options,
+                            WeightValues values) {
   DecoderWeights weights;
   const std::vector<TensorRequest> requests =
-      find_tensors(checkpoint, spec, names, backend, weights);
+      find_tensors(checkpoint, spec, names, backend, weights, values == WeightValues::kRead);
 
   int64_t total_bytes = 0;
   for (const TensorRequest& request : requests) total_bytes += request.entry->stored_bytes;
   int64_t done_bytes = 0;
-  TensorLoader loader(checkpoint, backend, options, weights);
+  TensorLoader loader(checkpoint, backend, options, weights, values);
   for (const TensorRequest& request : requests) {
     loader.load(request);
     done_bytes += request.entry->stored_bytes;

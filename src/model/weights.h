@@ -14,6 +14,7 @@
 #include "model/layers/mlp.h"
 #include "model/layers/moe.h"
 #include "model/layers/per_layer_input.h"
+#include "model/materialize.h"
 #include "model/model.h"
 
 namespace tq {
@@ -62,6 +63,7 @@ struct DecoderWeights {
 // Throws kNotFound listing missing tensors, kCorrupt naming a misshapen tensor or one that holds
 // NaN, kUnsupported for a tensor inside the decoder's layers that the spec does not account for.
 DecoderWeights load_weights(const Checkpoint& checkpoint, const ModelSpec& spec,
-                            const TensorNames& names, Backend& backend, const LoadOptions& options);
+                            const TensorNames& names, Backend& backend, const LoadOptions& options,
+                            WeightValues values = WeightValues::kRead);
 
 }  // namespace tq

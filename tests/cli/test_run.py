@@ -78,6 +78,14 @@ class RunByIds(RunBase):
         self.check_error(tq(*run, "--tokens", self.ids, "-n", 500), 2, "20", "500", "512")
         self.check_error(tq(*run, "--tokens", self.ids, "--ctx", 16), 2, "20", "16")
         self.check_error(tq(*run, "--tokens", self.ids, "--ctx", 4096), 2, "4096", "512")
+        for context in ("long", "-1", "16777217"):
+            self.check_error(tq(*run, "--tokens", self.ids, f"--ctx={context}"), 2, "--ctx")
+
+    def test_the_longest_context(self):
+        done = tq("run", self.model, "--tokens", self.ids, "--max-model-len", "auto", "-n", 400,
+                  "--ignore-eos")
+        self.assertEqual(done.returncode, 0, done)
+        self.assertRegex(done.stderr, r"memory: weights .*KV cache .*\(1 x 512 tokens\)")
 
     def test_sampling_errors(self):
         for option, value in (("--temp", "-1"), ("--top-p", "0"), ("--top-p", "1.5"),

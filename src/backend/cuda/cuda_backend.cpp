@@ -85,6 +85,7 @@ class CudaBackend final : public Backend {
   }
   void download(const void* from, void* to, size_t size_bytes) override;
   WeightView import_weight(const WeightView& weight, Buffer& storage) override;
+  int64_t placed_bytes(std::span<const WeightView> weights) const override;
 
   size_t activation_bytes(int64_t tokens, int64_t in_padded, int group,
                           InputForm form) const override {
@@ -223,9 +224,22 @@ void CudaBackend::download(const void* from, void* to, size_t size_bytes) {
 }
 
 // A matrix in tiles is followed by its own address, so that it can be used as a stack of one.
+size_t own_address_offset(const WeightView& weight) {
+  return static_cast<size_t>(round_up(cuda::relayout_bytes(weight), 16));
+}
+
+int64_t CudaBackend::placed_bytes(std::span<const WeightView> weights) const {
+  cuda::SlabLayout layout;
+  int64_t bytes = kStagingBytes + int64_t{Buffer::kAlignment};
+  for (const WeightView& weight : weights) {
+    bytes += static_cast<int64_t>(layout.grow(own_address_offset(weight) + sizeof(uint8_t*)));
+  }
+  return bytes;
+}
+
 WeightView CudaBackend::import_weight(const WeightView& weight, Buffer& /*storage*/) {
   TQ_CHECK(weight.experts == 1, "a stack of {} matrices placed as one", weight.experts);
-  const auto size = static_cast<size_t>(round_up(cuda::relayout_bytes(weight), 16));
+  const size_t size = own_address_offset(weight);
   uint8_t* place = weights_.take(size + sizeof(uint8_t*));
   upload(&place, place + size, sizeof(place));
   WeightView placed = weight;
@@ -323,9 +337,8 @@ void CudaBackend::matmul_shared(std::span<const MatmulArgs> products) {
 
 void CudaBackend::matmul_gated(const GatedMatmulArgs& args) {
   const auto stack = [](const WeightView& view) {
-    const int64_t size = round_up(cuda::relayout_bytes(view), 16);
-    return MatrixStack{view, 1, reinterpret_cast<const uint8_t* const*>(view.codes + size),
-                       nullptr};
+    const uint8_t* own_address = view.codes + own_address_offset(view);
+    return MatrixStack{view, 1, reinterpret_cast<const uint8_t* const*>(own_address), nullptr};
   };
   const bool biased = args.gate_bias != nullptr || args.up_bias != nullptr;
   if (fuses() && !biased && args.gate.traits().has_scales) {

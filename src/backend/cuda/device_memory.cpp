@@ -56,7 +56,9 @@ void release(uint8_t* memory) {
 }
 
 constexpr size_t kSlabBytes = size_t{32} << 20;
-constexpr size_t kSlabAlignment = 256;
+constexpr int64_t kSlabAlignment = 256;
+// Left to the driver, for kernels and graphs, where no limit is given.
+constexpr int64_t kDriverBytes = int64_t{512} << 20;
 
 }  // namespace
 
@@ -67,7 +69,7 @@ DeviceMemory::DeviceMemory(int device, int64_t limit)
   size_t total = 0;
   check(cudaMemGetInfo(&free, &total), "asking for free memory");
   const auto most = static_cast<int64_t>(free);
-  limit_ = limit_ > 0 ? std::min(limit_, most) : most;
+  limit_ = limit_ > 0 ? std::min(limit_, most) : std::max<int64_t>(most - kDriverBytes, 0);
 }
 
 int64_t DeviceMemory::used() const { return count_->used; }
@@ -96,20 +98,27 @@ Buffer DeviceMemory::allocate(size_t size_bytes) {
   return {bytes, size_bytes, release};
 }
 
+size_t SlabLayout::padded(size_t size_bytes) {
+  return static_cast<size_t>(round_up(static_cast<int64_t>(size_bytes), kSlabAlignment));
+}
+
+bool SlabLayout::alone(size_t size_bytes) { return padded(size_bytes) > kSlabBytes / 4; }
+
+size_t SlabLayout::grow(size_t size_bytes) {
+  const size_t size = padded(size_bytes);
+  if (alone(size)) return size;
+  const size_t grown = size > left_ ? kSlabBytes : 0;
+  left_ = (grown > 0 ? grown : left_) - size;
+  return grown;
+}
+
 uint8_t* Slabs::take(size_t size_bytes) {
-  const auto size = static_cast<size_t>(round_up(static_cast<int64_t>(size_bytes), kSlabAlignment));
-  if (size > kSlabBytes / 4) {
-    slabs_.push_back(memory_.allocate(size));
-    return slabs_.back().data();
-  }
-  if (size > left_) {
-    slabs_.push_back(memory_.allocate(kSlabBytes));
-    next_ = slabs_.back().data();
-    left_ = kSlabBytes;
-  }
+  const size_t grown = layout_.grow(size_bytes);
+  if (grown > 0) slabs_.push_back(memory_.allocate(grown));
+  if (SlabLayout::alone(size_bytes)) return slabs_.back().data();
+  if (grown > 0) next_ = slabs_.back().data();
   uint8_t* taken = next_;
-  next_ += size;
-  left_ -= size;
+  next_ += SlabLayout::padded(size_bytes);
   return taken;
 }
 

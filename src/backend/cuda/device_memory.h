@@ -12,7 +12,8 @@ namespace tq::cuda {
 
 class DeviceMemory {
  public:
-  // limit: bytes that may be allocated at a time; 0: what the GPU has.
+  // limit: bytes that may be allocated at a time; 0: what the GPU has free, but for some for the
+  // driver.
   DeviceMemory(int device, int64_t limit);
 
   // Throws kOutOfMemory with what is asked for, used and allowed.
@@ -25,6 +26,19 @@ class DeviceMemory {
   std::shared_ptr<struct MemoryCount> count_;
 };
 
+// How things lie one behind another in slabs.
+class SlabLayout {
+ public:
+  // Bytes of the allocation that something of this size needs; 0: it goes behind the last one.
+  size_t grow(size_t size_bytes);
+  // Whether it gets an allocation of its own.
+  static bool alone(size_t size_bytes);
+  static size_t padded(size_t size_bytes);
+
+ private:
+  size_t left_ = 0;
+};
+
 // Weights one behind another in larger pieces: allocations of the driver are slow and coarse.
 class Slabs {
  public:
@@ -35,8 +49,8 @@ class Slabs {
  private:
   DeviceMemory& memory_;
   std::vector<Buffer> slabs_;
+  SlabLayout layout_;
   uint8_t* next_ = nullptr;
-  size_t left_ = 0;
 };
 
 }  // namespace tq::cuda

@@ -1,0 +1,65 @@
+// CountingBackend: stands for another backend while memory is planned. It counts what is allocated
+// and placed, hands out addresses that must not be read, and runs no operator.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "backend/backend.h"
+
+namespace tq {
+
+class CountingBackend final : public Backend {
+ public:
+  explicit CountingBackend(const Backend& counted) : counted_(counted) {}
+
+  int64_t allocated_bytes() const { return allocated_bytes_; }
+  // In the order of import_weight's calls.
+  std::span<const WeightView> placed() const { return placed_; }
+
+  std::string_view name() const override { return counted_.name(); }
+  std::string description() const override { return counted_.description(); }
+  Buffer allocate(size_t size_bytes) override;
+  Buffer allocate_host(size_t size_bytes) override;
+  bool on_host() const override { return counted_.on_host(); }
+  void upload(const void*, void*, size_t) override {}
+  void download(const void*, void*, size_t) override { refuse(); }
+  WeightView import_weight(const WeightView& weight, Buffer& storage) override;
+  int64_t placed_bytes(std::span<const WeightView> weights) const override {
+    return counted_.placed_bytes(weights);
+  }
+  size_t activation_bytes(int64_t tokens, int64_t in_padded, int group,
+                          InputForm form) const override {
+    return counted_.activation_bytes(tokens, in_padded, group, form);
+  }
+  size_t attention_bytes(const AttentionArgs& args) const override {
+    return counted_.attention_bytes(args);
+  }
+
+  Activation prepare(const PrepareArgs&) override { refuse(); }
+  void embed(const EmbedArgs&) override { refuse(); }
+  void matmul(const MatmulArgs&) override { refuse(); }
+  void matmul_experts(const ExpertMatmulArgs&) override { refuse(); }
+  void matmul_heads(const HeadMatmulArgs&) override { refuse(); }
+  void route(const RouteArgs&) override { refuse(); }
+  void combine(const CombineArgs&) override { refuse(); }
+  void rms_norm(const RmsNormArgs&) override { refuse(); }
+  void rope_table(const RopeTableArgs&) override { refuse(); }
+  void rope(const RopeArgs&) override { refuse(); }
+  void kv_store(const KvStoreArgs&) override { refuse(); }
+  void attention(const AttentionArgs&) override { refuse(); }
+  void glu(const GluArgs&) override { refuse(); }
+  void add(const AddArgs&) override { refuse(); }
+  void softcap(const SoftcapArgs&) override { refuse(); }
+  void gather_rows(const GatherRowsArgs&) override { refuse(); }
+  void argmax(const ArgmaxArgs&) override { refuse(); }
+
+ private:
+  [[noreturn]] static void refuse();
+
+  const Backend& counted_;
+  int64_t allocated_bytes_ = 0;
+  std::vector<WeightView> placed_;
+};
+
+}  // namespace tq

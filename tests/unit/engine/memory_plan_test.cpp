@@ -1,0 +1,102 @@
+#include "engine/memory_plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "engine/model_limits.h"
+#include "kv/kv_cache.h"
+#include "support/expect_error.h"
+
+namespace tq {
+namespace {
+
+using testing::expect_error;
+using ::testing::HasSubstr;
+
+// A model of 512 tokens on the CPU, which may have as much memory as a test says.
+class MemoryPlanTest : public ::testing::Test {
+ protected:
+  MemoryPlanner planner(int64_t limit_bytes) const {
+    return {*checkpoint_, *backend_, options_, KvDType::kF16, limit_bytes};
+  }
+  int64_t bytes_for(int64_t context) const { return planner(0).plan(context).total_bytes(); }
+
+  std::unique_ptr<Checkpoint> checkpoint_ = open_checkpoint(TQ_TEST_DATA "/golden/models/llama");
+  std::unique_ptr<Backend> backend_ = make_cpu_backend({.threads = 1});
+  LoadOptions options_{.max_batch_tokens = 256, .max_logit_rows = 3, .max_sequences = 3};
+};
+
+TEST_F(MemoryPlanTest, CountsWhatIsLoaded) {
+  const MemoryPlan plan = planner(0).plan(500);
+  EXPECT_TRUE(plan.fits());
+  EXPECT_EQ(plan.context, 500);
+  EXPECT_EQ(plan.max_context, 512);
+  EXPECT_EQ(plan.sequences, 3);
+  options_.max_context = 500;
+  const auto model = Model::load(*checkpoint_, *backend_, options_);
+  EXPECT_EQ(plan.weight_bytes, model->weight_bytes());
+  const BlockManager blocks = make_blocks(*model, 3, 3 * 32);
+  const KvCache kv(*backend_, model->kv_layout(), KvDType::kF16, blocks.n_blocks(),
+                   blocks.n_recent_blocks());
+  EXPECT_EQ(plan.kv_bytes, kv.size_bytes());
+  EXPECT_EQ(plan.total_bytes(),
+            plan.in_use_bytes + plan.weight_bytes + plan.scratch_bytes + plan.kv_bytes);
+}
+
+TEST_F(MemoryPlanTest, TheLongestContextThatFits) {
+  const int64_t half = bytes_for(256);
+  const int64_t whole = bytes_for(512);
+  ASSERT_LT(half, whole);
+  EXPECT_EQ(planner(0).longest_context(0), 512);
+  EXPECT_EQ(planner(whole).longest_context(0), 512);
+  EXPECT_EQ(planner(whole).longest_context(300), 300);
+  EXPECT_EQ(planner(whole - 1).longest_context(0), 256);
+  EXPECT_EQ(planner(half).longest_context(0), 256);
+  EXPECT_EQ(planner(half - 1).longest_context(0), 0);
+}
+
+TEST_F(MemoryPlanTest, SaysWhatWouldFit) {
+  const int64_t limit = bytes_for(512) - 1;
+  const MemoryPlanner short_of_one = planner(limit);
+  const MemoryPlan plan = short_of_one.plan(512);
+  EXPECT_FALSE(plan.fits());
+  expect_error(ErrorCode::kOutOfMemory, {"3 x 512 tokens", "--ctx 256", "--batch 128"},
+               [&] { short_of_one.check_fits(plan); });
+  EXPECT_NO_THROW(short_of_one.check_fits(short_of_one.plan(256)));
+  options_.max_batch_tokens = 128;
+  EXPECT_TRUE(short_of_one.plan(512).fits());
+}
+
+TEST_F(MemoryPlanTest, SaysWhenBothMustShrink) {
+  options_.max_batch_tokens = 128;
+  const int64_t limit = bytes_for(256);
+  options_.max_batch_tokens = 256;
+  const MemoryPlanner planner_of_both = planner(limit);
+  expect_error(ErrorCode::kOutOfMemory, {"--batch 128 --ctx 256"},
+               [&] { planner_of_both.check_fits(planner_of_both.plan(512)); });
+}
+
+TEST_F(MemoryPlanTest, SaysWhenWeightsAreTooLarge) {
+  const MemoryPlanner small = planner(1000);
+  expect_error(ErrorCode::kOutOfMemory, {"1.00 kB", "weights alone", "--format"},
+               [&] { small.check_fits(small.plan(256)); });
+}
+
+TEST_F(MemoryPlanTest, ReadsForPeople) {
+  const MemoryPlan plan{.limit_bytes = 12'000'000'000,
+                        .in_use_bytes = 1'000'000,
+                        .weight_bytes = 10'600'000'000,
+                        .scratch_bytes = 19'000'000,
+                        .kv_bytes = 1'200'000'000,
+                        .sequences = 4,
+                        .context = 8192};
+  EXPECT_EQ(plan.text(),
+            "weights 10.6 GB, buffers 20.0 MB, KV cache 1.20 GB (4 x 8192 tokens): 11.8 GB of "
+            "12.0 GB");
+  EXPECT_TRUE(plan.fits());
+}
+
+TEST(AvailableHostMemory, IsSome) { EXPECT_GT(available_host_memory(), int64_t{1} << 20); }
+
+}  // namespace
+}  // namespace tq
