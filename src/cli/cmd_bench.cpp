@@ -65,6 +65,9 @@ double measure(Engine& engine, const BenchCase& what, int64_t vocab, std::mt1993
     }
     request.sampling.max_tokens = what.prefill ? 1 : what.length;
     request.sampling.ignore_eos = true;
+    request.on_output = [](const Output& output) {
+      if (output.finish == FinishReason::kError) fail(output.error_code, "{}", output.error);
+    };
     engine.add(std::move(request));
   }
   const auto start = std::chrono::steady_clock::now();

@@ -56,7 +56,7 @@ Generation generate(Engine& engine, Request request, Prompt prompt,
     result.finish = output.finish;
     result.stats = output.stats;
     if (output.finish == FinishReason::kError) {
-      fail(ErrorCode::kInternal, "generation failed: {}", output.error);
+      fail(output.error_code, "generation failed: {}", output.error);
     }
     if (prompt.parser) {
       deliver(prompt.parser->push(output.text));

@@ -127,25 +127,8 @@ bool Engine::step() {
     for (Sequence* sequence : step.sequences) {
       if (!sequence->started) sequence->started = now;
     }
-    const auto vocab = static_cast<size_t>(model_.spec().vocab);
-    const auto logits = logits_.as<float>().first(static_cast<size_t>(step.n_logits()) * vocab);
     const bool greedy = is_greedy(step);
-    const auto tokens = std::span(tokens_).first(static_cast<size_t>(step.n_logits()));
-    if (greedy) {
-      model_.next_tokens(step.batch, kv_, n_sample_tokens_, tokens);
-    } else {
-      model_.forward(step.batch, kv_, logits);
-    }
-    size_t row = 0;
-    for (size_t i = 0; i < step.batch.size(); ++i) {
-      Sequence& sequence = *step.sequences[i];
-      sequence.n_cached += static_cast<int64_t>(step.batch[i].token_ids.size());
-      if (step.batch[i].n_logits == 0) continue;
-      const Choice choice =
-          greedy ? check_choice(tokens[row]) : sample(sequence, logits.subspan(row * vocab, vocab));
-      advance(sequence, choice);
-      ++row;
-    }
+    if (run_model(step, greedy)) take_choices(step, greedy);
   } else if (Sequence* stuck = scheduler_.first_waiting()) {
     // Nothing runs that could give pages back: they are held by prefixes.
     finish(*stuck, FinishReason::kError,
@@ -153,6 +136,41 @@ bool Engine::step() {
   }
   deliver();
   return !sequences_.empty();
+}
+
+bool Engine::run_model(const Step& step, bool greedy) {
+  try {
+    if (greedy) {
+      model_.next_tokens(step.batch, kv_, n_sample_tokens_,
+                         std::span(tokens_).first(static_cast<size_t>(step.n_logits())));
+    } else {
+      model_.forward(step.batch, kv_,
+                     logits_.as<float>().first(static_cast<size_t>(step.n_logits()) *
+                                               static_cast<size_t>(model_.spec().vocab)));
+    }
+    return true;
+  } catch (const Error& error) {
+    const std::vector<Sequence*> failed(step.sequences.begin(), step.sequences.end());
+    for (Sequence* sequence : failed) {
+      finish(*sequence, FinishReason::kError, {.error = error.what(), .error_code = error.code()});
+    }
+    return false;
+  }
+}
+
+void Engine::take_choices(const Step& step, bool greedy) {
+  const auto vocab = static_cast<size_t>(model_.spec().vocab);
+  size_t row = 0;
+  for (size_t i = 0; i < step.batch.size(); ++i) {
+    Sequence& sequence = *step.sequences[i];
+    sequence.n_cached += static_cast<int64_t>(step.batch[i].token_ids.size());
+    if (step.batch[i].n_logits == 0) continue;
+    const Choice choice = greedy
+                              ? check_choice(tokens_[row])
+                              : sample(sequence, logits_.as<float>().subspan(row * vocab, vocab));
+    advance(sequence, choice);
+    ++row;
+  }
 }
 
 bool Engine::is_end(const Sequence& sequence, int32_t token) const {

@@ -41,7 +41,8 @@ class Engine {
   int64_t add(Request request);
   // Ends a request at the next step(); unknown or finished numbers are ignored.
   void cancel(int64_t request);
-  // Runs one batch and calls on_output of its requests. False when no request is left.
+  // Runs one batch and calls on_output of its requests. False when no request is left. When the
+  // model throws (a device error), the requests of the batch end with that error; others go on.
   bool step();
   // Gives the pages of a prefix back and empties it.
   void release(KvPrefix& prefix);
@@ -57,6 +58,9 @@ class Engine {
     int32_t token;
     std::string error;
   };
+  // False when the model threw: then the step's requests have ended.
+  bool run_model(const Step& step, bool greedy);
+  void take_choices(const Step& step, bool greedy);
   bool is_greedy(const Step& step) const;
   static Choice check_choice(int32_t token);
   Choice sample(Sequence& sequence, std::span<float> logits) const;

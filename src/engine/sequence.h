@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "engine/sampler.h"
 #include "engine/stop_matcher.h"
 #include "kv/block_manager.h"
@@ -45,8 +46,9 @@ struct Output {
   std::optional<int32_t> token;  // absent for end ids and when nothing was sampled
   std::string text;              // complete characters that are certain now; often empty
   FinishReason finish = FinishReason::kNone;
-  std::string error;   // of kError
-  RequestStats stats;  // complete when finish is not kNone
+  std::string error;                            // of kError
+  ErrorCode error_code = ErrorCode::kInternal;  // of kError
+  RequestStats stats;                           // complete when finish is not kNone
 };
 
 // Tokens whose keys and values stay in the cache between requests (a conversation). The pages

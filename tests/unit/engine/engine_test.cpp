@@ -34,6 +34,7 @@ struct Received {
   std::string text;
   FinishReason finish = FinishReason::kNone;
   std::string error;
+  ErrorCode error_code = ErrorCode::kInternal;
   RequestStats stats;
   int n_finished = 0;
 };
@@ -50,6 +51,7 @@ Request make_request(std::vector<int32_t> prompt, int max_tokens, Received& rece
     ++received.n_finished;
     received.finish = output.finish;
     received.error = output.error;
+    received.error_code = output.error_code;
     received.stats = output.stats;
   };
   return request;
@@ -274,6 +276,49 @@ TEST(Engine, BrokenLogitsEndTheirRequestOnly) {
   EXPECT_THAT(broken.ids, IsEmpty());
   EXPECT_EQ(sound.ids, toy_greedy({1, 2}, 5, kToyVocab));
   EXPECT_EQ(engine.free_blocks(), n_blocks);
+}
+
+TEST(Engine, ADeviceErrorEndsTheRequestsOfItsStep) {
+  ToyModel model(limits(16, 2, 64));
+  Engine engine(model, nullptr, {}, kF32);
+  const int64_t n_blocks = engine.free_blocks();
+  Received first;
+  Received second;
+  Received waiting;
+  engine.add(make_request({1, 2}, 5, first));
+  engine.add(make_request({3}, 5, second));
+  engine.add(make_request({4, 5}, 5, waiting));  // for one of the two places
+  model.broken_step = 3;
+  run_all(engine);
+  for (const Received* broken : {&first, &second}) {
+    EXPECT_EQ(broken->finish, FinishReason::kError);
+    EXPECT_EQ(broken->error, "the toy broke");
+    EXPECT_EQ(broken->error_code, ErrorCode::kDevice);
+    EXPECT_EQ(broken->ids.size(), 2u);
+  }
+  EXPECT_EQ(waiting.finish, FinishReason::kLength);
+  EXPECT_EQ(waiting.ids, toy_greedy({4, 5}, 5, kToyVocab));
+  EXPECT_EQ(engine.free_blocks(), n_blocks);
+}
+
+TEST(Engine, AConversationGoesOnAfterADeviceError) {
+  ToyModel model(limits(64, 1, 128));
+  Engine engine(model, nullptr, {}, kF32);
+  KvPrefix prefix;
+  const auto ask = [&](const std::vector<int32_t>& prompt) {
+    Received received;
+    Request request = make_request(prompt, 4, received);
+    request.prefix = &prefix;
+    engine.add(std::move(request));
+    run_all(engine);
+    return received;
+  };
+  model.broken_step = 3;
+  const Received broken = ask({1, 2, 3});
+  EXPECT_EQ(broken.finish, FinishReason::kError);
+  const Received again = ask({1, 2, 3});
+  EXPECT_GT(again.stats.reused_tokens, 0);
+  EXPECT_EQ(again.ids, toy_greedy({1, 2, 3}, 4, kToyVocab));
 }
 
 TEST(Engine, PrefixIsNotComputedAgain) {

@@ -13,6 +13,7 @@
 
 #include "backend/backend.h"
 #include "base/check.h"
+#include "base/error.h"
 #include "model/model.h"
 #include "text/tokenizer.h"
 
@@ -77,6 +78,9 @@ class ToyModel : public Model {
 
   void forward(Batch batch, KvCache& kv, std::span<float> logits) override {
     steps.emplace_back();
+    if (static_cast<int64_t>(steps.size()) == broken_step) {
+      fail(ErrorCode::kDevice, "the toy broke");
+    }
     auto* const keys = static_cast<float*>(kv.layer(0).k);
     size_t out = 0;
     int64_t n_logits = 0;
@@ -105,6 +109,7 @@ class ToyModel : public Model {
   }
 
   std::vector<std::vector<Run>> steps;  // what was run
+  int64_t broken_step = 0;              // which throws, counted from 1
 
  private:
   ModelSpec spec_;
