@@ -19,8 +19,8 @@ struct Codebook {
   // below y, so that a tie takes the lower index.
   std::span<const float> boundaries;  // [2^bits - 1]
   // centroids[k] ~= int8_centroids[k] * int8_unit. Exact for 6 bits (odd integers 2k - 63) and
-  // 8 bits (k - 128: the only table that reaches -128). For the others the largest magnitude is
-  // 127, and the rounding adds 0.3 % to the format's squared error at 2 to 4 bits, 2.5 % at 5.
+  // 8 bits (k - 128: the only table that reaches -128). For the others the rounding adds to the
+  // format's squared error 0 at 2 bits, 0.004 % at 3, 0.12 % at 4 and 1.4 % at 5.
   std::span<const int8_t> int8_centroids;  // [2^bits]
   float int8_unit;
   // For uniform codebooks (6 and 8 bits) the distance of neighbouring centroids, else 0.
