@@ -8,8 +8,8 @@ namespace {
 class MeasureTest : public testing::TestWithParam<std::tuple<std::string, std::string>> {};
 
 TEST_P(MeasureTest, IsWhatLoadingTakes) {
-  const auto& [name, format] = GetParam();
-  const Golden golden(name);
+  const Golden golden(std::get<0>(GetParam()));
+  const std::string& format = std::get<1>(GetParam());
   const auto backend = make_backend(false);
   LoadOptions options{.max_batch_tokens = 100,
                       .max_logit_rows = 8,
