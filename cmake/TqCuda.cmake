@@ -1,13 +1,27 @@
-# The CUDA backend: TQ_CUDA=OFF (the default: a build takes minutes longer with it), AUTO (where a
-# toolkit is found) or ON (its absence is an error). Sets TQ_HAVE_CUDA. Without it nothing else changes.
+# The CUDA backend: TQ_CUDA=AUTO (where a toolkit is found; scripts/install_cuda.sh fetches one), ON (its
+# absence is an error) or OFF. Sets TQ_HAVE_CUDA. Without it nothing else changes.
+# CMAKE_CUDA_ARCHITECTURES, or CUDAARCHS in the environment, chooses the GPUs.
 set(TQ_CUDA OFF CACHE STRING "Build the CUDA kernels: AUTO (when a toolkit is found), ON or OFF")
 set(TQ_HAVE_CUDA OFF)
 
 if(TQ_CUDA)
-  find_program(TQ_NVCC nvcc HINTS ENV CUDACXX ENV CUDA_HOME /usr/local/cuda PATH_SUFFIXES bin)
-  if(TQ_NVCC AND NOT TQ_SANITIZE AND NOT TQ_FUZZ)
+  find_program(TQ_NVCC nvcc HINTS ENV CUDACXX ENV CUDA_HOME /usr/local/cuda
+    ${CMAKE_SOURCE_DIR}/build/cuda-toolkit PATH_SUFFIXES bin)
+  set(cuda_problem "")
+  if(TQ_SANITIZE OR TQ_FUZZ)
+    set(cuda_problem "this is a sanitizer build")
+  elseif(NOT TQ_NVCC)
+    set(cuda_problem "there is no nvcc (set CUDA_HOME)")
+  else()
+    execute_process(COMMAND ${TQ_NVCC} --version OUTPUT_VARIABLE nvcc_version ERROR_QUIET)
+    string(REGEX MATCH "release ([0-9]+)" _ "${nvcc_version}")
+    if("${CMAKE_MATCH_1}" LESS 12)
+      set(cuda_problem "${TQ_NVCC} is older than CUDA 12")
+    endif()
+  endif()
+  if(NOT cuda_problem)
     set(CMAKE_CUDA_COMPILER ${TQ_NVCC})
-    if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+    if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
       # Machine code for Hopper, and what the driver compiles for any other GPU since Ampere.
       set(CMAKE_CUDA_ARCHITECTURES 80-virtual 90a-real)
     endif()
@@ -18,9 +32,9 @@ if(TQ_CUDA)
     find_package(CUDAToolkit 12 REQUIRED)
     set(TQ_HAVE_CUDA ON)
   elseif(TQ_CUDA STREQUAL AUTO)
-    message(STATUS "TQ_CUDA: no nvcc, or a sanitizer build: without CUDA kernels")
+    message(STATUS "Without CUDA kernels: ${cuda_problem}")
   else()
-    message(FATAL_ERROR "TQ_CUDA is ${TQ_CUDA}, but there is no nvcc (set CUDA_HOME), or this is a sanitizer build")
+    message(FATAL_ERROR "TQ_CUDA is ${TQ_CUDA}, but ${cuda_problem}")
   endif()
 endif()
 

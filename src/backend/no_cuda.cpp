@@ -5,7 +5,7 @@
 namespace tq {
 
 CudaDevices list_cuda_devices() {
-  return {{}, "this build has no CUDA (build with the preset \"cuda\")"};
+  return {{}, "this build has no CUDA (no toolkit was found when it was made)"};
 }
 
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& /*options*/) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <ctime>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -109,6 +110,18 @@ TEST(ThreadPool, RethrowsTheFirstPartsErrorAndGoesOn) {
     pool.parallel_for(100, 10, add);
     EXPECT_EQ(sum, 100);
   }
+}
+
+TEST(ThreadPool, AnIdlePoolUsesNoProcessor) {
+  ThreadPool pool(4);
+  std::atomic<int64_t> sum{0};
+  auto add = [&](int64_t begin, int64_t end, int) { sum += end - begin; };
+  pool.parallel_for(100, 1, add);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // for threads that spin to park
+  const std::clock_t before = std::clock();                    // of all threads of the process
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_LT(std::clock() - before, CLOCKS_PER_SEC / 50);
+  EXPECT_EQ(sum, 100);
 }
 
 TEST(ThreadPool, TakesTheProcessorsThereAre) {
