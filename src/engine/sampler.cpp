@@ -13,23 +13,50 @@ void require(bool ok, const char* name, double value, const char* range) {
   if (!ok) fail(ErrorCode::kInvalidArgument, "{} is {}: it must be {}", name, value, range);
 }
 
-// The highest logit and where it is; throws when the row is not one to choose from.
-int32_t checked_argmax(std::span<const float> logits) {
-  float highest = -std::numeric_limits<float>::infinity();
-  int32_t best = -1;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    // False for NaN too, which must not hide among the comparisons below.
-    if (!(logits[i] < std::numeric_limits<float>::infinity())) {
-      fail(ErrorCode::kInternal,
-           "the model gave logit {} for token {}: weights or cache are broken", logits[i], i);
-    }
-    if (logits[i] > highest) {
-      highest = logits[i];
-      best = static_cast<int32_t>(i);
-    }
+// Logits looked at side by side: so many maxima, which the compiler keeps in vectors.
+constexpr size_t kAtOnce = 16;
+
+// Of a part of a row: its highest logit, or NaN or +infinity if one of them is that.
+float highest_of(std::span<const float> logits) {
+  float maxima[kAtOnce];
+  float sums[kAtOnce] = {};  // of 0 * logit: 0, or NaN
+  std::fill_n(maxima, kAtOnce, -std::numeric_limits<float>::infinity());
+  const auto take = [&](size_t i, size_t lane) {
+    const float logit = logits[i];
+    maxima[lane] = logit > maxima[lane] ? logit : maxima[lane];
+    // -infinity is a logit like others: 0 for it.
+    const float finite = logit < -std::numeric_limits<float>::max() ? 0.0f : logit;
+    sums[lane] += 0.0f * finite;
+  };
+  size_t i = 0;
+  for (; i + kAtOnce <= logits.size(); i += kAtOnce) {
+    for (size_t lane = 0; lane < kAtOnce; ++lane) take(i + lane, lane);
   }
-  if (best < 0) fail(ErrorCode::kInternal, "all {} logits are -infinity", logits.size());
-  return best;
+  for (size_t lane = 0; i < logits.size(); ++i, ++lane) take(i, lane);
+  float highest = maxima[0];
+  float sum = 0;
+  for (size_t lane = 0; lane < kAtOnce; ++lane) {
+    highest = std::max(highest, maxima[lane]);
+    sum += sums[lane];
+  }
+  return highest + sum;
+}
+
+// The highest logit's place, the first of equal ones; throws when the row is not one to choose
+// from.
+int32_t checked_argmax(std::span<const float> logits) {
+  const float highest = highest_of(logits);
+  if (!(highest < std::numeric_limits<float>::infinity())) {
+    const auto broken = std::find_if(logits.begin(), logits.end(), [](float logit) {
+      return !(logit < std::numeric_limits<float>::infinity());
+    });
+    fail(ErrorCode::kInternal, "the model gave logit {} for token {}: weights or cache are broken",
+         *broken, broken - logits.begin());
+  }
+  if (highest == -std::numeric_limits<float>::infinity()) {
+    fail(ErrorCode::kInternal, "all {} logits are -infinity", logits.size());
+  }
+  return static_cast<int32_t>(std::find(logits.begin(), logits.end(), highest) - logits.begin());
 }
 
 }  // namespace
@@ -95,31 +122,55 @@ double Sampler::weight(float logit, float highest) const {
 
 double Sampler::uniform() { return static_cast<double>(random_() >> 11) * 0x1p-53; }
 
+bool Sampler::better(const Candidate& a, const Candidate& b) {
+  return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+}
+
 void Sampler::order(size_t begin, size_t end) {
-  const auto better = [](const Candidate& a, const Candidate& b) {
-    return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
-  };
   const auto at = [&](size_t i) { return candidates_.begin() + static_cast<std::ptrdiff_t>(i); };
   if (end < candidates_.size()) std::nth_element(at(begin), at(end), candidates_.end(), better);
   std::sort(at(begin), at(end), better);
 }
 
-int32_t Sampler::draw(std::span<const float> logits, float highest) {
+void Sampler::keep_best(std::span<const float> logits, float lowest, size_t n) {
   candidates_.clear();
   for (size_t i = 0; i < logits.size(); ++i) {
-    candidates_.push_back({logits[i], static_cast<int32_t>(i)});
+    if (logits[i] < lowest) continue;
+    const Candidate candidate{logits[i], static_cast<int32_t>(i)};
+    if (candidates_.size() == n) {  // a heap, the worst of them in front
+      std::pop_heap(candidates_.begin(), candidates_.end(), better);
+      candidates_.back() = candidate;
+    } else {
+      candidates_.push_back(candidate);
+    }
+    std::push_heap(candidates_.begin(), candidates_.end(), better);
+    if (candidates_.size() == n) {  // an equal logit further on is worse
+      lowest = std::nextafter(candidates_.front().logit, std::numeric_limits<float>::infinity());
+    }
   }
+  std::sort_heap(candidates_.begin(), candidates_.end(), better);
+}
+
+int32_t Sampler::draw(std::span<const float> logits, float highest) {
+  // Tokens below this have, all together, less than 2^-24 of the best one's probability: a float
+  // could not tell. Most of a vocabulary is.
+  const double span = std::log(static_cast<double>(logits.size())) + 24 * std::log(2.0);
+  const auto lowest = static_cast<float>(highest - params_.temperature * span);
   const auto top_k = static_cast<size_t>(params_.top_k);
   size_t n_ordered = 0;
-  if (top_k > 0 && top_k < candidates_.size()) {
-    order(0, top_k);
-    candidates_.resize(top_k);
-    n_ordered = top_k;
+  if (top_k > 0 && top_k < logits.size()) {
+    keep_best(logits, lowest, top_k);
+    n_ordered = candidates_.size();
+  } else {
+    candidates_.clear();
+    for (size_t i = 0; i < logits.size(); ++i) {
+      if (logits[i] >= lowest) candidates_.push_back({logits[i], static_cast<int32_t>(i)});
+    }
   }
   if (params_.top_p < 1) keep_top_p(highest, n_ordered);
   if (params_.min_p > 0) {  // p / p_max < min_p, as a bound on the logit
-    const double lowest = highest + params_.temperature * std::log(params_.min_p);
-    std::erase_if(candidates_, [&](const Candidate& c) { return c.logit < lowest; });
+    const double least = highest + params_.temperature * std::log(params_.min_p);
+    std::erase_if(candidates_, [&](const Candidate& c) { return c.logit < least; });
   }
   double mass = 0;
   for (const Candidate& c : candidates_) mass += weight(c.logit, highest);

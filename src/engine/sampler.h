@@ -62,6 +62,10 @@ class Sampler {
 
   void apply_bias_and_penalties(std::span<float> logits) const;
   int32_t draw(std::span<const float> logits, float highest);
+  // The order of candidates: true when a comes before b.
+  static bool better(const Candidate& a, const Candidate& b);
+  // The candidates: the best n of those that are not below `lowest`, best first.
+  void keep_best(std::span<const float> logits, float lowest, size_t n);
   // Makes candidates [begin, end) the best of [begin, all), best first.
   void order(size_t begin, size_t end);
   // Cuts the candidates, of which the first n_ordered are in order, down to the top_p mass.
