@@ -84,6 +84,42 @@ TEST(Sampler, TopKKeepsTheBest) {
   expect_distribution(frequencies(params, kLogits, kDraws), kLogits, 1, {0, 1, 2, 3, 4, 5}, kDraws);
 }
 
+TEST(Sampler, TopKOfManyTokensWithEqualLogits) {
+  // Few distinct values, so that the limit falls among equal ones: the lower ids stay.
+  std::vector<float> logits(3000);
+  for (size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>(i * 7919 % 101) * 0.01f;
+  std::vector<int32_t> ids(logits.size());
+  std::iota(ids.begin(), ids.end(), 0);
+  std::stable_sort(ids.begin(), ids.end(), [&](int32_t a, int32_t b) {
+    return logits[static_cast<size_t>(a)] > logits[static_cast<size_t>(b)];
+  });
+  for (const int top_k : {2, 17, 45}) {
+    SamplingParams params = sampled(1);
+    params.top_k = top_k;
+    std::set<int32_t> drawn;
+    for (const auto& [id, share] : frequencies(params, logits, 1500)) drawn.insert(id);
+    EXPECT_EQ(drawn, std::set<int32_t>(ids.begin(), ids.begin() + top_k)) << top_k;
+  }
+}
+
+TEST(Sampler, TheHighestIsFoundWhereverItIs) {
+  for (size_t n = 1; n < 70; ++n) {
+    for (size_t at = 0; at < n; ++at) {
+      std::vector<float> logits(n, -2.0f);
+      logits[at] = 1;
+      EXPECT_EQ(sample_once({}, logits), static_cast<int32_t>(at));
+      logits[at] = kInfinity;
+      EXPECT_THROW(sample_once({}, logits), Error);
+      logits[at] = std::nanf("");
+      EXPECT_THROW(sample_once({}, logits), Error);
+      logits.assign(n, -kInfinity);
+      EXPECT_THROW(sample_once({}, logits), Error);
+      logits[at] = -3e38f;
+      EXPECT_EQ(sample_once({}, logits), static_cast<int32_t>(at));
+    }
+  }
+}
+
 TEST(Sampler, TopPKeepsTheSmallestSetOfThatMass) {
   // Probabilities 0.5, 0.25, 0.125, 0.125.
   const std::vector<float> logits = {std::log(4.0f), std::log(2.0f), 0, 0};
