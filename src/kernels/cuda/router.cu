@@ -156,6 +156,7 @@ __global__ void __launch_bounds__(kWarps* kWarp)
   __shared__ int chosen[kFewTokens * kWarp];
   allow_next();
   const cg::cluster_group cluster = cg::this_cluster();
+  cluster.barrier_arrive();  // block 0 must have begun before others write its shared memory
   const int warp = threadIdx.x / kWarp;
   const int lane = threadIdx.x % kWarp;
   const int in = static_cast<int>(p.in);
@@ -178,6 +179,7 @@ __global__ void __launch_bounds__(kWarps* kWarp)
   commit_copies();
   wait_copies<0>();
   __syncthreads();
+  cluster.barrier_wait();
   float* const gathered = cluster.map_shared_rank(logits, 0);
   for (int t = 0; t < tokens; ++t) {
     float sum[kWarpRows];
