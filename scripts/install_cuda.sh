@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes nvcc available where no CUDA toolkit is installed: the compiler and the runtime of PyPI's wheels (104 MB; no
 # GPU and no driver needed), unpacked into build/cuda-toolkit, where CMake looks for it. Does nothing when
-# there is an nvcc. Needs x86-64 Linux.
+# there is an nvcc, or on another machine than x86-64, for which these wheels are not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,6 +9,7 @@ target=build/cuda-toolkit
 for nvcc in "$(command -v nvcc || true)" "${CUDA_HOME:+$CUDA_HOME/bin/nvcc}" /usr/local/cuda/bin/nvcc $target/bin/nvcc; do
   [ -n "$nvcc" ] && [ -x "$nvcc" ] && exit 0
 done
+[ "$(uname -m)" = x86_64 ] || exit 0
 
 wheels=( # package==version SHA-256
   "nvidia-cuda-nvcc==13.0.88 56fe502eb77625a12f25172caa3cdddb4e4c8ba2c8c17dba44b164761b380f03"

@@ -16,7 +16,7 @@ void require(bool ok, const char* name, double value, const char* range) {
 // Logits looked at side by side: so many maxima, which the compiler keeps in vectors.
 constexpr size_t kAtOnce = 16;
 
-// Of a part of a row: its highest logit, or NaN or +infinity if one of them is that.
+// The highest logit of a row, or NaN if one of them is NaN or +infinity.
 float highest_of(std::span<const float> logits) {
   float maxima[kAtOnce];
   float sums[kAtOnce] = {};  // of 0 * logit: 0, or NaN
