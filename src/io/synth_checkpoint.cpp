@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/check.h"
-#include "io/synth_models.h"
 #include "io/synth_tokenizer.h"
 
 namespace tq {
@@ -90,7 +89,11 @@ std::optional<std::string_view> synth_model_name(const fs::path& path) {
 }
 
 std::unique_ptr<Checkpoint> open_synth_checkpoint(std::string_view name) {
-  return std::make_unique<SynthCheckpoint>(make_synth_model(name));
+  return open_synth_checkpoint(make_synth_model(name));
+}
+
+std::unique_ptr<Checkpoint> open_synth_checkpoint(SynthModel model) {
+  return std::make_unique<SynthCheckpoint>(std::move(model));
 }
 
 }  // namespace tq

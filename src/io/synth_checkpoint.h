@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "io/checkpoint.h"
+#include "io/synth_models.h"
 
 namespace tq {
 
@@ -17,5 +18,6 @@ std::optional<std::string_view> synth_model_name(const fs::path& path);
 
 // Throws kNotFound for a name that is not in the list of synth_models.h.
 std::unique_ptr<Checkpoint> open_synth_checkpoint(std::string_view name);
+std::unique_ptr<Checkpoint> open_synth_checkpoint(SynthModel model);
 
 }  // namespace tq

@@ -160,11 +160,11 @@ const Row& find_row(std::string_view name) {
        fmt::join(synth_model_names(), ", "));
 }
 
-// The family's config with the row's sizes in it.
-Json text_config(const Row& row) {
+// The family's config with the row's sizes in it, and the changes.
+Json text_config(const Row& row, const Json& changes) {
   Json config = Json::parse(row.family.config);
-  const Json sizes = Json::parse(row.sizes);
-  for (const auto& [key, value] : sizes.items()) config[key] = value;
+  config.update(Json::parse(row.sizes));
+  config.update(changes);
   if (row.global_every > 0) {
     Json& types = config["layer_types"] = Json::array();
     for (int64_t i = 1; i <= config["num_hidden_layers"].get<int64_t>(); ++i) {
@@ -182,11 +182,11 @@ std::vector<std::string> synth_model_names() {
   return names;
 }
 
-SynthModel make_synth_model(std::string_view name) {
+SynthModel make_synth_model(std::string_view name, const Json& changes) {
   const Row& row = find_row(name);
   SynthModel model;
   model.name = name;
-  model.config = text_config(row);
+  model.config = text_config(row, changes);
   model.tensors = row.family.tensors(model.config);
   if (row.family.multimodal != nullptr) {
     Json outer = Json::parse(row.family.multimodal);

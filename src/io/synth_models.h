@@ -21,7 +21,8 @@ struct SynthModel {
 // In the order of the list.
 std::vector<std::string> synth_model_names();
 
-// Throws kNotFound, with all names, for one that is not on the list.
-SynthModel make_synth_model(std::string_view name);
+// With `changes` to its config (the text_config of multimodal ones): fewer layers, say. Throws
+// kNotFound, with all names, for a name that is not on the list.
+SynthModel make_synth_model(std::string_view name, const Json& changes = Json::object());
 
 }  // namespace tq
