@@ -87,6 +87,7 @@ class Backend {
   // prepare() of the normed rows; args.x is norm.out, which may be written.
   virtual Activation prepare_normed(const RmsNormArgs& norm, const PrepareArgs& args);
   // prepare() of rows that are `stride` elements apart; `gathered` has room for them side by side.
+  // The rows must stay as they are until the products that read the activation have been called.
   virtual Activation prepare_strided(const PrepareArgs& args, int64_t stride, float* gathered);
 
   // Calls both, which call operators; those of one do not read or write what the other writes, so

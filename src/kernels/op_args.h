@@ -30,6 +30,14 @@ struct Activation {
   const int8_t* q8 = nullptr;       // [tokens, in_padded] with
   const float* q8_scale = nullptr;  // [tokens, in_padded / group]
   RowMap rows;
+  // Where a backend lets the product prepare its own input: the rows [tokens, in], source_stride
+  // elements apart, which must stay as they are until then; q8 is room for them.
+  const float* source = nullptr;
+  int64_t source_stride = 0;
+  // Rows that attention left in parts: source is then [tokens, n_parts, in], and this what they
+  // are merged by.
+  const float* part_stats = nullptr;  // [tokens, n_parts, 2]
+  int n_parts = 0;
 };
 
 struct PrepareArgs {

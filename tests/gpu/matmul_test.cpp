@@ -243,6 +243,86 @@ TEST_P(GpuFused, GatedDenseLayerEqualsTheCpu) {
   }
 }
 
+// Rows that are left to the product give the bits of those that were prepared before, whichever
+// kernel takes them.
+TEST_P(GpuFused, PreparesItsOwnInput) {
+  for (const int64_t in : {100, 192, 704, 1536}) {
+    const RandomStack stack(GetParam(), 5, 88, in, 60);
+    const WeightView& weight = stack.weights[0]->host;
+    const int64_t stride = in + 12;
+    for (const int64_t tokens : {1, 3, 8, 9, 30}) {
+      const OnDevice<float> rows(random_floats(tokens * 5 * stride, 61));
+      const auto storage = OnDevice<uint8_t>::poisoned(static_cast<int64_t>(cuda::activation_bytes(
+          tokens * 5, weight.in_padded, weight.group, InputForm::kRotated, false)));
+      const auto later_storage = OnDevice<uint8_t>::poisoned(storage.read().size());
+      PrepareArgs args{rows.get(),   tokens * 5,          in,           weight.in_padded,
+                       weight.group, InputForm::kRotated, storage.get()};
+      const Activation now = cuda::prepare_strided(args, stride, false, nullptr);
+      args.storage = later_storage.get();
+      const Activation later = cuda::prepare_later(args, stride);
+      const auto heads = [&](const Activation& x, Tier tier) {
+        const auto out = OnDevice<float>::poisoned(tokens * 5 * 88);
+        cuda::matmul_heads({.weights = stack.device(), .x = x, .out = out.get()}, tier, nullptr);
+        return out.read();
+      };
+      for (const Tier tier : {Tier::kAuto, Tier::kReference}) {
+        EXPECT_TRUE(same_bits(heads(later, tier), heads(now, tier))) << in << " " << tokens;
+      }
+      std::vector<int32_t> begin = {0,
+                                    static_cast<int32_t>(tokens),
+                                    static_cast<int32_t>(tokens),
+                                    static_cast<int32_t>(2 * tokens),
+                                    static_cast<int32_t>(2 * tokens),
+                                    static_cast<int32_t>(5 * tokens)};
+      const OnDevice<int32_t> device_begin(begin);
+      const auto experts = [&](const Activation& x) {
+        const auto out = OnDevice<float>::poisoned(tokens * 5 * 88);
+        cuda::matmul_experts({.weights = stack.device(),
+                              .x = x,
+                              .begin = device_begin.get(),
+                              .x_rows = nullptr,
+                              .out = out.get()},
+                             tokens * 5, Tier::kAuto, nullptr);
+        return out.read();
+      };
+      EXPECT_TRUE(same_bits(experts(later), experts(now))) << in << " " << tokens;
+    }
+  }
+}
+
+// The same of rows that attention left in parts.
+TEST_P(GpuFused, MergesThePartsOfItsInput) {
+  const int64_t heads = 5, in = 256;
+  const RandomStack stack(GetParam(), heads, 88, in, 62);
+  const WeightView& weight = stack.weights[0]->host;
+  for (const int64_t tokens : {1, 4, 12}) {
+    for (const int n_parts : {1, 3, 17}) {
+      const int64_t rows = tokens * heads;
+      const OnDevice<float> values(random_floats(rows * n_parts * in, 63));
+      std::vector<float> stats = random_floats(rows * n_parts * 2, 64);
+      for (size_t i = 1; i < stats.size(); i += 2) stats[i] = 1 + std::fabs(stats[i]);
+      if (n_parts > 1) stats[0] = -INFINITY, stats[1] = 0;  // a part without keys
+      const OnDevice<float> device_stats(stats);
+      const auto storage = OnDevice<uint8_t>::poisoned(static_cast<int64_t>(cuda::activation_bytes(
+          rows, weight.in_padded, weight.group, InputForm::kRotated, false)));
+      Activation later = cuda::prepare_later({values.get(), rows, in, weight.in_padded,
+                                              weight.group, InputForm::kRotated, storage.get()},
+                                             in);
+      later.part_stats = device_stats.get();
+      later.n_parts = n_parts;
+      const auto product = [&](const Activation& x, Tier tier) {
+        const auto out = OnDevice<float>::poisoned(rows * 88);
+        cuda::matmul_heads({.weights = stack.device(), .x = x, .out = out.get()}, tier, nullptr);
+        return out.read();
+      };
+      // The reference kernel has the rows prepared before it.
+      EXPECT_LT(relative_error(product(later, Tier::kAuto), product(later, Tier::kReference)),
+                kTolerance)
+          << tokens << " " << n_parts;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Formats, GpuFused, ::testing::ValuesIn(testing::rotated_formats()),
                          testing::format_name);
 

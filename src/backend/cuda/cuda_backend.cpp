@@ -137,6 +137,7 @@ class CudaBackend final : public Backend {
     return cuda::prepare_normed(norm, args, stream());
   }
   Activation prepare_strided(const PrepareArgs& args, int64_t stride, float*) override {
+    if (fuses() && cuda::supports_later(args)) return cuda::prepare_later(args, stride);
     return cuda::prepare_strided(args, stride, exact_, stream());
   }
   size_t attention_bytes(const AttentionArgs& args) const override {

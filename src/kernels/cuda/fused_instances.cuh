@@ -14,14 +14,15 @@ constexpr int64_t kManyTiles = 2112;
 
 // Launches the kernel for blocks of up to 8 * kTokenTiles tokens; false if this GPU's blocks have
 // not the shared memory that it needs.
-template <int kBits, int kGroup, int kTokenTiles, int kTiles, bool kGated, int kStages>
+template <int kBits, int kGroup, int kTokenTiles, int kTiles, bool kGated, int kStages,
+          bool kPrepares = false>
 bool launch_fused(const FusedCall& call, cudaStream_t stream) {
   constexpr int kWarpTiles = kGated ? 1 : kTiles;
   constexpr int kMaxTokens = 8 * kTokenTiles;
   FusedParams p = call.params;
   const int64_t items = work_items(p.work, call.pairs, kMaxTokens);
   p.n_slices = items * p.n_tiles / kWarpTiles >= kManyTiles ? 1 : p.n_segments;
-  const auto kernel = fused_kernel<kBits, kGroup, kTokenTiles, kTiles, kGated, kStages>;
+  const auto kernel = fused_kernel<kBits, kGroup, kTokenTiles, kTiles, kGated, kPrepares, kStages>;
   const int64_t weights = int64_t{kStages} * kFusedWarps * kTiles * stage_bytes<kBits, kGroup>();
   const int64_t x = kTokenTiles <= kResidentTiles
                         ? resident_bytes(kGroup, kTokenTiles, p.in_padded)
@@ -48,6 +49,12 @@ void pick_tokens(const FusedCall& call, cudaStream_t stream) {
   constexpr int kFew = kGated ? 2 : 1;
   constexpr int kStages = kGated ? 3 : 4;
   const int64_t tokens = call.tokens_each;
+  if constexpr (!kGated) {
+    if (call.params.source != nullptr) {
+      if (launch_fused<kBits, kGroup, 1, kFew, kGated, kStages, true>(call, stream)) return;
+      fail_call("a product that prepares rows which do not fit into shared memory");
+    }
+  }
   if (tokens > 32 && launch_fused<kBits, kGroup, 8, 2, kGated, 3>(call, stream)) return;
   if (tokens > 32 && launch_fused<kBits, kGroup, 8, 2, kGated, 2>(call, stream)) return;
   if (tokens > 16 && launch_fused<kBits, kGroup, 4, 2, kGated, 3>(call, stream)) return;

@@ -173,11 +173,11 @@ void launch_prepare(const Source& source, const Activation& x, const RowShape& r
 }
 
 // Few rows are spread over the GPU, down to two groups a block.
-RowShape row_shape(const PrepareArgs& args) {
-  if (args.tokens >= device_info().n_sms) return {};
-  const int64_t groups = args.in_padded / args.group;
+RowShape row_shape(const Activation& x) {
+  if (x.tokens >= device_info().n_sms) return {};
+  const int64_t groups = x.in_padded / x.group;
   int64_t warps = kThreads / kWarp;
-  while (warps > 2 && args.tokens * (groups + warps - 1) / warps < device_info().n_sms) warps /= 2;
+  while (warps > 2 && x.tokens * (groups + warps - 1) / warps < device_info().n_sms) warps /= 2;
   return {(groups + warps - 1) / warps, warps * kWarp};
 }
 
@@ -208,14 +208,45 @@ Activation prepare_strided(const PrepareArgs& args, int64_t stride, bool exact,
     return x;
   }
   const Activation x = describe(args, exact);
-  launch_prepare(PlainSource{args.x, stride}, x, row_shape(args), stream);
+  launch_prepare(PlainSource{args.x, stride}, x, row_shape(x), stream);
+  return x;
+}
+
+bool supports_later(const PrepareArgs& args) {
+  constexpr int64_t kWidest = 512;
+  constexpr int64_t kMostRows = 32;  // with more the kernel that is saved costs less
+  return args.form == InputForm::kRotated && (args.group == 64 || args.group == 128) &&
+         args.in_padded <= kWidest && args.tokens <= kMostRows;
+}
+
+Activation prepare_later(const PrepareArgs& args, int64_t stride) {
+  Activation x = describe(args, false);
+  x.source = args.x;
+  x.source_stride = stride;
+  return x;
+}
+
+Activation prepare_now(const Activation& later, cudaStream_t stream) {
+  Activation x = later;
+  x.source = nullptr;
+  if (later.n_parts > 0) {
+    launch_prepare(PartsSource{parts_of(later)}, x, row_shape(x), stream);
+  } else {
+    launch_prepare(PlainSource{later.source, later.source_stride}, x, row_shape(x), stream);
+  }
   return x;
 }
 
 Activation prepare_parts(const AttentionParts& parts, const PrepareArgs& args,
                          cudaStream_t stream) {
-  const Activation x = describe(args, false);
-  launch_prepare(PartsSource{parts}, x, row_shape(args), stream);
+  Activation x = describe(args, false);
+  if (args.in == parts.v_dim && supports_later(args)) {
+    x.source = parts.values;
+    x.part_stats = reinterpret_cast<const float*>(parts.stats);
+    x.n_parts = parts.n;
+    return x;
+  }
+  launch_prepare(PartsSource{parts}, x, row_shape(x), stream);
   return x;
 }
 

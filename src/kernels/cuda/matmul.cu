@@ -3,6 +3,7 @@
 #include "kernels/cuda/fused.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/matmul.h"
+#include "kernels/cuda/prepare.h"
 
 namespace tq::cuda {
 namespace {
@@ -29,7 +30,13 @@ int64_t busy_matrices(const WorkParams& work) {
   return work.kind == WorkKind::kExperts ? std::min(work.n, kTypicalTopK) : work.n;
 }
 
-FusedParams fused_params(const MatmulParams& p) {
+// The product's kernel prepares the rows that were left to it only where there are few.
+Activation input_of(const MatmulParams& p, bool gated, cudaStream_t stream) {
+  const bool prepares = !gated && tokens_each(p) <= 8 * kResidentTiles;
+  return p.x.source != nullptr && !prepares ? prepare_now(p.x, stream) : p.x;
+}
+
+FusedParams fused_params(const MatmulParams& p, bool gated, cudaStream_t stream) {
   FusedParams out = {};
   out.work = p.work;
   out.n_tiles = static_cast<int>(tiles(p.weight.rows));
@@ -37,10 +44,17 @@ FusedParams fused_params(const MatmulParams& p) {
   out.n_parts = p.work.kind == WorkKind::kDense ? 1 : 0;
   out.in_padded = p.weight.in_padded;
   out.n_segments = segments_for(out.n_tiles * busy_matrices(p.work), p.weight.in_padded);
-  out.q8 = p.x.q8;
-  out.q8_scale = p.x.q8_scale;
+  const Activation x = input_of(p, gated, stream);
+  out.q8 = x.q8;
+  out.q8_scale = x.q8_scale;
   out.accumulate = p.accumulate;
   out.centroids = centroids8(p.weight.traits().bits, p.weight.group);
+  if (x.source == nullptr) return out;
+  out.source = x.source;
+  out.source_stride = x.source_stride;
+  if (x.n_parts > 0) out.parts = parts_of(x);
+  out.in = static_cast<int>(x.in);
+  out.masks = rotation_masks(x.group);
   return out;
 }
 
@@ -68,7 +82,9 @@ void dispatch(const MatmulParams& p, Tier tier, cudaStream_t stream) {
   const bool fused = fused_supports(p.weight, p.x);
   if (tier == Tier::kFused && !fused) fail_call("no fused kernel for this product");
   if (tier != Tier::kReference && fused) return matmul_fused(p, stream);
-  matmul_reference(p, stream);
+  MatmulParams prepared = p;
+  if (p.x.source != nullptr) prepared.x = prepare_now(p.x, stream);
+  matmul_reference(prepared, stream);
 }
 
 bool same_shape(const WeightView& a, const WeightView& b) {
@@ -82,8 +98,8 @@ bool fused_supports(const WeightView& weight, const Activation& x) {
 }
 
 void matmul_fused(const MatmulParams& p, cudaStream_t stream) {
-  run(p.weight.traits().bits, {fused_params(p), p.weight.group, false, tokens_each(p), p.pairs},
-      stream);
+  run(p.weight.traits().bits,
+      {fused_params(p, false, stream), p.weight.group, false, tokens_each(p), p.pairs}, stream);
 }
 
 void matmul(const MatmulArgs& args, Tier tier, cudaStream_t stream) {
@@ -110,7 +126,7 @@ bool supports_parts(const MatmulParts& args) {
 void matmul_parts(const MatmulParts& args, cudaStream_t stream) {
   if (!supports_parts(args)) fail_call("weights of different shapes in one product");
   const MatmulParams first = describe(args.part[0]);
-  FusedParams params = fused_params(first);
+  FusedParams params = fused_params(first, false, stream);
   int64_t n_tiles = 0;
   for (int k = 0; k < args.n; ++k) {
     const MatmulParams p = describe(args.part[k]);
@@ -140,7 +156,7 @@ void matmul_glu(const ExpertGluArgs& args, int64_t pairs, cudaStream_t stream) {
     p.work.n = 1;
     p.work.tokens = pairs;
   }
-  FusedParams params = fused_params(p);
+  FusedParams params = fused_params(p, true, stream);
   params.up_table = args.up.codes;
   params.activate = args.activate;
   run(p.weight.traits().bits, {params, p.weight.group, true, tokens_each(p), pairs}, stream);

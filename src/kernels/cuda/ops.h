@@ -40,6 +40,10 @@ Activation prepare(const PrepareArgs& args, bool exact, cudaStream_t stream);
 // The same of rows that are `stride` elements apart: parts of longer ones.
 Activation prepare_strided(const PrepareArgs& args, int64_t stride, bool exact,
                            cudaStream_t stream);
+// The same, left to the product that reads it: for few short rows, such as heads, which every block
+// of that product prepares for itself. args.x must stay as it is until then.
+bool supports_later(const PrepareArgs& args);
+Activation prepare_later(const PrepareArgs& args, int64_t stride);
 // prepare() of the normed rows in one pass; args.x and args.tokens are the norm's. norm.out may be
 // null: the normed rows are not stored then.
 Activation prepare_normed(const RmsNormArgs& norm, const PrepareArgs& args, cudaStream_t stream);

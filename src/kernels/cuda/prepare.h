@@ -47,6 +47,9 @@ inline RotateParams rotate_params(const Activation& x) {
           const_cast<float*>(x.q8_scale)};
 }
 
+// Prepares rows that were left to a product which does not do it.
+Activation prepare_now(const Activation& later, cudaStream_t stream);
+
 // prepare_normed() of rows that one block cannot hold (inputs.cu).
 void prepare_long_normed(const RmsNormArgs& norm, int64_t stride, const Activation& x,
                          cudaStream_t stream);

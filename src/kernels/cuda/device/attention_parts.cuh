@@ -6,6 +6,12 @@
 
 namespace tq::cuda {
 
+// Those that an activation's rows lie in.
+inline AttentionParts parts_of(const Activation& x) {
+  return {x.n_parts, static_cast<int>(x.in), const_cast<float*>(x.source),
+          reinterpret_cast<float2*>(const_cast<float*>(x.part_stats))};
+}
+
 // Of a part whose largest score is `max`, when that of all is `top`; 0 for one without keys.
 __device__ __forceinline__ float part_factor(float max, float top) {
   return max == -INFINITY ? 0.0f : __expf(max - top);

@@ -11,13 +11,15 @@
 //
 // Copies of weights run ahead of the arithmetic by kStages - 1 stages of kStageIn inputs, and in
 // products whose matrix the host knows they begin before the kernel before has ended. Up to 8
-// tokens lie in shared memory as a whole and a warp never waits for another; more are copied stage
-// by stage, by the warps of a slice together.
+// tokens lie in shared memory as a whole, where a block may prepare them itself, and a warp never
+// waits for another; more are copied stage by stage, by the warps of a slice together.
 #pragma once
 
 #include "kernels/cuda/device/activate.cuh"
+#include "kernels/cuda/device/attention_parts.cuh"
 #include "kernels/cuda/device/codes.cuh"
 #include "kernels/cuda/device/common.cuh"
+#include "kernels/cuda/device/quantise.cuh"
 #include "kernels/cuda/device/work.cuh"
 
 namespace tq::cuda {
@@ -49,6 +51,12 @@ struct FusedParams {
   bool accumulate;
   Activate activate;
   Centroids8 centroids;
+  // Of activations that the product prepares: rows of `in` elements, or null.
+  const float* source;
+  int64_t source_stride;
+  AttentionParts parts;  // n > 0: what the rows are merged from instead
+  int in;
+  RotationMasks masks;
 };
 
 template <int kBits, int kGroup>
@@ -203,12 +211,48 @@ __device__ __forceinline__ int part_of(const FusedParams& p, int tile) {
   return part;
 }
 
-// Block (row tiles, item). A warp takes kTiles tiles: gate's and up's, or neighbours.
-template <int kBits, int kGroup, int kTokenTiles, int kTiles, bool kGated, int kStages>
+// Prepares the block's rows of activations in shared memory: values of row t from x + t *
+// row_bytes, scales as [group][kMaxTokens]. A warp takes a group at a time.
+template <int kGroup, int kMaxTokens>
+__device__ __forceinline__ void prepare_rows(const FusedParams& p, const Work& work, uint8_t* x,
+                                             int row_bytes, float* scales) {
+  using Values = RotatedGroup<kGroup>;
+  constexpr int kPerLane = Values::kPerLane;
+  const int lane = threadIdx.x % kWarp;
+  const int n_groups = static_cast<int>(p.in_padded) / kGroup;
+  for (int i = threadIdx.x / kWarp; i < work.tokens * n_groups; i += kFusedWarps) {
+    const int t = i / n_groups;
+    const int first = (i - t * n_groups) * kGroup + lane * kPerLane;
+    const int64_t row = row_at(work.x, t);
+    Values values;
+#pragma unroll
+    for (int k = 0; k < kPerLane; ++k) values.x[k] = 0;
+    if (p.parts.n > 0) {
+      if (first < p.in) merge_parts(p.parts, row * p.in + first, values.x);
+    } else {
+      const float* from = p.source + row * p.source_stride + first;
+#pragma unroll
+      for (int k = 0; k < kPerLane; ++k) {
+        if (first + k < p.in) values.x[k] = from[k];
+      }
+    }
+    values.rotate(p.masks.d1, p.masks.d2, p.masks.scale, lane);
+    int8_t q8[kPerLane];
+    const float scale = quantise(values, q8);
+    store_q8(q8, reinterpret_cast<int8_t*>(x + t * row_bytes + first));
+    if (lane == 0) scales[(i - t * n_groups) * kMaxTokens + t] = scale;
+  }
+}
+
+// Block (row tiles, item). A warp takes kTiles tiles: gate's and up's, or neighbours. kPrepares:
+// the block prepares its activations itself.
+template <int kBits, int kGroup, int kTokenTiles, int kTiles, bool kGated, bool kPrepares,
+          int kStages>
 __global__ void __launch_bounds__(kFusedWarps* kWarp)
     fused_kernel(const __grid_constant__ FusedParams p) {
   static_assert(kGroup == 64 || kGroup == 128);
   static_assert(!kGated || kTiles == 2);
+  static_assert(!kPrepares || kTokenTiles <= kResidentTiles);
   constexpr bool kResident = kTokenTiles <= kResidentTiles;
   constexpr int kMaxTokens = 8 * kTokenTiles;
   constexpr int kStageGroups = kStageIn / kGroup;
@@ -313,16 +357,20 @@ __global__ void __launch_bounds__(kFusedWarps* kWarp)
     const int n_groups = in / kGroup;
     auto* scales = reinterpret_cast<float*>(x_data + kMaxTokens * row_bytes);  // [group][token]
     const int pieces = in / 16;
-    for (int t = 0; t < work.tokens; ++t) {
-      const int64_t row = row_at(work.x, t);
-      const int8_t* from = p.q8 + row * in;
-      const uint32_t to = shared_address(x_data) + t * row_bytes;
-      for (int i = threadIdx.x; i < pieces; i += kFusedWarps * kWarp) {
-        copy_async16(to + i * 16, from + i * 16);
-      }
-      const float* scale_from = p.q8_scale + row * n_groups;
-      for (int g = threadIdx.x; g < n_groups; g += kFusedWarps * kWarp) {
-        copy_async4(shared_address(scales + g * kMaxTokens + t), scale_from + g);
+    if constexpr (kPrepares) {
+      prepare_rows<kGroup, kMaxTokens>(p, work, x_data, row_bytes, scales);
+    } else {
+      for (int t = 0; t < work.tokens; ++t) {
+        const int64_t row = row_at(work.x, t);
+        const int8_t* from = p.q8 + row * in;
+        const uint32_t to = shared_address(x_data) + t * row_bytes;
+        for (int i = threadIdx.x; i < pieces; i += kFusedWarps * kWarp) {
+          copy_async16(to + i * 16, from + i * 16);
+        }
+        const float* scale_from = p.q8_scale + row * n_groups;
+        for (int g = threadIdx.x; g < n_groups; g += kFusedWarps * kWarp) {
+          copy_async4(shared_address(scales + g * kMaxTokens + t), scale_from + g);
+        }
       }
     }
     commit_copies();
