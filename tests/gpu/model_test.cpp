@@ -22,6 +22,8 @@ const std::vector<MidSize>& mid_sizes() {
   return models;
 }
 
+std::string as_tq3(const TensorEntry& tensor) { return tensor.shape.size() > 1 ? "tq3" : ""; }
+
 // A model on one backend; logits of every token of a prompt, and of tokens decoded one by one.
 struct Logits {
   std::vector<float> prompt;
@@ -30,9 +32,7 @@ struct Logits {
 Logits logits_on(std::unique_ptr<Backend> backend, const Checkpoint& checkpoint) {
   constexpr int64_t kPages = 16;
   LoadOptions options{.max_batch_tokens = 64, .max_sequences = 4, .max_context = 128};
-  options.format_for = [](const TensorEntry& tensor) {
-    return tensor.shape.size() > 1 ? std::string("tq3") : std::string();
-  };
+  options.format_for = as_tq3;
   options.encode.effort = Effort::kFast;
   const auto model = Model::load(checkpoint, *backend, options);
   const KvLayout layout = model->kv_layout();
@@ -84,6 +84,87 @@ TEST_P(GpuMidSize, Int8CostsWhatItDoesOnTheCpu) {
   EXPECT_LT(prompt, 0.15);
   EXPECT_LT(rms_difference(actual.prompt, exact.prompt), 1.2 * prompt);
   EXPECT_LT(rms_difference(actual.decoded, exact.decoded), 1.2 * decoded);
+}
+
+// Sequences of a model on a batch-invariant backend, with their prompts in a 16-bit cache.
+class Batches {
+ public:
+  static constexpr int64_t kSeqs = 17;
+  static constexpr int64_t kContext = 512;
+
+  explicit Batches(const Checkpoint& checkpoint)
+      : backend_(make_cuda_backend({.batch_invariant = true})) {
+    LoadOptions options{.max_batch_tokens = 640, .max_sequences = kSeqs, .max_context = kContext};
+    options.format_for = as_tq3;
+    options.encode.effort = Effort::kFast;
+    model_ = Model::load(checkpoint, *backend_, options);
+    const KvLayout layout = model_->kv_layout();
+    constexpr int64_t kPages = kSeqs * kContext / kKvBlockTokens;
+    const int64_t rings = layout.recent_blocks * kSeqs;
+    blocks_ = BlockManager(kPages, layout.recent_blocks, rings);
+    kv_ = std::make_unique<KvCache>(*backend_, layout, KvDType::kF16, kPages, rings);
+    for (int64_t i = 0; i < kSeqs; ++i) {
+      // The last of them is longer than the others' steps are laid out for.
+      const int64_t n = i == kSeqs - 1 ? 400 : 3 + 14 * i;
+      for (int64_t t = 0; t < n; ++t)
+        tokens_[i].push_back(static_cast<int32_t>((t * 37 + i) % 256));
+      EXPECT_TRUE(blocks_.reserve(tables_[i], kContext));
+    }
+  }
+
+  // The logits of the first one's last prompt token, its prompt run with the next n - 1.
+  std::vector<float> prefill(int64_t n) {
+    std::vector<BatchSequence> batch;
+    for (int64_t i = 0; i < n; ++i) batch.push_back({tokens_[i], 0, &tables_[i], i == 0 ? 1 : 0});
+    return run(batch, 1);
+  }
+  void prefill_alone(int64_t i) { run({{tokens_[i], 0, &tables_[i], 1}}, 1); }
+  // A token decoded by the first, with n - 1 others, of which one may be the longest.
+  std::vector<float> decode(int64_t n, bool with_longest) {
+    static constexpr int32_t kToken[] = {65};
+    std::vector<BatchSequence> batch;
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t at = with_longest && i == n - 1 ? kSeqs - 1 : i;
+      const auto length = static_cast<int64_t>(tokens_[at].size());
+      batch.push_back({kToken, length, &tables_[at], 1});
+    }
+    return run(batch, n);
+  }
+
+ private:
+  std::vector<float> run(const std::vector<BatchSequence>& batch, int64_t rows) {
+    const auto vocab = static_cast<size_t>(model_->spec().vocab);
+    std::vector<float> logits(static_cast<size_t>(rows) * vocab);
+    model_->forward(batch, *kv_, logits);
+    logits.resize(vocab);  // of the first
+    return logits;
+  }
+
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<KvCache> kv_;
+  BlockManager blocks_{0};
+  std::vector<int32_t> tokens_[kSeqs];
+  BlockTable tables_[kSeqs];
+};
+
+TEST_P(GpuMidSize, BitsDoNotDependOnTheBatch) {
+  Batches batches(*checkpoint_);
+  const std::vector<float> prompt = batches.prefill(1);
+  for (const int64_t n : {2, 6}) {
+    EXPECT_EQ(batches.prefill(n), prompt) << n << " prompts";
+  }
+  for (int64_t first = 6; first < Batches::kSeqs; ++first) batches.prefill_alone(first);
+  const std::vector<float> alone = batches.decode(1, false);
+  for (const int64_t n : {1, 2, 4, 5, 8, 9, 17}) {
+    for (const bool with_longest : {false, true}) {
+      if (with_longest && n == 1) continue;
+      // As it comes, as it is recorded and as it is replayed.
+      for (int repetition = 0; repetition < 3; ++repetition) {
+        EXPECT_EQ(batches.decode(n, with_longest), alone) << n << " sequences, " << repetition;
+      }
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, GpuMidSize, ::testing::ValuesIn(mid_sizes()),
