@@ -32,6 +32,10 @@ status=0
 # Every golden checkpoint, and all else that is tested of models, on the GPU.
 TQ_TEST_DEVICE=cuda TQ_TEST_DATA=$PWD/tests "$dir/test_model" --gtest_brief=1 \
   --gtest_filter='-*ThreadCount:*MappedWeightsAreNotCopied' || status=1
+# Those that compare with other implementations once more with 16-bit products throughout.
+TQ_TEST_DEVICE=cuda TQ_TEST_KERNELS=dequant TQ_TEST_DATA=$PWD/tests "$dir/test_model" \
+  --gtest_brief=1 --gtest_filter='*GoldenTest.FullPass*:*GoldenTest.PrefillThenDecode*:*CompressedTest*:*MeasureTest*' ||
+  status=1
 if [ "${TQ_GPU_SANITIZE:-0}" = 1 ]; then
   for tool in memcheck racecheck; do
     timeout 240 compute-sanitizer --tool $tool --error-exitcode 1 "$dir/test_gpu" --gtest_brief=1 \

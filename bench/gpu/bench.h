@@ -155,5 +155,7 @@ inline Activation prepare(const Bench& bench, const WeightView& weight, int64_t 
 
 // One decode step of whole models, operator by operator as the decoder would call them.
 void bench_steps(Bench& bench);
+// The kernels that a product may take, side by side.
+void bench_tiers(Bench& bench);
 
 }  // namespace tq::bench

@@ -253,6 +253,7 @@ void run(const std::string& filter) {
     for (const MoeShape& shape : {gemma, qwen, glm}) bench_experts(bench, "tq3", shape, tokens);
     bench_small(bench, tokens);
   }
+  bench_tiers(bench);
 }
 
 }  // namespace

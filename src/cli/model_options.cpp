@@ -95,9 +95,10 @@ void add_model_options(CLI::App& command, ModelOptions& options, const std::stri
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
       ->group(kGroup);
   command
-      .add_option("--kernels", options.kernels,
-                  "Matrix products of the GPU: auto, or only those of one tier (tq devices)")
-      ->check(CLI::IsMember({"auto", "fused", "reference"}))
+      .add_option(
+          "--kernels", options.kernels,
+          "Matrix products of the GPU: auto, or only those of one tier (tq devices --kernels)")
+      ->check(CLI::IsMember({"auto", "fused", "dequant", "reference"}))
       ->group(kGroup);
   command
       .add_flag("--batch-invariant", options.batch_invariant,

@@ -9,6 +9,7 @@
 #include "backend/backend.h"
 #include "backend/cuda/check.h"
 #include "backend/cuda/device_memory.h"
+#include "backend/cuda/product_options.h"
 #include "backend/cuda/uploader.h"
 #include "base/check.h"
 #include "base/math.h"
@@ -95,12 +96,12 @@ class CudaBackend final : public Backend {
     return cuda::prepare(args, exact_, stream());
   }
   void embed(const EmbedArgs& args) override { cuda::embed(args, stream()); }
-  void matmul(const MatmulArgs& args) override { cuda::matmul(args, tier_, stream()); }
+  void matmul(const MatmulArgs& args) override { cuda::matmul(args, products(), stream()); }
   void matmul_experts(const ExpertMatmulArgs& args) override {
-    cuda::matmul_experts(args, args.pairs, tier_, stream());
+    cuda::matmul_experts(args, args.pairs, products(), stream());
   }
   void matmul_heads(const HeadMatmulArgs& args) override {
-    cuda::matmul_heads(args, tier_, stream());
+    cuda::matmul_heads(args, products(), stream());
   }
   void route(const RouteArgs& args) override { cuda::route(args, stream()); }
   void combine(const CombineArgs& args) override { cuda::combine(args, stream()); }
@@ -148,8 +149,9 @@ class CudaBackend final : public Backend {
 
  private:
   cudaStream_t stream() const { return current_; }
-  // Whether kernels that fuse a product with something else may run.
-  bool fuses() const { return !exact_ && tier_ != cuda::Tier::kReference; }
+  cuda::ProductOptions products() const { return products_.options(current_ != stream_.get()); }
+  // Whether kernels that fuse what lies between products may run.
+  bool fuses() const { return !exact_ && products_.tier() != cuda::Tier::kReference; }
   cuda::AttentionBounds bounds_of(const AttentionArgs& args);
   void relayout_rows(const WeightView& rows, uint8_t* out);
   void record(const std::function<void()>& operators, Recording& recording);
@@ -159,7 +161,6 @@ class CudaBackend final : public Backend {
   const bool exact_;
   const bool graphs_;
   const int64_t decode_up_to_;  // sequences of a decode step
-  const cuda::Tier tier_;
   std::string description_;
   CudaStream stream_;
   CudaStream side_stream_;
@@ -167,6 +168,7 @@ class CudaBackend final : public Backend {
   cudaStream_t current_ = stream_.get();  // that operators go to
   cuda::DeviceMemory memory_;
   cuda::Slabs weights_{memory_};
+  cuda::BackendProducts products_;
   cuda::Uploader uploader_;
   Buffer staging_;
   Buffer counters_;  // of kernels whose last block ends the work; 0 whenever none runs
@@ -174,21 +176,14 @@ class CudaBackend final : public Backend {
   uint64_t n_runs_ = 0;
 };
 
-cuda::Tier find_tier(const std::string& name) {
-  if (name == "auto") return cuda::Tier::kAuto;
-  if (name == "fused") return cuda::Tier::kFused;
-  if (name == "reference") return cuda::Tier::kReference;
-  fail(ErrorCode::kInvalidArgument, "no kernels are called \"{}\": auto, fused, reference", name);
-}
-
 CudaBackend::CudaBackend(const CudaOptions& options)
     : exact_(options.exact),
       graphs_(options.graphs),
       decode_up_to_(options.batch_invariant ? 0 : cuda::kMostDecodeSeqs),
-      tier_(find_tier(options.kernels)),
       stream_(options.device),
       side_stream_(options.device),
       memory_(options.device, options.memory_bytes),
+      products_(options),
       uploader_(stream_.get()) {
   const std::vector<uint32_t> zeros(
       static_cast<size_t>(cuda::attention_counters() + cuda::router_counters()));
@@ -231,7 +226,7 @@ size_t own_address_offset(const WeightView& weight) {
 
 int64_t CudaBackend::placed_bytes(std::span<const WeightView> weights) const {
   cuda::SlabLayout layout;
-  int64_t bytes = kStagingBytes + int64_t{Buffer::kAlignment};
+  int64_t bytes = kStagingBytes + int64_t{Buffer::kAlignment} + products_.bytes_for(weights);
   for (const WeightView& weight : weights) {
     bytes += static_cast<int64_t>(layout.grow(own_address_offset(weight) + sizeof(uint8_t*)));
   }
@@ -240,6 +235,7 @@ int64_t CudaBackend::placed_bytes(std::span<const WeightView> weights) const {
 
 WeightView CudaBackend::import_weight(const WeightView& weight, Buffer& /*storage*/) {
   TQ_CHECK(weight.experts == 1, "a stack of {} matrices placed as one", weight.experts);
+  products_.make_room_for(weight, memory_);
   const size_t size = own_address_offset(weight);
   uint8_t* place = weights_.take(size + sizeof(uint8_t*));
   upload(&place, place + size, sizeof(place));
@@ -328,7 +324,8 @@ void CudaBackend::next_inputs(const NextInputsArgs& args) {
 
 void CudaBackend::matmul_shared(std::span<const MatmulArgs> products) {
   cuda::MatmulParts parts;
-  if (fuses() && products.size() > 1 && products.size() <= cuda::kMaxParts) {
+  if (fuses() && products.size() > 1 && products.size() <= cuda::kMaxParts &&
+      cuda::takes_fused(products[0], this->products())) {
     parts.n = static_cast<int>(products.size());
     std::copy(products.begin(), products.end(), parts.part);
     if (cuda::supports_parts(parts)) return cuda::matmul_parts(parts, stream());
@@ -342,7 +339,8 @@ void CudaBackend::matmul_gated(const GatedMatmulArgs& args) {
     return MatrixStack{view, 1, reinterpret_cast<const uint8_t* const*>(own_address), nullptr};
   };
   const bool biased = args.gate_bias != nullptr || args.up_bias != nullptr;
-  if (fuses() && !biased && args.gate.traits().has_scales) {
+  if (fuses() && !biased &&
+      cuda::takes_fused({.weight = args.gate, .x = args.x, .out = args.out}, products())) {
     const cuda::ExpertGluArgs glu{stack(args.gate), stack(args.up), args.x,  nullptr,
                                   nullptr,          args.activate,  args.out};
     if (cuda::supports_glu(glu)) return cuda::matmul_glu(glu, args.x.tokens, stream());
@@ -353,12 +351,17 @@ void CudaBackend::matmul_gated(const GatedMatmulArgs& args) {
 void CudaBackend::matmul_gated_experts(const GatedExpertsArgs& args) {
   const cuda::ExpertGluArgs glu{args.gate,   args.up,       args.x,  args.begin,
                                 args.x_rows, args.activate, args.out};
-  if (fuses() && cuda::supports_glu(glu)) return cuda::matmul_glu(glu, args.pairs, stream());
+  const ExpertMatmulArgs gate{args.gate, args.x, args.begin, args.x_rows, args.out};
+  if (fuses() && cuda::takes_fused(gate, args.pairs, products()) && cuda::supports_glu(glu)) {
+    return cuda::matmul_glu(glu, args.pairs, stream());
+  }
   Backend::matmul_gated_experts(args);
 }
 
 void CudaBackend::route_tokens(const RouterArgs& args) {
-  if (!fuses() || !cuda::supports_router(args)) return Backend::route_tokens(args);
+  if (!fuses() || products_.tier() == cuda::Tier::kDequant || !cuda::supports_router(args)) {
+    return Backend::route_tokens(args);
+  }
   cuda::route_tokens(args, counters_.as<uint32_t>().data(), stream());
 }
 

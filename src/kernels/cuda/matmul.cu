@@ -1,4 +1,4 @@
-// Picks the kernels of a product: fused, plain or reference.
+// Products by the fused kernel: of one matrix, of several with one activation, of gate and up.
 #include "kernels/cuda/codebooks.cuh"
 #include "kernels/cuda/fused.h"
 #include "kernels/cuda/launch.cuh"
@@ -77,16 +77,6 @@ void run(int bits, const FusedCall& call, cudaStream_t stream) {
   }
 }
 
-void dispatch(const MatmulParams& p, Tier tier, cudaStream_t stream) {
-  if (!is_rotated(p.weight)) return matmul_plain(p, stream);
-  const bool fused = fused_supports(p.weight, p.x);
-  if (tier == Tier::kFused && !fused) fail_call("no fused kernel for this product");
-  if (tier != Tier::kReference && fused) return matmul_fused(p, stream);
-  MatmulParams prepared = p;
-  if (p.x.source != nullptr) prepared.x = prepare_now(p.x, stream);
-  matmul_reference(prepared, stream);
-}
-
 bool same_shape(const WeightView& a, const WeightView& b) {
   return a.format == b.format && a.group == b.group && a.in_padded == b.in_padded;
 }
@@ -100,18 +90,6 @@ bool fused_supports(const WeightView& weight, const Activation& x) {
 void matmul_fused(const MatmulParams& p, cudaStream_t stream) {
   run(p.weight.traits().bits,
       {fused_params(p, false, stream), p.weight.group, false, tokens_each(p), p.pairs}, stream);
-}
-
-void matmul(const MatmulArgs& args, Tier tier, cudaStream_t stream) {
-  dispatch(describe(args), tier, stream);
-}
-
-void matmul_experts(const ExpertMatmulArgs& args, int64_t pairs, Tier tier, cudaStream_t stream) {
-  if (pairs > 0) dispatch(describe(args, pairs), tier, stream);
-}
-
-void matmul_heads(const HeadMatmulArgs& args, Tier tier, cudaStream_t stream) {
-  dispatch(describe(args), tier, stream);
 }
 
 bool supports_parts(const MatmulParts& args) {

@@ -1,5 +1,4 @@
-// How a matmul's launchers describe work to the kernels of the three kinds (fused, plain,
-// reference). Private to kernels/cuda.
+// How a matmul's launchers describe work to the kernels of all kinds. Private to kernels/cuda.
 #pragma once
 
 #include <algorithm>
@@ -91,5 +90,10 @@ void matmul_plain(const MatmulParams& p, cudaStream_t stream);
 void matmul_reference(const MatmulParams& p, cudaStream_t stream);
 bool fused_supports(const WeightView& weight, const Activation& x);
 void matmul_fused(const MatmulParams& p, cudaStream_t stream);
+// Tier::kDequant (matmul_dequant.cu). False, and nothing was done, if cuBLASLt has no kernel.
+bool tensor16_supports(const MatmulParams& p);
+void matmul_tensor16(const MatmulParams& p, uint8_t* scratch, cudaStream_t stream);
+bool cublaslt_supports(const MatmulParams& p);
+bool matmul_cublaslt(const MatmulParams& p, uint8_t* scratch, cudaStream_t stream);
 
 }  // namespace tq::cuda

@@ -7,7 +7,8 @@
 // Weights of rotated formats must have been re-laid (relayout, tile_layout.h): `codes` is then the
 // matrix in that layout and `gains` is not read. Code planes must be 16-byte aligned.
 //
-// A result's bits do not depend on the other tokens of the batch.
+// A result's bits do not depend on the other tokens of the batch, but that kAuto may take another
+// kernel for more tokens, and cuBLASLt.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -20,12 +21,34 @@
 
 namespace tq::cuda {
 
-// Which kernels multiply. kAuto takes the fastest that supports the call.
+// Which kernels multiply. kAuto takes for every call the first of a list that suits it
+// (product_kernels.cu).
 enum class Tier : uint8_t {
   kAuto,
   kFused,      // codes to tensor cores; rotated formats, int8 activations, groups 64 and 128
+  kDequant,    // 16-bit numbers on tensor cores, by cuBLASLt or kernels of our own; needs scratch
   kReference,  // plain loops; everything
 };
+
+// Scratch of a stream's products.
+constexpr size_t kProductScratch = size_t{48} << 20;
+
+struct ProductOptions {
+  // NOLINTNEXTLINE(google-explicit-constructor): a tier is all that most calls say
+  ProductOptions(Tier which = Tier::kAuto) : tier(which) {}
+  Tier tier;
+  bool exact = false;            // kAuto: activations stay fp32
+  bool batch_invariant = false;  // what is chosen does not depend on the number of tokens
+  bool cublaslt = false;         // it may be used: cublaslt_problem() is null
+  uint8_t* scratch = nullptr;    // kProductScratch bytes, 256-byte aligned; null: no kDequant
+};
+
+// Whether cuBLASLt is part of the build, and why it cannot be used, or null. Loads it.
+bool cublaslt_built();
+const char* cublaslt_problem();
+// For how many of a backend's two streams products with the weight want scratch: 0 where they do
+// without, 1 where there is a fused kernel too, which serves a branch that runs beside.
+int wanted_scratches(const WeightView& weight, const ProductOptions& options);
 
 // The layout of a native weight matrix (or stack) on the GPU. For plain formats a copy.
 int64_t relayout_bytes(const WeightView& native);
@@ -86,10 +109,14 @@ bool supports_block_end(const BlockEndArgs& args);
 std::array<Activation, kMaxOutputs> end_block(const BlockEndArgs& args, cudaStream_t stream);
 
 void embed(const EmbedArgs& args, cudaStream_t stream);
-void matmul(const MatmulArgs& args, Tier tier, cudaStream_t stream);
+void matmul(const MatmulArgs& args, const ProductOptions& options, cudaStream_t stream);
 // `pairs` is the number of (token, choice) pairs, begin[n] on the device.
-void matmul_experts(const ExpertMatmulArgs& args, int64_t pairs, Tier tier, cudaStream_t stream);
-void matmul_heads(const HeadMatmulArgs& args, Tier tier, cudaStream_t stream);
+void matmul_experts(const ExpertMatmulArgs& args, int64_t pairs, const ProductOptions& options,
+                    cudaStream_t stream);
+void matmul_heads(const HeadMatmulArgs& args, const ProductOptions& options, cudaStream_t stream);
+// Whether such a product takes the fused kernel, so that those that fuse more may be used.
+bool takes_fused(const MatmulArgs& args, const ProductOptions& options);
+bool takes_fused(const ExpertMatmulArgs& args, int64_t pairs, const ProductOptions& options);
 
 // Several weights of one format, group and width times one activation, in one launch: q, k and v.
 constexpr int kMaxParts = 4;

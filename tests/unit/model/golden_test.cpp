@@ -10,6 +10,10 @@ namespace tq::test {
 namespace {
 
 constexpr double kTolerance = 1e-4;
+// Products of 16-bit numbers, where they are forced, round the inputs of 16-bit weights.
+double tolerance(const std::string& model) {
+  return forced_kernels() == "dequant" && model.ends_with("bf16") ? 1e-2 : kTolerance;
+}
 constexpr int64_t kPrefill = 27;
 
 class GoldenTest : public testing::TestWithParam<const char*> {
@@ -20,14 +24,15 @@ class GoldenTest : public testing::TestWithParam<const char*> {
 };
 
 TEST_P(GoldenTest, FullPass) {
-  EXPECT_LE(relative_difference(runner_.run(golden_.tokens), golden_.logits), kTolerance);
+  EXPECT_LE(relative_difference(runner_.run(golden_.tokens), golden_.logits),
+            tolerance(GetParam()));
 }
 
 TEST_P(GoldenTest, PrefillThenDecode) {
   std::vector<int64_t> pieces(golden_.tokens.size() - kPrefill, 1);
   pieces.insert(pieces.begin(), kPrefill);
   const auto logits = runner_.run(golden_.tokens, pieces);
-  EXPECT_LE(relative_difference(logits, golden_.logits_cached), kTolerance);
+  EXPECT_LE(relative_difference(logits, golden_.logits_cached), tolerance(GetParam()));
 }
 
 TEST_P(GoldenTest, ChunkedPrefillEqualsOnePass) {

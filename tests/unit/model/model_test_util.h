@@ -99,9 +99,15 @@ class MemoryCheckpoint : public Checkpoint {
   std::vector<Tensor> tensors_;
 };
 
+// The same tests on a GPU, where there is one, and with one tier of its kernels.
+inline std::string forced_kernels() {
+  return env_or("TQ_TEST_DEVICE", "cpu") == "cuda" ? env_or("TQ_TEST_KERNELS", "auto") : "auto";
+}
+
 inline std::unique_ptr<Backend> make_backend(bool exact) {
-  // The same tests on a GPU, where there is one.
-  if (env_or("TQ_TEST_DEVICE", "cpu") == "cuda") return make_cuda_backend({.exact = exact});
+  if (env_or("TQ_TEST_DEVICE", "cpu") == "cuda") {
+    return make_cuda_backend({.exact = exact, .kernels = forced_kernels()});
+  }
   return make_cpu_backend({.threads = 2, .exact = exact});
 }
 

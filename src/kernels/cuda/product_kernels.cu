@@ -1,0 +1,312 @@
+// The kernels of a product, in the order in which they are tried, and what finds one: for a call,
+// and for `tq devices --kernels`.
+#include <algorithm>
+#include <string_view>
+
+#include "kernels/cuda/codebooks.cuh"
+#include "kernels/cuda/kernel_list.h"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/matmul.h"
+#include "kernels/cuda/prepare.h"
+
+namespace tq::cuda {
+namespace {
+
+// Tokens of a matrix from which kAuto takes 16-bit tensor cores; measured (docs/gpu-kernels.md).
+constexpr int64_t kBlasCodes = 256;
+constexpr int64_t kBlasPlain = 4;
+constexpr int64_t kTensorPlain = 8;
+constexpr int64_t kTensorExperts = 2;
+// Experts' codes whose rows are short, where the fused kernel's sums of groups take longest.
+constexpr int64_t kTensorCodes = 24;
+constexpr int64_t kShortRow = 1024;
+// Of smaller matrices plain loops are as good, and routers choose experts by fp32 activations.
+constexpr int64_t kLeastRows = 512;
+constexpr int64_t kLeastWeights = int64_t{1} << 18;
+
+using Options = ProductOptions;
+
+bool is_large(const MatmulParams& p) {
+  return p.weight.rows * p.weight.in * p.work.n >= kLeastWeights &&
+         (p.work.kind != WorkKind::kDense || p.weight.rows >= kLeastRows);
+}
+bool has_fused(const MatmulParams& p) { return fused_supports(p.weight, p.x); }
+
+struct ProductKernel {
+  const char* name;
+  Tier tier;         // kAuto: of every one
+  const char* when;  // what it depends on besides format, group and tokens
+  bool (*supports)(const MatmulParams& p, const Options& options);
+  bool (*suits)(const MatmulParams& p, const Options& options);  // kAuto
+  // False, and nothing was done, if it turns out not to support the call.
+  bool (*run)(const MatmulParams& p, const Options& options, cudaStream_t stream);
+};
+
+constexpr ProductKernel kKernels[] = {
+    {"cublaslt", Tier::kDequant,
+     "large matrices without a bias; not with --exact or --batch-invariant; needs libcublasLt",
+     [](const MatmulParams& p, const Options& o) {
+       return o.scratch != nullptr && o.cublaslt && !o.batch_invariant && cublaslt_supports(p);
+     },
+     [](const MatmulParams& p, const Options& o) {
+       return !o.exact && is_large(p) &&
+              tokens_each(p) >= (is_rotated(p.weight) ? kBlasCodes : kBlasPlain) &&
+              p.weight.traits().name != "f32";
+     },
+     [](const MatmulParams& p, const Options& o, cudaStream_t stream) {
+       return matmul_cublaslt(p, o.scratch, stream);
+     }},
+    {"tensor16", Tier::kDequant,
+     "not with --exact; where others serve too: large matrices, not with --batch-invariant",
+     [](const MatmulParams& p, const Options& o) {
+       return o.scratch != nullptr && tensor16_supports(p);
+     },
+     [](const MatmulParams& p, const Options& o) {
+       if (o.exact) return false;
+       const bool codes = is_rotated(p.weight);
+       if (codes && !has_fused(p)) return true;  // any number of tokens
+       if (o.batch_invariant || !is_large(p)) return false;
+       if (codes) {
+         return p.work.kind == WorkKind::kExperts && p.weight.in_padded <= kShortRow &&
+                tokens_each(p) >= kTensorCodes;
+       }
+       return tokens_each(p) >= (p.work.kind == WorkKind::kDense ? kTensorPlain : kTensorExperts);
+     },
+     [](const MatmulParams& p, const Options& o, cudaStream_t stream) {
+       matmul_tensor16(p, o.scratch, stream);
+       return true;
+     }},
+    {"fused", Tier::kFused, "not with --exact",
+     [](const MatmulParams& p, const Options&) { return has_fused(p); },
+     [](const MatmulParams&, const Options&) { return true; },
+     [](const MatmulParams& p, const Options&, cudaStream_t stream) {
+       matmul_fused(p, stream);
+       return true;
+     }},
+    {"plain", Tier::kAuto, "",
+     [](const MatmulParams& p, const Options&) { return !is_rotated(p.weight); },
+     [](const MatmulParams&, const Options&) { return true; },
+     [](const MatmulParams& p, const Options&, cudaStream_t stream) {
+       matmul_plain(p, stream);
+       return true;
+     }},
+    {"reference", Tier::kReference, "",
+     [](const MatmulParams& p, const Options&) { return is_rotated(p.weight); },
+     [](const MatmulParams&, const Options&) { return true; },
+     [](const MatmulParams& p, const Options&, cudaStream_t stream) {
+       matmul_reference(p, stream);
+       return true;
+     }},
+};
+
+bool takes(const ProductKernel& kernel, const MatmulParams& p, const Options& o) {
+  if (!kernel.supports(p, o)) return false;
+  return o.tier == Tier::kAuto ? kernel.suits(p, o)
+                               : kernel.tier == o.tier || kernel.tier == Tier::kAuto;
+}
+
+const ProductKernel* choose(const MatmulParams& p, const Options& o) {
+  for (const ProductKernel& kernel : kKernels) {
+    if (takes(kernel, p, o)) return &kernel;
+  }
+  return nullptr;
+}
+
+void dispatch(const MatmulParams& p, const Options& o, cudaStream_t stream) {
+  MatmulParams prepared = p;
+  for (const ProductKernel& kernel : kKernels) {
+    if (!takes(kernel, p, o)) continue;
+    // Rows that were left to the product: the fused kernel sees to them itself.
+    if (prepared.x.source != nullptr && kernel.tier != Tier::kFused) {
+      prepared.x = prepare_now(p.x, stream);
+    }
+    if (kernel.run(prepared, o, stream)) return;
+  }
+  fail_call(o.tier == Tier::kFused ? "no fused kernel for this product"
+                                   : "no kernel of the tier for this product");
+}
+
+// An address for what is asked about and never run.
+alignas(256) uint8_t nowhere[256];
+
+// A product of `tokens` tokens (of each matrix) that nothing but its weight and options limits.
+MatmulParams imagine(WorkKind kind, const WeightView& weight, int64_t tokens) {
+  constexpr int64_t kMatrices = 64;
+  const bool dense = kind == WorkKind::kDense;
+  Activation x;
+  x.form = weight.traits().input;
+  x.tokens = dense ? tokens : tokens * kMatrices;
+  x.in = weight.in;
+  x.in_padded = weight.in_padded;
+  x.group = weight.group;
+  if (is_rotated(weight)) {
+    x.q8 = reinterpret_cast<const int8_t*>(nowhere);
+    x.q8_scale = reinterpret_cast<const float*>(nowhere);
+  } else {
+    x.f32 = reinterpret_cast<const float*>(nowhere);
+  }
+  auto* out = reinterpret_cast<float*>(nowhere);
+  if (dense) return describe(MatmulArgs{weight, x, nullptr, false, out, {}});
+  const MatrixStack stack{weight, kMatrices};
+  if (kind == WorkKind::kHeads) return describe(HeadMatmulArgs{stack, x, out});
+  return describe(ExpertMatmulArgs{stack, x, nullptr, nullptr, out}, tokens * kMatrices);
+}
+
+constexpr WorkKind kKinds[] = {WorkKind::kDense, WorkKind::kExperts, WorkKind::kHeads};
+constexpr int64_t kMostTokens = 4096;
+
+const char* name_of(WorkKind kind) {
+  return kind == WorkKind::kDense     ? "matmul"
+         : kind == WorkKind::kExperts ? "matmul_experts"
+                                      : "matmul_heads";
+}
+const char* name_of(Tier tier) {
+  switch (tier) {
+    case Tier::kFused:
+      return "fused";
+    case Tier::kDequant:
+      return "dequant";
+    case Tier::kReference:
+      return "reference";
+    default:
+      return "any";
+  }
+}
+
+// Tokens for which kAuto takes the kernel.
+void find_range(const ProductKernel& kernel, WorkKind kind, const WeightView& weight,
+                const Options& options, KernelUse& use) {
+  for (int64_t tokens = 1; tokens <= kMostTokens; ++tokens) {
+    if (choose(imagine(kind, weight, tokens), options) != &kernel) continue;
+    if (use.to == 0) use.from = tokens;
+    use.to = tokens == kMostTokens ? -1 : tokens;
+  }
+}
+
+void list_kernels(const char* op, WorkKind kind, const WeightView& weight,
+                  std::vector<KernelUse>& uses) {
+  Options options;
+  options.scratch = nowhere;
+  options.cublaslt = cublaslt_built();
+  for (const ProductKernel& kernel : kKernels) {
+    if (!kernel.supports(imagine(kind, weight, 1), options)) continue;
+    KernelUse use{
+        op, weight.traits().name, weight.group, name_of(kernel.tier), kernel.name, kernel.when, 0,
+        0};
+    find_range(kernel, kind, weight, options, use);
+    uses.push_back(use);
+  }
+}
+
+// Operators made of two products or more, which one launch runs where each would be fused.
+struct CompoundOp {
+  const char* name;
+  WorkKind kind;
+  const char* kernel;
+};
+constexpr CompoundOp kCompounds[] = {
+    {"matmul_shared", WorkKind::kDense, "fused, several weights"},
+    {"matmul_gated", WorkKind::kDense, "fused, gate and up"},
+    {"matmul_gated_experts", WorkKind::kExperts, "fused, gate and up"}};
+
+void list_compound(const CompoundOp& op, const WeightView& weight, std::vector<KernelUse>& uses) {
+  if (!has_fused(imagine(op.kind, weight, 1))) return;
+  Options options;
+  options.scratch = nowhere;
+  options.cublaslt = cublaslt_built();
+  KernelUse fused{op.name,
+                  weight.traits().name,
+                  weight.group,
+                  name_of(Tier::kFused),
+                  op.kernel,
+                  "not with --exact",
+                  0,
+                  0};
+  KernelUse parts = fused;
+  parts.tier = name_of(Tier::kAuto);
+  parts.kernel = "part by part";
+  parts.limits = "";
+  for (const ProductKernel& kernel : kKernels) {
+    find_range(kernel, op.kind, weight, options, kernel.tier == Tier::kFused ? fused : parts);
+  }
+  uses.push_back(fused);
+  uses.push_back(parts);
+}
+
+}  // namespace
+
+void matmul(const MatmulArgs& args, const ProductOptions& options, cudaStream_t stream) {
+  dispatch(describe(args), options, stream);
+}
+
+void matmul_experts(const ExpertMatmulArgs& args, int64_t pairs, const ProductOptions& options,
+                    cudaStream_t stream) {
+  if (pairs > 0) dispatch(describe(args, pairs), options, stream);
+}
+
+void matmul_heads(const HeadMatmulArgs& args, const ProductOptions& options, cudaStream_t stream) {
+  dispatch(describe(args), options, stream);
+}
+
+bool takes_fused(const MatmulArgs& args, const ProductOptions& options) {
+  const ProductKernel* kernel = choose(describe(args), options);
+  return kernel != nullptr && kernel->tier == Tier::kFused;
+}
+
+bool takes_fused(const ExpertMatmulArgs& args, int64_t pairs, const ProductOptions& options) {
+  const ProductKernel* kernel = choose(describe(args, pairs), options);
+  return kernel != nullptr && kernel->tier == Tier::kFused;
+}
+
+int wanted_scratches(const WeightView& weight, const ProductOptions& options) {
+  Options with = options, without = options;
+  with.scratch = nowhere;
+  without.scratch = nullptr;
+  int wanted = 0;
+  for (const WorkKind kind : kKinds) {
+    const MatmulParams p = imagine(kind, weight, kMostTokens);
+    const ProductKernel* kernel = choose(p, with);
+    if (kernel == nullptr || kernel->tier != Tier::kDequant) continue;
+    // Experts and heads are not run beside others.
+    const ProductKernel* instead = choose(p, without);
+    const bool beside =
+        kind == WorkKind::kDense && (instead == nullptr || instead->tier != Tier::kFused);
+    wanted = std::max(wanted, beside ? 2 : 1);
+  }
+  return wanted;
+}
+
+std::vector<KernelUse> list_product_kernels() {
+  constexpr int64_t kLong = 4096, kShort = 768;
+  const auto weights_of = [](int64_t in, bool codes_only) {
+    std::vector<WeightView> weights;
+    for (const FormatTraits& format : all_formats()) {
+      if (codes_only && !format.has_scales) continue;
+      WeightView weight;
+      weight.format = format.id;
+      weight.rows = kLong;
+      weight.in = weight.in_padded = in;
+      for (const int group : {32, 64, 128, 256}) {
+        weight.group = format.has_scales ? group : 0;
+        weights.push_back(weight);
+        if (!format.has_scales) break;
+      }
+    }
+    return weights;
+  };
+  const std::vector<WeightView> weights = weights_of(kLong, false);
+  std::vector<KernelUse> uses;
+  for (const WorkKind kind : kKinds) {
+    for (const WeightView& weight : weights) list_kernels(name_of(kind), kind, weight, uses);
+    if (kind != WorkKind::kExperts) continue;
+    for (const WeightView& weight : weights_of(kShort, true)) {
+      list_kernels("matmul_experts, short rows", kind, weight, uses);
+    }
+  }
+  for (const CompoundOp& op : kCompounds) {
+    for (const WeightView& weight : weights) list_compound(op, weight, uses);
+  }
+  return uses;
+}
+
+}  // namespace tq::cuda
