@@ -113,7 +113,7 @@ struct CudaOptions {
   bool exact = false;            // fp32 activations everywhere
   bool graphs = true;            // replay decode steps as CUDA graphs
   bool batch_invariant = false;  // a token's logits do not depend on what else is in its batch
-  std::string kernels = "auto";  // or those of one tier: "fused", "reference"
+  std::string kernels = "auto";  // or those of one tier: "fused", "dequant", "reference"
 };
 // Throws kDevice when there is no such GPU, or this build has no CUDA.
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
@@ -130,5 +130,23 @@ struct CudaDevices {
   std::string problem;  // why there are none; empty when there are
 };
 CudaDevices list_cuda_devices();
+
+// One of the kernels that can run an operator with weights of a format.
+struct CudaKernel {
+  std::string op;      // "matmul_experts"
+  std::string format;  // of the weights
+  int group;           // of these; 0: none
+  std::string tier;    // CudaOptions::kernels, or "any"
+  std::string name;
+  std::string limits;  // what it depends on besides
+  int64_t from = 0;    // tokens of a matrix for which "auto" takes it, for large matrices;
+  int64_t to = 0;      // to 0: none, -1: all others
+};
+struct CudaKernels {
+  std::vector<CudaKernel> kernels;  // those of one operator, format and group as they are tried
+  std::string problem;              // why there are none; empty when there are
+};
+// A property of the build: no GPU is needed.
+CudaKernels list_cuda_kernels();
 
 }  // namespace tq

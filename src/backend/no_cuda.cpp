@@ -8,6 +8,8 @@ CudaDevices list_cuda_devices() {
   return {{}, "this build has no CUDA (no toolkit was found when it was made)"};
 }
 
+CudaKernels list_cuda_kernels() { return {{}, list_cuda_devices().problem}; }
+
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& /*options*/) {
   fail(ErrorCode::kDevice, "{}", list_cuda_devices().problem);
 }

@@ -3,12 +3,14 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <memory>
 #include <string>
 
 #include "backend/backend.h"
 #include "base/human.h"
 #include "base/thread_pool.h"
 #include "cli/command.h"
+#include "cli/kernel_table.h"
 #include "cli/table.h"
 
 namespace tq {
@@ -60,18 +62,34 @@ void run_devices(const GlobalOptions& global) {
   for (const CudaDevice& gpu : gpus.devices) {
     table.add_row({fmt::format("cuda:{}", gpu.index), gpu.name, "",
                    human_bytes(static_cast<double>(gpu.memory_bytes)),
-                   fmt::format("compute capability {}.{}; fused (tq2 to tq8), reference", gpu.major,
-                               gpu.minor)});
+                   fmt::format("compute capability {}.{}; fused, dequant, reference (--kernels)",
+                               gpu.major, gpu.minor)});
   }
   print_text(table.text());
   if (!gpus.problem.empty()) print_text(fmt::format("no GPU: {}\n", gpus.problem));
+}
+
+void run_kernels(const GlobalOptions& global) {
+  const CudaKernels list = list_cuda_kernels();
+  if (global.json) {
+    return print_json({{"kernels", kernels_json(list.kernels)}, {"no_cuda", list.problem}});
+  }
+  if (!list.problem.empty()) return print_text(fmt::format("no GPU kernels: {}\n", list.problem));
+  print_text(kernels_text(list.kernels));
+  print_text(
+      "Kernels are tried from top to bottom; --kernels TIER takes the first of a tier. Tokens are "
+      "those of a\nmatrix (of an expert on average), for matrices that are large.\n");
 }
 
 }  // namespace
 
 void add_devices(CLI::App& app, const GlobalOptions& global) {
   CLI::App* command = app.add_subcommand("devices", "List what this machine can compute on");
-  command->callback([&global] { run_devices(global); });
+  auto kernels = std::make_shared<bool>(false);
+  command->add_flag("--kernels", *kernels,
+                    "List the GPU kernels of this build: for every operator and format those that "
+                    "are tried, in order");
+  command->callback([&global, kernels] { *kernels ? run_kernels(global) : run_devices(global); });
 }
 
 }  // namespace tq

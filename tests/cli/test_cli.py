@@ -110,6 +110,40 @@ class Frame(unittest.TestCase):
         self.assertGreater(cpu["memory_bytes"], 1 << 20)
         self.assertIn("cpu", tq("devices").stdout)
 
+    def test_devices_lists_kernels(self):
+        listed = tq_json("devices", "--kernels")
+        text = tq("devices", "--kernels")
+        self.assertEqual(text.returncode, 0, text)
+        if listed["no_cuda"]:  # the build has none
+            self.assertEqual(listed["kernels"], [])
+            self.assertIn(listed["no_cuda"], text.stdout)
+            return
+        tiers = {"fused", "dequant", "reference", "any"}
+        for row in listed["kernels"]:
+            self.assertEqual(set(row), {"op", "format", "group", "kernels"})
+            self.assertGreater(len(row["kernels"]), 0, row)
+            self.assertIn(row["op"], text.stdout)
+            self.assertIn(row["format"], text.stdout)
+            # Each number of tokens has one kernel.
+            taken = sorted((k["auto_from"], k["auto_to"] or float("inf"))
+                           for k in row["kernels"] if k["auto_from"] is not None)
+            self.assertEqual(taken[0][0], 1, row)
+            self.assertEqual(taken[-1][1], float("inf"), row)
+            for before, after in zip(taken, taken[1:]):
+                self.assertEqual(before[1] + 1, after[0], row)
+            for kernel in row["kernels"]:
+                self.assertIn(kernel["tier"], tiers)
+                self.assertIn(kernel["kernel"], text.stdout)
+        ops = {(row["op"], row["format"]) for row in listed["kernels"]}
+        for op in ("matmul", "matmul_experts", "matmul_heads"):
+            for name in ("f32", "f16", "bf16", "tq2", "tq3", "tq4", "tq5", "tq6", "tq8"):
+                self.assertIn((op, name), ops)
+
+    def test_unknown_kernels_are_refused(self):
+        done = tq("bench", MODELS / "llama", "--kernels", "fastest", "-p", "8", "-n", "0")
+        self.assertEqual(done.returncode, 2, done)
+        self.assertIn("dequant", done.stderr)
+
     def test_no_escape_codes_when_piped(self):
         done = tq("bench", MODELS / "llama", "-p", "8", "-n", "4", "-r", "1")
         self.assertEqual(done.returncode, 0, done)

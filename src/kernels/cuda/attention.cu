@@ -1,8 +1,10 @@
-// Picks the attention kernel: one of its own for decode steps, tensor cores for 16-bit caches,
-// lanes for fp32, loops for odd sizes.
+// Picks the attention kernel, and lists the kernels: one of its own for decode steps, tensor cores
+// for 16-bit caches, lanes for fp32, loops for odd sizes.
 #include <algorithm>
+#include <iterator>
 
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/kernel_list.h"
 #include "kernels/cuda/launch.cuh"
 
 namespace tq::cuda {
@@ -55,7 +57,92 @@ int64_t split_chunks(const AttentionArgs& args, const AttentionBounds& bounds) {
              : 0;
 }
 
+AttentionParams params_of(const AttentionArgs& args, const AttentionBounds& bounds) {
+  return {args, bounds.tokens, split_chunks(args, bounds), bounds.workspace, bounds.counters};
+}
+
+struct AttentionKernel {
+  const char* name;
+  const char* when;  // besides its supports(), and what the GPU's shared memory holds
+  bool (*supports)(const AttentionArgs& args, const AttentionBounds& bounds);
+  bool (*fits)(const KvLayerView& kv);  // this GPU
+  void (*run)(const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream);
+};
+bool fits_always(const KvLayerView& /*kv*/) { return true; }
+
+// As they are tried.
+constexpr AttentionKernel kKernels[] = {
+    {"decode", "one token a sequence; not with --batch-invariant", picks_decode, fits_always,
+     [](const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream) {
+       merge_parts(attention_decode(args, bounds, {}, stream), args, stream);
+     }},
+    {"mma", "16-bit caches",
+     [](const AttentionArgs& args, const AttentionBounds&) { return supports_mma(args.kv); },
+     uses_mma,
+     [](const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream) {
+       attention_mma(params_of(args, bounds), stream);
+     }},
+    {"lanes", "",
+     [](const AttentionArgs& args, const AttentionBounds&) { return supports_lanes(args.kv); },
+     fits_always,
+     [](const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream) {
+       attention_lanes(params_of(args, bounds), stream);
+     }},
+    {"reference", "", [](const AttentionArgs&, const AttentionBounds&) { return true; },
+     fits_always,
+     [](const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream) {
+       attention_reference(params_of(args, bounds), stream);
+     }},
+};
+
+// A step of `tokens` tokens, one a sequence or all of one, that nothing but the cache's type
+// limits.
+struct ImaginedStep {
+  AttentionArgs args = {};
+  AttentionBounds bounds = {};
+  ImaginedStep(KvDType dtype, int64_t tokens, bool decode) {
+    args.kv = {.dtype = dtype, .n_kv_heads = 1, .k_dim = 128, .v_dim = 128};
+    args.kv.v = args.kv.k = &args;  // planes of their own; never read
+    args.batch.n_seqs = decode ? tokens : 1;
+    args.n_heads = 1;
+    bounds = {tokens, 1, nullptr, nullptr, kMostDecodeSeqs};
+  }
+};
+
+void list_kernels(const char* op, KvDType dtype, const char* name, bool decode,
+                  std::vector<KernelUse>& uses) {
+  constexpr int64_t kMostTokens = 4096;
+  const auto picks = [&](const AttentionKernel& kernel, int64_t tokens) {
+    const ImaginedStep step(dtype, decode ? tokens : tokens + 1, decode);
+    return kernel.supports(step.args, step.bounds);
+  };
+  std::vector<bool> taken(kMostTokens + 1);  // by a kernel before
+  for (const AttentionKernel& kernel : kKernels) {
+    if (!picks(kernel, 1)) continue;
+    KernelUse use{op, name, 0, "any", kernel.name, kernel.when};
+    for (int64_t tokens = 1; tokens <= kMostTokens; ++tokens) {
+      const auto at = static_cast<size_t>(tokens);
+      if (taken[at] || !picks(kernel, tokens)) continue;
+      taken[at] = true;
+      if (use.to == 0) use.from = tokens;
+      use.to = tokens == kMostTokens ? -1 : tokens;
+    }
+    uses.push_back(use);
+  }
+}
+
 }  // namespace
+
+std::vector<KernelUse> list_attention_kernels() {
+  std::vector<KernelUse> uses;
+  for (const bool decode : {true, false}) {
+    const char* op = decode ? "attention of a decode step" : "attention of a prompt";
+    list_kernels(op, KvDType::kF16, "kv f16", decode, uses);
+    list_kernels(op, KvDType::kBF16, "kv bf16", decode, uses);
+    list_kernels(op, KvDType::kF32, "kv f32", decode, uses);
+  }
+  return uses;
+}
 
 size_t attention_workspace_bytes(const AttentionArgs& args, int64_t tokens, int64_t max_kv_len) {
   const bool mma = uses_mma(args.kv);
@@ -77,14 +164,9 @@ void attention(const AttentionArgs& args, const AttentionBounds& bounds, cudaStr
   if (kv.k_dim > kLongestHead || kv.v_dim > kLongestHead || args.n_heads % kv.n_kv_heads != 0) {
     fail_call("attention over heads of a size that no kernel has");
   }
-  if (picks_decode(args, bounds)) {
-    return merge_parts(attention_decode(args, bounds, {}, stream), args, stream);
+  for (const AttentionKernel& kernel : kKernels) {
+    if (kernel.supports(args, bounds) && kernel.fits(kv)) return kernel.run(args, bounds, stream);
   }
-  const AttentionParams p{args, bounds.tokens, split_chunks(args, bounds), bounds.workspace,
-                          bounds.counters};
-  if (uses_mma(args.kv)) return attention_mma(p, stream);
-  if (supports_lanes(kv)) return attention_lanes(p, stream);
-  attention_reference(p, stream);
 }
 
 Activation attention_prepared(const AttentionArgs& args, const AttentionBounds& bounds,
