@@ -44,6 +44,9 @@ function(tq_cuda_library)
   add_library(tq_cuda STATIC ${sources})
   target_include_directories(tq_cuda PRIVATE ${CMAKE_SOURCE_DIR}/src)
   target_compile_options(tq_cuda PRIVATE -O3 -Xcompiler=-Wall,-Wextra,-Wshadow)
+  # Every rounding of the encoder is part of its result; it shares inline functions with the host's.
+  set_source_files_properties(${CMAKE_SOURCE_DIR}/src/kernels/cuda/encode.cu PROPERTIES
+    COMPILE_OPTIONS "-fmad=false;--expt-relaxed-constexpr")
   # Not its compile options, which are g++'s.
   target_link_libraries(tq_cuda PUBLIC $<LINK_ONLY:tq_kernels> CUDA::cudart_static)
 endfunction()

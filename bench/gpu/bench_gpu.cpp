@@ -3,6 +3,7 @@
 // GPU's own copy bandwidth, measured first.
 //   bench_gpu [filter]     only lines whose name contains the filter
 #include "bench.h"
+#include "kernels/cuda/encode.h"
 
 namespace tq::bench {
 namespace {
@@ -213,6 +214,31 @@ void bench_attention(Bench& bench, const char* what, int64_t seqs, int64_t queri
   bench.report(name, static_cast<double>(k_bytes + v_bytes), 0, run);
 }
 
+// Compression of bf16 rows, GB/s of these; then the layout that products read, GB/s of native
+// bytes.
+void bench_encode(Bench& bench, const char* format) {
+  const int64_t rows = 8192, in = 2816;
+  WeightView view = make_view(format, rows, in);
+  auto* planes = reinterpret_cast<uint8_t*>(bench.output());
+  view.codes = planes;
+  view.gains = reinterpret_cast<uint16_t*>(planes + rows * view.code_row_bytes());
+  auto* first_bad = reinterpret_cast<uint32_t*>(bench.prepared());
+  const int64_t bytes = rows * in * 2;  // of small numbers: the arena's bits as bf16
+  for (const auto& [effort, name] : {std::pair{Effort::kFast, "fast"},
+                                     {Effort::kDefault, "default"},
+                                     {Effort::kBest, "best"},
+                                     {Effort::kReference, "reference"}}) {
+    bench.report(fmt::format("encode {} {}x{} {}", format, rows, in, name),
+                 static_cast<double>(bytes), 0, [&, effort = effort](int i) {
+                   cuda::encode(
+                       {DType::kBF16, bench.weights(bytes, i), view, {effort, 0.5f}, first_bad, 0},
+                       bench.stream());
+                 });
+  }
+  bench.report(fmt::format("encode {}: relayout", format), static_cast<double>(view.size_bytes()),
+               0, [&](int) { cuda::relayout(view, bench.prepared(), bench.stream()); });
+}
+
 void run(const std::string& filter) {
   Bench bench(filter);
   bench.measure_copy();
@@ -231,6 +257,9 @@ void run(const std::string& filter) {
       glm{"glm", 64, 4, 2048, 1536};
   for (const MoeShape& shape : {gemma, qwen, glm}) {
     for (const int64_t tokens : {1, 4, 16, 32}) bench_experts(bench, "tq3", shape, tokens);
+  }
+  for (const char* format : {"tq2", "tq3", "tq4", "tq5", "tq6", "tq8"}) {
+    bench_encode(bench, format);
   }
   for (const int64_t tokens : {1, 16, 32}) bench_small(bench, tokens);
   for (const int64_t seqs : {1, 16, 32}) {

@@ -1,5 +1,6 @@
-// The encoder of the formats tq2 .. tq8, once an instruction set, and what its versions share.
-// Private to format/ and its tests and benchmarks. Pure functions; thread safe.
+// The encoder of the formats tq2 .. tq8, once an instruction set, and what its versions and that of
+// the GPU (kernels/cuda/encode.cu) share. Private to them, tests and benchmarks. Pure functions;
+// thread safe.
 //
 // Every version writes the same bytes: sums of floats are kept in 16 partial sums, element i in
 // number i % 16, to which their upper halves are added, 8, 4, 2 and 1 of them; products and sums
@@ -16,6 +17,7 @@
 
 #include "base/cpu_features.h"
 #include "base/float16.h"
+#include "base/host_device.h"
 #include "format/codebook.h"
 #include "format/traits.h"
 
@@ -44,19 +46,19 @@ constexpr bool kIsUniform = kBits == 6 || kBits == 8;
 // --- The norm ---
 
 // Clamped: groups beyond fp32's range still get a finite (and far too large to store) gain.
-inline float group_norm(double squared_norm) {
+TQ_HOST_DEVICE inline float group_norm(double squared_norm) {
   return static_cast<float>(std::min<double>(std::sqrt(squared_norm), FLT_MAX));
 }
 
 // Other efforts than the reference multiply by 1 / norm where that is a normal number.
-inline bool divides_exactly(Effort effort, float inverse) {
+TQ_HOST_DEVICE inline bool divides_exactly(Effort effort, float inverse) {
   return effort == Effort::kReference || !(inverse >= FLT_MIN && inverse <= FLT_MAX);
 }
 
 // --- The gain ---
 
 // The reference library's: restores the norm.
-inline float norm_correcting_gain(float norm, double squared_c) {
+TQ_HOST_DEVICE inline float norm_correcting_gain(float norm, double squared_c) {
   const auto c_norm = static_cast<float>(std::sqrt(squared_c));
   return std::min(norm / (c_norm > 0 ? c_norm : 1.0f), FLT_MAX);
 }
@@ -67,7 +69,7 @@ struct FitSums {
 };
 
 // The gain with the least squared error, times 1 + beta * D against its shrinkage.
-inline float least_squares_gain(float norm, const FitSums& sums, float beta) {
+TQ_HOST_DEVICE inline float least_squares_gain(float norm, const FitSums& sums, float beta) {
   if (!(sums.yc > 0) || !(sums.cc > 0)) return 0.0f;
   const float distortion = std::max(0.0f, 1 - sums.yc * sums.yc / (sums.cc * sums.yy));
   return std::min(norm * (sums.yc / sums.cc) * (1 + beta * distortion), FLT_MAX);
@@ -152,7 +154,7 @@ struct IntegerSteps {
 // Eight bits have one more negative centroid than positive ones. Only the reference uses it: the
 // search treats both signs alike.
 template <int kBits>
-constexpr float lowest_index(Effort effort) {
+TQ_HOST_DEVICE constexpr float lowest_index(Effort effort) {
   return kBits == 8 && effort != Effort::kReference ? 1.0f : 0.0f;
 }
 
@@ -165,11 +167,11 @@ constexpr float kRefitUnit = kBits == 8   ? 0x1p23f
 // Keeps the best factor that it is offered, the first of equals.
 class ScaleChoice {
  public:
-  explicit ScaleChoice(float refit_unit) : refit_unit_(refit_unit) {}
+  TQ_HOST_DEVICE explicit ScaleChoice(float refit_unit) : refit_unit_(refit_unit) {}
 
   // The sums of m * c and c * c at factor r. False when that is no better than the best so far.
   // Sums of groups beyond fp32's range may wrap around.
-  bool offer(uint32_t r, uint32_t yc, uint32_t cc) {
+  TQ_HOST_DEVICE bool offer(uint32_t r, uint32_t yc, uint32_t cc) {
     const float explained = static_cast<float>(yc);
     const float score = cc > 0 ? explained * explained / static_cast<float>(cc) : 0.0f;
     if (score <= score_) return false;
@@ -180,12 +182,12 @@ class ScaleChoice {
     return true;
   }
   // The r at which the best centroids fit with the least squares.
-  uint32_t refit() const {
+  TQ_HOST_DEVICE uint32_t refit() const {
     if (yc_ == 0) return r_;
     const float r = static_cast<float>(cc_) / static_cast<float>(yc_) * refit_unit_ + 0.5f;
     return static_cast<uint32_t>(std::min(r, 65535.0f));
   }
-  float best() const { return static_cast<float>(r_) * 0x1p-15f; }  // t
+  TQ_HOST_DEVICE float best() const { return static_cast<float>(r_) * 0x1p-15f; }  // t
 
  private:
   float refit_unit_;

@@ -27,11 +27,7 @@
 
 #include <cstdint>
 
-#ifdef __CUDACC__
-#define TQ_HOST_DEVICE __host__ __device__
-#else
-#define TQ_HOST_DEVICE
-#endif
+#include "base/host_device.h"
 
 namespace tq::cuda {
 
