@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backend/weight_encoder.h"
 #include "format/traits.h"
 #include "kernels/op_args.h"
 #include "tensor/buffer.h"
@@ -46,6 +47,10 @@ class Backend {
   virtual WeightView import_weight(const WeightView& weight, Buffer& storage) = 0;
   // Device memory that import_weight() takes for all of these, whose codes and gains are not read.
   virtual int64_t placed_bytes(std::span<const WeightView> /*weights*/) const { return 0; }
+  // Compresses weights on the device; null where the host has to. Lives as long as the backend.
+  virtual WeightEncoder* encoder() { return nullptr; }
+  // Device memory that the encoder takes until it is told to finish(); 0: there is none.
+  virtual int64_t encoder_bytes() const { return 0; }
 
   // Scratch that prepare() needs for a batch of `tokens` rows.
   virtual size_t activation_bytes(int64_t tokens, int64_t in_padded, int group,

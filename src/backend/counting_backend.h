@@ -28,6 +28,7 @@ class CountingBackend final : public Backend {
   int64_t placed_bytes(std::span<const WeightView> weights) const override {
     return counted_.placed_bytes(weights);
   }
+  int64_t encoder_bytes() const override { return counted_.encoder_bytes(); }
   size_t activation_bytes(int64_t tokens, int64_t in_padded, int group,
                           InputForm form) const override {
     return counted_.activation_bytes(tokens, in_padded, group, form);

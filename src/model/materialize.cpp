@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -13,6 +15,8 @@ namespace tq {
 namespace {
 
 constexpr int64_t kRowsAtOnce = 16;
+constexpr int64_t kBytesAtOnce = int64_t{1} << 19;    // that a thread copies
+constexpr int64_t kWeightsAtOnce = int64_t{1} << 16;  // that it decodes
 constexpr float kMaxF16 = 65504;
 
 void check_finite(const TensorEntry& tensor, std::span<const float> values) {
@@ -87,14 +91,19 @@ Materializer::Materializer(const Checkpoint& checkpoint, const EncodeOptions& en
                            WeightValues values)
     : checkpoint_(checkpoint), encode_(encode), threads_(threads), values_(values) {}
 
-WeightView Materializer::weight(const TensorEntry& tensor, const FormatTraits& format,
-                                Buffer& storage) {
+WeightView Materializer::shape(const TensorEntry& tensor, const FormatTraits& format) {
   WeightView view;
   view.in = tensor.in();
   view.experts = tensor.shape.size() == 3 ? tensor.shape.front() : 1;
   view.rows = tensor.n_rows() / view.experts;
   set_format(view, format);
-  if (values_ == WeightValues::kNone) return without_values(view);
+  return without_values(view);
+}
+
+WeightView Materializer::weight(const TensorEntry& tensor, const FormatTraits& format,
+                                Buffer& storage) {
+  WeightView view = shape(tensor, format);
+  if (values_ == WeightValues::kNone) return view;
   const Planes planes = make_planes(view, storage);
   const int64_t n_gains = view.gains_per_row();
   std::vector<RowScratch> scratch(static_cast<size_t>(pool().size()));
@@ -117,6 +126,51 @@ WeightView Materializer::weight(const TensorEntry& tensor, const FormatTraits& f
   pool().parallel_for(tensor.n_rows(), kRowsAtOnce, encode_rows);
   checkpoint_.drop_rows(tensor, 0, tensor.n_rows());
   return view;
+}
+
+EncodeSource Materializer::source(const TensorEntry& tensor, int64_t first) {
+  EncodeSource source{DType::kF32, {}};
+  if (tensor.dtype == DType::kBF16 || tensor.dtype == DType::kF16 || tensor.dtype == DType::kF32) {
+    source.dtype = *tensor.dtype;
+    const int64_t row_bytes = tensor.in() * dtype_info(source.dtype).bytes;
+    const uint8_t* from = checkpoint_.raw(tensor).data() + first * row_bytes;
+    source.read = [this, from, row_bytes](int64_t begin, int64_t n, void* out) {
+      auto copy = [&](int64_t part, int64_t end, int /*thread*/) {
+        std::memcpy(static_cast<uint8_t*>(out) + part, from + begin * row_bytes + part,
+                    static_cast<size_t>(end - part));
+      };
+      pool().parallel_for(n * row_bytes, kBytesAtOnce, copy);
+    };
+    return source;
+  }
+  source.read = [this, &tensor, first](int64_t begin, int64_t n, void* out) {
+    auto read = [&](int64_t row, int64_t end, int /*thread*/) {
+      checkpoint_.read_rows(tensor, first + begin + row, end - row,
+                            static_cast<float*>(out) + row * tensor.in());
+    };
+    pool().parallel_for(n, std::clamp<int64_t>(kWeightsAtOnce / tensor.in(), 1, n), read);
+  };
+  return source;
+}
+
+WeightView Materializer::encode(const TensorEntry& tensor, int64_t first, const WeightView& rows,
+                                WeightEncoder& encoder) {
+  encoded_.push_back(&tensor);
+  return encoder.encode(rows, source(tensor, first), encode_);
+}
+
+void Materializer::finish(WeightEncoder& encoder) {
+  const int64_t bad = encoder.finish();
+  const std::vector<const TensorEntry*> encoded = std::exchange(encoded_, {});
+  if (bad < 0) return;
+  // Found on the device; its value is not known there.
+  const TensorEntry& tensor = *encoded.at(static_cast<size_t>(bad));
+  std::vector<float> row(static_cast<size_t>(tensor.in()));
+  for (int64_t i = 0; i < tensor.n_rows(); ++i) {
+    checkpoint_.read_rows(tensor, i, 1, row.data());
+    check_finite(tensor, row);
+  }
+  fail(ErrorCode::kDevice, "{}: the device read other weights than the host", tensor.name);
 }
 
 WeightView Materializer::transposed_heads(const WeightView& weight, int64_t head_rows, int64_t rows,

@@ -4,7 +4,9 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
+#include "backend/weight_encoder.h"
 #include "base/thread_pool.h"
 #include "io/checkpoint.h"
 #include "tensor/buffer.h"
@@ -31,6 +33,16 @@ class Materializer {
   // not fit f16.
   WeightView weight(const TensorEntry& tensor, const FormatTraits& format, Buffer& storage);
 
+  // What weight() would return, without values: nothing is read, and the view must not be.
+  static WeightView shape(const TensorEntry& tensor, const FormatTraits& format);
+
+  // Rows of the tensor, from `first` on, compressed and placed by the encoder; `rows` is a matrix
+  // of shape(). After the last one finish() must be called.
+  WeightView encode(const TensorEntry& tensor, int64_t first, const WeightView& rows,
+                    WeightEncoder& encoder);
+  // Waits for what is being encoded. Throws what weight() throws.
+  void finish(WeightEncoder& encoder);
+
   // The first `rows` rows of each head of a weight [heads * head_rows, in], transposed: a stack
   // [heads, in, rows] in the weight's own format, or tq8 if that is compressed further: encoding
   // twice at few bits would double the error.
@@ -42,12 +54,14 @@ class Materializer {
 
  private:
   ThreadPool& pool();
+  EncodeSource source(const TensorEntry& tensor, int64_t first);
 
   const Checkpoint& checkpoint_;
   EncodeOptions encode_;
   int threads_;
   WeightValues values_;
   std::unique_ptr<ThreadPool> pool_;
+  std::vector<const TensorEntry*> encoded_;  // by encode(), since the last finish()
 };
 
 }  // namespace tq

@@ -1,5 +1,6 @@
 #include "model/model.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "backend/counting_backend.h"
@@ -31,8 +32,10 @@ ModelSize Model::measure(const Checkpoint& checkpoint, const Backend& backend,
   ModelSize size;
   size.weight_bytes = backend.on_host() ? weights.size_bytes
                                         : beside_matrices + backend.placed_bytes(counter.placed());
+  // What compressing takes is given back before scratch is allocated.
+  const int64_t encoder_bytes = weights.compressed_on_device ? backend.encoder_bytes() : 0;
   const Decoder decoder(std::move(spec), std::move(weights), counter, silent);
-  size.scratch_bytes = counter.allocated_bytes() - beside_matrices;
+  size.scratch_bytes = std::max(counter.allocated_bytes() - beside_matrices, encoder_bytes);
   size.kv = decoder.kv_layout();
   return size;
 }

@@ -188,6 +188,7 @@ class RequestBuilder {
       loading.keep(std::move(storage));
     };
     TensorRequest& request = bound(name, {spec.n_heads * head_rows, spec.kv_rank}, bind);
+    request.on_host = true;
     request.rows_per_token = spec.n_heads;
     request.read_part = spec.v_dim;
     request.read_whole = head_rows;

@@ -11,12 +11,17 @@
 
 namespace tq {
 
-// What loading a weight needs: takes weights from host memory to where the backend's operators read
-// them.
+// What loading a weight needs: takes weights from host memory, or from the checkpoint where the
+// device compresses them, to where the backend's operators read them.
 struct WeightLoading {
   Backend& backend;
   Materializer& materializer;
   DecoderWeights& weights;
+
+  // The tensor that is being bound, where the device compresses it; then `whole` is its shape, and
+  // what place() is given are matrices of it.
+  const TensorEntry* encoded = nullptr;
+  WeightView whole = {};
 
   WeightView place(const WeightView& weight) const;
   // Takes the host memory that placed weights came from: needed on if they are read in place.
@@ -27,12 +32,13 @@ struct WeightLoading {
 struct TensorRequest {
   std::string name;
   Shape shape;
-  std::function<void(const WeightView&, const WeightLoading&)> bind;  // of a matrix in host memory
+  std::function<void(const WeightView&, const WeightLoading&)> bind;  // of a matrix
   const float** vector = nullptr;
   float* scalar = nullptr;
 
   AffineMap map;               // of a vector's elements
   bool plain = false;          // a matrix that is never computed with in compressed form
+  bool on_host = false;        // bind reads the matrix
   int64_t rows_per_token = 1;  // input rows of a matrix for each token of a step
   // Of the bytes, a decoded token reads read_part / read_whole.
   int64_t read_part = 1;

@@ -21,7 +21,10 @@ class TensorLoader {
         weights_(weights),
         values_(values),
         materializer_(checkpoint, options.encode, options.threads, values),
-        loading_{backend, materializer_, weights} {}
+        loading_{backend, materializer_, weights} {
+    // What a load that failed has left.
+    if (WeightEncoder* encoder = backend_.encoder()) encoder->finish();
+  }
 
   void load(const TensorRequest& request) {
     const TensorEntry& entry = *request.entry;
@@ -35,12 +38,18 @@ class TensorLoader {
       Buffer storage;
       const WeightView view = load_matrix(request, storage);
       request.bind(view, loading_);
+      if (loading_.encoded != nullptr) checkpoint_.drop_rows(entry, 0, entry.n_rows());
+      loading_.encoded = nullptr;
       loading_.keep(std::move(storage));
       weights_.add_input(view, request.rows_per_token);
       bytes = view.size_bytes();
     }
     weights_.size_bytes += bytes;
     weights_.bytes_per_token += bytes * request.read_part / request.read_whole;
+  }
+
+  void finish() {
+    if (WeightEncoder* encoder = backend_.encoder()) materializer_.finish(*encoder);
   }
 
  private:
@@ -54,7 +63,7 @@ class TensorLoader {
     return vector;
   }
 
-  // The matrix in host memory: mapped, or made in `storage`.
+  // The matrix in host memory: mapped, or made in `storage`; or to be encoded as it is placed.
   WeightView load_matrix(const TensorRequest& request, Buffer& storage) {
     const TensorEntry& entry = *request.entry;
     std::string wanted = options_.format_for ? options_.format_for(entry) : "";
@@ -67,7 +76,16 @@ class TensorLoader {
     if (format == nullptr) {
       fail(ErrorCode::kInvalidArgument, "{}: there is no format \"{}\"", entry.name, name);
     }
-    return materializer_.weight(entry, *format, storage);
+    if (!format->has_scales || request.on_host || backend_.encoder_bytes() == 0) {
+      return materializer_.weight(entry, *format, storage);
+    }
+    weights_.compressed_on_device = true;
+    const WeightView shape = Materializer::shape(entry, *format);
+    if (values_ == WeightValues::kRead) {
+      loading_.encoded = &entry;
+      loading_.whole = shape;
+    }
+    return shape;
   }
 
   // The plain format that holds a tensor which cannot be read in place.
@@ -88,6 +106,10 @@ class TensorLoader {
 }  // namespace
 
 WeightView WeightLoading::place(const WeightView& weight) const {
+  if (encoded != nullptr) {
+    const int64_t first = (weight.codes - whole.codes) / whole.code_row_bytes();
+    return materializer.encode(*encoded, first, weight, *backend.encoder());
+  }
   Buffer storage;
   const WeightView placed = backend.import_weight(weight, storage);
   if (!storage.empty()) weights.own(std::move(storage));
@@ -119,6 +141,7 @@ DecoderWeights load_weights(const Checkpoint& checkpoint, const ModelSpec& spec,
     done_bytes += request.entry->stored_bytes;
     if (options.progress) options.progress(done_bytes, total_bytes);
   }
+  loader.finish();
   if (spec.tied_head) weights.head.weight = weights.embedding;
   return weights;
 }

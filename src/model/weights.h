@@ -46,7 +46,8 @@ struct DecoderWeights {
   std::optional<PerLayerInputs> per_layer_inputs;
   std::vector<DecoderLayer> layers;
 
-  std::vector<InputShape> inputs;  // of all matrices, each shape once
+  std::vector<InputShape> inputs;     // of all matrices, each shape once
+  bool compressed_on_device = false;  // some of them, while they were loaded
   int64_t n_parameters = 0;
   int64_t size_bytes = 0;       // as they are computed with
   int64_t bytes_per_token = 0;  // read per decoded token: of tables a row, of experts the chosen

@@ -9,6 +9,7 @@
 #include "backend/backend.h"
 #include "backend/cuda/check.h"
 #include "backend/cuda/device_memory.h"
+#include "backend/cuda/load_encoder.h"
 #include "backend/cuda/product_options.h"
 #include "backend/cuda/uploader.h"
 #include "base/check.h"
@@ -87,6 +88,8 @@ class CudaBackend final : public Backend {
   void download(const void* from, void* to, size_t size_bytes) override;
   WeightView import_weight(const WeightView& weight, Buffer& storage) override;
   int64_t placed_bytes(std::span<const WeightView> weights) const override;
+  WeightEncoder* encoder() override { return &encoder_; }
+  int64_t encoder_bytes() const override { return cuda::LoadEncoder::staging_bytes(); }
 
   size_t activation_bytes(int64_t tokens, int64_t in_padded, int group,
                           InputForm form) const override {
@@ -153,6 +156,7 @@ class CudaBackend final : public Backend {
   // Whether kernels that fuse what lies between products may run.
   bool fuses() const { return !exact_ && products_.tier() != cuda::Tier::kReference; }
   cuda::AttentionBounds bounds_of(const AttentionArgs& args);
+  uint8_t* make_place(const WeightView& weight);
   void relayout_rows(const WeightView& rows, uint8_t* out);
   void record(const std::function<void()>& operators, Recording& recording);
   // The recording of the key; one that is forgotten for it if need be.
@@ -170,6 +174,7 @@ class CudaBackend final : public Backend {
   cuda::Slabs weights_{memory_};
   cuda::BackendProducts products_;
   cuda::Uploader uploader_;
+  cuda::LoadEncoder encoder_{memory_, [this](const WeightView& w) { return make_place(w); }};
   Buffer staging_;
   Buffer counters_;  // of kernels whose last block ends the work; 0 whenever none runs
   std::array<Recording, kMostGraphs> recordings_{};
@@ -233,12 +238,17 @@ int64_t CudaBackend::placed_bytes(std::span<const WeightView> weights) const {
   return bytes;
 }
 
-WeightView CudaBackend::import_weight(const WeightView& weight, Buffer& /*storage*/) {
+uint8_t* CudaBackend::make_place(const WeightView& weight) {
   TQ_CHECK(weight.experts == 1, "a stack of {} matrices placed as one", weight.experts);
   products_.make_room_for(weight, memory_);
   const size_t size = own_address_offset(weight);
   uint8_t* place = weights_.take(size + sizeof(uint8_t*));
   upload(&place, place + size, sizeof(place));
+  return place;
+}
+
+WeightView CudaBackend::import_weight(const WeightView& weight, Buffer& /*storage*/) {
+  uint8_t* place = make_place(weight);
   WeightView placed = weight;
   placed.codes = place;
   placed.gains = nullptr;

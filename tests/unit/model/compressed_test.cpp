@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <map>
 
 #include "base/float16.h"
 #include "base/math.h"
+#include "model/materialize.h"
 #include "unit/model/model_test_util.h"
 
 namespace tq::test {
@@ -128,6 +130,43 @@ TEST(CompressedModel, DoesNotDependOnTheThreadCount) {
                                static_cast<int64_t>(golden.tokens.size())};
   model->forward({&sequence, 1}, kv, logits);
   EXPECT_EQ(logits, expected);
+}
+
+// A checkpoint whose matrices are compressed already, by the host.
+class EncodedCheckpoint final : public MemoryCheckpoint {
+ public:
+  EncodedCheckpoint(const Checkpoint& source, const FormatTraits& format)
+      : MemoryCheckpoint(source), materializer_(source, {}, 2) {
+    for (const TensorEntry& entry : source.tensors()) {
+      if (!is_linear(entry)) continue;
+      views_[entry.name] = materializer_.weight(entry, format, planes_[entry.name]);
+    }
+  }
+  std::optional<WeightView> view(const TensorEntry& entry) const override {
+    const auto found = views_.find(entry.name);
+    return found == views_.end() ? std::nullopt : std::optional(found->second);
+  }
+
+ private:
+  Materializer materializer_;
+  std::map<std::string, Buffer> planes_;
+  std::map<std::string, WeightView> views_;
+};
+
+// Compression at load, by whatever the backend has for it, leads to the bits that weights lead to
+// which the host has compressed before.
+TEST(CompressedModel, EqualsTheModelCompressedBefore) {
+  for (const char* model : {"llama_wide_heads", "gemma4_moe", "qwen3_moe", "glm4_moe_lite"}) {
+    for (const char* format : {"tq3", "tq8"}) {
+      const Golden golden(model);
+      const EncodedCheckpoint encoded(*golden.checkpoint, *find_format(format));
+      LoadOptions options;
+      options.format_for = [&](const TensorEntry& entry) { return is_linear(entry) ? format : ""; };
+      Runner runner(*golden.checkpoint, /*exact=*/false, options);
+      EXPECT_EQ(runner.run(golden.tokens), Runner(encoded, false).run(golden.tokens))
+          << model << " " << format;
+    }
+  }
 }
 
 TEST(CompressedModel, RefusesWhatCannotBeStored) {

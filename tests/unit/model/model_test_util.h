@@ -91,7 +91,10 @@ class MemoryCheckpoint : public Checkpoint {
     std::copy_n(values.begin() + begin * entry.in(), n * entry.in(), out);
   }
   std::optional<WeightView> view(const TensorEntry&) const override { return std::nullopt; }
-  std::span<const uint8_t> raw(const TensorEntry&) const override { return {}; }
+  std::span<const uint8_t> raw(const TensorEntry& entry) const override {
+    const auto& values = tensors_[static_cast<size_t>(entry.index)].values;
+    return {reinterpret_cast<const uint8_t*>(values.data()), values.size() * sizeof(float)};
+  }
   void drop_rows(const TensorEntry&, int64_t, int64_t) const override {}
   std::vector<fs::path> files() const override { return {}; }
 
