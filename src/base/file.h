@@ -12,8 +12,8 @@ namespace tq {
 
 namespace fs = std::filesystem;
 
-// A read-only mapping of a whole regular file. Owns the mapping; const and thread safe after
-// opening. An empty file maps to an empty span.
+// A read-only mapping of a whole regular file. Owns mapping and descriptor; const and thread safe
+// after opening. An empty file maps to an empty span.
 class MappedFile {
  public:
   MappedFile() = default;
@@ -27,6 +27,10 @@ class MappedFile {
 
   std::span<const uint8_t> bytes() const { return {data_, size_}; }
   const fs::path& path() const { return path_; }
+  // Copies bytes [offset, offset + out.size()), which must be in the file. For much that is read
+  // once: reading the mapping makes page table entries, and takes as long again to undo. Throws
+  // kIo; kCorrupt when the file has shrunk.
+  void read_at(uint64_t offset, std::span<uint8_t> out) const;
   // Tells the kernel that [offset, offset + size) will not be needed again soon, so that streaming
   // through a large file does not grow the resident set. Advice only; never fails.
   void drop(size_t offset, size_t size) const;
@@ -36,6 +40,7 @@ class MappedFile {
  private:
   const uint8_t* data_ = nullptr;
   size_t size_ = 0;
+  int fd_ = -1;
   fs::path path_;
 };
 

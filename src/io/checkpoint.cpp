@@ -146,6 +146,11 @@ const TensorEntry* Checkpoint::find(std::string_view name) const {
   return &tensors_[static_cast<size_t>(*at)];
 }
 
+void Checkpoint::read_raw(const TensorEntry& tensor, int64_t offset, std::span<uint8_t> out) const {
+  std::memcpy(out.data(), raw(tensor).subspan(static_cast<size_t>(offset), out.size()).data(),
+              out.size());
+}
+
 std::unique_ptr<Checkpoint> open_checkpoint(const fs::path& path) {
   if (const auto name = synth_model_name(path)) return open_synth_checkpoint(*name);
   std::error_code error;

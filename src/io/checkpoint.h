@@ -68,6 +68,8 @@ class Checkpoint {
   virtual std::optional<WeightView> view(const TensorEntry& tensor) const = 0;
   // The stored bytes of a tensor that has a dtype. Valid while *this lives.
   virtual std::span<const uint8_t> raw(const TensorEntry& tensor) const = 0;
+  // Copies some of these bytes from `offset` on; where they lie in a file, without mapping them.
+  virtual void read_raw(const TensorEntry& tensor, int64_t offset, std::span<uint8_t> out) const;
   // Advice that these rows will not be read again soon: keeps streaming within a bounded resident
   // set.
   virtual void drop_rows(const TensorEntry& tensor, int64_t row_begin, int64_t n_rows) const = 0;

@@ -94,6 +94,14 @@ std::span<const uint8_t> SafetensorsCheckpoint::raw(const TensorEntry& tensor) c
   return stored(tensor).bytes();
 }
 
+void SafetensorsCheckpoint::read_raw(const TensorEntry& tensor, int64_t offset,
+                                     std::span<uint8_t> out) const {
+  const StoredTensor& place = stored(tensor);
+  TQ_CHECK(offset >= 0 && static_cast<uint64_t>(offset) + out.size() <= place.entry->size_bytes,
+           "bytes {} + {} of {}", offset, out.size(), tensor.name);
+  place.file->read_at(place.entry->offset + static_cast<uint64_t>(offset), out);
+}
+
 void SafetensorsCheckpoint::drop_rows(const TensorEntry& tensor, int64_t row_begin,
                                       int64_t n_rows) const {
   drop_plane_rows(stored(tensor), tensor, row_begin, n_rows);

@@ -23,6 +23,7 @@ class SafetensorsCheckpoint : public Checkpoint {
                  float* out) const override;
   std::optional<WeightView> view(const TensorEntry& tensor) const override;
   std::span<const uint8_t> raw(const TensorEntry& tensor) const override;
+  void read_raw(const TensorEntry& tensor, int64_t offset, std::span<uint8_t> out) const override;
   void drop_rows(const TensorEntry& tensor, int64_t row_begin, int64_t n_rows) const override;
   std::vector<fs::path> files() const override { return set_.files(); }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <span>
 #include <utility>
 #include <vector>
@@ -15,7 +14,7 @@ namespace tq {
 namespace {
 
 constexpr int64_t kRowsAtOnce = 16;
-constexpr int64_t kBytesAtOnce = int64_t{1} << 19;    // that a thread copies
+constexpr int64_t kBytesAtOnce = int64_t{1} << 17;    // that a thread copies
 constexpr int64_t kWeightsAtOnce = int64_t{1} << 16;  // that it decodes
 constexpr float kMaxF16 = 65504;
 
@@ -133,11 +132,10 @@ EncodeSource Materializer::source(const TensorEntry& tensor, int64_t first) {
   if (tensor.dtype == DType::kBF16 || tensor.dtype == DType::kF16 || tensor.dtype == DType::kF32) {
     source.dtype = *tensor.dtype;
     const int64_t row_bytes = tensor.in() * dtype_info(source.dtype).bytes;
-    const uint8_t* from = checkpoint_.raw(tensor).data() + first * row_bytes;
-    source.read = [this, from, row_bytes](int64_t begin, int64_t n, void* out) {
+    source.read = [this, &tensor, first, row_bytes](int64_t begin, int64_t n, void* out) {
       auto copy = [&](int64_t part, int64_t end, int /*thread*/) {
-        std::memcpy(static_cast<uint8_t*>(out) + part, from + begin * row_bytes + part,
-                    static_cast<size_t>(end - part));
+        checkpoint_.read_raw(tensor, (first + begin) * row_bytes + part,
+                             {static_cast<uint8_t*>(out) + part, static_cast<size_t>(end - part)});
       };
       pool().parallel_for(n * row_bytes, kBytesAtOnce, copy);
     };

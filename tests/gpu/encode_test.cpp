@@ -234,7 +234,7 @@ TEST(GpuCompressAtLoad, PlacesWhatTheHostEncodes) {
   // Less than a tile; many slots with a rest; rows of which sixteen are more than a slot.
   const Case cases[] = {{"tq3", DType::kBF16, 7, 96},     {"tq3", DType::kBF16, 5003, 2816},
                         {"tq4", DType::kF16, 3000, 2112}, {"tq8", DType::kF32, 2500, 1000},
-                        {"tq5", DType::kF32, 40, 140000}, {"tq3", DType::kBF16, 100, 333}};
+                        {"tq5", DType::kF32, 40, 300000}, {"tq3", DType::kBF16, 100, 333}};
   std::vector<Source> sources;
   for (const Case& c : cases) {
     sources.emplace_back(c.dtype, c.rows, c.in, random_floats(c.rows * c.in, 5, 0.05f));
@@ -277,8 +277,8 @@ TEST(GpuCompressAtLoad, TellsWhichWeightIsNotFinite) {
   EXPECT_EQ(encoder.finish(), -1);
   encoder.encode(shape, reader(bad), {});
   // More room is made for wide rows; what was found before is not forgotten.
-  const Source wide(DType::kF32, 16, 150000, random_floats(16 * 150000, 7));
-  encoder.encode(shape_of(*find_format("tq3"), 16, 150000, 32), reader(wide), {});
+  const Source wide(DType::kF32, 16, 300000, random_floats(16 * 300000, 7));
+  encoder.encode(shape_of(*find_format("tq3"), 16, 300000, 32), reader(wide), {});
   EXPECT_EQ(encoder.finish(), 0);
 }
 

@@ -13,7 +13,7 @@
 namespace tq::cuda {
 namespace {
 
-constexpr int64_t kSlotBytes = int64_t{8} << 20;
+constexpr int64_t kSlotBytes = int64_t{16} << 20;
 constexpr int64_t kPlaneBytes = int64_t{8} << 20;
 constexpr uint32_t kNone = 0xffffffff;
 

@@ -29,7 +29,7 @@ class LoadEncoder final : public WeightEncoder {
                     const EncodeOptions& options) override;
   int64_t finish() override;
 
-  // Device memory taken from encode() to finish(); more where 16 rows are beyond 8 MiB.
+  // Device memory taken from encode() to finish(); more where 16 rows are beyond 16 MiB.
   static int64_t staging_bytes();
 
  private:

@@ -39,7 +39,7 @@ __device__ uint32_t pack_word(const uint8_t* index, int w) {
   const int first = 32 * w / kBits;  // whose bits begin in this word or the one before
   uint32_t word = 0;
 #pragma unroll
-  for (int k = 0; k < (kBits == 3 || kBits == 5 || kBits == 6 ? 32 / kBits + 2 : 32 / kBits); ++k) {
+  for (int k = 0; k < (32 % kBits == 0 ? 32 / kBits : 32 / kBits + 2); ++k) {
     const int shift = (first + k) * kBits - 32 * w;
     if (shift >= 32 || first + k >= kGroup) break;
     const uint32_t value = index[first + k];

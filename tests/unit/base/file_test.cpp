@@ -7,6 +7,7 @@
 #include <limits>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "support/expect_error.h"
 #include "support/temp_dir.h"
@@ -70,6 +71,21 @@ TEST(MappedFile, Moves) {
   moved = MappedFile(dir / "b");
   EXPECT_EQ(text(moved.bytes()), "second");
   EXPECT_EQ(moved.path(), dir / "b");
+}
+
+TEST(MappedFile, CopiesParts) {
+  const TempDir dir;
+  write_bytes(dir / "a", "hello world");
+  MappedFile file(dir / "a");
+  std::vector<uint8_t> out(5);
+  file.read_at(6, out);
+  EXPECT_EQ(text(out), "world");
+  file.read_at(11, {});
+  const MappedFile moved = std::move(file);
+  moved.read_at(0, out);
+  EXPECT_EQ(text(out), "hello");
+  fs::resize_file(dir / "a", 8);
+  expect_error(ErrorCode::kCorrupt, {(dir / "a").string(), "8"}, [&] { moved.read_at(6, out); });
 }
 
 TEST(MappedFile, AdviceKeepsTheContent) {

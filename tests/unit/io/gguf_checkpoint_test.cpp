@@ -159,6 +159,9 @@ TEST(GgufCheckpoint, SubtractsOneFromGemmaNorms) {
   const auto raw = model.checkpoint->raw(entry);
   ASSERT_EQ(raw.size(), 64 * sizeof(float));
   EXPECT_EQ(std::memcmp(raw.data(), expected.data(), raw.size()), 0);
+  std::vector<uint8_t> copy(8);
+  model.checkpoint->read_raw(entry, 12, copy);
+  EXPECT_EQ(std::memcmp(raw.data() + 12, copy.data(), copy.size()), 0);
   model.checkpoint->drop_rows(entry, 0, 1);
   EXPECT_EQ(model.all("model.norm.weight"), expected);
 }

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -62,6 +63,23 @@ TEST(HfCheckpoint, PresentsTensorsConfigAndFiles) {
   EXPECT_EQ(checkpoint->find("scale")->n_elements(), 1);
   EXPECT_EQ(checkpoint->find("none"), nullptr);
   EXPECT_EQ(checkpoint->raw(w).size(), 12u);
+}
+
+TEST(HfCheckpoint, CopiesStoredBytes) {
+  const TempDir dir;
+  const float values[] = {1, 2, 3, 4, 5, 6};
+  SafetensorsBuilder()
+      .add_floats("a", {3}, std::span(values).first(3), DType::kBF16)
+      .add_floats("w", {3, 2}, values, DType::kBF16)
+      .write(dir / "model.safetensors");
+  const auto checkpoint = open_checkpoint(dir.path());
+  const TensorEntry& w = *checkpoint->find("w");
+  const auto raw = checkpoint->raw(w);
+  std::vector<uint8_t> part(7);
+  checkpoint->read_raw(w, 5, part);
+  EXPECT_TRUE(std::equal(part.begin(), part.end(), raw.begin() + 5, raw.end()));
+  EXPECT_THROW(checkpoint->read_raw(w, 6, part), Error);  // beyond the tensor, not the file
+  EXPECT_THROW(checkpoint->read_raw(w, -1, part), Error);
 }
 
 TEST(HfCheckpoint, ReadsRowsOfEveryFloatDtype) {
