@@ -125,9 +125,6 @@ class TimedBackend final : public Backend {
   void gather_rows(const GatherRowsArgs& args) override {
     timed("gather_rows", [&] { inner_.gather_rows(args); });
   }
-  void argmax(const ArgmaxArgs& args) override {
-    timed("argmax", [&] { inner_.argmax(args); });
-  }
   size_t attention_bytes(const AttentionArgs& args) const override {
     return inner_.attention_bytes(args);
   }

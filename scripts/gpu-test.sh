@@ -15,9 +15,10 @@ else
   [ "${1:-}" = --pack ] && dir=$2
   build=${TQ_GPU_BUILD:-build/cuda}
   [ -f "$build/build.ninja" ] || cmake --preset cuda -B "$build"
-  ninja -C "$build" test_gpu test_model bench_gpu tq
+  ninja -C "$build" test_gpu test_model test_engine bench_gpu tq
   mkdir -p "$dir/lib"
-  cp "$build/tests/gpu/test_gpu" "$build/tests/test_model" "$build/bench/gpu/bench_gpu" "$build/tq" "$dir"
+  cp "$build/tests/gpu/test_gpu" "$build/tests/test_model" "$build/tests/test_engine" \
+    "$build/bench/gpu/bench_gpu" "$build/tq" "$dir"
   # What a bare machine lacks.
   ldd "$dir/test_model" "$dir/tq" | awk '/fmt|simdjson|xxhash|pcre2|utf8proc|edit|bsd|libmd/ {print $3}' |
     sort -u | xargs -I{} cp -L {} "$dir/lib"
@@ -36,10 +37,13 @@ TQ_TEST_DEVICE=cuda TQ_TEST_DATA=$PWD/tests "$dir/test_model" --gtest_brief=1 \
 TQ_TEST_DEVICE=cuda TQ_TEST_KERNELS=dequant TQ_TEST_DATA=$PWD/tests "$dir/test_model" \
   --gtest_brief=1 --gtest_filter='*GoldenTest.FullPass*:*GoldenTest.PrefillThenDecode*:*CompressedTest*:*MeasureTest*' ||
   status=1
+# Sampling on the GPU, and that logits which come here give the same tokens.
+TQ_TEST_DEVICE=cuda TQ_TEST_DATA=$PWD/tests "$dir/test_engine" --gtest_brief=1 \
+  --gtest_filter='*GoldenSampling*' || status=1
 if [ "${TQ_GPU_SANITIZE:-0}" = 1 ]; then
   for tool in memcheck racecheck; do
     timeout 240 compute-sanitizer --tool $tool --error-exitcode 1 "$dir/test_gpu" --gtest_brief=1 \
-      --gtest_filter='*GpuFused*tq3*:*Gpu*Experts*tq3:GpuRoute*:GpuPrepare*:GpuAttention.*' || status=1
+      --gtest_filter='*GpuFused*tq3*:*Gpu*Experts*tq3:GpuRoute*:GpuPrepare*:GpuAttention.*:GpuSample.[BF]*' || status=1
   done
 fi
 "$dir/bench_gpu" ${TQ_GPU_BENCH:-} || status=1

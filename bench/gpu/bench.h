@@ -157,5 +157,6 @@ inline Activation prepare(const Bench& bench, const WeightView& weight, int64_t 
 void bench_steps(Bench& bench);
 // The kernels that a product may take, side by side.
 void bench_tiers(Bench& bench);
+void bench_sampling(Bench& bench);
 
 }  // namespace tq::bench

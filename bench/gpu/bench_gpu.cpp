@@ -170,9 +170,6 @@ void bench_small(Bench& bench, int64_t tokens) {
       name("combine 8 of 2816"), 4.0 * static_cast<double>((pairs + tokens) * hidden), 0, [&](int) {
         cuda::combine({x, routing, tokens, top_k, hidden, false, y + pairs}, bench.stream());
       });
-  bench.report(name("argmax 262144"), 4.0 * static_cast<double>(tokens * 262144), 0, [&](int) {
-    cuda::argmax({x, tokens, 262144, 262144, integers + 4 * pairs + 256}, bench.stream());
-  });
 }
 
 // One decode step of `seqs` sequences with kv_len keys each.
@@ -268,6 +265,7 @@ void run(const std::string& filter) {
     bench_attention(bench, "qwen", seqs, 1, 256, 32, 4, 128, 128, false);
     bench_attention(bench, "glm", seqs, 1, 256, 20, 1, 576, 512, true);
   }
+  bench_sampling(bench);
   bench_steps(bench);
   bench_attention(bench, "gemma local", 1, 1, 8192, 16, 8, 256, 256, false);
   bench_attention(bench, "gemma local", 1, 2048, 2048, 16, 8, 256, 256, false);

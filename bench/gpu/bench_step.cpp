@@ -2,6 +2,7 @@
 // them. What the residual stream holds does not matter for the time; the routing does, so the
 // router reads fixed random numbers.
 #include "bench.h"
+#include "kernels/cuda/sample.h"
 
 namespace tq::bench {
 namespace {
@@ -45,7 +46,7 @@ constexpr std::pair<const char*, unsigned> kParts[] = {
     {"products of attention", kAttentionProducts},
     {"products of dense layers", kDense},
     {"products of experts", kExperts},
-    {"head and argmax", kHead},
+    {"head and sampling", kHead},
 };
 
 class Step {
@@ -68,12 +69,16 @@ class Step {
     const int64_t n_counters = cuda::router_counters() + cuda::attention_counters();
     counter_ = take<uint32_t>(n_counters);
     token_ = take<int32_t>(seqs);
+    sample_rows_ = take<SampleRow>(seqs);
     for (uint8_t** storage : {&dense_x_, &experts_x_, &other_x_}) *storage = take<uint8_t>(4 << 20);
     workspace_ = take<float>(int64_t{64} << 20);
     cos_ = take<float>(seqs * m_.head_dim);
     make_batch();
     make_weights();
     check(cudaMemset(counter_, 0, static_cast<size_t>(n_counters) * sizeof(uint32_t)));
+    const std::vector<SampleRow> greedy(static_cast<size_t>(seqs));
+    check(cudaMemcpy(sample_rows_, greedy.data(), greedy.size() * sizeof(SampleRow),
+                     cudaMemcpyHostToDevice));
     check(cudaMemcpy(hidden_, bench.input(), static_cast<size_t>(seqs * m_.hidden * 4),
                      cudaMemcpyDeviceToDevice));
   }
@@ -86,7 +91,7 @@ class Step {
     for (const Layer& layer : layers_) x = run_layer(layer, x);
     if (skips(kHead)) return;
     cuda::matmul({.weight = head_.view, .x = x, .out = logits_}, cuda::Tier::kAuto, stream());
-    cuda::argmax({logits_, seqs_, m_.vocab, m_.vocab, token_}, stream());
+    cuda::sample({logits_, seqs_, m_.vocab, m_.vocab, sample_rows_, nullptr, token_}, stream());
   }
 
  private:
@@ -393,6 +398,7 @@ class Step {
   Routing routing_;
   uint32_t* counter_;
   int32_t* token_;
+  SampleRow* sample_rows_;
   uint8_t *dense_x_, *experts_x_, *other_x_;
   std::array<Activation, cuda::kMaxOutputs> outputs_;
 };

@@ -1,7 +1,13 @@
 // The compound operators, part by part.
 #include "backend/backend.h"
 
+#include "base/error.h"
+
 namespace tq {
+
+void Backend::sample(const SampleArgs& /*args*/) {
+  fail(ErrorCode::kInternal, "the {} backend was asked to sample", name());
+}
 
 void Backend::add_results(const AddResultsArgs& args) {
   if (args.n_results == 0) return;

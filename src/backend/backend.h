@@ -15,6 +15,7 @@
 #include "backend/weight_encoder.h"
 #include "format/traits.h"
 #include "kernels/op_args.h"
+#include "kernels/sample_args.h"
 #include "tensor/buffer.h"
 
 namespace tq {
@@ -72,7 +73,11 @@ class Backend {
   virtual void add(const AddArgs& args) = 0;
   virtual void softcap(const SoftcapArgs& args) = 0;
   virtual void gather_rows(const GatherRowsArgs& args) = 0;
-  virtual void argmax(const ArgmaxArgs& args) = 0;
+
+  // Whether sample() can be called: tokens are chosen where the logits are. Where it cannot, logits
+  // are downloaded.
+  virtual bool samples() const { return false; }
+  virtual void sample(const SampleArgs& args);
 
   // Compound operators. Here they are run by those above, part by part.
   virtual void add_results(const AddResultsArgs& args);

@@ -53,7 +53,8 @@ class CountingBackend final : public Backend {
   void add(const AddArgs&) override { refuse(); }
   void softcap(const SoftcapArgs&) override { refuse(); }
   void gather_rows(const GatherRowsArgs&) override { refuse(); }
-  void argmax(const ArgmaxArgs&) override { refuse(); }
+  bool samples() const override { return counted_.samples(); }
+  void sample(const SampleArgs&) override { refuse(); }
 
  private:
   [[noreturn]] static void refuse();

@@ -81,7 +81,6 @@ class CpuBackend final : public Backend {
   void add(const AddArgs& args) override;
   void softcap(const SoftcapArgs& args) override;
   void gather_rows(const GatherRowsArgs& args) override;
-  void argmax(const ArgmaxArgs& args) override;
 
  private:
   // Runs the kernel over [0, n), in parts of `grain` elements.
@@ -316,27 +315,6 @@ void CpuBackend::softcap(const SoftcapArgs& args) {
 
 void CpuBackend::gather_rows(const GatherRowsArgs& args) {
   run(kernels_.gather_rows, args, args.n, grain_for(args.dim));
-}
-
-void CpuBackend::argmax(const ArgmaxArgs& args) {
-  auto rows = [&](int64_t begin, int64_t end, int /*thread*/) {
-    for (int64_t r = begin; r < end; ++r) {
-      float* x = args.x + r * args.stride;
-      for (int64_t i = 0; i < args.n_excluded; ++i) {
-        x[args.excluded[i]] = -std::numeric_limits<float>::infinity();
-      }
-      float best = -std::numeric_limits<float>::infinity();
-      int32_t at = -1;
-      for (int64_t i = 0; i < args.n; ++i) {
-        if (x[i] > best) {
-          best = x[i];
-          at = static_cast<int32_t>(i);
-        }
-      }
-      args.out[r] = std::isfinite(best) ? at : -1;
-    }
-  };
-  pool_.parallel_for(args.rows, 1, rows);
 }
 
 }  // namespace

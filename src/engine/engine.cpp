@@ -127,8 +127,8 @@ bool Engine::step() {
     for (Sequence* sequence : step.sequences) {
       if (!sequence->started) sequence->started = now;
     }
-    const bool greedy = is_greedy(step);
-    if (run_model(step, greedy)) take_choices(step, greedy);
+    const bool on_device = chooses(step);
+    if (run_model(step, on_device)) take_choices(step, on_device);
   } else if (Sequence* stuck = scheduler_.first_waiting()) {
     // Nothing runs that could give pages back: they are held by prefixes.
     finish(*stuck, FinishReason::kError,
@@ -138,11 +138,24 @@ bool Engine::step() {
   return !sequences_.empty();
 }
 
-bool Engine::run_model(const Step& step, bool greedy) {
+bool Engine::chooses(const Step& step) const {
+  if (!model_.chooses_tokens()) return false;
+  size_t n_values = 0;
+  for (const Sequence* sequence : step.sequences) n_values += sequence->sampler.n_list_entries();
+  return static_cast<int64_t>(n_values) <= model_.max_token_values();
+}
+
+bool Engine::run_model(const Step& step, bool chooses) {
   try {
-    if (greedy) {
-      model_.next_tokens(step.batch, kv_, n_sample_tokens_,
-                         std::span(tokens_).first(static_cast<size_t>(step.n_logits())));
+    if (chooses) {
+      sample_rows_.clear();
+      token_values_.clear();
+      for (size_t i = 0; i < step.batch.size(); ++i) {
+        if (step.batch[i].n_logits == 0) continue;
+        sample_rows_.push_back(step.sequences[i]->sampler.next_row(token_values_));
+      }
+      model_.next_tokens(step.batch, kv_, {n_sample_tokens_, sample_rows_, token_values_},
+                         std::span(tokens_).first(sample_rows_.size()));
     } else {
       model_.forward(step.batch, kv_,
                      logits_.as<float>().first(static_cast<size_t>(step.n_logits()) *
@@ -158,15 +171,15 @@ bool Engine::run_model(const Step& step, bool greedy) {
   }
 }
 
-void Engine::take_choices(const Step& step, bool greedy) {
+void Engine::take_choices(const Step& step, bool chosen) {
   const auto vocab = static_cast<size_t>(model_.spec().vocab);
   size_t row = 0;
   for (size_t i = 0; i < step.batch.size(); ++i) {
     Sequence& sequence = *step.sequences[i];
     sequence.n_cached += static_cast<int64_t>(step.batch[i].token_ids.size());
     if (step.batch[i].n_logits == 0) continue;
-    const Choice choice = greedy
-                              ? check_choice(tokens_[row])
+    const Choice choice = chosen
+                              ? take(sequence, tokens_[row])
                               : sample(sequence, logits_.as<float>().subspan(row * vocab, vocab));
     advance(sequence, choice);
     ++row;
@@ -181,16 +194,12 @@ bool Engine::is_end(const Sequence& sequence, int32_t token) const {
   return (!sampling.ignore_eos && has(eos_ids_)) || has(sampling.stop_ids);
 }
 
-// Where the device chooses tokens, logits stay there unless a request needs more than the largest.
-bool Engine::is_greedy(const Step& step) const {
-  return model_.chooses_tokens() &&
-         std::all_of(step.sequences.begin(), step.sequences.end(),
-                     [](const Sequence* s) { return s->request.sampling.is_greedy(); });
-}
-
-Engine::Choice Engine::check_choice(int32_t token) {
-  if (token >= 0) return {token, ""};
-  return {token, "no logit is finite: the model is broken"};
+Engine::Choice Engine::take(Sequence& sequence, int32_t chosen) {
+  try {
+    return {sequence.sampler.take(chosen), ""};
+  } catch (const Error& error) {
+    return {-1, error.what()};
+  }
 }
 
 Engine::Choice Engine::sample(Sequence& sequence, std::span<float> logits) const {

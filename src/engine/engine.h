@@ -58,11 +58,13 @@ class Engine {
     int32_t token;
     std::string error;
   };
+  // Whether the device chooses the step's tokens; otherwise its logits come here.
+  bool chooses(const Step& step) const;
   // False when the model threw: then the step's requests have ended.
-  bool run_model(const Step& step, bool greedy);
-  void take_choices(const Step& step, bool greedy);
-  bool is_greedy(const Step& step) const;
-  static Choice check_choice(int32_t token);
+  bool run_model(const Step& step, bool chooses);
+  void take_choices(const Step& step, bool chosen);
+  // Of a row of the step: what the device chose, or logits.
+  static Choice take(Sequence& sequence, int32_t chosen);
   Choice sample(Sequence& sequence, std::span<float> logits) const;
   // Appends the token and decides whether it was the last.
   void advance(Sequence& sequence, const Choice& choice);
@@ -81,6 +83,9 @@ class Engine {
   Scheduler scheduler_;
   Buffer logits_;                // fp32 [max_sequences, vocab]
   std::vector<int32_t> tokens_;  // [max_sequences]
+  // How the step's tokens are chosen by the device.
+  std::vector<SampleRow> sample_rows_;
+  std::vector<TokenValue> token_values_;
   int64_t next_id_ = 1;
   std::vector<std::shared_ptr<Sequence>> sequences_;  // unfinished, in order of arrival
   // What the step under way has to tell, and to whom.

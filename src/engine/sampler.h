@@ -1,5 +1,6 @@
-// Sampler: one next token from a row of logits. Holds one sequence's random state and the tokens it
-// has seen; owned by the sequence; not thread safe.
+// Sampler: how one sequence's next tokens are chosen. Holds its random state and the tokens it has
+// seen; owned by the sequence; not thread safe. Chooses from logits in host memory, or says what a
+// device needs to choose (kernels/sample_args.h) and is told what it chose.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +10,9 @@
 #include <string>
 #include <unordered_map>
 #include <vector>
+
+#include "kernels/cpu/sample.h"
+#include "kernels/sample_args.h"
 
 namespace tq {
 
@@ -27,11 +31,6 @@ struct SamplingParams {
   std::vector<int32_t> stop_ids;  // ids that end it, likewise
   bool ignore_eos = false;
 
-  // True when the token is the one with the largest logit.
-  bool is_greedy() const {
-    return temperature == 0 && repetition_penalty == 1 && presence_penalty == 0 &&
-           frequency_penalty == 0 && logit_bias.empty();
-  }
   // Throws kInvalidArgument naming the parameter and its range.
   void validate() const;
 };
@@ -40,7 +39,9 @@ struct SamplingParams {
 //   logit_bias, repetition, presence and frequency penalties; then, if temperature is 0, the
 //   highest logit (the lowest id of equal ones); else temperature, top_k, top_p (of the mass that
 //   top_k left), min_p (relative to the most probable token), and one draw.
-// The same seed, parameters and logits give the same tokens on every platform.
+// Probabilities are those of the softmax but for 2^-18 of themselves, and 2^-40 of the best one's.
+// The token is drawn among what is left in the order of ids. The same seed, parameters and logits
+// give the same tokens on every platform and device.
 class Sampler {
  public:
   // Only ids below n_tokens are ever chosen: rows of the head beyond the tokenizer's vocabulary are
@@ -54,30 +55,26 @@ class Sampler {
   // choice.
   int32_t sample(std::span<float> logits);
 
- private:
-  struct Candidate {
-    float logit;
-    int32_t id;
-  };
+  // The same by a device, in three steps: how many entries next_row() will append;
+  size_t n_list_entries() const;
+  // what the next token is chosen by, with one random number drawn, and lists appended to;
+  SampleRow next_row(std::vector<TokenValue>& lists);
+  // and what was chosen, which is counted as generated and returned. Throws as sample() does.
+  int32_t take(int32_t chosen);
 
-  void apply_bias_and_penalties(std::span<float> logits) const;
-  int32_t draw(std::span<const float> logits, float highest);
-  // The order of candidates: true when a comes before b.
-  static bool better(const Candidate& a, const Candidate& b);
-  // The candidates: the best n of those that are not below `lowest`, best first.
-  void keep_best(std::span<const float> logits, float lowest, size_t n);
-  // Makes candidates [begin, end) the best of [begin, all), best first.
-  void order(size_t begin, size_t end);
-  // Cuts the candidates, of which the first n_ordered are in order, down to the top_p mass.
-  void keep_top_p(float highest, size_t n_ordered);
-  double weight(float logit, float highest) const;
-  double uniform();  // in [0, 1)
+ private:
+  TokenValue& find_seen(int32_t id);
+  bool has_penalties() const;
 
   SamplingParams params_;
   int64_t n_tokens_;
   std::mt19937_64 random_;
-  std::unordered_map<int32_t, int> seen_;  // times generated; 0: only in the prompt
-  std::vector<Candidate> candidates_;      // scratch
+  SampleRow row_;  // what does not change
+  std::vector<TokenValue> biases_;
+  std::vector<TokenValue> seen_;                // and how often generated; 0: only in the prompt
+  std::unordered_map<int32_t, size_t> places_;  // of ids in seen_
+  RowSampler rows_;
+  std::vector<TokenValue> lists_;  // scratch
 };
 
 }  // namespace tq

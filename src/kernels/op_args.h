@@ -397,16 +397,4 @@ struct RouterArgs {
   RouteArgs route;    // its logits are not read
 };
 
-// out[r] = the index of the largest of x[r, :n], of equals the first; NaN counts as lowest. -1 when
-// the largest is not finite.
-struct ArgmaxArgs {
-  float* x;  // [rows, n]; excluded columns become -infinity
-  int64_t rows;
-  int64_t stride;  // of the rows of x in elements
-  int64_t n;
-  int32_t* out;                       // [rows]
-  const int32_t* excluded = nullptr;  // [n_excluded], each in [0, n)
-  int64_t n_excluded = 0;
-};
-
 }  // namespace tq

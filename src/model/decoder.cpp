@@ -19,6 +19,13 @@ int64_t length_bucket(int64_t length) {
   return bucket;
 }
 
+// Room for a step's lists: that all sequences have seen every token they can, which next to their
+// keys and values is nothing; at most 8 MiB. A step with longer lists is sampled on the host.
+int64_t token_value_limit(const LoadOptions& options, int64_t vocab) {
+  constexpr int64_t kMost = int64_t{1} << 20;
+  return std::min(kMost, options.max_sequences * std::min(options.max_context, vocab));
+}
+
 bool in_cache(const std::vector<int32_t>& pages, int64_t n_pages) {
   return std::all_of(pages.begin(), pages.end(),
                      [=](int32_t page) { return page >= 0 && page < n_pages; });
@@ -37,6 +44,8 @@ Decoder::Decoder(ModelSpec spec, DecoderWeights weights, Backend& backend, LoadO
   max_blocks_ = ceil_div(options_.max_context, kKvBlockTokens);
   kv_ = KvLayout::plan(spec_.kv_layers(), spec_.windows(), options_.max_context,
                        options_.max_batch_tokens);
+
+  if (backend_.samples()) max_token_values_ = token_value_limit(options_, spec_.vocab);
 
   for (const RopeSpec& rope : spec_.ropes) {
     Buffer& table =
@@ -67,14 +76,16 @@ Decoder::Decoder(ModelSpec spec, DecoderWeights weights, Backend& backend, LoadO
 Decoder::BatchArrays Decoder::plan_batch(Workspace& workspace) const {
   const int64_t tokens = options_.max_batch_tokens;
   const int64_t sequences = options_.max_sequences;
-  return {.ids = workspace.take<int32_t>(tokens),
-          .positions = workspace.take<int32_t>(tokens),
-          .slots = workspace.take<int64_t>(tokens),
-          .recent_slots = workspace.take<int64_t>(tokens),
-          .q_begin = workspace.take<int32_t>(sequences + 1),
-          .kv_len = workspace.take<int32_t>(sequences),
-          .logit_rows = workspace.take<int32_t>(options_.max_logit_rows),
-          .block_tables = workspace.take<int32_t>(2 * sequences * max_blocks_)};
+  return {
+      .ids = workspace.take<int32_t>(tokens),
+      .positions = workspace.take<int32_t>(tokens),
+      .slots = workspace.take<int64_t>(tokens),
+      .recent_slots = workspace.take<int64_t>(tokens),
+      .q_begin = workspace.take<int32_t>(sequences + 1),
+      .kv_len = workspace.take<int32_t>(sequences),
+      .logit_rows = workspace.take<int32_t>(options_.max_logit_rows),
+      .sample_rows = workspace.take<SampleRow>(backend_.samples() ? options_.max_logit_rows : 0),
+      .block_tables = workspace.take<int32_t>(2 * sequences * max_blocks_)};
 }
 
 size_t Decoder::batch_bytes() const {
@@ -92,6 +103,9 @@ void Decoder::plan(Workspace& workspace) {
   scratch_.gathered = workspace.take<float>(options_.max_logit_rows * spec_.hidden);
   if (!backend_.on_host()) {
     scratch_.logits = workspace.take<float>(options_.max_logit_rows * spec_.vocab);
+  }
+  if (backend_.samples()) {
+    scratch_.token_values = workspace.take<TokenValue>(max_token_values_);
     scratch_.tokens = workspace.take<int32_t>(options_.max_logit_rows);
   }
   const auto activation_size = static_cast<int64_t>(activation_bytes());
@@ -268,10 +282,19 @@ void Decoder::forward(Batch batch, KvCache& kv, std::span<float> logits) {
   }
 }
 
-void Decoder::next_tokens(Batch batch, KvCache& kv, int64_t n_tokens, std::span<int32_t> tokens) {
+void Decoder::next_tokens(Batch batch, KvCache& kv, const TokenChoice& choice,
+                          std::span<int32_t> tokens) {
   const auto n_rows = static_cast<int64_t>(tokens.size());
+  const auto n_values = static_cast<int64_t>(choice.lists.size());
+  TQ_CHECK(static_cast<int64_t>(choice.rows.size()) == n_rows &&
+               n_rows <= options_.max_logit_rows && n_values <= max_token_values_,
+           "{} tokens of {} rows with {} values", n_rows, choice.rows.size(), n_values);
+  std::copy(choice.rows.begin(), choice.rows.end(), host_.sample_rows);
   const Step step = stage(batch, kv, n_rows);
-  run(step, kv, {n_rows, scratch_.logits, n_tokens});
+  if (n_values > 0) {
+    backend_.upload(choice.lists.data(), scratch_.token_values, choice.lists.size_bytes());
+  }
+  run(step, kv, {n_rows, scratch_.logits, choice.n_tokens});
   if (n_rows > 0) backend_.download(scratch_.tokens, tokens.data(), tokens.size_bytes());
 }
 
@@ -316,10 +339,12 @@ void Decoder::run_operators(const Step& step, const KvCache& kv, const Rows& row
   if (rows.n == 0) return;
   run_head(step, last, rows);
   if (rows.n_choose_from == 0) return;
-  backend_.argmax({.x = rows.logits,
-                   .rows = rows.n,
+  backend_.sample({.logits = rows.logits,
+                   .n_rows = rows.n,
                    .stride = spec_.vocab,
                    .n = rows.n_choose_from,
+                   .rows = device_.sample_rows,
+                   .lists = scratch_.token_values,
                    .out = scratch_.tokens,
                    .excluded = excluded_.as<int32_t>().data(),
                    .n_excluded = static_cast<int64_t>(excluded_.as<int32_t>().size())});

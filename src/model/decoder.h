@@ -25,8 +25,10 @@ class Decoder final : public Model {
   int64_t bytes_per_token() const override { return weights_.bytes_per_token; }
   int64_t n_parameters() const override { return weights_.n_parameters; }
   void forward(Batch batch, KvCache& kv, std::span<float> logits) override;
-  bool chooses_tokens() const override { return !backend_.on_host(); }
-  void next_tokens(Batch batch, KvCache& kv, int64_t n_tokens, std::span<int32_t> tokens) override;
+  bool chooses_tokens() const override { return backend_.samples(); }
+  int64_t max_token_values() const override { return max_token_values_; }
+  void next_tokens(Batch batch, KvCache& kv, const TokenChoice& choice,
+                   std::span<int32_t> tokens) override;
   void exclude_tokens(std::span<const int32_t> ids) override;
   void set_observer(Observer observer) override { observer_ = std::move(observer); }
 
@@ -34,14 +36,15 @@ class Decoder final : public Model {
   // A step's arrays; T = max_batch_tokens, S = max_sequences, R = max_logit_rows. What describes
   // the batch is written on the host and, where that is another memory, moved to the device.
   struct BatchArrays {
-    int32_t* ids;           // [T]
-    int32_t* positions;     // [T]
-    int64_t* slots;         // [T]
-    int64_t* recent_slots;  // [T], in rings
-    int32_t* q_begin;       // [S + 1]
-    int32_t* kv_len;        // [S]
-    int32_t* logit_rows;    // [R], indices into the step's tokens
-    int32_t* block_tables;  // [2, S, max_blocks]: all pages, then those of rings
+    int32_t* ids;            // [T]
+    int32_t* positions;      // [T]
+    int64_t* slots;          // [T]
+    int64_t* recent_slots;   // [T], in rings
+    int32_t* q_begin;        // [S + 1]
+    int32_t* kv_len;         // [S]
+    int32_t* logit_rows;     // [R], indices into the step's tokens
+    SampleRow* sample_rows;  // [R], where the backend samples
+    int32_t* block_tables;   // [2, S, max_blocks]: all pages, then those of rings
   };
   struct Scratch {
     uint8_t* batch;            // device memory of the BatchArrays
@@ -50,6 +53,7 @@ class Decoder final : public Model {
     float* added;              // [2, T, hidden], of Backend::add_results
     float* gathered;           // [R, hidden]
     float* logits;             // [R, vocab], where the caller's are on another device
+    TokenValue* token_values;  // [max_token_values], lists of sample_rows
     int32_t* tokens;           // [R]
     uint8_t* activation;       // for Backend::prepare
     uint8_t* side_activation;  // likewise, for what runs beside
@@ -102,6 +106,7 @@ class Decoder final : public Model {
   LoadOptions options_;
   KvLayout kv_;
   int64_t max_blocks_ = 0;  // of one sequence
+  int64_t max_token_values_ = 0;
   std::vector<Buffer> inv_freqs_;
   std::vector<RopeTable> ropes_;
   Buffer memory_;

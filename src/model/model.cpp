@@ -40,7 +40,7 @@ ModelSize Model::measure(const Checkpoint& checkpoint, const Backend& backend,
   return size;
 }
 
-void Model::next_tokens(Batch /*batch*/, KvCache& /*kv*/, int64_t /*n_tokens*/,
+void Model::next_tokens(Batch /*batch*/, KvCache& /*kv*/, const TokenChoice& /*choice*/,
                         std::span<int32_t> /*tokens*/) {
   fail(ErrorCode::kInternal, "this model does not choose tokens");
 }

@@ -38,6 +38,13 @@ struct ModelSize {
   KvLayout kv;
 };
 
+// How next_tokens() chooses.
+struct TokenChoice {
+  int64_t n_tokens;  // ids from here on are never chosen
+  std::span<const SampleRow> rows;
+  std::span<const TokenValue> lists;
+};
+
 // Sees values inside forward passes, for debugging and per-layer dumps: "embed" (layer -1), then
 // "attention" and "ffn" of each layer (the residual stream [tokens, hidden] after the attention and
 // at the layer's end), and "norm" (layer -1, the final norm of the rows whose logits are wanted).
@@ -72,10 +79,13 @@ class Model {
   // Throws kInvalidArgument for token ids outside the vocabulary.
   virtual void forward(Batch batch, KvCache& kv, std::span<float> logits) = 0;
 
-  // Where chooses_tokens(): as forward(), but of each row of logits only the token with the
-  // largest, of those below n_tokens that are not excluded, comes back; -1 where none is finite.
+  // Where chooses_tokens(): as forward(), but of each row of logits only one token comes back, as
+  // Backend::sample chooses it.
   virtual bool chooses_tokens() const { return false; }
-  virtual void next_tokens(Batch batch, KvCache& kv, int64_t n_tokens, std::span<int32_t> tokens);
+  // The most TokenValues that the rows of a step may have.
+  virtual int64_t max_token_values() const { return 0; }
+  virtual void next_tokens(Batch batch, KvCache& kv, const TokenChoice& choice,
+                           std::span<int32_t> tokens);
   // Ids that next_tokens() never chooses.
   virtual void exclude_tokens(std::span<const int32_t> ids);
 

@@ -348,36 +348,5 @@ TEST(GpuElementwise, GathersRows) {
   }
 }
 
-TEST(GpuArgmax, FindsTheFirstLargest) {
-  const int64_t vocab = 70001;
-  std::vector<float> logits = random_floats(3 * vocab, 17);
-  logits[12345] = logits[54321] = 100.0f;
-  logits[vocab + vocab - 1] = 50.0f;
-  logits[2 * vocab] = std::numeric_limits<float>::quiet_NaN();
-  logits[2 * vocab + 1] = 60.0f;
-  const OnDevice<float> device(logits);
-  const auto out = OnDevice<int32_t>::poisoned(3);
-  ArgmaxArgs args{device.get(), 3, vocab, vocab, out.get()};
-  cuda::argmax(args, nullptr);
-  EXPECT_EQ(out.read(), (std::vector<int32_t>{12345, static_cast<int32_t>(vocab) - 1, 1}));
-  const OnDevice<int32_t> excluded(std::vector<int32_t>{12345, 1});
-  args.excluded = excluded.get();
-  args.n_excluded = 2;
-  args.n = vocab - 1;
-  cuda::argmax(args, nullptr);
-  const std::vector<int32_t> found = out.read();
-  EXPECT_EQ(found[0], 54321);
-  EXPECT_LT(found[1], vocab - 1);
-}
-
-TEST(GpuArgmax, BrokenRowsHaveNoLargest) {
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-  const OnDevice<float> device(std::vector<float>{kNan, kNan, 1, kInfinity, -kInfinity, kNan});
-  const auto out = OnDevice<int32_t>::poisoned(3);
-  cuda::argmax({device.get(), 3, 2, 2, out.get()}, nullptr);
-  EXPECT_EQ(out.read(), (std::vector<int32_t>{-1, -1, -1}));
-}
-
 }  // namespace
 }  // namespace tq

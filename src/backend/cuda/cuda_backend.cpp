@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/math.h"
 #include "kernels/cuda/ops.h"
+#include "kernels/cuda/sample.h"
 #include "kernels/cuda/tile_layout.h"
 
 namespace tq {
@@ -117,7 +118,8 @@ class CudaBackend final : public Backend {
   void add(const AddArgs& args) override { cuda::add(args, stream()); }
   void softcap(const SoftcapArgs& args) override { cuda::softcap(args, stream()); }
   void gather_rows(const GatherRowsArgs& args) override { cuda::gather_rows(args, stream()); }
-  void argmax(const ArgmaxArgs& args) override { cuda::argmax(args, stream()); }
+  bool samples() const override { return true; }
+  void sample(const SampleArgs& args) override { cuda::sample(args, stream()); }
 
   void next_inputs(const NextInputsArgs& args) override;
   void matmul_shared(std::span<const MatmulArgs> products) override;

@@ -117,55 +117,6 @@ __global__ void gather_rows_kernel(const GatherRowsArgs args) {
   for (int64_t i = threadIdx.x; i < args.dim; i += blockDim.x) out[i] = x[i];
 }
 
-constexpr int kArgmaxThreads = 1024;
-
-// A larger value wins, then the lower index. NaN, which compares with nothing, never wins.
-__device__ void keep_larger(float& best, int& at, float value, int index) {
-  if (value > best || (value == best && index < at)) {
-    best = value;
-    at = index;
-  }
-}
-
-__global__ void __launch_bounds__(kArgmaxThreads) argmax_kernel(const ArgmaxArgs args) {
-  start_kernel();
-  __shared__ float bests[kWarp];
-  __shared__ int places[kWarp];
-  float* row = args.x + blockIdx.x * args.stride;
-  for (int64_t i = threadIdx.x; i < args.n_excluded; i += kArgmaxThreads) {
-    row[args.excluded[i]] = -INFINITY;
-  }
-  __syncthreads();
-  float best = -INFINITY;
-  int at = 0;
-#pragma unroll 16
-  for (int64_t i = threadIdx.x; i < args.n; i += kArgmaxThreads) {
-    if (row[i] > best) {
-      best = row[i];
-      at = static_cast<int>(i);
-    }
-  }
-  const auto reduce = [&] {
-#pragma unroll
-    for (int step = 16; step > 0; step /= 2) {
-      const float value = __shfl_xor_sync(kAllLanes, best, step);
-      const int index = __shfl_xor_sync(kAllLanes, at, step);
-      keep_larger(best, at, value, index);
-    }
-  };
-  reduce();
-  if (threadIdx.x % kWarp == 0) {
-    bests[threadIdx.x / kWarp] = best;
-    places[threadIdx.x / kWarp] = at;
-  }
-  __syncthreads();
-  if (threadIdx.x >= kWarp) return;
-  best = bests[threadIdx.x];
-  at = places[threadIdx.x];
-  reduce();
-  if (threadIdx.x == 0) args.out[blockIdx.x] = isfinite(best) ? at : -1;
-}
-
 // One thread an element.
 template <typename Args>
 void launch_flat(const char* name, void (*kernel)(Args), const Args& args, int64_t n,
@@ -235,11 +186,6 @@ void softcap(const SoftcapArgs& args, cudaStream_t stream) {
 void gather_rows(const GatherRowsArgs& args, cudaStream_t stream) {
   launch("gather_rows", gather_rows_kernel,
          {dim3(static_cast<unsigned>(args.n)), dim3(row_threads(args.dim))}, stream, args);
-}
-
-void argmax(const ArgmaxArgs& args, cudaStream_t stream) {
-  launch("argmax", argmax_kernel, {dim3(static_cast<unsigned>(args.rows)), dim3(kArgmaxThreads)},
-         stream, args);
 }
 
 }  // namespace tq::cuda

@@ -192,6 +192,4 @@ Activation attention_prepared(const LatentInputsArgs& inputs, const AttentionArg
                               const AttentionBounds& bounds, const PrepareArgs& next, bool exact,
                               cudaStream_t stream);
 
-void argmax(const ArgmaxArgs& args, cudaStream_t stream);
-
 }  // namespace tq::cuda

@@ -94,7 +94,6 @@ class PlacingBackend final : public Backend, public WeightEncoder {
   void add(const AddArgs&) override {}
   void softcap(const SoftcapArgs&) override {}
   void gather_rows(const GatherRowsArgs&) override {}
-  void argmax(const ArgmaxArgs&) override {}
 
  private:
   Placed& keep(const WeightView& weight) {
