@@ -4,7 +4,8 @@
 #   scripts/gpu-test.sh --pack DIR       build and put the programs with their libraries into DIR, to
 #                                        run on a machine that has a GPU but cannot build
 #   scripts/gpu-test.sh --packed DIR     run such programs
-# TQ_GPU_SANITIZE=1 runs the tests once more under compute-sanitizer (memcheck and racecheck).
+# TQ_GPU_SANITIZE=1 runs kernel tests and small models once more under compute-sanitizer (memcheck and
+# racecheck), all at once, 9 minutes at most.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -40,11 +41,32 @@ TQ_TEST_DEVICE=cuda TQ_TEST_KERNELS=dequant TQ_TEST_DATA=$PWD/tests "$dir/test_m
 # Sampling on the GPU, and that logits which come here give the same tokens.
 TQ_TEST_DEVICE=cuda TQ_TEST_DATA=$PWD/tests "$dir/test_engine" --gtest_brief=1 \
   --gtest_filter='*GoldenSampling*' || status=1
+# One tool over some tests: TOOL PROGRAM FILTER.
+sanitize() {
+  local log result=0
+  log=$(mktemp)
+  TQ_TEST_DEVICE=cuda TQ_TEST_DATA=$PWD/tests timeout 540 compute-sanitizer --tool "$1" --error-exitcode 1 \
+    "$dir/$2" --gtest_brief=1 --gtest_filter="$3" >"$log" 2>&1 || result=$?
+  echo "$1, $2 $3: $([ $result = 0 ] && echo clean || echo "exit status $result")"
+  [ $result = 0 ] || tail -n 20 "$log"
+  rm -f "$log"
+  return $result
+}
 if [ "${TQ_GPU_SANITIZE:-0}" = 1 ]; then
-  for tool in memcheck racecheck; do
-    timeout 240 compute-sanitizer --tool $tool --error-exitcode 1 "$dir/test_gpu" --gtest_brief=1 \
-      --gtest_filter='*GpuFused*tq3*:*Gpu*Experts*tq3:GpuRoute*:GpuPrepare*:GpuAttention.*:GpuSample.[BF]*' || status=1
+  pids=()
+  for tool in memcheck racecheck; do  # side by side: they wait for the host most of the time
+    for filter in '*GpuFused.G*tq3' '*GpuFused.[MP]*tq3' '*GpuMatmul.[EH]*s*tq3' 'GpuRoute*:GpuPrepare*' \
+      'GpuSample.[BF]*:GpuEncodeChecks*' 'GpuDequantGraph*:*GpuDequant.*Experts*tq3' 'GpuAttention.B*' \
+      'GpuAttention.D*' 'GpuAttention.[MV]*' '*GpuDecode*:*GpuLatent*:*GpuRouter*:*GpuBlockEnd*'; do
+      sanitize $tool test_gpu "$filter" &
+      pids+=($!)
+    done
+    for filter in '*GoldenTest.FullPass*' '*GoldenTest.PrefillThenDecode*' '*ForwardTest*'; do
+      sanitize $tool test_model "$filter" &
+      pids+=($!)
+    done
   done
+  for pid in "${pids[@]}"; do wait "$pid" || status=1; done
 fi
 "$dir/bench_gpu" ${TQ_GPU_BENCH:-} || status=1
 exit $status
