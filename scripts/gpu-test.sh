@@ -5,7 +5,7 @@
 #                                        run on a machine that has a GPU but cannot build
 #   scripts/gpu-test.sh --packed DIR     run such programs
 # TQ_GPU_SANITIZE=1 runs kernel tests and small models once more under compute-sanitizer (memcheck and
-# racecheck), all at once, 9 minutes at most.
+# racecheck), all at once, 9 minutes at most; TQ_GPU_SANITIZE=only runs nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -30,34 +30,41 @@ export LD_LIBRARY_PATH="$PWD/$dir/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 export TQ_FORCE_ISA=generic  # what the kernels are compared with
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
 status=0
-"$dir/test_gpu" --gtest_brief=1 ${TQ_GPU_FILTER:+--gtest_filter="$TQ_GPU_FILTER"} || status=1
-# Every golden checkpoint, and all else that is tested of models, on the GPU.
-TQ_TEST_DEVICE=cuda TQ_TEST_DATA=$PWD/tests "$dir/test_model" --gtest_brief=1 \
-  --gtest_filter='-*ThreadCount:*MappedWeightsAreNotCopied' || status=1
-# Those that compare with other implementations once more with 16-bit products throughout.
-TQ_TEST_DEVICE=cuda TQ_TEST_KERNELS=dequant TQ_TEST_DATA=$PWD/tests "$dir/test_model" \
-  --gtest_brief=1 --gtest_filter='*GoldenTest.FullPass*:*GoldenTest.PrefillThenDecode*:*CompressedTest*:*MeasureTest*' ||
-  status=1
-# Sampling on the GPU, and that logits which come here give the same tokens.
-TQ_TEST_DEVICE=cuda TQ_TEST_DATA=$PWD/tests "$dir/test_engine" --gtest_brief=1 \
-  --gtest_filter='*GoldenSampling*' || status=1
+
+run_tests() {
+  "$dir/test_gpu" --gtest_brief=1 ${TQ_GPU_FILTER:+--gtest_filter="$TQ_GPU_FILTER"} || status=1
+  # Every golden checkpoint, and all else that is tested of models, on the GPU.
+  TQ_TEST_DEVICE=cuda TQ_TEST_DATA=$PWD/tests "$dir/test_model" --gtest_brief=1 \
+    --gtest_filter='-*ThreadCount:*MappedWeightsAreNotCopied' || status=1
+  # Those that compare with other implementations once more with 16-bit products throughout.
+  TQ_TEST_DEVICE=cuda TQ_TEST_KERNELS=dequant TQ_TEST_DATA=$PWD/tests "$dir/test_model" \
+    --gtest_brief=1 --gtest_filter='*GoldenTest.FullPass*:*GoldenTest.PrefillThenDecode*:*CompressedTest*:*MeasureTest*' ||
+    status=1
+  # Sampling on the GPU, and that logits which come here give the same tokens.
+  TQ_TEST_DEVICE=cuda TQ_TEST_DATA=$PWD/tests "$dir/test_engine" --gtest_brief=1 \
+    --gtest_filter='*GoldenSampling*' || status=1
+}
+
 # One tool over some tests: TOOL PROGRAM FILTER.
 sanitize() {
-  local log result=0
+  local log result=0 start=$SECONDS
   log=$(mktemp)
   TQ_TEST_DEVICE=cuda TQ_TEST_DATA=$PWD/tests timeout 540 compute-sanitizer --tool "$1" --error-exitcode 1 \
     "$dir/$2" --gtest_brief=1 --gtest_filter="$3" >"$log" 2>&1 || result=$?
-  echo "$1, $2 $3: $([ $result = 0 ] && echo clean || echo "exit status $result")"
+  echo "$1, $2 $3: $([ $result = 0 ] && echo clean || echo "exit status $result"), $((SECONDS - start)) s"
   [ $result = 0 ] || tail -n 20 "$log"
   rm -f "$log"
   return $result
 }
-if [ "${TQ_GPU_SANITIZE:-0}" = 1 ]; then
-  pids=()
+
+run_sanitizers() {
+  local pids=()
   for tool in memcheck racecheck; do  # side by side: they wait for the host most of the time
-    for filter in '*GpuFused.G*tq3' '*GpuFused.[MP]*tq3' '*GpuMatmul.[EH]*s*tq3' 'GpuRoute*:GpuPrepare*' \
-      'GpuSample.[BF]*:GpuEncodeChecks*' 'GpuDequantGraph*:*GpuDequant.*Experts*tq3' 'GpuAttention.B*' \
-      'GpuAttention.D*' 'GpuAttention.[MV]*' '*GpuDecode*:*GpuLatent*:*GpuRouter*:*GpuBlockEnd*'; do
+    for filter in '*GpuFused.G*tq3' '*GpuFused.M*tq3:*GpuFused.P*tq3' \
+      '*GpuMatmul.ExpertsE*tq3:*GpuMatmul.H*tq3' 'GpuRoute*:*GpuPrepare*:GpuElementwise*' \
+      'GpuSample.B*:GpuSample.F*:GpuEncodeChecks*' 'GpuDequantGraph*:*GpuDequant.*Experts*tq3' \
+      'GpuAttention.B*' 'GpuAttention.D*' 'GpuAttention.M*:GpuAttention.V*' \
+      '*GpuDecode*:*GpuLatent*:*GpuRouter*:*GpuBlockEnd*'; do
       sanitize $tool test_gpu "$filter" &
       pids+=($!)
     done
@@ -67,6 +74,9 @@ if [ "${TQ_GPU_SANITIZE:-0}" = 1 ]; then
     done
   done
   for pid in "${pids[@]}"; do wait "$pid" || status=1; done
-fi
-"$dir/bench_gpu" ${TQ_GPU_BENCH:-} || status=1
+}
+
+[ "${TQ_GPU_SANITIZE:-0}" = only ] || run_tests
+[ "${TQ_GPU_SANITIZE:-0}" = 0 ] || run_sanitizers
+[ "${TQ_GPU_SANITIZE:-0}" = only ] || "$dir/bench_gpu" ${TQ_GPU_BENCH:-} || status=1
 exit $status
