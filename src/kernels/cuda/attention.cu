@@ -51,6 +51,11 @@ int64_t split_chunks(const AttentionArgs& args, const AttentionBounds& bounds) {
   if (mma ? bounds.counters == nullptr : !supports_lanes(args.kv)) return 0;
   const int64_t chunks = most_chunks(args, bounds.tokens, bounds.max_kv_len);
   const int64_t tiles = most_tiles(args, bounds.tokens, mma ? kTileRows : kLaneRows);
+  // A short prompt's few chunks take less time one after the other than their merge does.
+  constexpr int64_t kFewChunks = 4;
+  if (mma && chunks <= kFewChunks && tiles * args.kv.n_kv_heads * chunks >= device_info().n_sms) {
+    return 0;
+  }
   return chunks > 1 && tiles * args.kv.n_kv_heads < enough_blocks(mma) &&
                  partial_bytes(args, bounds.tokens * args.n_heads, chunks) <= kMostWorkspace
              ? chunks

@@ -10,6 +10,7 @@
 // rounded to 16 bits but what the cache holds.
 #include <algorithm>
 
+#include "base/math.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/device/attention_tile.cuh"
 #include "kernels/cuda/device/mma16.cuh"
@@ -385,15 +386,24 @@ void launch_tiles(const MmaParams& p, cudaStream_t stream) {
          stream, p);
 }
 
-// Many rows of a sequence share keys and values in larger tiles.
+// Larger tiles share keys and values: where there are enough of them.
 template <typename T, int kValueDim>
 void launch_rows(const MmaParams& p, cudaStream_t stream) {
   constexpr int kMany = kValueDim > 256 ? 2 : 4;
   const AttentionArgs& args = p.p.args;
   const int64_t rows =
       p.p.tokens * (args.n_heads / args.kv.n_kv_heads) / std::max<int64_t>(args.batch.n_seqs, 1);
+  const auto blocks = [&](int64_t groups) {
+    return most_tiles(args, p.p.tokens, kTileRows * groups) * args.kv.n_kv_heads;
+  };
+  const auto waves = [&](int64_t groups) {  // of blocks that run at a time
+    const int64_t fit = device_info().max_shared_bytes /
+                        (shared_bytes(args.kv, kValueDim, groups) + kStaticBytes);
+    return ceil_div(blocks(groups), std::clamp<int64_t>(fit, 1, 4) * device_info().n_sms);
+  };
   if (!p.split && rows > 2 * kTileRows &&
-      shared_bytes(args.kv, kValueDim, kMany) + kStaticBytes <= device_info().max_shared_bytes) {
+      shared_bytes(args.kv, kValueDim, kMany) + kStaticBytes <= device_info().max_shared_bytes &&
+      (blocks(kMany) >= device_info().n_sms || waves(kMany) < waves(1))) {
     return launch_tiles<T, kValueDim, kMany>(p, stream);
   }
   launch_tiles<T, kValueDim, 1>(p, stream);

@@ -12,6 +12,11 @@ namespace {
 // Tiles that keep every warp of the GPU busy without cutting rows.
 constexpr int64_t kManyTiles = 2112;
 
+// Slices that a row's inputs are cut into among warps.
+inline int slices_for(const FusedParams& p, int64_t items, int warp_tiles) {
+  return items * p.n_tiles / warp_tiles >= kManyTiles ? 1 : p.n_segments;
+}
+
 // Launches the kernel for blocks of up to 8 * kTokenTiles tokens; false if this GPU's blocks have
 // not the shared memory that it needs.
 template <int kBits, int kGroup, int kTokenTiles, int kTiles, bool kGated, int kStages,
@@ -21,7 +26,7 @@ bool launch_fused(const FusedCall& call, cudaStream_t stream) {
   constexpr int kMaxTokens = 8 * kTokenTiles;
   FusedParams p = call.params;
   const int64_t items = work_items(p.work, call.pairs, kMaxTokens);
-  p.n_slices = items * p.n_tiles / kWarpTiles >= kManyTiles ? 1 : p.n_segments;
+  p.n_slices = slices_for(p, items, kWarpTiles);
   const auto kernel = fused_kernel<kBits, kGroup, kTokenTiles, kTiles, kGated, kPrepares, kStages>;
   const int64_t weights = int64_t{kStages} * kFusedWarps * kTiles * stage_bytes<kBits, kGroup>();
   const int64_t x = kTokenTiles <= kResidentTiles
@@ -43,12 +48,26 @@ bool launch_fused(const FusedCall& call, cudaStream_t stream) {
   return true;
 }
 
+// Blocks that a product with tiles of 8 * token_tiles tokens and two row tiles a warp makes.
+template <bool kGated>
+int64_t fused_blocks(const FusedParams& p, int64_t token_tiles) {
+  constexpr int kWarpTiles = kGated ? 1 : 2;
+  const int64_t items = work_items(p.work, 0, 8 * token_tiles);
+  return blocks_for(p.n_tiles, kFusedWarps / slices_for(p, items, kWarpTiles) * kWarpTiles) * items;
+}
+
 // Two tiles a warp share each fragment of activations: better where those are many.
 template <int kBits, int kGroup, bool kGated>
 void pick_tokens(const FusedCall& call, cudaStream_t stream) {
   constexpr int kFew = kGated ? 2 : 1;
   constexpr int kStages = kGated ? 3 : 4;
-  const int64_t tokens = call.tokens_each;
+  int64_t tokens = call.tokens_each;
+  if (call.params.work.kind == WorkKind::kExperts) {
+    // Some have many more than the mean: tiles for those pay before the mean is as large.
+    if (tokens > 24) tokens = std::max<int64_t>(tokens, 33);
+  } else if (tokens > 32 && fused_blocks<kGated>(call.params, 8) < device_info().n_sms / 2) {
+    tokens = 32;  // smaller tiles keep more of the GPU busy
+  }
   if constexpr (!kGated) {
     if (call.params.source != nullptr) {
       if (launch_fused<kBits, kGroup, 1, kFew, kGated, kStages, true>(call, stream)) return;

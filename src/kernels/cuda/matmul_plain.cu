@@ -3,6 +3,7 @@
 // inputs in ascending order, whatever the batch.
 #include <string_view>
 
+#include "base/math.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/matmul.h"
 
@@ -106,12 +107,14 @@ void launch_plain(const MatmulParams& p, cudaStream_t stream) {
     return launch_block<T, 1, 2, 4>(p, stream);
   }
   const int64_t tokens = tokens_each(p);
+  if (tokens == 1) return launch_block<T, kVector, 1, 1>(p, stream);
   // Few rows: a warp each, to fill the GPU.
-  if (tokens == 1 || p.weight.rows < int64_t{16} * device_info().n_sms) {
-    if (tokens == 1) return launch_block<T, kVector, 1, 1>(p, stream);
+  const int64_t n_sms = device_info().n_sms;
+  const int64_t blocks = ceil_div(p.weight.rows, kWarps * 4) * ceil_div(tokens, int64_t{4});
+  if (p.weight.rows < 16 * n_sms && blocks < 2 * n_sms - n_sms / 4) {
     return launch_block<T, kVector, 1, 4>(p, stream);
   }
-  if (tokens <= 4) return launch_block<T, kVector, 4, 4>(p, stream);
+  if (tokens <= 4 || blocks < 4 * n_sms) return launch_block<T, kVector, 4, 4>(p, stream);
   launch_block<T, kVector, 4, 8>(p, stream);
 }
 

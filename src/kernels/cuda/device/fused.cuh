@@ -484,34 +484,34 @@ __global__ void __launch_bounds__(kFusedWarps* kWarp)
     }
   }
   __syncthreads();
-  const auto total = [&](int of_team, int m, int row, int token) {
-    const int from_lane = row % 8 * 4 + token % 8 / 2;
-    const int k = row / 8 * 2 + token % 2;
-    const float* from =
-        sums + (of_team * p.n_slices * kLaneSums + (m * kTokenTiles + token / 8) * 4 + k) * kWarp +
-        from_lane;
+  // A thread takes a row, and every step-th token. All are powers of two: no divisions.
+  const int block_rows = teams * kWarpTiles * kTileRows;
+  const int step = p.n_slices * 2 / kWarpTiles;  // of as many threads as there are
+  static_assert(kFusedWarps * kWarp == 256 && kTileRows == 16);
+  const int local = static_cast<int>(threadIdx.x) & (block_rows - 1);
+  const int local_tile = local / kTileRows;
+  const int at_tile = first_tile + local_tile;
+  if (at_tile >= p.n_tiles) return;
+  const FusedPart& part = p.part[p.n_parts > 1 ? part_of(p, at_tile) : 0];
+  const int64_t row = int64_t{at_tile - part.first_tile} * kTileRows + local % kTileRows;
+  if (row >= part.rows) return;
+  const float* const row_sums = sums + local_tile / kWarpTiles * p.n_slices * kLaneSums * kWarp +
+                                local % 8 * 4 + local % kTileRows / 8 * (2 * kWarp);
+  const auto total = [&](int m, int token) {
+    const float* from = row_sums + (m * kTokenTiles + token / 8) * (4 * kWarp) +
+                        token % 2 * kWarp + token % 8 / 2;
     float sum = 0;
     for (int s = 0; s < p.n_slices; ++s) sum += from[s * kLaneSums * kWarp];
     return sum * p.centroids.unit;
   };
-  // Threads take outputs, rows innermost.
-  const int block_rows = teams * kWarpTiles * kTileRows;  // a power of two
-  for (int i = threadIdx.x; i < work.tokens * block_rows; i += kFusedWarps * kWarp) {
-    const int token = i / block_rows;
-    const int local = i % block_rows;
-    const int local_tile = local / kTileRows;
-    const int at_tile = first_tile + local_tile;
-    if (at_tile >= p.n_tiles) continue;
-    const FusedPart& part = p.part[p.n_parts > 1 ? part_of(p, at_tile) : 0];
-    const int64_t row = int64_t{at_tile - part.first_tile} * kTileRows + local % kTileRows;
-    if (row >= part.rows) continue;
-    const int of_team = local_tile / kWarpTiles;
-    float value = total(of_team, local_tile % kWarpTiles, local % kTileRows, token);
+  const float bias = !kGated && part.bias != nullptr ? part.bias[row] : 0.0f;
+  for (int token = static_cast<int>(threadIdx.x) * step / 256; token < work.tokens; token += step) {
+    float value = total(local_tile % kWarpTiles, token);
     float* out = part.out + row_at(work.out, token) * part.out_stride + row;
     if constexpr (kGated) {
-      value = activate(p.activate, value) * total(of_team, 1, local % kTileRows, token);
+      value = activate(p.activate, value) * total(1, token);
     } else {
-      if (part.bias != nullptr) value += part.bias[row];
+      value += bias;
       if (p.accumulate) value += *out;
     }
     *out = value;

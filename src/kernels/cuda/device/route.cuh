@@ -196,7 +196,7 @@ __device__ inline void route_token(const RouteArgs& args, int64_t token, float* 
   __syncwarp();
 }
 
-constexpr int kFewPairs = 512;
+constexpr int kFewPairs = 128;
 constexpr int kVeryFewPairs = 512;
 
 // number_pairs() by one block without a sort: every thread counts what comes before its expert, or
