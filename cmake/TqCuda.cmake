@@ -44,6 +44,9 @@ function(tq_cuda_library)
   add_library(tq_cuda STATIC ${sources})
   target_include_directories(tq_cuda PRIVATE ${CMAKE_SOURCE_DIR}/src)
   target_compile_options(tq_cuda PRIVATE -O3 -Xcompiler=-Wall,-Wextra,-Wshadow)
+  if(CMAKE_CUDA_ARCHITECTURES MATCHES "90a")  # whose instructions no other GPU has
+    target_compile_definitions(tq_cuda PRIVATE TQ_CUDA_SM90A)
+  endif()
   # Every rounding of the encoder is part of its result; it shares inline functions with the host's.
   set_source_files_properties(${CMAKE_SOURCE_DIR}/src/kernels/cuda/encode.cu PROPERTIES
     COMPILE_OPTIONS "-fmad=false;--expt-relaxed-constexpr")

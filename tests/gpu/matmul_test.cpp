@@ -58,12 +58,12 @@ TEST_P(GpuMatmul, EqualsTheCpu) {
 }
 
 TEST_P(GpuMatmul, BitsDoNotDependOnTheBatch) {
-  for (const auto& [rows, in] :
-       std::vector<std::pair<int64_t, int64_t>>{{70, 1408}, {4000, 704}, {20000, 256}}) {
+  for (const auto& [rows, in] : std::vector<std::pair<int64_t, int64_t>>{
+           {70, 1408}, {4000, 704}, {20000, 256}, {8192, 1280}}) {
     const RandomWeight weight(GetParam(), rows, in, 5);
-    const Prepared x(weight.host, 100, false, 6);
+    const Prepared x(weight.host, 300, false, 6);
     const std::vector<float> all = on_gpu(weight, x.device, Tier::kAuto);
-    for (const int64_t tokens : {1, 3, 8, 9, 16, 32, 33, 64, 65}) {
+    for (const int64_t tokens : {1, 3, 8, 9, 16, 32, 33, 64, 65, 129, 200}) {
       Activation some = x.device;
       some.tokens = tokens;
       std::vector<float> first(all.begin(), all.begin() + tokens * rows);
@@ -132,8 +132,9 @@ TEST_P(GpuMatmul, HeadsEqualTheCpu) {
 
 // How many pairs every expert has.
 std::vector<std::vector<int>> expert_loads() {
-  return {{1, 0, 0, 0, 0, 0, 0},  {0, 0, 0, 0, 0, 0, 3}, {2, 1, 1, 5, 0, 1, 9},
-          {0, 70, 0, 0, 0, 0, 0}, {8, 8, 8, 8, 8, 8, 8}, {0, 17, 64, 65, 0, 130, 1}};
+  return {{1, 0, 0, 0, 0, 0, 0},       {0, 0, 0, 0, 0, 0, 3}, {2, 1, 1, 5, 0, 1, 9},
+          {0, 70, 0, 0, 0, 0, 0},      {8, 8, 8, 8, 8, 8, 8}, {0, 17, 64, 65, 0, 130, 1},
+          {150, 1, 0, 64, 65, 129, 40}};
 }
 
 TEST_P(GpuMatmul, ExpertsEqualTheCpu) {
@@ -176,13 +177,13 @@ INSTANTIATE_TEST_SUITE_P(Formats, GpuMatmul, ::testing::ValuesIn(testing::format
 class GpuFused : public FormatTest {};
 
 TEST_P(GpuFused, PartsEqualSingleProducts) {
-  const RandomWeight q(GetParam(), 320, 512, 20), k(GetParam(), 50, 512, 21),
+  const RandomWeight q(GetParam(), 4000, 512, 20), k(GetParam(), 50, 512, 21),
       v(GetParam(), 64, 512, 22);
-  for (const int64_t tokens : {1, 9, 40}) {
+  for (const int64_t tokens : {1, 9, 40, 136}) {
     const Prepared x(q.host, tokens, false, 23);
     const std::vector<float> bias = random_floats(50, 24);
     const OnDevice<float> device_bias(bias);
-    const auto q_out = OnDevice<float>::poisoned(tokens * 320);
+    const auto q_out = OnDevice<float>::poisoned(tokens * 4000);
     const auto k_out = OnDevice<float>::poisoned(tokens * 50);
     const auto v_out = OnDevice<float>::poisoned(tokens * 64);
     cuda::MatmulParts parts{
@@ -229,13 +230,14 @@ TEST_P(GpuFused, GatedExpertsEqualTheCpu) {
 }
 
 TEST_P(GpuFused, GatedDenseLayerEqualsTheCpu) {
-  const RandomStack gate(GetParam(), 1, 100, 704, 50), up(GetParam(), 1, 100, 704, 51);
-  for (const int64_t tokens : {1, 12, 90}) {
+  const int64_t rows = 1700;
+  const RandomStack gate(GetParam(), 1, rows, 704, 50), up(GetParam(), 1, rows, 704, 51);
+  for (const int64_t tokens : {1, 12, 90, 136}) {
     const Prepared x(gate.weights[0]->host, tokens, false, 52);
     std::vector<float> gates = on_cpu(*gate.weights[0], x, false);
     const std::vector<float> ups = on_cpu(*up.weights[0], x, false);
-    cpu(false).glu({Activate::kSilu, gates.data(), ups.data(), tokens * 100, gates.data()});
-    const auto out = OnDevice<float>::poisoned(tokens * 100);
+    cpu(false).glu({Activate::kSilu, gates.data(), ups.data(), tokens * rows, gates.data()});
+    const auto out = OnDevice<float>::poisoned(tokens * rows);
     cuda::matmul_glu(
         {gate.device(), up.device(), x.device, nullptr, nullptr, Activate::kSilu, out.get()},
         tokens, nullptr);

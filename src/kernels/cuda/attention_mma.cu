@@ -397,8 +397,8 @@ void launch_rows(const MmaParams& p, cudaStream_t stream) {
     return most_tiles(args, p.p.tokens, kTileRows * groups) * args.kv.n_kv_heads;
   };
   const auto waves = [&](int64_t groups) {  // of blocks that run at a time
-    const int64_t fit = device_info().max_shared_bytes /
-                        (shared_bytes(args.kv, kValueDim, groups) + kStaticBytes);
+    const int64_t fit =
+        device_info().max_shared_bytes / (shared_bytes(args.kv, kValueDim, groups) + kStaticBytes);
     return ceil_div(blocks(groups), std::clamp<int64_t>(fit, 1, 4) * device_info().n_sms);
   };
   if (!p.split && rows > 2 * kTileRows &&

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "kernels/cuda/device/wide.cuh"
 #include "kernels/cuda/fused.h"
 #include "kernels/cuda/matmul.h"
 
@@ -56,6 +57,40 @@ int64_t fused_blocks(const FusedParams& p, int64_t token_tiles) {
   return blocks_for(p.n_tiles, kFusedWarps / slices_for(p, items, kWarpTiles) * kWarpTiles) * items;
 }
 
+// Whether blocks of 128 rows and 128 tokens pay: of experts with many tokens, and of matrices that
+// are cut into as many of them as keep the GPU busy.
+template <bool kGated>
+bool suits_wide(const FusedCall& call) {
+  constexpr int64_t kManyOfExpert = 48;
+  const FusedParams& p = call.params;
+  if (p.work.kind == WorkKind::kExperts) return call.tokens_each > kManyOfExpert;
+  const int64_t blocks =
+      blocks_for(p.n_tiles, kWideTiles<kGated>) * work_items(p.work, call.pairs, kWideTokens);
+  return call.tokens_each > kWideTokens && 5 * blocks > 2 * device_info().n_sms;
+}
+
+// False if this GPU has not what the wide kernel needs.
+template <int kBits, int kGroup, bool kGated>
+bool launch_wide([[maybe_unused]] const FusedCall& call, [[maybe_unused]] cudaStream_t stream) {
+#if defined(TQ_CUDA_SM90A)
+  if (device_info().compute != 90) return false;
+  constexpr int kBytes = WideShared<kBits, kGroup>::kBytes;
+  if (kBytes > device_info().max_shared_bytes) return false;
+  const auto kernel = wide_kernel<kBits, kGroup, kGated>;
+  static const cudaError_t allowed =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
+  check(allowed, "fused product: shared memory");
+  const int64_t items = work_items(call.params.work, call.pairs, kWideTokens);
+  launch("fused product", kernel,
+         {dim3(blocks_for(call.params.n_tiles, kWideTiles<kGated>), static_cast<unsigned>(items)),
+          dim3(kFusedWarps * kWarp), static_cast<size_t>(kBytes)},
+         stream, call.params);
+  return true;
+#else
+  return false;
+#endif
+}
+
 // Two tiles a warp share each fragment of activations: better where those are many.
 template <int kBits, int kGroup, bool kGated>
 void pick_tokens(const FusedCall& call, cudaStream_t stream) {
@@ -74,6 +109,7 @@ void pick_tokens(const FusedCall& call, cudaStream_t stream) {
       fail_call("a product that prepares rows which do not fit into shared memory");
     }
   }
+  if (suits_wide<kGated>(call) && launch_wide<kBits, kGroup, kGated>(call, stream)) return;
   if (tokens > 32 && launch_fused<kBits, kGroup, 8, 2, kGated, 3>(call, stream)) return;
   if (tokens > 32 && launch_fused<kBits, kGroup, 8, 2, kGated, 2>(call, stream)) return;
   if (tokens > 16 && launch_fused<kBits, kGroup, 4, 2, kGated, 3>(call, stream)) return;

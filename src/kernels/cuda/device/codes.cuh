@@ -28,6 +28,12 @@ __device__ __forceinline__ uint32_t byte_mask(uint32_t nibbles) {
   return permute(0x0000ff00u, 0, nibbles);
 }
 
+// Of 3 bits: the selectors of registers 6 and 7, whose bits lie above those of the others.
+__device__ __forceinline__ uint32_t fourth_word(const uint32_t* words) {
+  return ((words[0] >> 3) & 0x11111111u) | ((words[1] >> 2) & 0x22222222u) |
+         ((words[2] >> 1) & 0x44444444u);
+}
+
 template <int kBits>
 __device__ __forceinline__ void decode_words(const uint32_t* words, const Centroids8& c,
                                              uint32_t* out) {
@@ -42,8 +48,7 @@ __device__ __forceinline__ void decode_words(const uint32_t* words, const Centro
       out[4 * w + 3] = permute(c.words[0], 0, high >> 16);
     }
   } else if constexpr (kBits == 3) {
-    const uint32_t fourth = ((words[0] >> 3) & 0x11111111u) | ((words[1] >> 2) & 0x22222222u) |
-                            ((words[2] >> 1) & 0x44444444u);
+    const uint32_t fourth = fourth_word(words);
 #pragma unroll
     for (int w = 0; w < 4; ++w) {
       const uint32_t selector = w == 3 ? fourth : words[w] & 0x77777777u;

@@ -65,6 +65,20 @@ __device__ __forceinline__ void copy_async16(uint32_t to, const void* from) {
 __device__ __forceinline__ void copy_async4(uint32_t to, const void* from) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(to), "l"(from) : "memory");
 }
+// Without a branch where `there` is false and nothing is copied.
+__device__ __forceinline__ void copy_async16_if(uint32_t to, const void* from, bool there) {
+  asm volatile(
+      "{.reg .pred p; setp.ne.b32 p, %2, 0; @p cp.async.cg.shared.global [%0], [%1], 16;}" ::"r"(
+          to),
+      "l"(from), "r"(int{there})
+      : "memory");
+}
+__device__ __forceinline__ void copy_async4_if(uint32_t to, const void* from, bool there) {
+  asm volatile(
+      "{.reg .pred p; setp.ne.b32 p, %2, 0; @p cp.async.ca.shared.global [%0], [%1], 4;}" ::"r"(to),
+      "l"(from), "r"(int{there})
+      : "memory");
+}
 // The 128 bytes around `p` into the second-level cache.
 __device__ __forceinline__ void prefetch(const void* p) {
   asm volatile("prefetch.global.L2 [%0];" ::"l"(p));

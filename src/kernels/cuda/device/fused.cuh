@@ -498,8 +498,8 @@ __global__ void __launch_bounds__(kFusedWarps* kWarp)
   const float* const row_sums = sums + local_tile / kWarpTiles * p.n_slices * kLaneSums * kWarp +
                                 local % 8 * 4 + local % kTileRows / 8 * (2 * kWarp);
   const auto total = [&](int m, int token) {
-    const float* from = row_sums + (m * kTokenTiles + token / 8) * (4 * kWarp) +
-                        token % 2 * kWarp + token % 8 / 2;
+    const float* from =
+        row_sums + (m * kTokenTiles + token / 8) * (4 * kWarp) + token % 2 * kWarp + token % 8 / 2;
     float sum = 0;
     for (int s = 0; s < p.n_slices; ++s) sum += from[s * kLaneSums * kWarp];
     return sum * p.centroids.unit;
