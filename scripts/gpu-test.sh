@@ -61,7 +61,8 @@ run_sanitizers() {
   local pids=()
   for tool in memcheck racecheck; do  # side by side: they wait for the host most of the time
     for filter in '*GpuFused.G*tq3' '*GpuFused.M*tq3:*GpuFused.P*tq3' \
-      '*GpuMatmul.ExpertsE*tq3:*GpuMatmul.H*tq3' '*GpuMatmul.B*tq3' 'GpuRoute*:*GpuPrepare*:GpuElementwise*' \
+      '*GpuMatmul.ExpertsE*tq3:*GpuMatmul.H*tq3' '*GpuMatmul.B*tq3:*GpuMatmul.B*tq4' \
+      'GpuRoute*:*GpuPrepare*:GpuElementwise*' \
       'GpuSample.B*:GpuSample.F*:GpuEncodeChecks*' 'GpuDequantGraph*:*GpuDequant.*Experts*tq3' \
       'GpuAttention.B*' 'GpuAttention.D*' 'GpuAttention.M*:GpuAttention.V*' \
       '*GpuDecode*:*GpuLatent*:*GpuRouter*:*GpuBlockEnd*'; do
