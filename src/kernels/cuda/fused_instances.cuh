@@ -96,12 +96,11 @@ template <int kBits, int kGroup, bool kGated>
 void pick_tokens(const FusedCall& call, cudaStream_t stream) {
   constexpr int kFew = kGated ? 2 : 1;
   constexpr int kStages = kGated ? 3 : 4;
+  const bool experts = call.params.work.kind == WorkKind::kExperts;
+  const int64_t many = experts ? 24 : 32;  // some experts have many more than the mean
   int64_t tokens = call.tokens_each;
-  if (call.params.work.kind == WorkKind::kExperts) {
-    // Some have many more than the mean: tiles for those pay before the mean is as large.
-    if (tokens > 24) tokens = std::max<int64_t>(tokens, 33);
-  } else if (tokens > 32 && fused_blocks<kGated>(call.params, 8) < device_info().n_sms / 2) {
-    tokens = 32;  // smaller tiles keep more of the GPU busy
+  if (!experts && tokens > many && fused_blocks<kGated>(call.params, 8) < device_info().n_sms / 2) {
+    tokens = many;  // smaller tiles keep more of the GPU busy
   }
   if constexpr (!kGated) {
     if (call.params.source != nullptr) {
@@ -110,8 +109,8 @@ void pick_tokens(const FusedCall& call, cudaStream_t stream) {
     }
   }
   if (suits_wide<kGated>(call) && launch_wide<kBits, kGroup, kGated>(call, stream)) return;
-  if (tokens > 32 && launch_fused<kBits, kGroup, 8, 2, kGated, 3>(call, stream)) return;
-  if (tokens > 32 && launch_fused<kBits, kGroup, 8, 2, kGated, 2>(call, stream)) return;
+  if (tokens > many && launch_fused<kBits, kGroup, 8, 2, kGated, 3>(call, stream)) return;
+  if (tokens > many && launch_fused<kBits, kGroup, 8, 2, kGated, 2>(call, stream)) return;
   if (tokens > 16 && launch_fused<kBits, kGroup, 4, 2, kGated, 3>(call, stream)) return;
   if (tokens > 8) {
     if (work_items(call.params.work, call.pairs, 16) * call.params.n_tiles >= 2 * kManyTiles &&
