@@ -174,9 +174,10 @@ void bench_small(Bench& bench, int64_t tokens) {
 
 // One decode step of `seqs` sequences with kv_len keys each.
 void bench_attention(Bench& bench, const char* what, int64_t seqs, int64_t queries, int64_t kv_len,
-                     int64_t heads, int64_t kv_heads, int64_t k_dim, int64_t v_dim, bool latent) {
-  const std::string name =
-      fmt::format("attention {} {} seqs x {} queries, {} keys", what, seqs, queries, kv_len);
+                     int64_t heads, int64_t kv_heads, int64_t k_dim, int64_t v_dim, bool latent,
+                     bool fast = true) {
+  const std::string name = fmt::format("attention {} {} seqs x {} queries, {} keys{}", what, seqs,
+                                       queries, kv_len, fast ? "" : ", batch-invariant");
   if (!bench.wants(name)) return;
   const int64_t blocks = ceil_div(kv_len, kKvBlockTokens);
   std::vector<int32_t> q_begin, lengths, table;
@@ -206,7 +207,9 @@ void bench_attention(Bench& bench, const char* what, int64_t seqs, int64_t queri
                              0,
                              bench.output()};
     float* workspace = bench.output() + tokens * heads * v_dim;
-    cuda::attention(args, {tokens, kv_len, workspace, counters}, bench.stream());
+    cuda::attention(args,
+                    {tokens, kv_len, workspace, counters, fast ? cuda::kMostDecodeSeqs : 0, fast},
+                    bench.stream());
   };
   bench.report(name, static_cast<double>(k_bytes + v_bytes), 0, run);
 }
@@ -268,12 +271,19 @@ void run(const std::string& filter) {
   bench_sampling(bench);
   bench_steps(bench);
   bench_attention(bench, "gemma local", 1, 1, 8192, 16, 8, 256, 256, false);
-  bench_attention(bench, "gemma local", 1, 2048, 2048, 16, 8, 256, 256, false);
-  bench_attention(bench, "gemma global", 1, 2048, 2048, 16, 2, 512, 512, false);
-  bench_attention(bench, "qwen", 1, 2048, 2048, 32, 4, 128, 128, false);
-  bench_attention(bench, "glm", 1, 2048, 2048, 20, 1, 576, 512, true);
-  bench_attention(bench, "gemma local", 16, 128, 128, 16, 8, 256, 256, false);
-  bench_attention(bench, "gemma global", 16, 128, 128, 16, 2, 512, 512, false);
+  for (const bool fast : {true, false}) {
+    for (const auto& [seqs, queries, keys] : std::vector<std::array<int64_t, 3>>{{1, 128, 128},
+                                                                                 {1, 512, 512},
+                                                                                 {1, 2048, 2048},
+                                                                                 {16, 128, 128},
+                                                                                 {1, 128, 4096},
+                                                                                 {1, 2048, 8192}}) {
+      bench_attention(bench, "gemma local", seqs, queries, keys, 16, 8, 256, 256, false, fast);
+      bench_attention(bench, "gemma global", seqs, queries, keys, 16, 2, 512, 512, false, fast);
+      bench_attention(bench, "qwen", seqs, queries, keys, 32, 4, 128, 128, false, fast);
+      bench_attention(bench, "glm", seqs, queries, keys, 20, 1, 576, 512, true, fast);
+    }
+  }
   for (const int64_t tokens : {512, 2048}) {
     bench_dense(bench, "tq3", "prefill qkv", 8192, 2816, {tokens});
     bench_dense(bench, "tq3", "prefill o", 2816, 4096, {tokens});

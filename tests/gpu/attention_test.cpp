@@ -12,18 +12,23 @@ using testing::PagedBatch;
 
 std::vector<int32_t> values_of(const int32_t* data, int64_t n) { return {data, data + n}; }
 
-// Stores all keys and values on the GPU, attends and returns [tokens, n_heads, v_dim]. last_only:
-// for the last query of the only sequence. split: blocks may share a row's keys.
-// decode_up_to: as in AttentionBounds.
-std::vector<float> attend(PagedBatch& batch, const AttentionCase& c, bool last_only = false,
-                          bool split = true, int64_t decode_up_to = 0) {
+struct How {
+  int64_t last = 0;          // queries of the only sequence; 0: all
+  bool split = true;         // blocks may share a row's keys
+  int64_t decode_up_to = 0;  // as in AttentionBounds
+  bool fast_prompts = false;
+};
+constexpr How kFast{.split = false, .fast_prompts = true};
+
+// Stores all keys and values on the GPU, attends and returns [tokens, n_heads, v_dim].
+std::vector<float> attend(PagedBatch& batch, const AttentionCase& c, const How& how = {}) {
   AttentionArgs args = batch.attention_args();
-  const int64_t tokens = last_only ? 1 : batch.n_tokens();
+  const int64_t tokens = how.last > 0 ? how.last : batch.n_tokens();
   const int64_t plane = args.kv.n_blocks * c.n_kv_heads * kKvBlockTokens * kv_dtype_bytes(c.dtype);
   const auto k = OnDevice<uint8_t>::poisoned(plane * c.k_dim);
   const auto v = OnDevice<uint8_t>::poisoned(plane * c.v_dim);
   args.kv.k = k.get();
-  args.kv.v = v.get();
+  args.kv.v = c.latent ? nullptr : v.get();
   for (int64_t s = 0; s < batch.n_seqs(); ++s) {
     KvStoreArgs store = batch.store_args(s);
     const OnDevice<int64_t> slots(std::vector<int64_t>(store.slots, store.slots + store.tokens));
@@ -38,8 +43,9 @@ std::vector<float> attend(PagedBatch& batch, const AttentionCase& c, bool last_o
     testing::cuda_check(cudaDeviceSynchronize());
   }
   const int64_t n_seqs = batch.n_seqs();
-  const OnDevice<int32_t> q_begin(last_only ? std::vector<int32_t>{0, 1}
-                                            : values_of(args.batch.q_begin, n_seqs + 1));
+  const OnDevice<int32_t> q_begin(how.last > 0
+                                      ? std::vector<int32_t>{0, static_cast<int32_t>(how.last)}
+                                      : values_of(args.batch.q_begin, n_seqs + 1));
   const OnDevice<int32_t> kv_len(values_of(args.batch.kv_len, n_seqs));
   const OnDevice<int32_t> tables(
       values_of(args.batch.block_tables, n_seqs * args.batch.max_blocks));
@@ -56,8 +62,12 @@ std::vector<float> attend(PagedBatch& batch, const AttentionCase& c, bool last_o
       static_cast<int64_t>(cuda::attention_workspace_bytes(args, tokens, longest)));
   const OnDevice<uint32_t> counters(
       std::vector<uint32_t>(static_cast<size_t>(cuda::attention_counters())));
-  const cuda::AttentionBounds bounds{tokens, longest, reinterpret_cast<float*>(workspace.get()),
-                                     split ? counters.get() : nullptr, decode_up_to};
+  const cuda::AttentionBounds bounds{tokens,
+                                     longest,
+                                     reinterpret_cast<float*>(workspace.get()),
+                                     how.split ? counters.get() : nullptr,
+                                     how.decode_up_to,
+                                     how.fast_prompts};
   cuda::attention(args, bounds, nullptr);
   const int64_t width = c.n_heads * c.v_dim;
   if (width % 128 == 0) {
@@ -135,9 +145,62 @@ TEST(GpuAttention, DecodeStepsMatchTheDefinition) {
   for (const AttentionCase& c : cases) {
     SCOPED_TRACE(fmt::format("{} heads of {}, {} keys", c.n_heads, c.k_dim, c.kv_len[0]));
     PagedBatch batch(c);
-    const std::vector<float> out = attend(batch, c, false, true, /*decode_up_to=*/64);
+    const How decode{.decode_up_to = 64};
+    const std::vector<float> out = attend(batch, c, decode);
     expect_close(out, batch.reference(), c.dtype == KvDType::kBF16 ? 4e-5 : 2e-5);
-    EXPECT_TRUE(testing::same_bits(attend(batch, c, false, true, 64), out));
+    EXPECT_TRUE(testing::same_bits(attend(batch, c, decode), out));
+  }
+}
+
+// Prompts over f16 caches: all head sizes and what does not fill them, groups of heads, windows,
+// caps, latent caches, prompts that continue a sequence and share its keys among blocks, decode
+// steps among them.
+TEST(GpuAttention, PromptsMatchTheDefinition) {
+  std::vector<AttentionCase> cases = {
+      {{2}, {2}, 2, 2, 64, 64},
+      {{65}, {65}, 8, 4, 64, 40, KvDType::kF16, 0, 20.0f},
+      {{130, 1, 64}, {300, 700, 64}, 8, 2, 64, 64},
+      {{100, 3}, {230, 3}, 32, 4, 128, 128},
+      {{257}, {257}, 3, 1, 80, 96},
+      {{9}, {3000}, 4, 2, 128, 128},
+      {{300, 2}, {1000, 2100}, 7, 1, 128, 128, KvDType::kF16, 90},
+      {{200, 33}, {200, 400}, 16, 8, 256, 256, KvDType::kF16, 64, 30.0f},
+      {{150}, {1700}, 4, 2, 256, 200, KvDType::kF16, 1024},
+      {{150, 1}, {600, 65}, 8, 2, 512, 512},
+      {{70}, {70}, 2, 1, 320, 264, KvDType::kF16, 50},
+      {{2, 40}, {70, 1500}, 2, 1, 512, 512},
+      {{64, 128, 1, 63}, {64, 128, 1, 127}, 4, 4, 128, 128},
+      {{130}, {300}, 20, 1, 576, 512},
+      {{20, 1}, {20, 1900}, 5, 1, 520, 512, KvDType::kF16, 0, 15.0f}};
+  cases[cases.size() - 2].latent = cases[cases.size() - 1].latent = true;
+  for (AttentionCase c : cases) {
+    SCOPED_TRACE(fmt::format("{} heads of {}, {} keys", c.n_heads, c.k_dim, c.kv_len[0]));
+    c.dtype = KvDType::kF16;
+    c.f16_queries = true;
+    PagedBatch batch(c);
+    const std::vector<float> out = attend(batch, c, kFast);
+    // A weight is off by 2^-12 of itself: an output by 2^-12 of the values' sizes, of up to 7.
+    expect_close(out, batch.reference(), 1.7e-3);
+    EXPECT_TRUE(testing::same_bits(attend(batch, c, kFast), out));
+    EXPECT_FALSE(testing::same_bits(attend(batch, c, {.split = false}), out));  // another kernel
+  }
+}
+
+// A prompt's last queries in a step of their own, and as the end of the whole: other tiles, the
+// same keys.
+TEST(GpuAttention, BitsOfPromptsDoNotDependOnTheTile) {
+  for (const auto& [heads, kv_heads, dim] : std::vector<std::array<int64_t, 3>>{
+           {36, 18, 128}, {180, 9, 64}, {36, 18, 256}, {36, 9, 512}}) {
+    for (const int64_t window : {int64_t{0}, int64_t{333}}) {
+      const AttentionCase prompt{{700}, {700}, heads, kv_heads, dim, dim, KvDType::kF16, window};
+      PagedBatch batch(prompt);
+      const std::vector<float> all = attend(batch, prompt, kFast);
+      constexpr int64_t kLast = 477;  // more than there are blocks for that would share keys
+      const std::vector<float> last(all.end() - kLast * heads * dim, all.end());
+      EXPECT_TRUE(testing::same_bits(
+          attend(batch, prompt, {.last = kLast, .split = false, .fast_prompts = true}), last))
+          << heads << " heads of " << dim << ", window " << window;
+    }
   }
 }
 
@@ -202,10 +265,10 @@ TEST(GpuAttention, BitsDoNotDependOnTheSplit) {
         const AttentionCase prefill{{700}, {700}, heads, kv_heads, dim, dim, dtype, window};
         PagedBatch batch(prefill);
         const std::vector<float> all = attend(batch, prefill);
-        EXPECT_TRUE(testing::same_bits(attend(batch, prefill, false, /*split=*/false), all));
+        EXPECT_TRUE(testing::same_bits(attend(batch, prefill, {.split = false}), all));
         const std::vector<float> last(all.end() - heads * dim, all.end());
         for (const bool split : {true, false}) {
-          EXPECT_TRUE(testing::same_bits(attend(batch, prefill, /*last_only=*/true, split), last))
+          EXPECT_TRUE(testing::same_bits(attend(batch, prefill, {.last = 1, .split = split}), last))
               << heads << " heads of " << dim << ", window " << window << ", split " << split;
         }
       }

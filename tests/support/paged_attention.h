@@ -26,6 +26,8 @@ struct AttentionCase {
   KvDType dtype = KvDType::kF32;
   int64_t window = 0;
   float softcap = 0;
+  bool f16_queries = false;  // they are f16 numbers
+  bool latent = false;       // values are the first part of the keys
 };
 
 class PagedBatch {
@@ -41,14 +43,23 @@ class PagedBatch {
     };
     k_plane_ = plane(shape.k_dim);
     v_plane_ = plane(shape.v_dim);
-    view_ = {shape.dtype, n_blocks,        shape.n_kv_heads, shape.k_dim,
-             shape.v_dim, k_plane_.data(), v_plane_.data()};
+    view_ = {shape.dtype,
+             n_blocks,
+             shape.n_kv_heads,
+             shape.k_dim,
+             shape.v_dim,
+             k_plane_.data(),
+             shape.latent ? nullptr : v_plane_.data()};
     q_ = normal(n_tokens() * shape.n_heads * shape.k_dim);
+    if (shape.f16_queries) {
+      for (float& x : q_) x = f16_to_f32(f32_to_f16(x));
+    }
     for (size_t s = 0; s < shape.kv_len.size(); ++s) {
       k_.push_back(normal(shape.kv_len[s] * shape.n_kv_heads * shape.k_dim));
       v_.push_back(normal(shape.kv_len[s] * shape.n_kv_heads * shape.v_dim));
       round_to_dtype(k_.back());
       round_to_dtype(v_.back());
+      if (shape.latent) take_values_from_keys(k_.back(), v_.back());
     }
     out_.assign(static_cast<size_t>(n_tokens() * shape.n_heads * shape.v_dim), -1.0f);
   }
@@ -104,6 +115,13 @@ class PagedBatch {
     for (float& x : values) {
       if (shape_.dtype == KvDType::kF16) x = f16_to_f32(f32_to_f16(x));
       if (shape_.dtype == KvDType::kBF16) x = bf16_to_f32(f32_to_bf16(x));
+    }
+  }
+
+  void take_values_from_keys(const std::vector<float>& keys, std::vector<float>& values) const {
+    const auto n = static_cast<int64_t>(values.size()) / shape_.v_dim;
+    for (int64_t i = 0; i < n; ++i) {
+      std::copy_n(keys.begin() + i * shape_.k_dim, shape_.v_dim, values.begin() + i * shape_.v_dim);
     }
   }
 

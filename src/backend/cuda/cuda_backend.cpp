@@ -168,6 +168,7 @@ class CudaBackend final : public Backend {
   const bool exact_;
   const bool graphs_;
   const int64_t decode_up_to_;  // sequences of a decode step
+  const bool fast_prompts_;
   std::string description_;
   CudaStream stream_;
   CudaStream side_stream_;
@@ -188,6 +189,7 @@ CudaBackend::CudaBackend(const CudaOptions& options)
     : exact_(options.exact),
       graphs_(options.graphs),
       decode_up_to_(options.batch_invariant ? 0 : cuda::kMostDecodeSeqs),
+      fast_prompts_(!options.batch_invariant && !options.exact),
       stream_(options.device),
       side_stream_(options.device),
       memory_(options.device, options.memory_bytes),
@@ -289,8 +291,12 @@ void CudaBackend::relayout_rows(const WeightView& rows, uint8_t* out) {
 }
 
 cuda::AttentionBounds CudaBackend::bounds_of(const AttentionArgs& args) {
-  return {args.batch.tokens, args.batch.max_kv_len, static_cast<float*>(args.workspace),
-          counters_.as<uint32_t>().data() + cuda::router_counters(), decode_up_to_};
+  return {args.batch.tokens,
+          args.batch.max_kv_len,
+          static_cast<float*>(args.workspace),
+          counters_.as<uint32_t>().data() + cuda::router_counters(),
+          decode_up_to_,
+          fast_prompts_};
 }
 
 void CudaBackend::attention(const AttentionArgs& args) {

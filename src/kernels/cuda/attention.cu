@@ -1,5 +1,5 @@
-// Picks the attention kernel, and lists the kernels: one of its own for decode steps, tensor cores
-// for 16-bit caches, lanes for fp32, loops for odd sizes.
+// Picks the attention kernel, and lists the kernels: one of its own for decode steps, one for
+// prompts over f16 caches, tensor cores for all 16-bit caches, lanes for fp32, loops for odd sizes.
 #include <algorithm>
 #include <iterator>
 
@@ -25,10 +25,6 @@ int64_t most_chunks(const AttentionArgs& args, int64_t tokens, int64_t max_kv_le
       args.window > 0 ? std::min(max_kv_len, args.window + std::min(tokens, kTileRows) + kChunkKeys)
                       : max_kv_len;
   return (keys + kChunkKeys - 1) / kChunkKeys;
-}
-
-int64_t partial_bytes(const AttentionArgs& args, int64_t rows, int64_t chunks) {
-  return rows * chunks * (args.kv.v_dim + 2) * static_cast<int64_t>(sizeof(float));
 }
 
 // Blocks without a split that keep the GPU busy.
@@ -57,9 +53,13 @@ int64_t split_chunks(const AttentionArgs& args, const AttentionBounds& bounds) {
     return 0;
   }
   return chunks > 1 && tiles * args.kv.n_kv_heads < enough_blocks(mma) &&
-                 partial_bytes(args, bounds.tokens * args.n_heads, chunks) <= kMostWorkspace
+                 attention_parts_bytes(args, bounds.tokens * args.n_heads, chunks) <= kMostWorkspace
              ? chunks
              : 0;
+}
+
+bool picks_prompt(const AttentionArgs& args, const AttentionBounds& bounds) {
+  return bounds.fast_prompts && bounds.tokens > args.batch.n_seqs && supports_prompt(args);
 }
 
 AttentionParams params_of(const AttentionArgs& args, const AttentionBounds& bounds) {
@@ -79,7 +79,12 @@ bool fits_always(const KvLayerView& /*kv*/) { return true; }
 constexpr AttentionKernel kKernels[] = {
     {"decode", "one token a sequence; not with --batch-invariant", picks_decode, fits_always,
      [](const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream) {
-       merge_parts(attention_decode(args, bounds, {}, stream), args, stream);
+       merge_parts(attention_decode(args, bounds, {}, stream), args, bounds.tokens, stream);
+     }},
+    {"prompt", "not with --batch-invariant or --exact", picks_prompt, fits_always,
+     [](const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream) {
+       const AttentionParts parts = attention_prompt(args, bounds, stream);
+       if (parts.n > 0) merge_parts(parts, args, bounds.tokens, stream);
      }},
     {"mma", "16-bit caches",
      [](const AttentionArgs& args, const AttentionBounds&) { return supports_mma(args.kv); },
@@ -110,7 +115,8 @@ struct ImaginedStep {
     args.kv.v = args.kv.k = &args;  // planes of their own; never read
     args.batch.n_seqs = decode ? tokens : 1;
     args.n_heads = 1;
-    bounds = {tokens, 1, nullptr, nullptr, kMostDecodeSeqs};
+    args.scale = 1;
+    bounds = {tokens, 1, nullptr, nullptr, kMostDecodeSeqs, true};
   }
 };
 
@@ -156,9 +162,10 @@ size_t attention_workspace_bytes(const AttentionArgs& args, int64_t tokens, int6
   // Rows of fewer tiles than are enough.
   const int64_t rows =
       std::min(tokens * args.n_heads, enough_blocks(mma) * (mma ? kTileRows : kLaneRows));
-  const auto split = static_cast<size_t>(
-      std::min(partial_bytes(args, rows, most_chunks(args, tokens, max_kv_len)), kMostWorkspace));
-  return std::max(split, attention_decode_bytes(args, most_seqs, max_kv_len));
+  const auto split = static_cast<size_t>(std::min(
+      attention_parts_bytes(args, rows, most_chunks(args, tokens, max_kv_len)), kMostWorkspace));
+  return std::max(
+      {split, attention_decode_bytes(args, most_seqs, max_kv_len), attention_prompt_bytes(args)});
 }
 
 int64_t attention_counters() { return enough_blocks(/*mma=*/true); }
@@ -178,6 +185,11 @@ Activation attention_prepared(const AttentionArgs& args, const AttentionBounds& 
                               const PrepareArgs& next, bool exact, cudaStream_t stream) {
   if (fuses_decode(args, bounds, next, exact)) {
     return prepare_parts(attention_decode(args, bounds, {}, stream), next, stream);
+  }
+  if (!exact && next.form == InputForm::kRotated && picks_prompt(args, bounds)) {
+    const AttentionParts parts = attention_prompt(args, bounds, stream);
+    if (parts.n > 0) return prepare_parts(parts, next, stream);
+    return prepare(next, exact, stream);
   }
   attention(args, bounds, stream);
   return prepare(next, exact, stream);

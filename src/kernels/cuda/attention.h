@@ -1,4 +1,4 @@
-// What the two attention kernels share. Private to kernels/cuda.
+// What the attention kernels share. Private to kernels/cuda.
 #pragma once
 
 #include <algorithm>
@@ -47,8 +47,8 @@ __device__ __forceinline__ float merge(const MergeFactors& f, float mine, float 
 bool supports_mma(const KvLayerView& kv);
 int64_t mma_shared_bytes(const KvLayerView& kv);  // that a block needs at least
 void attention_mma(const AttentionParams& p, cudaStream_t stream);
-// One query a sequence over 16-bit caches. What the parts leave is merged by merge_parts(), or by
-// the rotation of the next product's input.
+// What blocks leave that share a row's keys. It is merged by merge_parts(), or by the rotation of
+// the next product's input.
 struct AttentionParts {
   int n = 0;  // of each row's keys
   int v_dim = 0;
@@ -56,6 +56,20 @@ struct AttentionParts {
   float2* stats = nullptr;  // [tokens * n_heads, n]: largest score, sum of weights
 };
 constexpr int kMostParts = 64;
+// Their room for `rows` rows, and where they lie in it.
+inline int64_t attention_parts_bytes(const AttentionArgs& args, int64_t rows, int64_t parts) {
+  return rows * parts * (args.kv.v_dim + 2) * static_cast<int64_t>(sizeof(float));
+}
+inline AttentionParts parts_in(float* workspace, const AttentionArgs& args, int64_t tokens,
+                               int64_t n) {
+  return {static_cast<int>(n), static_cast<int>(args.kv.v_dim), workspace,
+          reinterpret_cast<float2*>(workspace + tokens * args.n_heads * n * args.kv.v_dim)};
+}
+// parts of args' outputs to args.out.
+void merge_parts(const AttentionParts& parts, const AttentionArgs& args, int64_t tokens,
+                 cudaStream_t stream);
+
+// One query a sequence over 16-bit caches.
 // Where queries, keys and values come from when the kernel makes them of projections itself.
 struct ProjectedInputs {
   enum class Kind : uint8_t { kNone, kHeads, kLatent } kind = Kind::kNone;
@@ -66,7 +80,12 @@ bool supports_decode(const AttentionArgs& args);
 size_t attention_decode_bytes(const AttentionArgs& args, int64_t max_seqs, int64_t max_kv_len);
 AttentionParts attention_decode(const AttentionArgs& args, const AttentionBounds& bounds,
                                 const ProjectedInputs& inputs, cudaStream_t stream);
-void merge_parts(const AttentionParts& parts, const AttentionArgs& args, cudaStream_t stream);
+// Prompts over f16 caches: faster, with queries and weights rounded to f16. No parts: outputs are
+// in args.out.
+bool supports_prompt(const AttentionArgs& args);
+size_t attention_prompt_bytes(const AttentionArgs& args);
+AttentionParts attention_prompt(const AttentionArgs& args, const AttentionBounds& bounds,
+                                cudaStream_t stream);
 // prepare() of what merge_parts() would write (inputs.cu).
 Activation prepare_parts(const AttentionParts& parts, const PrepareArgs& args, cudaStream_t stream);
 // Any cache whose vectors are multiples of 16 bytes.

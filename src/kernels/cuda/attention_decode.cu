@@ -399,10 +399,6 @@ int64_t parts_for(const AttentionArgs& args, int64_t seqs, int64_t max_kv_len) {
   return std::min({fit, useful, most});
 }
 
-int64_t parts_bytes(const AttentionArgs& args, int64_t seqs, int64_t parts) {
-  return seqs * args.n_heads * parts * (args.kv.v_dim + 2) * static_cast<int64_t>(sizeof(float));
-}
-
 }  // namespace
 
 bool supports_decode(const AttentionArgs& args) {
@@ -418,7 +414,8 @@ size_t attention_decode_bytes(const AttentionArgs& args, int64_t max_seqs, int64
   if (!supports_decode(args)) return 0;
   int64_t bytes = 0;
   for (int64_t seqs = 1; seqs <= max_seqs; ++seqs) {
-    bytes = std::max(bytes, parts_bytes(args, seqs, parts_for(args, seqs, max_kv_len)));
+    const int64_t parts = parts_for(args, seqs, max_kv_len);
+    bytes = std::max(bytes, attention_parts_bytes(args, seqs * args.n_heads, parts));
   }
   return static_cast<size_t>(bytes);
 }
@@ -427,12 +424,8 @@ AttentionParts attention_decode(const AttentionArgs& args, const AttentionBounds
                                 const ProjectedInputs& inputs, cudaStream_t stream) {
   const KvLayerView& kv = args.kv;
   const int64_t seqs = args.batch.n_seqs;
-  AttentionParts parts;
-  parts.n = static_cast<int>(parts_for(args, seqs, bounds.max_kv_len));
-  parts.v_dim = static_cast<int>(kv.v_dim);
-  parts.values = bounds.workspace;
-  parts.stats =
-      reinterpret_cast<float2*>(bounds.workspace + seqs * args.n_heads * parts.n * kv.v_dim);
+  const AttentionParts parts =
+      parts_in(bounds.workspace, args, seqs, parts_for(args, seqs, bounds.max_kv_len));
   const int64_t rows = rows_for(args, seqs);
   const DecodeParams params{args,
                             static_cast<int>(args.n_heads),
@@ -451,9 +444,10 @@ AttentionParts attention_decode(const AttentionArgs& args, const AttentionBounds
   return parts;
 }
 
-void merge_parts(const AttentionParts& parts, const AttentionArgs& args, cudaStream_t stream) {
+void merge_parts(const AttentionParts& parts, const AttentionArgs& args, int64_t tokens,
+                 cudaStream_t stream) {
   constexpr int kMergeThreads = 256;
-  const int64_t n = args.batch.n_seqs * args.n_heads * args.kv.v_dim;
+  const int64_t n = tokens * args.n_heads * args.kv.v_dim;
   launch("merge_parts", merge_parts_kernel,
          {dim3(blocks_for(n, kMergeThreads)), dim3(kMergeThreads)}, stream, parts, args.out, n);
 }

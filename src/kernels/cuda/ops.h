@@ -175,6 +175,8 @@ struct AttentionBounds {
   // Batches of no more sequences (at most kMostDecodeSeqs), each with one token, take a kernel
   // made for them, which is faster but gives other bits; 0: none do.
   int64_t decode_up_to = 0;
+  // Likewise prompts over f16 caches, whose queries and weights are rounded to f16 then.
+  bool fast_prompts = false;
 };
 // Enough for every call with as many tokens, sequences and keys or fewer.
 size_t attention_workspace_bytes(const AttentionArgs& args, int64_t tokens, int64_t max_kv_len);
