@@ -86,6 +86,8 @@ void bench_experts(Bench& bench, const char* format, const MoeShape& shape, int6
   check(cudaMalloc(reinterpret_cast<void**>(&rows), load.tokens.size() * sizeof(int32_t)));
   check(cudaMemcpy(rows, load.tokens.data(), load.tokens.size() * sizeof(int32_t),
                    cudaMemcpyHostToDevice));
+  cuda::ProductOptions options;
+  options.scratch = bench.prepared() + Bench::kRegionBytes / 2;
   const auto table = [&](int i, int which) { return tables + (i * 3 + which) * shape.n_experts; };
   const double macs = static_cast<double>(pairs * shape.width * shape.hidden);
   {
@@ -101,7 +103,7 @@ void bench_experts(Bench& bench, const char* format, const MoeShape& shape, int6
                                      rows,
                                      Activate::kSilu,
                                      bench.output()},
-                                    pairs, bench.stream());
+                                    pairs, options, bench.stream());
                  });
   }
   {
@@ -114,7 +116,7 @@ void bench_experts(Bench& bench, const char* format, const MoeShape& shape, int6
                                          .begin = begin,
                                          .x_rows = nullptr,
                                          .out = bench.output()},
-                                        pairs, cuda::Tier::kAuto, bench.stream());
+                                        pairs, options, bench.stream());
                  });
   }
   check(cudaFree(tables));
@@ -252,7 +254,7 @@ void run(const std::string& filter) {
     bench_dense(bench, format, "qkv", 8192, 2816, {1, 16});
   }
   bench_dense(bench, "bf16", "head", 262144, 2816, {1, 4, 16});
-  bench_dense(bench, "bf16", "router", 128, 2816, {1, 16, 32});
+  bench_dense(bench, "bf16", "router", 128, 2816, {1, 16, 32, 64, 128, 256, 512, 2048});
   const MoeShape gemma{"gemma4", 128, 8, 2816, 704}, qwen{"qwen3", 128, 8, 2048, 768},
       glm{"glm", 64, 4, 2048, 1536};
   for (const MoeShape& shape : {gemma, qwen, glm}) {

@@ -251,7 +251,7 @@ class Step {
       if (!skips(kDense)) {
         cuda::matmul_glu({layer.gate.stack(1), layer.up.stack(1), mlp_x, nullptr, nullptr,
                           Activate::kGeluTanh, wide_},
-                         seqs_, stream());
+                         seqs_, cuda::Tier::kAuto, stream());
       }
       const Activation down_x = prepared(wide_, layer.down.view, seqs_);
       if (!skips(kDense)) multiply(layer.down, down_x, b_);
@@ -349,7 +349,7 @@ class Step {
     if (!skips(kExperts)) {
       cuda::matmul_glu({layer.expert_gate.stack(m_.n_experts), layer.expert_up.stack(m_.n_experts),
                         x, routing_.begin, routing_.tokens, Activate::kSilu, wide_},
-                       pairs(), stream());
+                       pairs(), cuda::Tier::kAuto, stream());
     }
     const Activation down_x = prepared(wide_, layer.expert_down.view, pairs());
     if (skips(kExperts)) return;

@@ -362,7 +362,7 @@ void CudaBackend::matmul_gated(const GatedMatmulArgs& args) {
       cuda::takes_fused({.weight = args.gate, .x = args.x, .out = args.out}, products())) {
     const cuda::ExpertGluArgs glu{stack(args.gate), stack(args.up), args.x,  nullptr,
                                   nullptr,          args.activate,  args.out};
-    if (cuda::supports_glu(glu)) return cuda::matmul_glu(glu, args.x.tokens, stream());
+    if (cuda::supports_glu(glu)) return cuda::matmul_glu(glu, args.x.tokens, products(), stream());
   }
   Backend::matmul_gated(args);
 }
@@ -370,9 +370,8 @@ void CudaBackend::matmul_gated(const GatedMatmulArgs& args) {
 void CudaBackend::matmul_gated_experts(const GatedExpertsArgs& args) {
   const cuda::ExpertGluArgs glu{args.gate,   args.up,       args.x,  args.begin,
                                 args.x_rows, args.activate, args.out};
-  const ExpertMatmulArgs gate{args.gate, args.x, args.begin, args.x_rows, args.out};
-  if (fuses() && cuda::takes_fused(gate, args.pairs, products()) && cuda::supports_glu(glu)) {
-    return cuda::matmul_glu(glu, args.pairs, stream());
+  if (fuses() && cuda::takes_glu(glu, args.pairs, products())) {
+    return cuda::matmul_glu(glu, args.pairs, products(), stream());
   }
   Backend::matmul_gated_experts(args);
 }

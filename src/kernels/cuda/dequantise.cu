@@ -34,6 +34,27 @@ __device__ __forceinline__ void load_some(const To16& p, int64_t row, int64_t i,
   }
 }
 
+// The eight numbers from slot `slot` on, a multiple of 8, in the order of fragment_slot.
+__device__ __forceinline__ void load_slots(const To16& p, int64_t row, int64_t slot,
+                                           float (&out)[kEach]) {
+  const int in_chunk = static_cast<int>(slot % kChunkIn);
+  const int64_t first =
+      row * p.x.in_padded + slot - in_chunk + in_chunk / 16 * 4 + in_chunk % 16 / 4;
+#pragma unroll
+  for (int k = 0; k < kEach; k += 2) {
+    const int64_t at = first + k / 2 * 16;
+    if (p.x.f32 == nullptr) {
+      const float scale = p.x.q8_scale[at / p.x.group];
+      const char2 q8 = *reinterpret_cast<const char2*>(p.x.q8 + at);
+      out[k] = static_cast<float>(q8.x) * scale;
+      out[k + 1] = static_cast<float>(q8.y) * scale;
+    } else {
+      out[k] = p.x.f32[at];
+      out[k + 1] = p.x.f32[at + 1];
+    }
+  }
+}
+
 // The power of two that brings a row's largest number to [2^8, 2^9); 1 for rows of zeros and for
 // what is not finite, which stays so.
 __device__ __forceinline__ float row_scale(float largest) {
@@ -70,7 +91,11 @@ __global__ void __launch_bounds__(kRowThreads) to16_kernel(const To16 p) {
   T* out = static_cast<T*>(p.out.data) + blockIdx.x * p.out.stride;
   for (int64_t i = threadIdx.x * kEach; i < p.in; i += kRowThreads * kEach) {
     alignas(16) float x[kEach];
-    load_some(p, row, i, x);
+    if (kScaled && p.out.fragments) {
+      load_slots(p, row, i, x);
+    } else {
+      load_some(p, row, i, x);
+    }
     alignas(16) T narrowed[kEach];
 #pragma unroll
     for (int k = 0; k < kEach; ++k) narrow(kScaled ? x[k] * factor : x[k], narrowed[k]);
@@ -233,6 +258,34 @@ void product16(const Product16Call& call, cudaStream_t stream) {
       return run_product16<6>(call, stream);
     case 8:
       return run_product16<8>(call, stream);
+    default:
+      fail_call("a product with codes of an unknown width");
+  }
+}
+
+bool has_wide16([[maybe_unused]] const WeightView& weight) {
+#if defined(TQ_CUDA_SM90A)
+  return device_info().compute == 90 && is_rotated(weight) &&
+         (weight.group == 64 || weight.group == 128);
+#else
+  return false;
+#endif
+}
+
+void wide16(const Wide16Call& call, cudaStream_t stream) {
+  switch (call.bits) {
+    case 2:
+      return run_wide16<2>(call, stream);
+    case 3:
+      return run_wide16<3>(call, stream);
+    case 4:
+      return run_wide16<4>(call, stream);
+    case 5:
+      return run_wide16<5>(call, stream);
+    case 6:
+      return run_wide16<6>(call, stream);
+    case 8:
+      return run_wide16<8>(call, stream);
     default:
       fail_call("a product with codes of an unknown width");
   }

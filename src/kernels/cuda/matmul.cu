@@ -124,20 +124,12 @@ bool supports_glu(const ExpertGluArgs& args) {
          args.gate.matrix.rows == args.up.matrix.rows;
 }
 
-void matmul_glu(const ExpertGluArgs& args, int64_t pairs, cudaStream_t stream) {
-  if (!supports_glu(args)) fail_call("gate and up of different shapes in one product");
-  if (pairs == 0) return;
-  const ExpertMatmulArgs gate{args.gate, args.x, args.begin, args.x_rows, args.out};
-  MatmulParams p = describe(gate, pairs);
-  if (args.begin == nullptr) {  // a dense layer: one head
-    p.work.kind = WorkKind::kHeads;
-    p.work.n = 1;
-    p.work.tokens = pairs;
-  }
-  FusedParams params = fused_params(p, true, stream);
+void matmul_glu_fused(const MatmulParams& gate, const ExpertGluArgs& args, cudaStream_t stream) {
+  FusedParams params = fused_params(gate, true, stream);
   params.up_table = args.up.codes;
   params.activate = args.activate;
-  run(p.weight.traits().bits, {params, p.weight.group, true, tokens_each(p), pairs}, stream);
+  run(gate.weight.traits().bits, {params, gate.weight.group, true, tokens_each(gate), gate.pairs},
+      stream);
 }
 
 }  // namespace tq::cuda

@@ -87,12 +87,21 @@ inline int64_t tokens_each(const MatmulParams& p) {
 }
 
 void matmul_plain(const MatmulParams& p, cudaStream_t stream);
+bool split_supports(const MatmulParams& p);
+void matmul_split(const MatmulParams& p, cudaStream_t stream);
 void matmul_reference(const MatmulParams& p, cudaStream_t stream);
 bool fused_supports(const WeightView& weight, const Activation& x);
 void matmul_fused(const MatmulParams& p, cudaStream_t stream);
 // Tier::kDequant (matmul_dequant.cu). False, and nothing was done, if cuBLASLt has no kernel.
 bool tensor16_supports(const MatmulParams& p);
-void matmul_tensor16(const MatmulParams& p, uint8_t* scratch, cudaStream_t stream);
+void matmul_tensor16(const MatmulParams& p, uint8_t* scratch, bool batch_invariant,
+                     cudaStream_t stream);
+// Whether matmul_tensor16 takes the kernel of many tokens, whose bits differ; gate and up of
+// experts with their activation by it.
+bool suits_wide16(const MatmulParams& p);
+void matmul_glu_wide16(const MatmulParams& gate, const ExpertGluArgs& args, uint8_t* scratch,
+                       cudaStream_t stream);
+void matmul_glu_fused(const MatmulParams& gate, const ExpertGluArgs& args, cudaStream_t stream);
 bool cublaslt_supports(const MatmulParams& p);
 bool matmul_cublaslt(const MatmulParams& p, uint8_t* scratch, cudaStream_t stream);
 

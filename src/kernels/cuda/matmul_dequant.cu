@@ -13,6 +13,8 @@ namespace {
 
 constexpr int64_t kScratch = static_cast<int64_t>(kProductScratch);
 constexpr int64_t kAlignment = 256;
+// Tokens from which wide16 is faster than product16, and than the fused kernels of experts.
+constexpr int64_t kManyOfMatrix = 48;
 // For cuBLASLt: activations, then weights, then its own workspace.
 constexpr int64_t kBlasActivations = int64_t{16} << 20;
 constexpr int64_t kBlasWeights = int64_t{24} << 20;
@@ -67,16 +69,31 @@ Product16Call call_of(const MatmulParams& p) {
   return call;
 }
 
+// How a call is run: by product16, or by wide16, which takes gate and up in one.
+struct Way {
+  bool wide = false;
+  const uint8_t* const* up_table = nullptr;
+  Activate activate = {};
+};
+
 // Converts rows of x, and multiplies them.
-void run_part(Product16Call call, const To16& rows, cudaStream_t stream) {
+void run_part(Product16Call call, const WeightView& weight, const Way& way, To16 rows,
+              cudaStream_t stream) {
+  rows.out.fragments = way.wide;
   to16(rows, stream);
   call.params.x = rows.out.data;
   call.params.x_stride = rows.out.stride;
   call.params.x_scale = rows.out.scale;
-  product16(call, stream);
+  if (!way.wide) return product16(call, stream);
+  wide16({{call.params, way.up_table, way.activate},
+          call.bits,
+          weight.group,
+          way.up_table != nullptr,
+          call.pairs},
+         stream);
 }
 
-void run_dense(const MatmulParams& p, uint8_t* scratch, cudaStream_t stream) {
+void run_dense(const MatmulParams& p, const Way& way, uint8_t* scratch, cudaStream_t stream) {
   const int64_t in = row_in(p);
   const int64_t at_once = rows_that_fit(kScratch, in);
   for (int64_t first = 0; first < p.work.tokens; first += at_once) {
@@ -85,12 +102,12 @@ void run_dense(const MatmulParams& p, uint8_t* scratch, cudaStream_t stream) {
     call.params.work.tokens = n;
     call.params.work.x_rows = {};
     call.params.work.out_rows = advanced(p.work.out_rows, first);
-    run_part(call, {p.x, first, n, in, rows_in(scratch, call.type, n, in)}, stream);
+    run_part(call, p.weight, way, {p.x, first, n, in, rows_in(scratch, call.type, n, in)}, stream);
   }
 }
 
 // Rows are ordered by token, then head.
-void run_heads(const MatmulParams& p, uint8_t* scratch, cudaStream_t stream) {
+void run_heads(const MatmulParams& p, const Way& way, uint8_t* scratch, cudaStream_t stream) {
   const int64_t in = row_in(p);
   const int64_t heads = p.work.n;
   const int64_t at_once = std::max<int64_t>(rows_that_fit(kScratch, in) / heads, 1);
@@ -99,7 +116,8 @@ void run_heads(const MatmulParams& p, uint8_t* scratch, cudaStream_t stream) {
     const int64_t n = std::min(at_once, p.work.tokens - first);
     call.params.work.tokens = n;
     call.params.out += first * heads * p.out_stride;
-    run_part(call, {p.x, first * heads, n * heads, in, rows_in(scratch, call.type, n * heads, in)},
+    run_part(call, p.weight, way,
+             {p.x, first * heads, n * heads, in, rows_in(scratch, call.type, n * heads, in)},
              stream);
   }
 }
@@ -112,12 +130,12 @@ __global__ void part_of_pairs(const int32_t* begin, int n_experts, int first, in
   }
 }
 
-void run_experts(const MatmulParams& p, uint8_t* scratch, cudaStream_t stream) {
+void run_experts(const MatmulParams& p, const Way& way, uint8_t* scratch, cudaStream_t stream) {
   const int64_t in = row_in(p);
   const Number16 type = call_of(p).type;
   if (p.x.tokens <= rows_that_fit(kScratch, in)) {
-    return run_part(call_of(p), {p.x, 0, p.x.tokens, in, rows_in(scratch, type, p.x.tokens, in)},
-                    stream);
+    return run_part(call_of(p), p.weight, way,
+                    {p.x, 0, p.x.tokens, in, rows_in(scratch, type, p.x.tokens, in)}, stream);
   }
   // Pair by pair: a row may be converted for several experts.
   const int64_t begin_bytes = aligned((p.work.n + 1) * int64_t{sizeof(int32_t)});
@@ -134,7 +152,8 @@ void run_experts(const MatmulParams& p, uint8_t* scratch, cudaStream_t stream) {
     call.params.out += first * p.out_stride;
     Activation x = p.x;
     if (p.work.pair_rows != nullptr) x.rows = {p.work.pair_rows};
-    run_part(call, {x, first, n, in, rows_in(scratch + begin_bytes, type, n, in)}, stream);
+    run_part(call, p.weight, way, {x, first, n, in, rows_in(scratch + begin_bytes, type, n, in)},
+             stream);
   }
 }
 
@@ -162,15 +181,26 @@ bool tensor16_supports(const MatmulParams& p) {
   return (is(p, "f16") || is(p, "bf16")) && p.weight.in % 8 == 0;
 }
 
-void matmul_tensor16(const MatmulParams& p, uint8_t* scratch, cudaStream_t stream) {
+bool suits_wide16(const MatmulParams& p) {
+  return has_wide16(p.weight) && tokens_each(p) >= kManyOfMatrix;
+}
+
+void matmul_tensor16(const MatmulParams& p, uint8_t* scratch, bool batch_invariant,
+                     cudaStream_t stream) {
+  const Way way{!batch_invariant && suits_wide16(p)};
   switch (p.work.kind) {
     case WorkKind::kDense:
-      return run_dense(p, scratch, stream);
+      return run_dense(p, way, scratch, stream);
     case WorkKind::kExperts:
-      return run_experts(p, scratch, stream);
+      return run_experts(p, way, scratch, stream);
     case WorkKind::kHeads:
-      return run_heads(p, scratch, stream);
+      return run_heads(p, way, scratch, stream);
   }
+}
+
+void matmul_glu_wide16(const MatmulParams& gate, const ExpertGluArgs& args, uint8_t* scratch,
+                       cudaStream_t stream) {
+  run_experts(gate, {true, args.up.codes, args.activate}, scratch, stream);
 }
 
 bool cublaslt_supports(const MatmulParams& p) {

@@ -116,7 +116,6 @@ void matmul_experts(const ExpertMatmulArgs& args, int64_t pairs, const ProductOp
 void matmul_heads(const HeadMatmulArgs& args, const ProductOptions& options, cudaStream_t stream);
 // Whether such a product takes the fused kernel, so that those that fuse more may be used.
 bool takes_fused(const MatmulArgs& args, const ProductOptions& options);
-bool takes_fused(const ExpertMatmulArgs& args, int64_t pairs, const ProductOptions& options);
 
 // Several weights of one format, group and width times one activation, in one launch: q, k and v.
 constexpr int kMaxParts = 4;
@@ -139,7 +138,10 @@ struct ExpertGluArgs {
   float* out;  // [pairs, rows]
 };
 bool supports_glu(const ExpertGluArgs& args);
-void matmul_glu(const ExpertGluArgs& args, int64_t pairs, cudaStream_t stream);
+// Whether the options leave it to a kernel that does it in one, rather than part by part.
+bool takes_glu(const ExpertGluArgs& args, int64_t pairs, const ProductOptions& options);
+void matmul_glu(const ExpertGluArgs& args, int64_t pairs, const ProductOptions& options,
+                cudaStream_t stream);
 
 void route(const RouteArgs& args, cudaStream_t stream);
 // The router's product and route() of it in one kernel, for few tokens and plain weights.

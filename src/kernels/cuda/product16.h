@@ -7,7 +7,7 @@
 // of the other tiers by about 2e-3 or 3e-4 of their norm.
 #pragma once
 
-#include "kernels/cuda/device/product16.cuh"
+#include "kernels/cuda/device/wide16.cuh"
 #include "kernels/cuda/matmul.h"
 
 namespace tq::cuda {
@@ -17,9 +17,10 @@ enum class Number16 : uint8_t { kF16, kBF16 };
 // Rows as 16-bit numbers.
 struct Rows16 {
   Number16 type;
-  void* data;      // [rows, stride]
-  int64_t stride;  // a multiple of 8
-  float* scale;    // [rows], powers of two; kF16 only
+  void* data;              // [rows, stride]
+  int64_t stride;          // a multiple of 8
+  float* scale;            // [rows], powers of two; kF16 only
+  bool fragments = false;  // every 64 of them in the order of fragment_slot; kF16 only
 };
 // Rows first .. first + n - 1 of x's (in the order of its map), or of those listed in `rows`.
 struct To16 {
@@ -45,6 +46,17 @@ struct Product16Call {
 };
 void product16(const Product16Call& call, cudaStream_t stream);
 
+// On Hopper, of codes in groups of 64 or 128.
+bool has_wide16(const WeightView& weight);
+struct Wide16Call {
+  Wide16Params params;
+  int bits;
+  int group;
+  bool gated;
+  int64_t pairs;
+};
+void wide16(const Wide16Call& call, cudaStream_t stream);
+
 template <int kBits>
 void run_product16(const Product16Call& call, cudaStream_t stream);
 extern template void run_product16<0>(const Product16Call&, cudaStream_t);
@@ -54,5 +66,14 @@ extern template void run_product16<4>(const Product16Call&, cudaStream_t);
 extern template void run_product16<5>(const Product16Call&, cudaStream_t);
 extern template void run_product16<6>(const Product16Call&, cudaStream_t);
 extern template void run_product16<8>(const Product16Call&, cudaStream_t);
+
+template <int kBits>
+void run_wide16(const Wide16Call& call, cudaStream_t stream);
+extern template void run_wide16<2>(const Wide16Call&, cudaStream_t);
+extern template void run_wide16<3>(const Wide16Call&, cudaStream_t);
+extern template void run_wide16<4>(const Wide16Call&, cudaStream_t);
+extern template void run_wide16<5>(const Wide16Call&, cudaStream_t);
+extern template void run_wide16<6>(const Wide16Call&, cudaStream_t);
+extern template void run_wide16<8>(const Wide16Call&, cudaStream_t);
 
 }  // namespace tq::cuda

@@ -17,6 +17,7 @@ constexpr int64_t kBlasCodes = 256;
 constexpr int64_t kBlasPlain = 4;
 constexpr int64_t kTensorPlain = 8;
 constexpr int64_t kTensorExperts = 2;
+constexpr int64_t kSplitTokens = 256;
 // Experts' codes whose rows are short, where the fused kernel's sums of groups take longest.
 constexpr int64_t kTensorCodes = 24;
 constexpr int64_t kShortRow = 1024;
@@ -67,13 +68,14 @@ constexpr ProductKernel kKernels[] = {
        if (codes && !has_fused(p)) return true;  // any number of tokens
        if (o.batch_invariant || !is_large(p)) return false;
        if (codes) {
-         return p.work.kind == WorkKind::kExperts && p.weight.in_padded <= kShortRow &&
-                tokens_each(p) >= kTensorCodes;
+         return p.work.kind == WorkKind::kExperts &&
+                (suits_wide16(p) ||
+                 (p.weight.in_padded <= kShortRow && tokens_each(p) >= kTensorCodes));
        }
        return tokens_each(p) >= (p.work.kind == WorkKind::kDense ? kTensorPlain : kTensorExperts);
      },
      [](const MatmulParams& p, const Options& o, cudaStream_t stream) {
-       matmul_tensor16(p, o.scratch, stream);
+       matmul_tensor16(p, o.scratch, o.batch_invariant, stream);
        return true;
      }},
     {"fused", Tier::kFused, "not with --exact",
@@ -81,6 +83,15 @@ constexpr ProductKernel kKernels[] = {
      [](const MatmulParams&, const Options&) { return true; },
      [](const MatmulParams& p, const Options&, cudaStream_t stream) {
        matmul_fused(p, stream);
+       return true;
+     }},
+    {"split", Tier::kAuto, "not with --batch-invariant",
+     [](const MatmulParams& p, const Options&) { return split_supports(p); },
+     [](const MatmulParams& p, const Options& o) {
+       return !o.batch_invariant && o.tier != Tier::kReference && tokens_each(p) >= kSplitTokens;
+     },
+     [](const MatmulParams& p, const Options&, cudaStream_t stream) {
+       matmul_split(p, stream);
        return true;
      }},
     {"plain", Tier::kAuto, "",
@@ -101,8 +112,8 @@ constexpr ProductKernel kKernels[] = {
 
 bool takes(const ProductKernel& kernel, const MatmulParams& p, const Options& o) {
   if (!kernel.supports(p, o)) return false;
-  return o.tier == Tier::kAuto ? kernel.suits(p, o)
-                               : kernel.tier == o.tier || kernel.tier == Tier::kAuto;
+  return o.tier == Tier::kAuto || kernel.tier == Tier::kAuto ? kernel.suits(p, o)
+                                                             : kernel.tier == o.tier;
 }
 
 const ProductKernel* choose(const MatmulParams& p, const Options& o) {
@@ -233,6 +244,24 @@ void list_compound(const CompoundOp& op, const WeightView& weight, std::vector<K
   uses.push_back(parts);
 }
 
+// The product of gate; of a dense layer, which has no `begin`, as of one head.
+MatmulParams describe_gate(const ExpertGluArgs& args, int64_t pairs) {
+  MatmulParams p =
+      describe(ExpertMatmulArgs{args.gate, args.x, args.begin, args.x_rows, args.out}, pairs);
+  if (args.begin == nullptr) {
+    p.work.kind = WorkKind::kHeads;
+    p.work.n = 1;
+    p.work.tokens = pairs;
+  }
+  return p;
+}
+
+// Whether gate, up and their activation are one launch of 16-bit tensor cores.
+bool takes_wide_glu(const MatmulParams& gate, const Options& o) {
+  return o.tier == Tier::kAuto && o.scratch != nullptr && !o.exact && !o.batch_invariant &&
+         gate.work.kind == WorkKind::kExperts && is_large(gate) && suits_wide16(gate);
+}
+
 }  // namespace
 
 void matmul(const MatmulArgs& args, const ProductOptions& options, cudaStream_t stream) {
@@ -253,9 +282,23 @@ bool takes_fused(const MatmulArgs& args, const ProductOptions& options) {
   return kernel != nullptr && kernel->tier == Tier::kFused;
 }
 
-bool takes_fused(const ExpertMatmulArgs& args, int64_t pairs, const ProductOptions& options) {
-  const ProductKernel* kernel = choose(describe(args, pairs), options);
+bool takes_glu(const ExpertGluArgs& args, int64_t pairs, const ProductOptions& options) {
+  if (!supports_glu(args)) return false;
+  const MatmulParams gate = describe_gate(args, pairs);
+  if (takes_wide_glu(gate, options)) return true;
+  const ProductKernel* kernel = choose(gate, options);
   return kernel != nullptr && kernel->tier == Tier::kFused;
+}
+
+void matmul_glu(const ExpertGluArgs& args, int64_t pairs, const ProductOptions& options,
+                cudaStream_t stream) {
+  if (!supports_glu(args)) fail_call("gate and up of different shapes in one product");
+  if (pairs == 0) return;
+  const MatmulParams gate = describe_gate(args, pairs);
+  if (takes_wide_glu(gate, options)) {
+    return matmul_glu_wide16(gate, args, options.scratch, stream);
+  }
+  matmul_glu_fused(gate, args, stream);
 }
 
 int wanted_scratches(const WeightView& weight, const ProductOptions& options) {

@@ -64,14 +64,15 @@ struct RowPart {
       if (first + k < dim) to[first + k] = from[k];
     }
   }
-  // A row of a term.
+  // A row of a term; kAtOnce: loads in flight.
+  template <int kAtOnce>
   __device__ void load_term(const ResidualTerm& term, int64_t row, float (&to)[kPerLane]) const {
     if (term.top_k == 0) return load(term.x + row * dim, to, 0.0f);
 #pragma unroll
     for (int k = 0; k < kPerLane; ++k) to[k] = 0;
     const int32_t* pairs = term.routing.pairs + row * term.top_k;
     const float* weights = term.routing.weights + row * term.top_k;
-#pragma unroll 8
+#pragma unroll kAtOnce
     for (int64_t i = 0; i < term.top_k; ++i) {
       float y[kPerLane];
       load(term.x + int64_t{pairs[i]} * dim, y, 0.0f);
@@ -98,8 +99,9 @@ __device__ void rms_factors(const float (&x)[kRows][kPerLane], int64_t dim, floa
   }
 }
 
-template <int kGroup, int kWarps>
-__global__ void __launch_bounds__(kWarps* kWarp)
+// kMany: rows are many, so that blocks side by side matter more than the time of one.
+template <int kGroup, int kWarps, bool kMany>
+__global__ void __launch_bounds__(kWarps* kWarp, kMany ? 2 : 1)
     end_block_kernel(const __grid_constant__ ResidualParams p,
                      const __grid_constant__ RotationMasks masks) {
   constexpr int kPerLane = RotatedGroup<kGroup>::kPerLane;
@@ -107,16 +109,24 @@ __global__ void __launch_bounds__(kWarps* kWarp)
   const int lane = threadIdx.x % kWarp;
   const int64_t first = int64_t{threadIdx.x / kWarp} * kGroup;
   const RowPart<kPerLane> part{first + lane * kPerLane, p.dim};
-  // Weights do not depend on what runs before us.
+  // Weights do not depend on what runs before us. Of many rows they are loaded where they are used,
+  // which takes fewer registers.
   float term_weight[kMaxTerms][kPerLane], sum_weight[kPerLane], weight[kMaxOutputs][kPerLane];
+  const auto load_term_weight = [&](int i) {
+    part.load(p.term[i].norm_weight, term_weight[i], 1.0f);
+  };
+  const auto load_sum_weight = [&] { part.load(p.sum_weight, sum_weight, 1.0f); };
+  const auto load_weight = [&](int i) { part.load(p.output[i].weight, weight[i], 1.0f); };
+  if constexpr (!kMany) {
 #pragma unroll
-  for (int i = 0; i < kMaxTerms; ++i) {
-    if (i < p.n_terms) part.load(p.term[i].norm_weight, term_weight[i], 1.0f);
-  }
-  if (p.sum_normed) part.load(p.sum_weight, sum_weight, 1.0f);
+    for (int i = 0; i < kMaxTerms; ++i) {
+      if (i < p.n_terms) load_term_weight(i);
+    }
+    if (p.sum_normed) load_sum_weight();
 #pragma unroll
-  for (int i = 0; i < kMaxOutputs; ++i) {
-    if (i < p.n_outputs) part.load(p.output[i].weight, weight[i], 1.0f);
+    for (int i = 0; i < kMaxOutputs; ++i) {
+      if (i < p.n_outputs) load_weight(i);
+    }
   }
   wait_for_previous();
 
@@ -127,7 +137,7 @@ __global__ void __launch_bounds__(kWarps* kWarp)
     float term[kMaxTerms][kPerLane] = {};
 #pragma unroll
     for (int i = 0; i < kMaxTerms; ++i) {
-      if (i < p.n_terms) part.load_term(p.term[i], row, term[i]);
+      if (i < p.n_terms) part.template load_term<kMany ? 4 : 8>(p.term[i], row, term[i]);
     }
     float sum[1][kPerLane] = {};
     float factors[kMaxTerms];
@@ -135,13 +145,17 @@ __global__ void __launch_bounds__(kWarps* kWarp)
 #pragma unroll
     for (int i = 0; i < kMaxTerms; ++i) {
       if (i >= p.n_terms) break;
+      if constexpr (kMany) load_term_weight(i);
 #pragma unroll
       for (int k = 0; k < kPerLane; ++k) {
         sum[0][k] += p.term[i].normed ? term[i][k] * factors[i] * term_weight[i][k] : term[i][k];
       }
     }
     float sum_factor[1];
-    if (p.sum_normed) rms_factors(sum, p.dim, p.term_eps, sum_factor);
+    if (p.sum_normed) {
+      if constexpr (kMany) load_sum_weight();
+      rms_factors(sum, p.dim, p.term_eps, sum_factor);
+    }
 #pragma unroll
     for (int k = 0; k < kPerLane; ++k) {
       if (p.sum_normed) sum[0][k] *= sum_factor[0] * sum_weight[k];
@@ -155,6 +169,7 @@ __global__ void __launch_bounds__(kWarps* kWarp)
   for (int i = 0; i < kMaxOutputs; ++i) {
     if (i >= p.n_outputs) break;
     const OutputParams& output = p.output[i];
+    if constexpr (kMany) load_weight(i);
     RotatedGroup<kGroup> values;
 #pragma unroll
     for (int k = 0; k < kPerLane; ++k) values.x[k] = x[0][k] * (factor[0] * weight[i][k]);
@@ -168,16 +183,22 @@ __global__ void __launch_bounds__(kWarps* kWarp)
   }
 }
 
-void launch_rows(const ResidualParams& p, int64_t tokens, int group, cudaStream_t stream) {
-  const int64_t warps = p.in_padded / group;
+template <int kGroup>
+void launch_rows(const ResidualParams& p, int64_t tokens, cudaStream_t stream) {
+  const int64_t warps = p.in_padded / kGroup;
   constexpr int kFewWarps = 24;  // which leave twice the registers
-  const auto kernel =
-      warps <= kFewWarps
-          ? (group == 64 ? end_block_kernel<64, kFewWarps> : end_block_kernel<128, kFewWarps>)
-          : (group == 64 ? end_block_kernel<64, kMaxWarps> : end_block_kernel<128, kMaxWarps>);
+  const bool many = tokens > device_info().n_sms;
+  const auto kernel = warps > kFewWarps ? end_block_kernel<kGroup, kMaxWarps, false>
+                      : many            ? end_block_kernel<kGroup, kFewWarps, true>
+                                        : end_block_kernel<kGroup, kFewWarps, false>;
   launch("end_block", kernel,
          {dim3(static_cast<unsigned>(tokens)), dim3(static_cast<unsigned>(warps * kWarp))}, stream,
-         p, rotation_masks(group));
+         p, rotation_masks(kGroup));
+}
+
+void launch_rows(const ResidualParams& p, int64_t tokens, int group, cudaStream_t stream) {
+  if (group == 64) return launch_rows<64>(p, tokens, stream);
+  launch_rows<128>(p, tokens, stream);
 }
 
 bool fits_a_block(int64_t in_padded, int group) {

@@ -222,7 +222,7 @@ __device__ inline void number_few_pairs(const RouteArgs& args, const int* expert
 }
 
 // Sorts the pairs of all tokens by expert, keeping the order of tokens: every block counts all
-// pairs, then its warps number the pairs of every expert that is theirs.
+// pairs, then numbers those of the experts that are its own.
 // experts: args.out.experts or a copy.
 __device__ inline void number_pairs(const RouteArgs& args, const int* experts) {
   __shared__ int begin[kMaxExperts + 1];
@@ -271,26 +271,45 @@ __device__ inline void number_pairs(const RouteArgs& args, const int* experts) {
     }
     return;
   }
-  const int stride = warps * static_cast<int>(gridDim.x);
-  for (int e = warp * static_cast<int>(gridDim.x) + static_cast<int>(blockIdx.x); e < n;
-       e += stride) {
-    int next = begin[e];
-    const int end = begin[e + 1];
-    constexpr int kAtOnce = 4;  // loads in flight
-    for (int first = 0; first < n_pairs && next < end; first += kAtOnce * kWarp) {
-      bool mine[kAtOnce];
+  // Some experts at a time: every warp takes a piece of the pairs, counts those of the experts, and
+  // after the pieces before it numbers them.
+  constexpr int kExperts = 4;
+  __shared__ int counts[kExperts][kWarp];  // [expert][warp]
+  const int piece = (n_pairs + warps * kWarp - 1) / (warps * kWarp) * kWarp;
+  const int from = warp * piece;
+  const int to = min(from + piece, n_pairs);
+  for (int first = static_cast<int>(blockIdx.x) * kExperts; first < n;
+       first += static_cast<int>(gridDim.x) * kExperts) {
+    // Calls use(pair, k, lanes whose pair is of expert first + k, whether this lane's is).
+    const auto for_each = [&](auto use) {
+#pragma unroll 4
+      for (int at = from; at < to; at += kWarp) {
+        const int i = at + lane;
+        const int k_mine = i < to ? experts[i] - first : -1;
 #pragma unroll
-      for (int k = 0; k < kAtOnce; ++k) {
-        const int i = first + k * kWarp + lane;
-        mine[k] = i < n_pairs && experts[i] == e;
+        for (int k = 0; k < kExperts; ++k) {
+          use(i, k, __ballot_sync(kAllLanes, k_mine == k), k_mine == k);
+        }
       }
+    };
+    int count[kExperts] = {};
+    for_each([&](int, int k, unsigned all, bool) { count[k] += __popc(all); });
 #pragma unroll
-      for (int k = 0; k < kAtOnce; ++k) {
-        const unsigned all = __ballot_sync(kAllLanes, mine[k]);
-        if (mine[k]) number(first + k * kWarp + lane, next + __popc(all & ((1u << lane) - 1)));
-        next += __popc(all);
-      }
+    for (int k = 0; k < kExperts; ++k) {
+      if (lane == 0) counts[k][warp] = count[k];
     }
+    __syncthreads();
+    int next[kExperts];
+#pragma unroll
+    for (int k = 0; k < kExperts; ++k) {
+      const int before = lane < warp ? counts[k][lane] : 0;
+      next[k] = begin[min(first + k, n)] + __reduce_add_sync(kAllLanes, before);
+    }
+    for_each([&](int i, int k, unsigned all, bool mine) {
+      if (mine) number(i, next[k] + __popc(all & ((1u << lane) - 1)));
+      next[k] += __popc(all);
+    });
+    __syncthreads();
   }
 }
 

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "kernels/cuda/device/fused.cuh"
+#include "kernels/cuda/device/wgmma.cuh"
 
 namespace tq::cuda {
 
@@ -31,77 +32,6 @@ struct WideShared {
   static constexpr int kBytes =
       kAlign + kStages * (kXStage + kScales + kFusedWarps * kWeights) + kSums;
 };
-
-#define TQ_SUMS8(i)                                                                     \
-  "+r"(sum[i]), "+r"(sum[i + 1]), "+r"(sum[i + 2]), "+r"(sum[i + 3]), "+r"(sum[i + 4]), \
-      "+r"(sum[i + 5]), "+r"(sum[i + 6]), "+r"(sum[i + 7])
-
-// sum (+)= A B: 64 rows, kN tokens, 32 inputs; the warp has rows 16 * (warp % 4) and on.
-template <int kN>
-__device__ __forceinline__ void multiply_wide(int (&sum)[kN / 2], const uint32_t (&a)[4],
-                                              uint64_t b, int accumulate) {
-  static_assert(kN == 32 || kN == 64);
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  if constexpr (kN == 32) {
-    asm volatile(
-        "{.reg .pred p; setp.ne.b32 p, %21, 0;"
-        "wgmma.mma_async.sync.aligned.m64n32k32.s32.s8.s8 "
-        "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15},{%16,%17,%18,%19},%20,p;}"
-        : TQ_SUMS8(0), TQ_SUMS8(8)
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(accumulate));
-  } else {
-    asm volatile(
-        "{.reg .pred p; setp.ne.b32 p, %37, 0;"
-        "wgmma.mma_async.sync.aligned.m64n64k32.s32.s8.s8 "
-        "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,"
-        "%24,%25,%26,%27,%28,%29,%30,%31},{%32,%33,%34,%35},%36,p;}"
-        : TQ_SUMS8(0), TQ_SUMS8(8), TQ_SUMS8(16), TQ_SUMS8(24)
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(accumulate));
-  }
-#endif
-}
-
-// Until no more than kPending of the products that were begun are left; `sum` is one of the others.
-template <int kPending, int kSums>
-__device__ __forceinline__ void wait_wide(int (&sum)[kSums]) {
-  static_assert(kSums == 16 || kSums == 32);
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  if constexpr (kSums == 16) {
-    asm volatile("wgmma.wait_group.sync.aligned %16;"
-                 : TQ_SUMS8(0), TQ_SUMS8(8)
-                 : "n"(kPending)
-                 : "memory");
-  } else {
-    asm volatile("wgmma.wait_group.sync.aligned %32;"
-                 : TQ_SUMS8(0), TQ_SUMS8(8), TQ_SUMS8(16), TQ_SUMS8(24)
-                 : "n"(kPending)
-                 : "memory");
-  }
-#endif
-}
-#undef TQ_SUMS8
-
-__device__ __forceinline__ void begin_wide() {
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
-#endif
-}
-__device__ __forceinline__ void commit_wide() {
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-#endif
-}
-// What was copied to shared memory is seen by wgmma.
-__device__ __forceinline__ void show_copies_to_wide() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-#endif
-}
-// Rows of 128 bytes from `address` on, swizzled: 8 rows are a pattern of 1024 bytes.
-__device__ __forceinline__ uint64_t describe_rows(uint32_t address) {
-  return uint64_t{(address & 0x3ffffu) >> 4} | uint64_t{1} << 16 | uint64_t{1024 >> 4} << 32 |
-         uint64_t{1} << 62;
-}
 
 // Register j of lane q in a quad goes to register q of lane j.
 __device__ __forceinline__ void transpose_quad(uint32_t (&x)[4], int lane) {
@@ -224,7 +154,6 @@ __device__ __forceinline__ void multiply_item(const FusedParams& p, const WideIt
 #pragma unroll 1
   for (int stage = 0; stage < item.n_stages; ++stage) {
     wait_copies<Shared::kAhead - 2>();  // of the next stage, too
-    show_copies_to_wide();
     __syncthreads();
     copy_stage(slot == 0 ? Shared::kStages - 1 : slot - 1);
     if (stage == 0) load(0, 0);
