@@ -64,7 +64,8 @@ run_sanitizers() {
       '*GpuMatmul.ExpertsE*tq3:*GpuMatmul.H*tq3' '*GpuMatmul.B*tq3:*GpuMatmul.B*tq4' \
       'GpuRoute*:*GpuPrepare*:GpuElementwise*' \
       'GpuSample.B*:GpuSample.F*:GpuEncodeChecks*' 'GpuDequantGraph*:*GpuDequant.*Experts*tq3' \
-      'GpuAttention.B*' 'GpuAttention.D*' 'GpuAttention.M*:GpuAttention.V*' \
+      'GpuAttention.BitsD*' 'GpuAttention.D*' 'GpuAttention.M*:GpuAttention.V*' 'GpuAttention.P*' \
+      '*GpuMatmul.E*bf16' \
       '*GpuDecode*:*GpuLatent*:*GpuRouter*:*GpuBlockEnd*'; do
       sanitize $tool test_gpu "$filter" &
       pids+=($!)

@@ -343,11 +343,10 @@ void CudaBackend::next_inputs(const NextInputsArgs& args) {
 
 void CudaBackend::matmul_shared(std::span<const MatmulArgs> products) {
   cuda::MatmulParts parts;
-  if (fuses() && products.size() > 1 && products.size() <= cuda::kMaxParts &&
-      cuda::takes_fused(products[0], this->products())) {
+  if (fuses() && products.size() > 1 && products.size() <= cuda::kMaxParts) {
     parts.n = static_cast<int>(products.size());
     std::copy(products.begin(), products.end(), parts.part);
-    if (cuda::supports_parts(parts)) return cuda::matmul_parts(parts, stream());
+    if (cuda::takes_parts(parts, this->products())) return cuda::matmul_parts(parts, stream());
   }
   Backend::matmul_shared(products);
 }

@@ -81,7 +81,7 @@ constexpr AttentionKernel kKernels[] = {
      [](const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream) {
        merge_parts(attention_decode(args, bounds, {}, stream), args, bounds.tokens, stream);
      }},
-    {"prompt", "not with --batch-invariant or --exact", picks_prompt, fits_always,
+    {"prompt", "not with --batch-invariant or --exact", picks_prompt, fits_prompt,
      [](const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream) {
        const AttentionParts parts = attention_prompt(args, bounds, stream);
        if (parts.n > 0) merge_parts(parts, args, bounds.tokens, stream);
@@ -186,7 +186,8 @@ Activation attention_prepared(const AttentionArgs& args, const AttentionBounds& 
   if (fuses_decode(args, bounds, next, exact)) {
     return prepare_parts(attention_decode(args, bounds, {}, stream), next, stream);
   }
-  if (!exact && next.form == InputForm::kRotated && picks_prompt(args, bounds)) {
+  if (!exact && next.form == InputForm::kRotated && picks_prompt(args, bounds) &&
+      fits_prompt(args.kv)) {
     const AttentionParts parts = attention_prompt(args, bounds, stream);
     if (parts.n > 0) return prepare_parts(parts, next, stream);
     return prepare(next, exact, stream);

@@ -83,6 +83,7 @@ AttentionParts attention_decode(const AttentionArgs& args, const AttentionBounds
 // Prompts over f16 caches: faster, with queries and weights rounded to f16. No parts: outputs are
 // in args.out.
 bool supports_prompt(const AttentionArgs& args);
+bool fits_prompt(const KvLayerView& kv);  // this GPU's shared memory
 size_t attention_prompt_bytes(const AttentionArgs& args);
 AttentionParts attention_prompt(const AttentionArgs& args, const AttentionBounds& bounds,
                                 cudaStream_t stream);

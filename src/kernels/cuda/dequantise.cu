@@ -263,9 +263,9 @@ void product16(const Product16Call& call, cudaStream_t stream) {
   }
 }
 
-bool has_wide16([[maybe_unused]] const WeightView& weight) {
+bool has_wide_kernels([[maybe_unused]] const WeightView& weight) {
 #if defined(TQ_CUDA_SM90A)
-  return device_info().compute == 90 && is_rotated(weight) &&
+  return imagined_device().compute == 90 && is_rotated(weight) &&
          (weight.group == 64 || weight.group == 128);
 #else
   return false;

@@ -22,6 +22,8 @@ struct DeviceInfo {
 };
 // Of the current device.
 const DeviceInfo& device_info();
+// The same, or an H100 where there is no GPU: for choices that are also asked about and not made.
+const DeviceInfo& imagined_device();
 
 struct LaunchShape {
   dim3 grid;

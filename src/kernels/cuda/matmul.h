@@ -96,6 +96,10 @@ void matmul_fused(const MatmulParams& p, cudaStream_t stream);
 bool tensor16_supports(const MatmulParams& p);
 void matmul_tensor16(const MatmulParams& p, uint8_t* scratch, bool batch_invariant,
                      cudaStream_t stream);
+// Whether the GPU has warpgroup products (wide.cuh, wide16.cuh) and the weight is of their formats.
+bool has_wide_kernels(const WeightView& weight);
+// Rows of no more inputs are short: what the fused kernels do for every group of sums counts.
+constexpr int64_t kShortRow = 1024;
 // Whether matmul_tensor16 takes the kernel of many tokens, whose bits differ; gate and up of
 // experts with their activation by it.
 bool suits_wide16(const MatmulParams& p);

@@ -15,6 +15,7 @@ constexpr int64_t kScratch = static_cast<int64_t>(kProductScratch);
 constexpr int64_t kAlignment = 256;
 // Tokens from which wide16 is faster than product16, and than the fused kernels of experts.
 constexpr int64_t kManyOfMatrix = 48;
+constexpr int64_t kManyOfShortRows = 32;
 // For cuBLASLt: activations, then weights, then its own workspace.
 constexpr int64_t kBlasActivations = int64_t{16} << 20;
 constexpr int64_t kBlasWeights = int64_t{24} << 20;
@@ -182,7 +183,8 @@ bool tensor16_supports(const MatmulParams& p) {
 }
 
 bool suits_wide16(const MatmulParams& p) {
-  return has_wide16(p.weight) && tokens_each(p) >= kManyOfMatrix;
+  return has_wide_kernels(p.weight) &&
+         tokens_each(p) >= (p.weight.in_padded <= kShortRow ? kManyOfShortRows : kManyOfMatrix);
 }
 
 void matmul_tensor16(const MatmulParams& p, uint8_t* scratch, bool batch_invariant,

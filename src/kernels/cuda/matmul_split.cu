@@ -20,11 +20,6 @@ constexpr int kStages = 4;    // of weights
 constexpr int kTerms = 3;     // of an activation
 constexpr int kRowBytes = kStageIn * 2;
 
-// The 16-byte piece i of row r lies at place i ^ (r % 8) of its 128 bytes.
-__device__ __forceinline__ int piece_at(int row, int piece) {
-  return row * kRowBytes + (piece ^ (row & 7)) * 16;
-}
-
 __global__ void __launch_bounds__(kThreads)
     matmul_split_kernel(const __grid_constant__ MatmulParams p) {
   __shared__ __align__(128) uint8_t weights[kStages][kRows * kRowBytes];
@@ -50,7 +45,7 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
       for (int r = place; r < kRows; r += kThreads / 8) {
         const bool there = first_row + r < p.weight.rows && first < in;
-        copy_async16_or_zero(shared_address(weights[stage % kStages]) + piece_at(r, piece),
+        copy_async16_or_zero(shared_address(weights[stage % kStages]) + swizzled(r, piece),
                              there ? matrix + (first_row + r) * in + first : matrix, there);
       }
     }
@@ -80,7 +75,7 @@ __global__ void __launch_bounds__(kThreads)
     }
 #pragma unroll
     for (int t = 0; t < kTerms; ++t) {
-      *reinterpret_cast<uint4*>(terms[stage % 2][t] + piece_at(place, piece)) =
+      *reinterpret_cast<uint4*>(terms[stage % 2][t] + swizzled(place, piece)) =
           *reinterpret_cast<const uint4*>(term[t]);
     }
   };
@@ -100,12 +95,12 @@ __global__ void __launch_bounds__(kThreads)
     for (int s = 0; s < kStageIn / 16; ++s) {
       uint32_t a[4];
       load_matrices(a,
-                    weights[stage % kStages] + piece_at(warp * 16 + lane % 16, 2 * s + lane / 16));
+                    weights[stage % kStages] + swizzled(warp * 16 + lane % 16, 2 * s + lane / 16));
 #pragma unroll
       for (int t = 0; t < kTerms; ++t) {
         uint32_t b[4];
         load_matrices(
-            b, terms[stage % 2][t] + piece_at(lane % 8 + lane / 16 * 8, 2 * s + lane / 8 % 2));
+            b, terms[stage % 2][t] + swizzled(lane % 8 + lane / 16 * 8, 2 * s + lane / 8 % 2));
         auto& to = t == 0 ? high : sum[t];
         multiply16<__nv_bfloat16>(to[0], a, b[0], b[1]);
         multiply16<__nv_bfloat16>(to[1], a, b[2], b[3]);

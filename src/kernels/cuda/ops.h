@@ -124,6 +124,8 @@ struct MatmulParts {
   MatmulArgs part[kMaxParts];  // x as in part[0]
 };
 bool supports_parts(const MatmulParts& args);
+// Whether the options leave them to the fused kernel, rather than one by one.
+bool takes_parts(const MatmulParts& args, const ProductOptions& options);
 void matmul_parts(const MatmulParts& args, cudaStream_t stream);
 
 // out[p] = activate(gate_e x) * (up_e x): both products of every expert and the activation in one

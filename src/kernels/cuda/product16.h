@@ -46,8 +46,6 @@ struct Product16Call {
 };
 void product16(const Product16Call& call, cudaStream_t stream);
 
-// On Hopper, of codes in groups of 64 or 128.
-bool has_wide16(const WeightView& weight);
 struct Wide16Call {
   Wide16Params params;
   int bits;

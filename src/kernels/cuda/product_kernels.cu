@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "base/math.h"
 #include "kernels/cuda/codebooks.cuh"
 #include "kernels/cuda/kernel_list.h"
 #include "kernels/cuda/launch.cuh"
@@ -14,13 +15,13 @@ namespace {
 
 // Tokens of a matrix from which kAuto takes 16-bit tensor cores; measured (docs/gpu-kernels.md).
 constexpr int64_t kBlasCodes = 256;
+constexpr int64_t kBlasAlways = 1024;
 constexpr int64_t kBlasPlain = 4;
 constexpr int64_t kTensorPlain = 8;
 constexpr int64_t kTensorExperts = 2;
 constexpr int64_t kSplitTokens = 256;
 // Experts' codes whose rows are short, where the fused kernel's sums of groups take longest.
-constexpr int64_t kTensorCodes = 24;
-constexpr int64_t kShortRow = 1024;
+constexpr int64_t kTensorCodes = 32;
 // Of smaller matrices plain loops are as good, and routers choose experts by fp32 activations.
 constexpr int64_t kLeastRows = 512;
 constexpr int64_t kLeastWeights = int64_t{1} << 18;
@@ -32,6 +33,13 @@ bool is_large(const MatmulParams& p) {
          (p.work.kind != WorkKind::kDense || p.weight.rows >= kLeastRows);
 }
 bool has_fused(const MatmulParams& p) { return fused_supports(p.weight, p.x); }
+// Whether the blocks of the fused kernel for many tokens fill the GPU, once or twice.
+bool fills_fused(const MatmulParams& p) {
+  constexpr int64_t kBlock = 128;  // rows, and tokens
+  return has_fused(p) && has_wide_kernels(p.weight) && tokens_each(p) < kBlasAlways &&
+         4 * ceil_div(p.weight.rows, kBlock) * ceil_div(tokens_each(p), kBlock) >=
+             3 * int64_t{imagined_device().n_sms};
+}
 
 struct ProductKernel {
   const char* name;
@@ -45,12 +53,14 @@ struct ProductKernel {
 
 constexpr ProductKernel kKernels[] = {
     {"cublaslt", Tier::kDequant,
-     "large matrices without a bias; not with --exact or --batch-invariant; needs libcublasLt",
+     "large matrices without a bias, below 1,024 tokens where fused blocks do not fill the GPU; "
+     "not "
+     "with --exact or --batch-invariant; needs libcublasLt",
      [](const MatmulParams& p, const Options& o) {
        return o.scratch != nullptr && o.cublaslt && !o.batch_invariant && cublaslt_supports(p);
      },
      [](const MatmulParams& p, const Options& o) {
-       return !o.exact && is_large(p) &&
+       return !o.exact && is_large(p) && !fills_fused(p) &&
               tokens_each(p) >= (is_rotated(p.weight) ? kBlasCodes : kBlasPlain) &&
               p.weight.traits().name != "f32";
      },
@@ -214,11 +224,12 @@ struct CompoundOp {
   const char* name;
   WorkKind kind;
   const char* kernel;
+  const char* other;  // what runs where products are not fused
 };
 constexpr CompoundOp kCompounds[] = {
-    {"matmul_shared", WorkKind::kDense, "fused, several weights"},
-    {"matmul_gated", WorkKind::kDense, "fused, gate and up"},
-    {"matmul_gated_experts", WorkKind::kExperts, "fused, gate and up"}};
+    {"matmul_shared", WorkKind::kDense, "fused, several weights", "part by part"},
+    {"matmul_gated", WorkKind::kDense, "fused, gate and up", "part by part"},
+    {"matmul_gated_experts", WorkKind::kExperts, "fused, gate and up", "tensor16, gate and up"}};
 
 void list_compound(const CompoundOp& op, const WeightView& weight, std::vector<KernelUse>& uses) {
   if (!has_fused(imagine(op.kind, weight, 1))) return;
@@ -235,7 +246,7 @@ void list_compound(const CompoundOp& op, const WeightView& weight, std::vector<K
                   0};
   KernelUse parts = fused;
   parts.tier = name_of(Tier::kAuto);
-  parts.kernel = "part by part";
+  parts.kernel = op.other;
   parts.limits = "";
   for (const ProductKernel& kernel : kKernels) {
     find_range(kernel, op.kind, weight, options, kernel.tier == Tier::kFused ? fused : parts);
@@ -279,6 +290,14 @@ void matmul_heads(const HeadMatmulArgs& args, const ProductOptions& options, cud
 
 bool takes_fused(const MatmulArgs& args, const ProductOptions& options) {
   const ProductKernel* kernel = choose(describe(args), options);
+  return kernel != nullptr && kernel->tier == Tier::kFused;
+}
+
+bool takes_parts(const MatmulParts& args, const ProductOptions& options) {
+  if (!supports_parts(args)) return false;
+  MatmulParams all = describe(args.part[0]);  // as if it were one matrix
+  for (int k = 1; k < args.n; ++k) all.weight.rows += args.part[k].weight.rows;
+  const ProductKernel* kernel = choose(all, options);
   return kernel != nullptr && kernel->tier == Tier::kFused;
 }
 

@@ -15,7 +15,7 @@ void launch_wide16(const Wide16Call& call, cudaStream_t stream) {
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
   check(allowed, "16-bit product: shared memory");
   const Product16Params& p = call.params.product;
-  constexpr int kRows = kTileRows * kWide16Warps * (kGated ? 1 : kWide16Tiles);
+  constexpr int kRows = kTileRows * kWide16Warps / (kGated ? 2 : 1);
   launch("16-bit product", kernel,
          {dim3(blocks_for(p.rows, kRows),
                static_cast<unsigned>(work_items(p.work, call.pairs, kWide16Tokens))),

@@ -27,18 +27,24 @@ __device__ __forceinline__ void multiply16<__nv_bfloat16>(float (&sum)[4], const
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-// Four 8 x 8 matrices; lane i gives the address of row i % 8 of matrix i / 8.
-__device__ __forceinline__ void load_matrices(uint32_t (&out)[4], const void* row) {
+// Four 8 x 8 matrices in shared memory; lane i gives the address of row i % 8 of matrix i / 8.
+__device__ __forceinline__ void load_matrices_at(uint32_t (&out)[4], uint32_t row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
-               : "r"(shared_address(row))
+               : "r"(row)
                : "memory");
 }
-__device__ __forceinline__ void load_matrices_transposed(uint32_t (&out)[4], const void* row) {
+__device__ __forceinline__ void load_matrices_transposed_at(uint32_t (&out)[4], uint32_t row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
-               : "r"(shared_address(row))
+               : "r"(row)
                : "memory");
+}
+__device__ __forceinline__ void load_matrices(uint32_t (&out)[4], const void* row) {
+  load_matrices_at(out, shared_address(row));
+}
+__device__ __forceinline__ void load_matrices_transposed(uint32_t (&out)[4], const void* row) {
+  load_matrices_transposed_at(out, shared_address(row));
 }
 // The first two; lanes 0 .. 15 give addresses.
 __device__ __forceinline__ void load_two_matrices_transposed(uint32_t (&out)[4], const void* row) {
@@ -46,6 +52,16 @@ __device__ __forceinline__ void load_two_matrices_transposed(uint32_t (&out)[4],
                : "=r"(out[0]), "=r"(out[1])
                : "r"(shared_address(row))
                : "memory");
+}
+
+// Where rows in shared memory are multiples of 128 bytes, the 16-byte piece i of row r lies at
+// place i ^ (r % 8): eight rows' pieces are in different banks. This is its offset in the row,
+__device__ __forceinline__ uint32_t piece_offset(int row, int piece) {
+  return static_cast<uint32_t>((piece ^ (row & 7)) * 16);
+}
+// and in a block of rows of 128 bytes.
+__device__ __forceinline__ uint32_t swizzled(int row, int piece) {
+  return row * 128 + piece_offset(row, piece);
 }
 
 // Two neighbours, each as the sum of two 16-bit numbers.

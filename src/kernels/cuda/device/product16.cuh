@@ -52,19 +52,6 @@ struct Product16Params {
   int64_t out_stride;
 };
 
-// The 16-byte piece `piece` of row `row` of a stage.
-__device__ __forceinline__ int swizzled(int row, int piece) {
-  return row * kProductRowBytes + (piece ^ (row % 8)) * 16;
-}
-
-// Four 8 x 8 matrices; lane i gives the address of row i % 8 of matrix i / 8.
-__device__ __forceinline__ void load_fragment(uint32_t (&out)[4], uint32_t address) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-               : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
-               : "r"(address)
-               : "memory");
-}
-
 // Four int8 to f16, times 2^-7 (exact) and the gain.
 __device__ __forceinline__ void scale_codes(uint32_t codes, __half2 gain, uint32_t (&out)[2]) {
   const uint32_t bytes = codes ^ 0x80808080u;
@@ -248,11 +235,11 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, 2)
       uint32_t b[kDone][4];
 #pragma unroll
       for (int m = 0; m < 2; ++m) {
-        load_fragment(a[m], w_stage + (w_lane ^ (step * 32)) + m * kTileBytes);
+        load_matrices_at(a[m], w_stage + (w_lane ^ (step * 32)) + m * kTileBytes);
       }
 #pragma unroll
       for (int n = 0; n < kDone; ++n) {
-        load_fragment(b[n], x_stage + (x_lane ^ (step * 32)) + n * kTileBytes);
+        load_matrices_at(b[n], x_stage + (x_lane ^ (step * 32)) + n * kTileBytes);
       }
 #pragma unroll
       for (int n = 0; n < kDone; ++n) {

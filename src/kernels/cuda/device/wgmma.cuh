@@ -130,13 +130,5 @@ __device__ __forceinline__ void wait_for(uint32_t barrier, uint32_t parity) {
   }
 #endif
 }
-// Two warpgroups take turns; a turn is passed before it can be waited for.
-constexpr int kTurnThreads = 2 * 4 * kWarp;
-__device__ __forceinline__ void wait_for_turn(int group) {
-  asm volatile("bar.sync %0, %1;" ::"r"(group + 1), "n"(kTurnThreads) : "memory");
-}
-__device__ __forceinline__ void pass_turn(int group) {
-  asm volatile("bar.arrive %0, %1;" ::"r"(group + 1), "n"(kTurnThreads) : "memory");
-}
 
 }  // namespace tq::cuda

@@ -1,8 +1,8 @@
 // The product of codes with f16 activations for many tokens on Hopper's warpgroup instructions: a
-// warp decodes two tiles of 16 rows into registers, which are the A operands of
-// wgmma.m64nNk16 with fp32 sums; activations are B, in shared memory with its 128-byte swizzle.
-// A block of two warpgroups makes 256 rows, or 128 of gate and of up with their activation, times
-// up to 128 tokens.
+// warp decodes a tile of 16 rows into registers, which are the A operands of wgmma.m64nNk16 with
+// fp32 sums; activations are B, in shared memory with its 128-byte swizzle. A block of four
+// warpgroups makes 256 rows, or 128 of gate and of up with their activation, times up to 128
+// tokens. While some warpgroups multiply, others decode: they may be two stages apart.
 //
 // A lane has 16 neighbouring inputs of its rows (tile_layout.h), and the instruction wants pairs of
 // every 16: instead of moving codes between lanes the activations come in the order of the codes
@@ -16,8 +16,7 @@
 namespace tq::cuda {
 
 constexpr int kWide16Tokens = 128;
-constexpr int kWide16Warps = 8;
-constexpr int kWide16Tiles = 2;  // of a warp
+constexpr int kWide16Warps = 16;
 
 struct Wide16Params {
   Product16Params product;         // x in the order of fragment_slot
@@ -35,7 +34,7 @@ template <int kBits>
 struct Wide16Shared {
   static constexpr int kXStage = kWide16Tokens * kChunkIn * 2;
   static constexpr int kCodes = chunk_bytes(kBits) + kTileRows * 2;
-  static constexpr int kStage = kXStage + kWide16Warps * kWide16Tiles * kCodes;
+  static constexpr int kStage = kXStage + kWide16Warps * kCodes;
   static constexpr int kAlign = 1024;  // of the swizzle's pattern
   static constexpr int kMost = 220 * 1024 - kAlign;
   static constexpr int kStages = kMost / kStage < 8 ? kMost / kStage : 8;
@@ -75,22 +74,19 @@ struct Wide16Codes {
   static constexpr int kChunks = unit_in(kGroup) / kChunkIn;  // of a unit
   static constexpr int kRounds = (Shared::kCodes + kWarp * 16 - 1) / (kWarp * 16);
 
-  const uint8_t* tile[kWide16Tiles];  // null: none
-  uint32_t ring;                      // a shared address: [stage][tile of the warp][kCodes]
+  const uint8_t* tile;  // null: none
+  uint32_t ring;        // a shared address: [stage][kCodes]
 
   __device__ __forceinline__ void copy(int stage, bool there, int slot, int lane) const {
+    const uint8_t* unit = tile + int64_t{stage / kChunks} * unit_bytes(kBits, kGroup);
 #pragma unroll
-    for (int m = 0; m < kWide16Tiles; ++m) {
-      const uint8_t* unit = tile[m] + int64_t{stage / kChunks} * unit_bytes(kBits, kGroup);
-      const uint32_t to = ring + (slot * kWide16Tiles + m) * Shared::kCodes;
-#pragma unroll
-      for (int r = 0; r < kRounds; ++r) {
-        const int at = r * (kWarp * 16) + lane * 16;
-        const int from = at < chunk_bytes(kBits)
-                             ? stage % kChunks * chunk_bytes(kBits) + at
-                             : unit_code_bytes(kBits, kGroup) + at - chunk_bytes(kBits);
-        copy_async16_if(to + at, unit + from, there && tile[m] != nullptr && at < Shared::kCodes);
-      }
+    for (int r = 0; r < kRounds; ++r) {
+      const int at = r * (kWarp * 16) + lane * 16;
+      const int from = at < chunk_bytes(kBits)
+                           ? stage % kChunks * chunk_bytes(kBits) + at
+                           : unit_code_bytes(kBits, kGroup) + at - chunk_bytes(kBits);
+      copy_async16_if(ring + slot * Shared::kCodes + at, unit + from,
+                      there && tile != nullptr && at < Shared::kCodes);
     }
   }
 };
@@ -98,30 +94,22 @@ struct Wide16Codes {
 // Where multiply_wide16() finds what it multiplies.
 struct Wide16Item {
   uint32_t x;            // [stage][token], a shared address
-  const uint8_t* codes;  // [stage][tile of the warp]
+  const uint8_t* codes;  // [stage], the warp's
   uint32_t come;         // [stage] of mbarriers, a shared address: every warp's copies are there
   int n_stages;
 };
 
 // The warp's rows of one item, up to kN tokens. A lane's sum token / 8 * 4 + k is that of row
 // lane / 4 + k / 2 * 8 and of token lane % 4 * 2 + k % 2 of the eight.
-//
-// The warpgroups take turns: one decodes while the other multiplies. They may be two stages apart,
-// so a stage is free when no warp can still be three stages behind.
 template <int kBits, int kN, typename CopyStage>
-__device__ __forceinline__ void multiply_wide16(float (&sums)[kWide16Tiles][kN / 2],
-                                                const Centroids8& centroids, const Wide16Item& item,
+__device__ __forceinline__ void multiply_wide16(float (&sums)[kN / 2], const Centroids8& centroids,
+                                                const Wide16Item& item,
                                                 const CopyStage& copy_stage) {
   using Shared = Wide16Shared<kBits>;
   const int lane = threadIdx.x % kWarp;
-  const int group = threadIdx.x / (4 * kWarp);
-  uint32_t a[kWide16Tiles][4][4];
+  uint32_t a[4][4];
   const auto decode = [&](int slot) {
-#pragma unroll
-    for (int m = 0; m < kWide16Tiles; ++m) {
-      decode_chunk<kBits>(item.codes + (slot * kWide16Tiles + m) * Shared::kCodes, centroids, lane,
-                          a[m]);
-    }
+    decode_chunk<kBits>(item.codes + slot * Shared::kCodes, centroids, lane, a);
   };
   const auto next = [](int slot) { return slot == Shared::kStages - 1 ? 0 : slot + 1; };
   // This warp's copies are there up to the stage that lies in `slot`.
@@ -133,34 +121,29 @@ __device__ __forceinline__ void multiply_wide16(float (&sums)[kWide16Tiles][kN /
   announce(0);
   announce(1);
   decode(0);
-  if (group == 1) pass_turn(0);
   int slot = 0, copy_slot = Shared::kAhead;
   uint32_t parity = 0;
 #pragma unroll 1
   for (int stage = 0; stage < item.n_stages; ++stage) {
     wait_for(item.come + slot * 8, parity);
-    wait_for_turn(group);
     begin_wide();
     const uint64_t rows = describe_rows(item.x + slot * Shared::kXStage);
 #pragma unroll
     for (int s = 0; s < 4; ++s) {  // 16 inputs are 2 units of 16 bytes in the swizzled row
-#pragma unroll
-      for (int m = 0; m < kWide16Tiles; ++m) multiply_f16<kN>(sums[m], a[m][s], rows + 2 * s);
+      multiply_f16<kN>(sums, a[s], rows + 2 * s);
     }
     commit_wide();
-    pass_turn(1 - group);
+    // No warp is three stages behind: none reads the stage whose place this one takes.
     copy_stage(stage + Shared::kAhead, copy_slot);
     wait_copies<Shared::kAhead - 2>();
     __syncwarp();
     announce(next(next(slot)));
-    wait_wide<0>(sums[0]);
-    wait_wide<0>(sums[1]);
+    wait_wide<0>(sums);
     parity ^= slot == Shared::kStages - 1;
     slot = next(slot);
     copy_slot = next(copy_slot);
     decode(slot);  // after the last stage: of whatever is there, and not used
   }
-  if (group == 0) wait_for_turn(0);  // what the other has passed
 }
 
 // Block (rows, item).
@@ -170,7 +153,7 @@ __global__ void __launch_bounds__(kWide16Warps* kWarp, 1)
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   using Shared = Wide16Shared<kBits>;
   constexpr int kLineTokens = kWide16Warps * kWarp / 8;  // that the block copies at a time
-  constexpr int kOutTiles = kGated ? 1 : kWide16Tiles;
+  constexpr int kOutWarps = kGated ? kWide16Warps / 2 : kWide16Warps;  // the rest: of up
   extern __shared__ __align__(128) uint8_t shared[];
   __shared__ float factors[kWide16Tokens];  // of outputs
   __shared__ float* rows[kWide16Tokens];    // of outputs; null: there is no such token
@@ -188,23 +171,14 @@ __global__ void __launch_bounds__(kWide16Warps* kWarp, 1)
   const int n_stages = in / kChunkIn;
   const uint32_t base = shared_address(shared);
   uint8_t* const x_data = shared + (Shared::kAlign - base % Shared::kAlign) % Shared::kAlign;
-  uint8_t* const codes_data =
-      x_data + Shared::kStages * (Shared::kXStage + warp * kWide16Tiles * Shared::kCodes);
+  uint8_t* const codes_data = x_data + Shared::kStages * (Shared::kXStage + warp * Shared::kCodes);
 
-  // The warp's tiles: of gate and of up, or 64 rows apart.
-  int tile[kWide16Tiles];
-  Wide16Codes<kBits, kGroup> codes;
-  codes.ring = shared_address(codes_data);
-#pragma unroll
-  for (int m = 0; m < kWide16Tiles; ++m) {
-    const int block = static_cast<int>(blockIdx.x);
-    tile[m] = kGated ? block * kWide16Warps + warp
-                     : (block * 2 + warp / 4) * (4 * kWide16Tiles) + m * 4 + warp % 4;
-    const uint8_t* matrix =
-        kGated && m == 1 ? params.up_table[work.matrix] : matrix_codes(p.work, work.matrix);
-    codes.tile[m] =
-        tile[m] < tiles(p.rows) ? matrix + tile[m] * tile_bytes(kBits, kGroup, in) : nullptr;
-  }
+  const bool is_up = warp >= kOutWarps;
+  const int tile = static_cast<int>(blockIdx.x) * kOutWarps + warp % kOutWarps;
+  const uint8_t* matrix = is_up ? params.up_table[work.matrix] : matrix_codes(p.work, work.matrix);
+  const Wide16Codes<kBits, kGroup> codes{
+      tile < tiles(p.rows) ? matrix + tile * tile_bytes(kBits, kGroup, in) : nullptr,
+      shared_address(codes_data)};
   // A thread copies 16 bytes of every kLineTokens-th token; of those that are not there, which are
   // multiplied too, it copies the last.
   const int piece = threadIdx.x % 8;
@@ -236,20 +210,27 @@ __global__ void __launch_bounds__(kWide16Warps* kWarp, 1)
       codes.copy(stage, there, slot, lane);
       commit_copies();
     };
-    float sums[kWide16Tiles][kN / 2] = {};
+    float sums[kN / 2] = {};
     multiply_wide16<kBits, kN>(sums, p.centroids, item, copy_stage);
     wait_copies<0>();
-    // [tile][h]: the lane's rows.
-    bool stored[kOutTiles][2];
-    float bias[kOutTiles][2] = {};
+    // Up's sums go to the warps that have gate's, by the memory of the stages.
+    [[maybe_unused]] auto* const exchanged =
+        reinterpret_cast<float*>(x_data) + warp % kOutWarps * (kN / 2 * kWarp) + lane;
+    if constexpr (kGated) {
+      static_assert(kOutWarps * kN / 2 * kWarp * 4 <= Shared::kBytes - Shared::kAlign);
+      __syncthreads();
+      if (is_up) {
 #pragma unroll
-    for (int m = 0; m < kOutTiles; ++m) {
-#pragma unroll
-      for (int h = 0; h < 2; ++h) {
-        const int row = tile[m] * kTileRows + lane / 4 + h * 8;
-        stored[m][h] = row < p.rows;
-        if (!kGated && p.bias != nullptr && stored[m][h]) bias[m][h] = p.bias[row];
+        for (int k = 0; k < kN / 2; ++k) exchanged[k * kWarp] = sums[k];
       }
+      __syncthreads();
+      if (is_up) return;
+    }
+    const int first = tile * kTileRows + lane / 4;  // the lane's rows: this, and 8 more
+    float bias[2] = {};
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      if (!kGated && p.bias != nullptr && first + h * 8 < p.rows) bias[h] = p.bias[first + h * 8];
     }
 #pragma unroll
     for (int n = 0; n < kN / 8; ++n) {
@@ -260,16 +241,14 @@ __global__ void __launch_bounds__(kWide16Warps* kWarp, 1)
         if (out == nullptr) continue;
         const float factor = factors[token];
 #pragma unroll
-        for (int m = 0; m < kOutTiles; ++m) {
-#pragma unroll
-          for (int h = 0; h < 2; ++h) {
-            float value = sums[m][n * 4 + h * 2 + j] * factor;
-            if constexpr (kGated) {
-              value = activate(params.activate, value) * (sums[1][n * 4 + h * 2 + j] * factor);
-            }
-            float* const to = out + tile[m] * kTileRows + lane / 4 + h * 8;
-            if (stored[m][h]) *to = value + bias[m][h] + (p.accumulate ? *to : 0.0f);
+        for (int h = 0; h < 2; ++h) {
+          const int at = n * 4 + h * 2 + j;
+          float value = sums[at] * factor;
+          if constexpr (kGated) {
+            value = activate(params.activate, value) * (exchanged[at * kWarp] * factor);
           }
+          float* const to = out + first + h * 8;
+          if (first + h * 8 < p.rows) *to = value + bias[h] + (p.accumulate ? *to : 0.0f);
         }
       }
     }
