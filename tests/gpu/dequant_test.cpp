@@ -137,8 +137,7 @@ TEST_P(GpuDequant, BitsDoNotDependOnTheBatchWithoutCublaslt) {
       Activation some = x.device;
       some.tokens = tokens;
       const auto out = OnDevice<float>::poisoned(tokens * rows);
-      cuda::matmul({.weight = weight.device, .x = some, .out = out.get()}, options,
-                   nullptr);
+      cuda::matmul({.weight = weight.device, .x = some, .out = out.get()}, options, nullptr);
       return out.read();
     };
     const std::vector<float> all = run(150);

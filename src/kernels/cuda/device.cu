@@ -27,8 +27,11 @@ const DeviceInfo& device_info() {
 
 const DeviceInfo& imagined_device() {
   static const DeviceInfo h100{90, 132, 232448};
-  int devices = 0;
-  return cudaGetDeviceCount(&devices) == cudaSuccess && devices > 0 ? device_info() : h100;
+  static const bool any = [] {
+    int devices = 0;
+    return cudaGetDeviceCount(&devices) == cudaSuccess && devices > 0;
+  }();
+  return any ? device_info() : h100;
 }
 
 }  // namespace tq::cuda

@@ -54,8 +54,7 @@ struct ProductKernel {
 constexpr ProductKernel kKernels[] = {
     {"cublaslt", Tier::kDequant,
      "large matrices without a bias, below 1,024 tokens where fused blocks do not fill the GPU; "
-     "not "
-     "with --exact or --batch-invariant; needs libcublasLt",
+     "not with --exact or --batch-invariant; needs libcublasLt",
      [](const MatmulParams& p, const Options& o) {
        return o.scratch != nullptr && o.cublaslt && !o.batch_invariant && cublaslt_supports(p);
      },
