@@ -21,7 +21,8 @@ struct KernelUse {
   int64_t from = 0;
   int64_t to = 0;
 };
-// The kernels of one operator, format and group stand in the order in which they are tried.
+// The kernels of one operator, format and group stand in the order in which they are tried, once
+// for every range of numbers of tokens for which kAuto takes them.
 std::vector<KernelUse> list_product_kernels();
 std::vector<KernelUse> list_attention_kernels();
 

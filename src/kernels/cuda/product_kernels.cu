@@ -193,14 +193,19 @@ const char* name_of(Tier tier) {
   }
 }
 
-// Tokens for which kAuto takes the kernel.
-void find_range(const ProductKernel& kernel, WorkKind kind, const WeightView& weight,
-                const Options& options, KernelUse& use) {
+// Adds `use` for every range of numbers of tokens that takes() is true for; once if there is none.
+template <typename Takes>
+void add_ranges(KernelUse use, Takes takes, std::vector<KernelUse>& uses) {
+  bool any = false;
   for (int64_t tokens = 1; tokens <= kMostTokens; ++tokens) {
-    if (choose(imagine(kind, weight, tokens), options) != &kernel) continue;
-    if (use.to == 0) use.from = tokens;
+    if (!takes(tokens)) continue;
+    use.from = tokens;
+    while (tokens < kMostTokens && takes(tokens + 1)) ++tokens;
     use.to = tokens == kMostTokens ? -1 : tokens;
+    uses.push_back(use);
+    any = true;
   }
+  if (!any) uses.push_back(use);
 }
 
 void list_kernels(const char* op, WorkKind kind, const WeightView& weight,
@@ -210,11 +215,13 @@ void list_kernels(const char* op, WorkKind kind, const WeightView& weight,
   options.cublaslt = cublaslt_built();
   for (const ProductKernel& kernel : kKernels) {
     if (!kernel.supports(imagine(kind, weight, 1), options)) continue;
-    KernelUse use{
+    const KernelUse use{
         op, weight.traits().name, weight.group, name_of(kernel.tier), kernel.name, kernel.when, 0,
         0};
-    find_range(kernel, kind, weight, options, use);
-    uses.push_back(use);
+    const auto takes = [&](int64_t tokens) {
+      return choose(imagine(kind, weight, tokens), options) == &kernel;
+    };
+    add_ranges(use, takes, uses);
   }
 }
 
@@ -235,23 +242,23 @@ void list_compound(const CompoundOp& op, const WeightView& weight, std::vector<K
   Options options;
   options.scratch = nowhere;
   options.cublaslt = cublaslt_built();
-  KernelUse fused{op.name,
-                  weight.traits().name,
-                  weight.group,
-                  name_of(Tier::kFused),
-                  op.kernel,
-                  "not with --exact",
-                  0,
-                  0};
-  KernelUse parts = fused;
-  parts.tier = name_of(Tier::kAuto);
-  parts.kernel = op.other;
-  parts.limits = "";
-  for (const ProductKernel& kernel : kKernels) {
-    find_range(kernel, op.kind, weight, options, kernel.tier == Tier::kFused ? fused : parts);
-  }
-  uses.push_back(fused);
-  uses.push_back(parts);
+  KernelUse use{op.name,
+                weight.traits().name,
+                weight.group,
+                name_of(Tier::kFused),
+                op.kernel,
+                "not with --exact",
+                0,
+                0};
+  const auto fused = [&](int64_t tokens) {
+    return choose(imagine(op.kind, weight, tokens), options)->tier == Tier::kFused;
+  };
+  add_ranges(use, fused, uses);
+  use.tier = name_of(Tier::kAuto);
+  use.kernel = op.other;
+  use.limits = "";
+  add_ranges(
+      use, [&](int64_t tokens) { return !fused(tokens); }, uses);
 }
 
 // The product of gate; of a dense layer, which has no `begin`, as of one head.
