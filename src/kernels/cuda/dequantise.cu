@@ -224,71 +224,7 @@ void dequantise(const WeightView& relaid, int64_t first_row, int64_t n_rows, voi
                            relaid.in_padded,
                            relaid.group,
                            centroids8(bits, relaid.group)};
-  switch (bits) {
-    case 2:
-      return launch_dequantise<2>(p, stream);
-    case 3:
-      return launch_dequantise<3>(p, stream);
-    case 4:
-      return launch_dequantise<4>(p, stream);
-    case 5:
-      return launch_dequantise<5>(p, stream);
-    case 6:
-      return launch_dequantise<6>(p, stream);
-    case 8:
-      return launch_dequantise<8>(p, stream);
-    default:
-      fail_call("dequantising codes of an unknown width");
-  }
-}
-
-void product16(const Product16Call& call, cudaStream_t stream) {
-  switch (call.bits) {
-    case 0:
-      return run_product16<0>(call, stream);
-    case 2:
-      return run_product16<2>(call, stream);
-    case 3:
-      return run_product16<3>(call, stream);
-    case 4:
-      return run_product16<4>(call, stream);
-    case 5:
-      return run_product16<5>(call, stream);
-    case 6:
-      return run_product16<6>(call, stream);
-    case 8:
-      return run_product16<8>(call, stream);
-    default:
-      fail_call("a product with codes of an unknown width");
-  }
-}
-
-bool has_wide_kernels([[maybe_unused]] const WeightView& weight) {
-#if defined(TQ_CUDA_SM90A)
-  return imagined_device().compute == 90 && is_rotated(weight) &&
-         (weight.group == 64 || weight.group == 128);
-#else
-  return false;
-#endif
-}
-
-void wide16(const Wide16Call& call, cudaStream_t stream) {
-  switch (call.bits) {
-    case 2:
-      return run_wide16<2>(call, stream);
-    case 3:
-      return run_wide16<3>(call, stream);
-    case 4:
-      return run_wide16<4>(call, stream);
-    case 5:
-      return run_wide16<5>(call, stream);
-    case 6:
-      return run_wide16<6>(call, stream);
-    case 8:
-      return run_wide16<8>(call, stream);
-    default:
-      fail_call("a product with codes of an unknown width");
-  }
+  with_bits(bits, [&](auto width) { launch_dequantise<decltype(width)::value>(p, stream); });
 }
 
 }  // namespace tq::cuda

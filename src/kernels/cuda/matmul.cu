@@ -59,22 +59,7 @@ FusedParams fused_params(const MatmulParams& p, bool gated, cudaStream_t stream)
 }
 
 void run(int bits, const FusedCall& call, cudaStream_t stream) {
-  switch (bits) {
-    case 2:
-      return run_fused<2>(call, stream);
-    case 3:
-      return run_fused<3>(call, stream);
-    case 4:
-      return run_fused<4>(call, stream);
-    case 5:
-      return run_fused<5>(call, stream);
-    case 6:
-      return run_fused<6>(call, stream);
-    case 8:
-      return run_fused<8>(call, stream);
-    default:
-      fail_call("a fused product with codes of an unknown width");
-  }
+  with_bits(bits, [&](auto width) { run_fused<decltype(width)::value>(call, stream); });
 }
 
 bool same_shape(const WeightView& a, const WeightView& b) {

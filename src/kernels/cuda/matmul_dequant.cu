@@ -70,6 +70,15 @@ Product16Call call_of(const MatmulParams& p) {
   return call;
 }
 
+void product16(const Product16Call& call, cudaStream_t stream) {
+  if (call.bits == 0) return run_product16<0>(call, stream);
+  with_bits(call.bits, [&](auto width) { run_product16<decltype(width)::value>(call, stream); });
+}
+
+void wide16(const Wide16Call& call, cudaStream_t stream) {
+  with_bits(call.bits, [&](auto width) { run_wide16<decltype(width)::value>(call, stream); });
+}
+
 // How a call is run: by product16, or by wide16, which takes gate and up in one.
 struct Way {
   bool wide = false;
@@ -180,6 +189,15 @@ bool tensor16_supports(const MatmulParams& p) {
   if (row_in(p) > kLongest) return false;
   if (is_rotated(p.weight)) return true;
   return (is(p, "f16") || is(p, "bf16")) && p.weight.in % 8 == 0;
+}
+
+bool has_wide_kernels([[maybe_unused]] const WeightView& weight) {
+#if defined(TQ_CUDA_SM90A)
+  return imagined_device().compute == 90 && is_rotated(weight) &&
+         (weight.group == 64 || weight.group == 128);
+#else
+  return false;
+#endif
 }
 
 bool suits_wide16(const MatmulParams& p) {

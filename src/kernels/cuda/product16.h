@@ -37,6 +37,7 @@ void to16(const To16& args, cudaStream_t stream);
 void dequantise(const WeightView& relaid, int64_t first_row, int64_t n_rows, void* out,
                 cudaStream_t stream);
 
+// One launch of device/product16.cuh.
 struct Product16Call {
   Product16Params params;
   Number16 type;  // of x, and of plain weights
@@ -44,8 +45,8 @@ struct Product16Call {
   int64_t tokens_each;
   int64_t pairs;
 };
-void product16(const Product16Call& call, cudaStream_t stream);
 
+// One launch of device/wide16.cuh: sm_90a, codes in groups of 64 or 128.
 struct Wide16Call {
   Wide16Params params;
   int bits;
@@ -53,7 +54,6 @@ struct Wide16Call {
   bool gated;
   int64_t pairs;
 };
-void wide16(const Wide16Call& call, cudaStream_t stream);
 
 template <int kBits>
 void run_product16(const Product16Call& call, cudaStream_t stream);
