@@ -464,8 +464,8 @@ __global__ void __launch_bounds__(kFusedWarps* kWarp)
           });
       end_stage(i + 1);
     }
-    // As many barriers in every slice as in the longest: racecheck orders accesses by their number
-    // and reports false hazards otherwise.
+    // As many barriers in every slice as in the longest: with unequal numbers racecheck reports
+    // hazards across the __syncthreads() below.
     if (slice_stages * p.n_slices < n_stages) sync_slice(slice, sharing);
   }
   wait_copies<0>();

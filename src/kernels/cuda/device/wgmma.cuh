@@ -2,8 +2,8 @@
 // registers; a warp has 16 of the 64 rows. They run beside the warp's other instructions:
 //   begin_wide(); multiply...(); commit_wide(); ...; wait_wide<kPending>(sum)
 // and until then neither sums nor operands may be touched. What cp.async has copied they see once
-// it was waited for and a barrier passed. (A proxy fence would wait for all copies under way, and
-// the hardware does not need it here.) Needs sm_90a.
+// it was waited for and a barrier passed. PTX asks for a proxy fence in between; there is none, as
+// in NVIDIA's CUTLASS: it would wait for all copies under way. Needs sm_90a.
 #pragma once
 
 #include "kernels/cuda/device/common.cuh"
