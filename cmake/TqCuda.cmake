@@ -1,10 +1,94 @@
-# The CUDA backend: TQ_CUDA=AUTO (where a toolkit is found; scripts/install_cuda.sh fetches one), ON (its
-# absence is an error) or OFF. Sets TQ_HAVE_CUDA. Without it nothing else changes.
-# CMAKE_CUDA_ARCHITECTURES, or CUDAARCHS in the environment, chooses the GPUs.
-set(TQ_CUDA OFF CACHE STRING "Build the CUDA kernels: AUTO (when a toolkit is found), ON or OFF")
+# The CUDA backend. TQ_CUDA is OFF, ON (whatever lacks is an error) or AUTO: where there is a toolkit
+# (scripts/install_cuda.sh fetches one) and it is known for which GPUs to build. Those are, in this order,
+#   what CUDAARCHS in the environment or -DCMAKE_CUDA_ARCHITECTURES names ("native": this machine's GPUs),
+#   with TQ_CUDA_PACKAGE all GPUs since Ampere,
+#   what an earlier run in the same build folder has found,
+#   this machine's GPUs,
+#   and with TQ_CUDA=ON, all GPUs since Ampere.
+# Sets TQ_HAVE_CUDA. Without it nothing else changes.
+set(TQ_CUDA OFF CACHE STRING "Build the CUDA kernels: AUTO (with a toolkit and a GPU), ON or OFF")
+option(TQ_CUDA_PACKAGE "Build the CUDA kernels for every GPU since Ampere" OFF)
 set(TQ_HAVE_CUDA OFF)
 
+# Machine code for each generation, so that no driver compiles anything at start, and PTX for later ones.
+# 80 runs on 8.x, 86 is faster on its own GPUs and on 8.7; 100 runs on 10.3, 120 on 12.1.
+set(TQ_CUDA_ALL_GPUS 80-real 86-real 89-real 90a-real 100-real 120-real 120-virtual)
+
+# This machine's GPUs since Ampere as architectures, empty without any. Not CMake's own "native", which says 90 for
+# Hopper: our kernels for it need 90a.
+function(tq_native_architectures result)
+  set(found "")
+  find_program(TQ_NVIDIA_SMI nvidia-smi)
+  mark_as_advanced(TQ_NVIDIA_SMI)
+  if(TQ_NVIDIA_SMI)
+    execute_process(COMMAND ${TQ_NVIDIA_SMI} --query-gpu=compute_cap --format=csv,noheader
+      OUTPUT_VARIABLE capabilities RESULT_VARIABLE status ERROR_QUIET)
+    if(status EQUAL 0)
+      string(REGEX MATCHALL "[0-9]+\\.[0-9]+" capabilities "${capabilities}")
+      list(REMOVE_DUPLICATES capabilities)
+      foreach(capability ${capabilities})
+        string(REPLACE "." "" capability ${capability})
+        if(capability GREATER_EQUAL 80)  # the kernels copy asynchronously: Ampere's first
+          string(REGEX REPLACE "^90$" "90a" capability ${capability})
+          list(APPEND found ${capability}-real)
+        endif()
+      endforeach()
+    endif()
+  endif()
+  set(${result} "${found}" PARENT_SCOPE)
+endfunction()
+
+# Of `wanted`, what this nvcc can compile; for newer GPUs, PTX of the newest architecture that it knows.
+function(tq_known_architectures wanted result)
+  execute_process(COMMAND ${TQ_NVCC} --list-gpu-arch OUTPUT_VARIABLE listed ERROR_QUIET)
+  string(REGEX MATCHALL "[0-9]+" listed "${listed}")
+  list(SORT listed COMPARE NATURAL)
+  set(known "")
+  foreach(architecture ${wanted})
+    string(REGEX MATCH "^[0-9]+" number ${architecture})
+    if(NOT number IN_LIST listed)
+      set(architecture "")
+      foreach(candidate ${listed})
+        if(candidate LESS number)
+          set(architecture ${candidate}-virtual)
+        endif()
+      endforeach()
+    endif()
+    list(APPEND known ${architecture})
+  endforeach()
+  list(REMOVE_DUPLICATES known)
+  set(${result} "${known}" PARENT_SCOPE)
+endfunction()
+
+# Writes the cache's CMAKE_CUDA_ARCHITECTURES; leaves it empty when nothing says for which GPUs to build.
+# CMake itself looks at CUDAARCHS once in the life of a build folder; here it counts whenever it is set.
+function(tq_choose_architectures)
+  set(chosen "${CMAKE_CUDA_ARCHITECTURES}")
+  if("${chosen}" STREQUAL "${TQ_CUDA_ARCHITECTURES_SET}")  # not given with -D since the last run
+    if(DEFINED ENV{CUDAARCHS} AND NOT "$ENV{CUDAARCHS}" STREQUAL "")
+      set(chosen "$ENV{CUDAARCHS}")
+    elseif(TQ_CUDA_PACKAGE)
+      tq_known_architectures("${TQ_CUDA_ALL_GPUS}" chosen)
+    endif()
+  endif()
+  if("${chosen}" STREQUAL "" OR "${chosen}" STREQUAL "native")
+    tq_native_architectures(here)
+    if("${here}" STREQUAL "" AND "${chosen}" STREQUAL "native")
+      message(FATAL_ERROR "CUDA architecture 'native' needs a GPU and nvidia-smi; name one, such as 89-real")
+    endif()
+    tq_known_architectures("${here}" chosen)
+    if("${chosen}" STREQUAL "" AND NOT "${TQ_CUDA}" STREQUAL "AUTO")
+      tq_known_architectures("${TQ_CUDA_ALL_GPUS}" chosen)
+    endif()
+  endif()
+  set(CMAKE_CUDA_ARCHITECTURES "${chosen}" CACHE STRING "GPUs to build for" FORCE)
+  set(TQ_CUDA_ARCHITECTURES_SET "${chosen}" CACHE INTERNAL "What the last run chose")
+endfunction()
+
 if(TQ_CUDA)
+  if(TQ_NVCC AND NOT EXISTS "${TQ_NVCC}")  # found by an earlier run, gone since
+    unset(TQ_NVCC CACHE)
+  endif()
   find_program(TQ_NVCC nvcc HINTS ENV CUDACXX ENV CUDA_HOME /usr/local/cuda
     ${CMAKE_SOURCE_DIR}/build/cuda-toolkit PATH_SUFFIXES bin)
   set(cuda_problem "")
@@ -17,20 +101,22 @@ if(TQ_CUDA)
     string(REGEX MATCH "release ([0-9]+)" _ "${nvcc_version}")
     if("${CMAKE_MATCH_1}" LESS 12)
       set(cuda_problem "${TQ_NVCC} is older than CUDA 12")
+    else()
+      tq_choose_architectures()
+      if("${CMAKE_CUDA_ARCHITECTURES}" STREQUAL "")
+        set(cuda_problem "this machine has no GPU since Ampere (CUDAARCHS or TQ_CUDA_PACKAGE builds for others)")
+      endif()
     endif()
   endif()
   if(NOT cuda_problem)
     set(CMAKE_CUDA_COMPILER ${TQ_NVCC})
-    if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
-      # Machine code for Hopper, and what the driver compiles for any other GPU since Ampere.
-      set(CMAKE_CUDA_ARCHITECTURES 80-virtual 90a-real)
-    endif()
     enable_language(CUDA)
     # CMake 3.25 does not know that nvcc 13 has C++20.
     set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
     set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
     find_package(CUDAToolkit 12 REQUIRED)
     set(TQ_HAVE_CUDA ON)
+    message(STATUS "CUDA ${CUDAToolkit_VERSION} kernels for ${CMAKE_CUDA_ARCHITECTURES}")
   elseif(TQ_CUDA STREQUAL AUTO)
     message(STATUS "Without CUDA kernels: ${cuda_problem}")
   else()

@@ -1,20 +1,36 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that building and testing need. Does nothing when all are there, so it works
-# offline the second time.
+# Installs the Debian packages that a purpose needs. Does nothing when all are there, so it works offline
+# the second time.
+#   scripts/install_deps.sh [build] [test] [package]     default: build and test
 set -euo pipefail
 
-packages=(
-  # compilers and build tools
-  g++ cmake ninja-build pkg-config ccache git python3 python3-pip ca-certificates
-  # libraries of the engine
+build=( # compiler and build tools, the engine's libraries, the command line program's
+  g++ cmake ninja-build pkg-config git python3 ca-certificates
   libfmt-dev nlohmann-json3-dev libsimdjson-dev libpcre2-dev libutf8proc-dev libxxhash-dev
-  # the command line program
   libcli11-dev libedit-dev
-  # tests, sanitizers and fuzzers, formatting
-  libgtest-dev libgmock-dev clang-14 libclang-rt-14-dev clang-format-14
-  # benchmarks
-  libbenchmark-dev
+  python3-pip # fetches models and the CUDA compiler
 )
+tests=( # tests, sanitizers and fuzzers, formatting, benchmarks, packages that are made and looked at
+  ccache libgtest-dev libgmock-dev clang-14 libclang-rt-14-dev clang-format-14 libbenchmark-dev
+  dpkg-dev groff-base
+)
+package=( # .deb (libraries that it depends on), the portable tarball (sources of Debian's libraries)
+  dpkg-dev groff-base xz-utils bzip2 make patch python3-venv binutils
+)
+
+[ $# -gt 0 ] || set -- build test
+packages=()
+for group in "$@"; do
+  case $group in
+    build) packages+=("${build[@]}") ;;
+    test) packages+=("${tests[@]}") ;;
+    package) packages+=("${package[@]}") ;;
+    *)
+      echo "usage: scripts/install_deps.sh [build] [test] [package]" >&2
+      exit 2
+      ;;
+  esac
+done
 
 missing=()
 for package in "${packages[@]}"; do

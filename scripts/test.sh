@@ -2,6 +2,7 @@
 # Installs what is needed, builds, and runs every test. The one command a developer and CI use.
 #   scripts/test.sh             everything
 #   scripts/test.sh --extended  also the tests that need a second, larger model (250 MB download)
+#   scripts/test.sh --configure only configures the release build, as the test of these scripts does
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,9 +12,14 @@ extended=0
 step() { printf '\n== %s (%s)\n' "$1" "$(date +%T)"; }
 
 step "packages"
-scripts/install_deps.sh
+scripts/install_deps.sh build test
 scripts/install_cuda.sh  # the CUDA kernels are compiled where there is no GPU, too
-export CUDAARCHS=${CUDAARCHS:-90a-real}  # one kind of GPU: half the time
+# Without a GPU, for one kind: each takes minutes. What a build folder has been made for stays.
+if ! nvidia-smi -L >/dev/null 2>&1 &&
+  ! grep -qs '^TQ_CUDA_ARCHITECTURES_SET:INTERNAL=.' build/release/CMakeCache.txt; then
+  export CUDAARCHS=${CUDAARCHS:-90a-real}
+fi
+if [ "${1:-}" = --configure ]; then exec scripts/build.sh --configure release; fi
 step "style, layers, sizes"
 scripts/check_style.sh
 step "models"
