@@ -4,6 +4,8 @@
 #include <array>
 #include <cctype>
 #include <initializer_list>
+#include <iterator>
+#include <limits>
 #include <optional>
 #include <set>
 
@@ -15,7 +17,6 @@
 namespace tq {
 namespace {
 
-constexpr int64_t kSmallModelParameters = 2'000'000'000;
 constexpr int64_t kMinIn = 32;  // shorter rows would be mostly scales
 constexpr int kReferenceGroup = 128;
 
@@ -58,29 +59,36 @@ const FormatTraits& need_format(std::string_view name) {
   return *format;
 }
 
-// What linears become when nobody says. Two billion parameters is where three uniform bits begin to
-// cost little; smaller models lose too much.
-std::string automatic_format(const Checkpoint& source, std::vector<std::string>& notes) {
+// What linears become when nobody says, by the size of the model: docs/convert.md has the
+// measurements. Keys and values are few where heads share them, and their errors cost most.
+struct AutoFormats {
+  int64_t max_parameters;
+  std::string_view mlp;
+  std::string_view attention;
+  std::string_view keys_values;
+  std::string_view attention_out;
+};
+constexpr AutoFormats kAutoFormats[] = {
+    {400'000'000, "tq6", "tq6", "tq6", "tq6"},
+    {2'000'000'000, "tq4", "tq4", "tq6", "tq5"},
+    {std::numeric_limits<int64_t>::max(), "tq3", "tq4", "tq4", "tq4"},
+};
+
+const AutoFormats& automatic_formats(const Checkpoint& source, std::vector<std::string>& notes) {
   int64_t parameters = 0;
   for (const TensorEntry& tensor : source.tensors()) {
     if (classify_tensor(tensor.name, tensor.shape) != TensorClass::kVision) {
       parameters += tensor.n_elements();
     }
   }
-  const bool small = parameters <= kSmallModelParameters;
-  const std::string format = small ? "tq4" : "tq3";
+  const auto* formats = std::begin(kAutoFormats);
+  while (parameters > formats->max_parameters) ++formats;
   notes.push_back(fmt::format(
-      "format auto: {} for linears, one bit more for attention, as the model has {:.3g} "
-      "billion parameters ({} 2 billion); --format chooses one for all",
-      format, static_cast<double>(parameters) * 1e-9, small ? "up to" : "more than"));
-  return format;
-}
-
-// Attention is a small part of a model's weights and the part whose errors cost most: on
-// SmolLM2-135M one bit more there, 4 % of the size, takes back about half of what 4 bits lose
-// in perplexity.
-const FormatTraits& one_bit_more(const FormatTraits& format) {
-  return need_format(format.bits == 3 ? "tq4" : "tq5");
+      "format auto: {} for linears ({} of attention: keys and values {}, output {}), as the model "
+      "has {:.3g} billion parameters; --format chooses one for all",
+      formats->mlp, formats->attention, formats->keys_values, formats->attention_out,
+      static_cast<double>(parameters) * 1e-9));
+  return *formats;
 }
 
 class Planner {
@@ -120,16 +128,28 @@ class Planner {
     const FormatTraits* embed = nullptr;
     const FormatTraits* head = nullptr;
     const FormatTraits* attention = nullptr;
+    const FormatTraits* keys_values = nullptr;    // of attention, k_proj and v_proj
+    const FormatTraits* attention_out = nullptr;  // o_proj
     const FormatTraits* mlp = nullptr;
     const FormatTraits* experts = nullptr;
   };
 
   void choose_formats() {
     const bool automatic = options_.format == "auto";
-    plan_.format = automatic ? automatic_format(source_, plan_.notes) : options_.format;
-    const FormatTraits& linear = need_format(plan_.format);
+    AutoFormats formats{0, options_.format, options_.format, options_.format, options_.format};
+    if (automatic) formats = automatic_formats(source_, plan_.notes);
+    const bool reference = options_.layout == Layout::kReference;
+    if (automatic && reference && need_format(formats.mlp).bits > 4) formats.mlp = "tq4";
+    plan_.format = formats.mlp;
+    const FormatTraits& linear = need_format(formats.mlp);
     const FormatTraits* table = at_least_8_bits(linear);
-    formats_ = {table, table, automatic ? &one_bit_more(linear) : &linear, &linear, &linear};
+    formats_ = {.embed = table,
+                .head = table,
+                .attention = &need_format(formats.attention),
+                .keys_values = &need_format(formats.keys_values),
+                .attention_out = &need_format(formats.attention_out),
+                .mlp = &linear,
+                .experts = &linear};
   }
 
   void choose_preset() {
@@ -139,9 +159,14 @@ class Planner {
     }
     const Preset& preset = find_preset(options_.preset);
     plan_.format = preset.name;
-    formats_ = {&need_format(preset.embed), &need_format(preset.head),
-                &need_format(preset.attention), &need_format(preset.mlp),
-                &need_format(preset.experts)};
+    const FormatTraits* attention = &need_format(preset.attention);
+    formats_ = {.embed = &need_format(preset.embed),
+                .head = &need_format(preset.head),
+                .attention = attention,
+                .keys_values = attention,
+                .attention_out = attention,
+                .mlp = &need_format(preset.mlp),
+                .experts = &need_format(preset.experts)};
   }
 
   void check_reference_options() const {
@@ -196,7 +221,9 @@ class Planner {
       case TensorClass::kHead:
         return formats_.head;
       case TensorClass::kAttention:  // all heads hang on MLA's kv_b
-        return named("kv_b_proj.") ? at_least_8_bits(*formats_.attention) : formats_.attention;
+        if (named("kv_b_proj.")) return at_least_8_bits(*formats_.attention);
+        if (named(".k_proj.") || named(".v_proj.")) return formats_.keys_values;
+        return named(".o_proj.") ? formats_.attention_out : formats_.attention;
       case TensorClass::kMlp:
         return formats_.mlp;
       case TensorClass::kExperts:

@@ -35,14 +35,14 @@ class Convert(TqTest):
                          ["config.json", "model.safetensors", "tq_config.json"])
         self.assertEqual(tree_hash(self.source), before)
 
-    def test_small_models_default_to_four_bits_and_say_so(self):
+    def test_small_models_default_to_six_bits_and_say_so(self):
         result = self.convert("--json")
         self.assert_ok(result)
-        self.assertIn("format auto: tq4", result.stderr)
+        self.assertIn("format auto: tq6", result.stderr)
         report = json.loads(result.stdout)
-        self.assertEqual(report["format"], "tq4")
+        self.assertEqual(report["format"], "tq6")
         formats = {row["class"]: row["format"] for row in report["classes"]}
-        self.assertEqual(formats, {"embed": "tq8", "attention": "tq5", "mlp": "tq4",
+        self.assertEqual(formats, {"embed": "tq8", "attention": "tq6", "mlp": "tq6",
                                    "norm": "bf16"})
         self.assertEqual(report["bytes"], sum(row["bytes"] for row in report["classes"]))
 

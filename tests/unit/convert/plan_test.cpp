@@ -193,19 +193,34 @@ TEST(Plan, StacksAreRowsExpertMajor) {
 }
 
 TEST(Plan, AutoDependsOnTheNumberOfParameters) {
-  const auto small = plan_of({entry("a.mlp.up_proj.weight", {1'000'000, 2000})});
-  EXPECT_EQ(small.format, "tq4");
-  EXPECT_THAT(small.notes, Contains(HasSubstr("format auto: tq4")));
-  const auto large = plan_of({entry("a.mlp.up_proj.weight", {1'000'001, 2000})});
-  EXPECT_EQ(large.format, "tq3");
-  // Attention gets one bit more, but not where the user named a format.
-  const auto attention = [](const PlanOptions& options) {
-    return plan_of({entry("a.self_attn.q_proj.weight", {8, 64})}, options).tensors[0].format;
+  // The formats of the MLP, of queries, of keys and of what attention returns.
+  const auto formats = [](int64_t rows, const PlanOptions& options = {}) {
+    const std::string attention = "model.layers.0.self_attn.";
+    const auto plan = plan_of(
+        {entry("model.layers.0.mlp.up_proj.weight", {rows, 2000}),
+         entry(attention + "q_proj.weight", {8, 64}), entry(attention + "k_proj.weight", {8, 64}),
+         entry(attention + "v_proj.weight", {8, 64}), entry(attention + "o_proj.weight", {8, 64})},
+        options);
+    std::vector<std::string> out;
+    for (const PlannedTensor& tensor : plan.tensors) out.push_back(tensor.format);
+    EXPECT_EQ(plan.format, out[0]);
+    return out;
   };
-  EXPECT_EQ(attention({}), "tq5");
-  EXPECT_EQ(attention({.format = "tq4"}), "tq4");
+  constexpr int64_t kOthers = 4 * 8 * 64;
+  EXPECT_THAT(formats((400'000'000 - kOthers) / 2000),
+              ElementsAre("tq6", "tq6", "tq6", "tq6", "tq6"));
+  EXPECT_THAT(formats(200'000), ElementsAre("tq4", "tq4", "tq6", "tq6", "tq5"));
+  EXPECT_THAT(formats((2'000'000'000 - kOthers) / 2000),
+              ElementsAre("tq4", "tq4", "tq6", "tq6", "tq5"));
+  EXPECT_THAT(formats(1'000'000), ElementsAre("tq3", "tq4", "tq4", "tq4", "tq4"));
+  // What the user names holds for all.
+  EXPECT_THAT(formats(200'000, {.format = "tq5"}), ElementsAre("tq5", "tq5", "tq5", "tq5", "tq5"));
   // Vision towers do not make a language model large.
-  EXPECT_EQ(plan_of({entry("vision.up_proj.weight", {2'000'000, 2000})}).format, "tq4");
+  EXPECT_EQ(plan_of({entry("vision.up_proj.weight", {2'000'000, 2000})}).format, "tq6");
+  // turboquant-vllm's files hold four bits at most.
+  EXPECT_EQ(format_of("a.mlp.up_proj.weight", {128, 128}, {.layout = Layout::kReference}), "tq4");
+  const auto notes = plan_of({entry("a.mlp.up_proj.weight", {8, 64})}).notes;
+  EXPECT_THAT(notes, Contains(HasSubstr("format auto: tq6")));
   EXPECT_THAT(plan_of({entry("a.mlp.up_proj.weight", {8, 64})}, {.format = "tq3"}).notes,
               IsEmpty());
 }
