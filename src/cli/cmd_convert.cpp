@@ -155,8 +155,8 @@ void add_convert(CLI::App& app, const GlobalOptions& global) {
   command->add_option("DST", options->destination, "The folder to write, new or empty")->required();
   CLI::Option* format = command->add_option(
       "--format", options->format,
-      "Format of linear layers: tq2 tq3 tq4 tq5 tq6 tq8 bf16 f16 f32; auto is tq4 up "
-      "to 2 billion parameters, tq3 above");
+      "Format of linear layers: tq2 tq3 tq4 tq5 tq6 tq8 bf16 f16 f32; auto is tq6 up to 400 "
+      "million parameters, tq4 up to 2 billion, tq3 above, with more for attention");
   command
       ->add_option("--preset", options->preset,
                    "A format for each class of tensors instead of one for all: " + preset_names())

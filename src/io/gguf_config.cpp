@@ -269,6 +269,35 @@ Json llama_config(GgufMetadata& metadata) {
   return config;
 }
 
+// --- qwen2: Qwen2, Qwen2.5 ---
+
+constexpr GgufTensorRule kQwen2Tensors[] = {
+    {"token_embd.weight", "model.embed_tokens.weight"},
+    {"output_norm.weight", "model.norm.weight"},
+    {"output.weight", "lm_head.weight"},
+    {"blk.{}.attn_norm.weight", "model.layers.{}.input_layernorm.weight"},
+    {"blk.{}.attn_q.weight", "model.layers.{}.self_attn.q_proj.weight"},
+    {"blk.{}.attn_q.bias", "model.layers.{}.self_attn.q_proj.bias"},
+    {"blk.{}.attn_k.weight", "model.layers.{}.self_attn.k_proj.weight"},
+    {"blk.{}.attn_k.bias", "model.layers.{}.self_attn.k_proj.bias"},
+    {"blk.{}.attn_v.weight", "model.layers.{}.self_attn.v_proj.weight"},
+    {"blk.{}.attn_v.bias", "model.layers.{}.self_attn.v_proj.bias"},
+    {"blk.{}.attn_output.weight", "model.layers.{}.self_attn.o_proj.weight"},
+    {"blk.{}.ffn_norm.weight", "model.layers.{}.post_attention_layernorm.weight"},
+    {"blk.{}.ffn_gate.weight", "model.layers.{}.mlp.gate_proj.weight"},
+    {"blk.{}.ffn_up.weight", "model.layers.{}.mlp.up_proj.weight"},
+    {"blk.{}.ffn_down.weight", "model.layers.{}.mlp.down_proj.weight"},
+};
+
+// Files do not say whether layers slide; no published model's do.
+Json qwen2_config(GgufMetadata& metadata) {
+  Json config = decoder_config(metadata, "qwen2", "Qwen2ForCausalLM");
+  config.erase("attention_bias");
+  config["hidden_act"] = "silu";
+  config["use_sliding_window"] = false;
+  return config;
+}
+
 // --- gemma3: Gemma 3 text models ---
 
 constexpr GgufTensorRule kGemma3Tensors[] = {
@@ -346,6 +375,7 @@ constexpr std::string_view kTurnEnds[] = {"<|im_end|>", "<|eot_id|>", "<end_of_t
 
 constexpr GgufArch kArchs[] = {
     {"llama", kLlamaTensors, llama_config},
+    {"qwen2", kQwen2Tensors, qwen2_config},
     {"gemma3", kGemma3Tensors, gemma3_config},
 };
 

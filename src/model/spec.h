@@ -36,7 +36,8 @@ struct GqaSpec {
   float softcap = 0;     // 0: none
   int rope = 0;          // index into ModelSpec::ropes
   bool qk_norm = false;  // RMS norm of each q and k head, with weights, before rope
-  bool bias = false;     // of q, k, v and o
+  bool bias = false;     // of q, k and v
+  bool o_bias = false;
 
   bool v_is_k = false;  // values are the key projection, as it is before norm and rope
   bool v_norm = false;  // RMS norm of each value head, without weights

@@ -146,7 +146,7 @@ class RequestBuilder {
     if (!spec.kv_from && !spec.v_is_k) {
       linear(names_.v, {kv_width, spec_.hidden}, spec.bias, gqa.v);
     }
-    linear(names_.o, {spec_.hidden, q_width}, spec.bias, gqa.o);
+    linear(names_.o, {spec_.hidden, q_width}, spec.o_bias, gqa.o);
     if (!spec.qk_norm) return;
     norm(names_.q_norm, spec.head_dim, gqa.q_norm);
     if (!spec.kv_from) norm(names_.k_norm, spec.head_dim, gqa.k_norm);

@@ -106,6 +106,10 @@ def make_model(path, arch, kind):
     if gemma:
         norms |= {"blk.0.attn_q_norm": head, "blk.0.attn_k_norm": head,
                   "blk.0.post_attention_norm": hidden, "blk.0.post_ffw_norm": hidden}
+    if arch == "qwen2":
+        for name in ("q", "k", "v"):
+            rows = matrices[f"blk.0.attn_{name}"][0]
+            writer.add_tensor(f"blk.0.attn_{name}.bias", np.ones(rows, np.float32))
     for name, (rows, width) in matrices.items():
         add_random(writer, rng, name + ".weight", kind, rows, width)
     for name, width in norms.items():
@@ -133,6 +137,7 @@ def main():
     make_blocks(corpus / "blocks.gguf", False, 1, 256)
     make_model(corpus / "llama.gguf", "llama", T.Q4_0)
     make_model(corpus / "gemma3.gguf", "gemma3", T.Q8_0)
+    make_model(corpus / "qwen2.gguf", "qwen2", T.Q5_0)
     make_values(corpus / "values.gguf")
     (corpus / "huge_counts.gguf").write_bytes(struct.pack("<4sIQQ", b"GGUF", 3, 1 << 60, 1 << 60))
     (corpus / "big_endian.gguf").write_bytes(struct.pack(">4sIQQ", b"GGUF", 3, 0, 0))

@@ -3,7 +3,7 @@
 
     python3 tests/golden/make_model_goldens.py [OUT [NAME...]]
 
-Needs torch, numpy and transformers >= 5.5 (made with 5.17.0, on the CPU, fp32, eager attention and
+Needs torch, numpy and transformers >= 5.5 (made with 5.17.0, qwen2 with 5.19.0, on the CPU, fp32, eager attention and
 experts). Only needed to change the goldens; the tests read what is stored. Each folder holds
 
     config.json, model.safetensors   as save_pretrained writes them, but for FLAT_SIZES
@@ -73,6 +73,12 @@ QWEN3 = {
     "num_key_value_heads": 2, "head_dim": 32, "rms_norm_eps": 1e-6, "rope_theta": 1000000.0,
     "max_position_embeddings": 512, "tie_word_embeddings": True,
 }
+QWEN2 = {
+    "model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "vocab_size": 128,
+    "hidden_size": 96, "intermediate_size": 80, "num_hidden_layers": 3, "num_attention_heads": 6,
+    "num_key_value_heads": 2, "rms_norm_eps": 1e-6, "rope_theta": 1000000.0,
+    "max_position_embeddings": 512, "tie_word_embeddings": True,
+}
 GLM4_MOE_LITE = {
     "model_type": "glm4_moe_lite", "architectures": ["Glm4MoeLiteForCausalLM"], "vocab_size": 128,
     "hidden_size": 64, "intermediate_size": 48, "moe_intermediate_size": 32,
@@ -120,6 +126,13 @@ MODELS = {
     "gemma4_per_layer_config": (GEMMA4_DENSE | {
         "num_hidden_layers": 2, "layer_types": ["sliding_attention", "full_attention"],
         "num_key_value_heads": 3, "num_global_key_value_heads": 2, "global_head_dim": 48,
+    }, torch.float32),
+    # Biases of queries, keys and values only.
+    "qwen2": (QWEN2, torch.float32),
+    # The layers from max_window_layers on slide.
+    "qwen2_sliding": (QWEN2 | {
+        "use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1,
+        "tie_word_embeddings": False,
     }, torch.float32),
     "qwen3": (QWEN3, torch.float32),
     "qwen3_moe": (QWEN3 | {

@@ -187,7 +187,7 @@ struct TinyGguf {
   bool tied = true;
 };
 
-// A complete model of arch "llama" or "gemma3" in f32, without a tokenizer.
+// A complete model of arch "llama", "qwen2" or "gemma3" in f32, without a tokenizer.
 inline GgufBuilder tiny_gguf(const std::string& arch, const TinyGguf& size = {}) {
   const bool gemma = arch == "gemma3";
   const auto key = [&](const char* name) { return arch + "." + name; };
@@ -216,6 +216,10 @@ inline GgufBuilder tiny_gguf(const std::string& arch, const TinyGguf& size = {})
     out.tensor(layer + "attn_k.weight", {kv_rows, size.hidden});
     out.tensor(layer + "attn_v.weight", {kv_rows, size.hidden});
     out.tensor(layer + "attn_output.weight", {size.hidden, q_rows});
+    if (arch == "qwen2") {
+      out.tensor(layer + "attn_q.bias", {q_rows}).tensor(layer + "attn_k.bias", {kv_rows});
+      out.tensor(layer + "attn_v.bias", {kv_rows});
+    }
     if (gemma) {
       out.tensor(layer + "attn_q_norm.weight", {size.head_dim});
       out.tensor(layer + "attn_k_norm.weight", {size.head_dim});

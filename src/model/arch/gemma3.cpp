@@ -39,7 +39,7 @@ GqaSpec read_attention(ConfigReader& config) {
   attention.scale =
       static_cast<float>(1 / std::sqrt(config.positive_or("query_pre_attn_scalar", 256)));
   attention.qk_norm = true;
-  attention.bias = config.bool_or("attention_bias", false);
+  attention.bias = attention.o_bias = config.bool_or("attention_bias", false);
   return attention;
 }
 

@@ -132,7 +132,7 @@ void read_layers(ConfigReader& config, ModelSpec& spec) {
   attention.scale = 1;
   attention.qk_norm = true;
   attention.v_norm = true;
-  attention.bias = config.bool_or("attention_bias", false);
+  attention.bias = attention.o_bias = config.bool_or("attention_bias", false);
   const int64_t window = config.size_or("sliding_window", is_unified(spec) ? 1024 : 512);
   MlpSpec mlp;
   mlp.width = config.size_or("intermediate_size", 9216);

@@ -20,7 +20,7 @@ GqaSpec read_attention(ConfigReader& config) {
   attention.head_dim = config.size_or("head_dim", 128, kMaxHeadDim);
   attention.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(attention.head_dim)));
   attention.qk_norm = true;
-  attention.bias = config.bool_or("attention_bias", false);
+  attention.bias = attention.o_bias = config.bool_or("attention_bias", false);
   // No published model slides; all carry the fields.
   if (config.bool_or("use_sliding_window", false)) {
     fail(ErrorCode::kUnsupported, "{}: use_sliding_window is not supported", config.where());

@@ -21,6 +21,7 @@ std::span<const Architecture> all_architectures() {
       {{"gemma4_text", "gemma4", "gemma4_unified_text", "gemma4_unified"},
        read_gemma4_config,
        gemma4_tensor_names},
+      {{"qwen2"}, read_qwen2_config, qwen2_tensor_names},
       {{"qwen3", "qwen3_moe"}, read_qwen3_config, qwen3_tensor_names},
       {{"glm4_moe_lite"}, read_glm4_moe_lite_config, glm4_moe_lite_tensor_names},
   };

@@ -97,6 +97,8 @@ ModelSpec read_gemma3_config(const Json& config);
 TensorNames gemma3_tensor_names();
 ModelSpec read_gemma4_config(const Json& config);
 TensorNames gemma4_tensor_names();
+ModelSpec read_qwen2_config(const Json& config);
+TensorNames qwen2_tensor_names();
 ModelSpec read_qwen3_config(const Json& config);
 TensorNames qwen3_tensor_names();
 ModelSpec read_glm4_moe_lite_config(const Json& config);

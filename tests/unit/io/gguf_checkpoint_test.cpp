@@ -102,6 +102,18 @@ TEST(GgufCheckpoint, PresentsGemma3WithHuggingFaceNames) {
   EXPECT_EQ(model.checkpoint->find("lm_head.weight"), nullptr);
 }
 
+TEST(GgufCheckpoint, PresentsQwen2WithItsBiases) {
+  const Opened model(tiny_gguf("qwen2"));
+  const std::string attention = "model.layers.1.self_attn.";
+  EXPECT_EQ(model.at(attention + "q_proj.bias").shape, Shape{64});
+  EXPECT_EQ(model.at(attention + "k_proj.bias").shape, Shape{32});
+  EXPECT_EQ(model.at(attention + "v_proj.bias").shape, Shape{32});
+  EXPECT_EQ(model.checkpoint->find(attention + "o_proj.bias"), nullptr);
+  // Rows are as Hugging Face orders them: nothing is undone.
+  EXPECT_EQ(model.at(attention + "q_proj.weight").dtype, DType::kF32);
+  EXPECT_EQ(model.checkpoint->tensors().size(), 2u + 2 * 12);
+}
+
 // The rows of a q or k matrix as converters for llama.cpp store them: of each head's [2, head_dim /
 // 2] rows the two axes are swapped.
 std::vector<float> interleave_heads(const std::vector<float>& rows, int64_t in, int64_t head_dim) {

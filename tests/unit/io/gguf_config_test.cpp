@@ -95,6 +95,15 @@ TEST(GgufConfig, Gemma3) {
                                            .dump());
 }
 
+TEST(GgufConfig, Qwen2) {
+  const Json config = config_of(tiny_gguf("qwen2"));
+  EXPECT_EQ(config["model_type"], "qwen2");
+  EXPECT_EQ(config["architectures"], Json::array({"Qwen2ForCausalLM"}));
+  EXPECT_EQ(config["use_sliding_window"], false);
+  EXPECT_EQ(config["hidden_act"], "silu");
+  EXPECT_FALSE(config.contains("attention_bias"));
+}
+
 TEST(GgufConfig, DefaultsThatTheFormatDefines) {
   GgufBuilder builder = tiny_gguf("llama");
   builder.erase("llama.attention.head_count_kv").erase("llama.rope.freq_base");
@@ -187,7 +196,7 @@ TEST(GgufConfig, OnlyGemma3Of27BScalesQueriesByTheHiddenSize) {
 
 TEST(GgufConfig, RefusesOtherArchitectures) {
   expect_error(tiny_gguf("llama").string("general.architecture", "mamba"), ErrorCode::kUnsupported,
-               "architecture mamba is not supported; supported are llama, gemma3");
+               "architecture mamba is not supported; supported are llama, qwen2, gemma3");
   expect_error(tiny_gguf("llama").erase("general.architecture"), ErrorCode::kCorrupt,
                "general.architecture is missing");
 }

@@ -76,8 +76,9 @@ TEST_P(GoldenTest, CountsParametersAndBytes) {
 INSTANTIATE_TEST_SUITE_P(Models, GoldenTest,
                          testing::Values("llama", "llama_bf16", "llama_bias_rope3",
                                          "llama_wide_heads", "gemma3", "gemma4_dense", "gemma4_moe",
-                                         "gemma4_e", "gemma4_per_layer_config", "qwen3",
-                                         "qwen3_moe", "glm4_moe_lite", "glm4_moe_lite_groups"),
+                                         "gemma4_e", "gemma4_per_layer_config", "qwen2",
+                                         "qwen2_sliding", "qwen3", "qwen3_moe", "glm4_moe_lite",
+                                         "glm4_moe_lite_groups"),
                          [](const auto& test) { return std::string(test.param); });
 
 // Where a wrong result comes from: the residual stream after each block.

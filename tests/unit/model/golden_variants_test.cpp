@@ -41,8 +41,8 @@ TEST_P(GoldenSensitivity, EveryTensorMatters) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, GoldenSensitivity,
-                         testing::Values("gemma3", "gemma4_moe", "gemma4_e", "qwen3", "qwen3_moe",
-                                         "glm4_moe_lite"),
+                         testing::Values("gemma3", "gemma4_moe", "gemma4_e", "qwen2", "qwen3",
+                                         "qwen3_moe", "glm4_moe_lite"),
                          name_of);
 
 void expect_config_matters(const char* name, const Json& changes) {
@@ -84,6 +84,15 @@ TEST(GoldenConfig, EveryNumberOfGemma4Matters) {
   expect_config_matters("gemma4_moe", changes);
   expect_config_matters("gemma4_e", changes);
   expect_config_matters("gemma4_moe", Json::parse(R"([{"top_k_experts": 2}])"));
+}
+
+TEST(GoldenConfig, EveryNumberOfQwen2Matters) {
+  expect_config_matters("qwen2", Json::parse(R"([
+    {"rms_norm_eps": 1e-3}, {"/rope_parameters/rope_theta": 5e6},
+    {"/rope_parameters/rope_type": "linear", "/rope_parameters/factor": 4.0}])"));
+  expect_config_matters("qwen2_sliding", Json::parse(R"([
+    {"sliding_window": 9}, {"sliding_window": 7},
+    {"layer_types": ["full_attention", "full_attention", "sliding_attention"]}])"));
 }
 
 TEST(GoldenConfig, EveryNumberOfQwen3Matters) {
