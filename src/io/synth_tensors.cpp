@@ -14,9 +14,13 @@ namespace {
 // norms weigh about 1. Routers get scores that differ by about 2, so that experts are chosen by the
 // token and not by the noise of arithmetic.
 constexpr float kScoreDeviation = 2;
-// Random queries attend to all tokens about equally. At full weight that would make tokens alike
-// from layer to layer, and send them all to the same experts.
-constexpr float kAttentionWeight = 0.25f;
+
+struct DecoderStyle {
+  std::string body = "model.";
+  float norm_zero = 0;            // the weight of norms that counts as 0: -1 for (1 + weight)
+  bool scaled_embedding = false;  // the model multiplies embeddings by sqrt(hidden) (Gemma)
+  bool post_norms = false;        // norms of the outputs of attention and MLP (Gemma)
+};
 
 // Collects tensors; sizes are asked for by the names they have in the config.
 class TensorList {
@@ -24,9 +28,17 @@ class TensorList {
   explicit TensorList(const Json& config) : config_(config) {}
 
   int64_t operator[](const char* key) const { return config_.at(key).get<int64_t>(); }
+  // How much what a block returns weighs in the residual stream: 2 blocks of n layers add up to
+  // half of what the embedding is, so no block drowns those before it. At full weight random layers
+  // amplify the noise of arithmetic until nothing can be compared, and random attention, which
+  // looks at all tokens about equally, makes them alike.
+  float branch_weight() const {
+    return 0.5f / std::sqrt(2 * static_cast<float>((*this)["num_hidden_layers"]));
+  }
   bool is(const char* key) const { return config_.at(key).get<bool>(); }
   std::string text(size_t i, const char* key) const { return config_.at(key).at(i); }
 
+  void set_style(const DecoderStyle& style) { style_ = style; }
   // What the following names begin with.
   void set_prefix(std::string prefix) { prefix_ = std::move(prefix); }
 
@@ -39,14 +51,20 @@ class TensorList {
     const auto in = static_cast<float>(shape.back());
     add(name, std::move(shape), {0, deviation / std::sqrt(in)});
   }
-  void norm(std::string_view name, int64_t n, float mean = 1) {
-    add(fmt::format("{}.weight", name), {n}, {mean, mean > 0 ? 0.1f * mean : 0.1f});
+  // Of a block whose output goes to the residual stream, unless a norm comes between.
+  void output_linear(std::string_view name, Shape shape) {
+    linear(name, std::move(shape), style_.post_norms ? 1 : branch_weight());
+  }
+  // factor: what it multiplies by.
+  void norm(std::string_view name, int64_t n, float factor = 1) {
+    add(fmt::format("{}.weight", name), {n}, {style_.norm_zero + factor, 0.1f * factor});
   }
 
   std::vector<SynthTensor> take() { return std::move(tensors_); }
 
  private:
   const Json& config_;
+  DecoderStyle style_;
   std::string prefix_;
   std::vector<SynthTensor> tensors_;
 };
@@ -62,7 +80,7 @@ void add_gqa(TensorList& list, const GqaSizes& gqa) {
   list.linear("self_attn.q_proj.weight", {gqa.heads * gqa.head_dim, hidden});
   if (gqa.k) list.linear("self_attn.k_proj.weight", {gqa.kv_heads * gqa.head_dim, hidden});
   if (gqa.v) list.linear("self_attn.v_proj.weight", {gqa.kv_heads * gqa.head_dim, hidden});
-  list.linear("self_attn.o_proj.weight", {hidden, gqa.heads * gqa.head_dim}, kAttentionWeight);
+  list.output_linear("self_attn.o_proj.weight", {hidden, gqa.heads * gqa.head_dim});
   if (!gqa.qk_norm) return;
   list.norm("self_attn.q_norm", gqa.head_dim, *gqa.qk_norm);
   if (gqa.k) list.norm("self_attn.k_norm", gqa.head_dim, *gqa.qk_norm);
@@ -72,7 +90,7 @@ void add_mlp(TensorList& list, const std::string& name, int64_t width) {
   const int64_t hidden = list["hidden_size"];
   list.linear(name + ".gate_proj.weight", {width, hidden});
   list.linear(name + ".up_proj.weight", {width, hidden});
-  list.linear(name + ".down_proj.weight", {hidden, width});
+  list.output_linear(name + ".down_proj.weight", {hidden, width});
 }
 
 // A router of softmax or sigmoid scores over experts that are stored one by one.
@@ -83,37 +101,31 @@ void add_experts(TensorList& list, int64_t n_experts) {
   }
 }
 
-struct DecoderStyle {
-  std::string body = "model.";
-  float norm = 1;                 // mean of norm weights that count as 1
-  bool scaled_embedding = false;  // the model multiplies embeddings by sqrt(hidden) (Gemma)
-  bool post_norms = false;        // norms of the outputs of attention and MLP (Gemma)
-};
-
 // Embedding, layers by `add_layer`, final norm and head, under the names all these models use.
 template <typename AddLayer>
 void add_decoder(TensorList& list, const DecoderStyle& style, AddLayer add_layer) {
   const int64_t hidden = list["hidden_size"];
   const float shrink = 1 / std::sqrt(static_cast<float>(hidden));
   const bool tied = list.is("tie_word_embeddings");
+  list.set_style(style);
   list.set_prefix(style.body);
   list.add("embed_tokens.weight", {list["vocab_size"], hidden},
            {0, style.scaled_embedding ? shrink : 1});
   for (int64_t i = 0; i < list["num_hidden_layers"]; ++i) {
     list.set_prefix(fmt::format("{}layers.{}.", style.body, i));
-    list.norm("input_layernorm", hidden, style.norm);
+    list.norm("input_layernorm", hidden);
     if (style.post_norms) {
-      list.norm("post_attention_layernorm", hidden, style.norm - 1 + kAttentionWeight);
-      list.norm("pre_feedforward_layernorm", hidden, style.norm);
-      list.norm("post_feedforward_layernorm", hidden, style.norm);
+      list.norm("post_attention_layernorm", hidden, list.branch_weight());
+      list.norm("pre_feedforward_layernorm", hidden);
+      list.norm("post_feedforward_layernorm", hidden, list.branch_weight());
     } else {
-      list.norm("post_attention_layernorm", hidden, style.norm);
+      list.norm("post_attention_layernorm", hidden);
     }
     add_layer(i);
   }
   list.set_prefix(style.body);
   // A table whose rows deviate by 1 is too large for a head: the norm before it makes up.
-  list.norm("norm", hidden, tied && !style.scaled_embedding ? shrink : style.norm);
+  list.norm("norm", hidden, tied && !style.scaled_embedding ? shrink : 1);
   list.set_prefix("");
   if (!tied) list.linear("lm_head.weight", {list["vocab_size"], hidden}, kScoreDeviation);
 }
@@ -143,13 +155,11 @@ void add_qwen3_dense(TensorList& list) { add_qwen3(list, false); }
 void add_qwen3_moe(TensorList& list) { add_qwen3(list, true); }
 
 void add_gemma3(TensorList& list) {
-  constexpr float kNorm = 0;  // weights are w of (1 + w)
-  const DecoderStyle style{.norm = kNorm, .scaled_embedding = true, .post_norms = true};
+  const DecoderStyle style{.norm_zero = -1, .scaled_embedding = true, .post_norms = true};
   add_decoder(list, style, [&](int64_t) {
     add_gqa(list, {.heads = list["num_attention_heads"],
                    .kv_heads = list["num_key_value_heads"],
-                   .head_dim = list["head_dim"],
-                   .qk_norm = kNorm});
+                   .head_dim = list["head_dim"]});
     add_mlp(list, "mlp", list["intermediate_size"]);
   });
 }
@@ -181,7 +191,7 @@ void add_gemma4_experts(TensorList& list) {
   list.add("router.scale", {hidden}, {1, 0.1f});
   list.add("router.per_expert_scale", {n}, {1, 0.1f});
   list.linear("experts.gate_up_proj", {n, 2 * width, hidden});
-  list.linear("experts.down_proj", {n, hidden, width});
+  list.output_linear("experts.down_proj", {n, hidden, width});
 }
 
 void add_gemma4_layer(TensorList& list, int64_t i) {
@@ -189,15 +199,15 @@ void add_gemma4_layer(TensorList& list, int64_t i) {
   const int64_t ple = list["hidden_size_per_layer_input"];
   const int64_t n_shared = list["num_kv_shared_layers"];
   const bool shares_kv = i >= list["num_hidden_layers"] - n_shared;
-  list.add("layer_scalar", {1}, {0.8f, 0.05f});
+  list.add("layer_scalar", {1}, {1, 0.05f});  // of the whole stream: others would drown it
   add_gemma4_attention(list, i, shares_kv);
   const bool wide = shares_kv && list.is("use_double_wide_mlp");
   add_mlp(list, "mlp", list["intermediate_size"] * (wide ? 2 : 1));
   if (list.is("enable_moe_block")) add_gemma4_experts(list);
   if (ple == 0) return;
   list.linear("per_layer_input_gate.weight", {ple, hidden});
-  list.linear("per_layer_projection.weight", {hidden, ple});
-  list.norm("post_per_layer_input_norm", hidden);
+  list.output_linear("per_layer_projection.weight", {hidden, ple});
+  list.norm("post_per_layer_input_norm", hidden, list.branch_weight());
 }
 
 void add_gemma4(TensorList& list) {
@@ -229,7 +239,7 @@ void add_mla(TensorList& list) {
   list.linear("self_attn.kv_a_proj_with_mqa.weight", {kv_rank + rope, hidden});
   list.norm("self_attn.kv_a_layernorm", kv_rank);
   list.linear("self_attn.kv_b_proj.weight", {heads * (nope + v), kv_rank});
-  list.linear("self_attn.o_proj.weight", {hidden, heads * v}, kAttentionWeight);
+  list.output_linear("self_attn.o_proj.weight", {hidden, heads * v});
 }
 
 void add_glm4_moe_lite(TensorList& list) {

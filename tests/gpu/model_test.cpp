@@ -12,12 +12,15 @@ struct MidSize {
   Json changes;  // to the published config
 };
 
+constexpr size_t kVocab = 8192;
+
 const std::vector<MidSize>& mid_sizes() {
   static const std::vector<MidSize> models = {
-      {"gemma-4-26B-A4B", {{"num_hidden_layers", 6}, {"num_experts", 16}, {"vocab_size", 8192}}},
-      {"qwen3-30B-A3B", {{"num_hidden_layers", 4}, {"num_experts", 16}, {"vocab_size", 8192}}},
-      {"glm-4.7-flash", {{"num_hidden_layers", 4}, {"n_routed_experts", 12}, {"vocab_size", 8192}}},
-      {"qwen3-0.6B", {{"num_hidden_layers", 6}, {"vocab_size", 8192}}},
+      {"gemma-4-26B-A4B", {{"num_hidden_layers", 6}, {"num_experts", 16}, {"vocab_size", kVocab}}},
+      {"qwen3-30B-A3B", {{"num_hidden_layers", 4}, {"num_experts", 16}, {"vocab_size", kVocab}}},
+      {"glm-4.7-flash",
+       {{"num_hidden_layers", 4}, {"n_routed_experts", 12}, {"vocab_size", kVocab}}},
+      {"qwen3-0.6B", {{"num_hidden_layers", 6}, {"vocab_size", kVocab}}},
   };
   return models;
 }
@@ -75,15 +78,19 @@ TEST_P(GpuMidSize, ExactEqualsTheCpu) {
   EXPECT_LT(rms_difference(actual.decoded, expected.decoded), 2e-5);
 }
 
-// int8 activations add noise, which in models of random weights sends some tokens to other experts:
-// no more of it on the GPU than on the CPU.
+// int8 activations add noise, no more of it on the GPU than on the CPU. A row in which two experts
+// score so alike that the noise decides is off by what they differ: so medians are compared.
 TEST_P(GpuMidSize, Int8CostsWhatItDoesOnTheCpu) {
   const Logits exact = on_cpu(true), on_host = on_cpu(false), actual = on_gpu(false);
-  const double prompt = rms_difference(on_host.prompt, exact.prompt);
-  const double decoded = rms_difference(on_host.decoded, exact.decoded);
-  EXPECT_LT(prompt, 0.15);
-  EXPECT_LT(rms_difference(actual.prompt, exact.prompt), 1.2 * prompt);
-  EXPECT_LT(rms_difference(actual.decoded, exact.decoded), 1.2 * decoded);
+  constexpr double kMost = 0.05;
+  const auto median = [](const std::vector<float>& a, const std::vector<float>& e) {
+    const std::vector<double> rows = row_differences(a, e, kVocab);
+    return rows[rows.size() / 2];
+  };
+  EXPECT_LT(rms_difference(on_host.prompt, exact.prompt), kMost);
+  EXPECT_LT(rms_difference(actual.prompt, exact.prompt), kMost);
+  EXPECT_LT(rms_difference(actual.decoded, exact.decoded), kMost);
+  EXPECT_LT(median(actual.prompt, exact.prompt), 1.2 * median(on_host.prompt, exact.prompt));
 }
 
 // Sequences of a model on a batch-invariant backend, with their prompts in a 16-bit cache.

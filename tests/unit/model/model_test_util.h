@@ -195,6 +195,18 @@ inline double rms_difference(std::span<const float> actual, std::span<const floa
   return std::sqrt(difference / norm);
 }
 
+// rms_difference() of every row, ascending.
+inline std::vector<double> row_differences(const std::vector<float>& actual,
+                                           const std::vector<float>& expected, size_t vocab) {
+  std::vector<double> rows;
+  for (size_t at = 0; at < expected.size(); at += vocab) {
+    rows.push_back(rms_difference(std::span(actual).subspan(at, vocab),
+                                  std::span(expected).subspan(at, vocab)));
+  }
+  std::sort(rows.begin(), rows.end());
+  return rows;
+}
+
 // Runs a function that must throw and hands back the error.
 inline Error error_of(const std::function<void()>& function) {
   try {
