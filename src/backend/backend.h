@@ -27,6 +27,8 @@ class Backend {
   virtual ~Backend() = default;
   virtual std::string_view name() const = 0;    // "cpu"
   virtual std::string description() const = 0;  // threads, ISA, exact or int8 activations
+  // Whether activations stay fp32 throughout.
+  virtual bool exact() const { return false; }
 
   // Bytes of device memory in use and at most; 0 where that is the host's.
   virtual int64_t memory_used() const { return 0; }

@@ -40,6 +40,7 @@ class CpuBackend final : public Backend {
         attention_scratch_(static_cast<size_t>(pool_.size()) * sizeof(AttentionScratch)) {}
 
   std::string_view name() const override { return "cpu"; }
+  bool exact() const override { return exact_; }
   std::string description() const override {
     return fmt::format("cpu, {} thread{}, {}, {} activations", pool_.size(),
                        pool_.size() == 1 ? "" : "s", kernels_.name, exact_ ? "fp32" : "int8");

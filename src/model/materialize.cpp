@@ -172,14 +172,12 @@ void Materializer::finish(WeightEncoder& encoder) {
 }
 
 WeightView Materializer::transposed_heads(const WeightView& weight, int64_t head_rows, int64_t rows,
-                                          Buffer& storage) {
+                                          const FormatTraits& format, Buffer& storage) {
   WeightView view;
   view.in = rows;
   view.rows = weight.in;
   view.experts = weight.rows / head_rows;
-  const FormatTraits& own = weight.traits();
-  const bool lossy_again = own.has_scales && own.bits < 8;
-  set_format(view, lossy_again ? *find_format("tq8") : own);
+  set_format(view, format);
   if (values_ == WeightValues::kNone) return without_values(view);
   const Planes planes = make_planes(view, storage);
   auto transpose = [&](int64_t begin, int64_t end, int /*thread*/) {

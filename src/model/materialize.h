@@ -44,10 +44,9 @@ class Materializer {
   void finish(WeightEncoder& encoder);
 
   // The first `rows` rows of each head of a weight [heads * head_rows, in], transposed: a stack
-  // [heads, in, rows] in the weight's own format, or tq8 if that is compressed further: encoding
-  // twice at few bits would double the error.
+  // [heads, in, rows] in `format`.
   WeightView transposed_heads(const WeightView& weight, int64_t head_rows, int64_t rows,
-                              Buffer& storage);
+                              const FormatTraits& format, Buffer& storage);
 
   // A vector as fp32, mapped element by element. Throws kCorrupt for NaN or infinity.
   void vector(const TensorEntry& tensor, AffineMap map, float* out) const;

@@ -44,6 +44,15 @@ StackSlots make_slots(MatrixStack& stack, int64_t n, Backend& backend, DecoderWe
   return {stack, codes, gains};
 }
 
+// The format of absorbed keys: that of kv_b as it is stored, if that is plain. A compressed one is
+// encoded again when it is transposed, and encoding twice at few bits would double the error: so at
+// 8 bits, and where results are to be exact not at all.
+const FormatTraits& absorbed_format(const FormatTraits& own, bool exact) {
+  if (!own.has_scales) return own;
+  if (exact) return *find_format("f32");
+  return own.bits < 8 ? *find_format("tq8") : own;
+}
+
 // A new layer kind is an overload of make() here.
 class RequestBuilder {
  public:
@@ -172,11 +181,12 @@ class RequestBuilder {
     const StackSlots values = make_slots(mla.v_expand, spec.n_heads, context_.backend, weights_);
     const std::string name = fmt::format("{}.weight", names_.kv_b);
     const int64_t head_rows = spec.nope_dim + spec.v_dim;
-    const Bind bind = [&spec, name, keys, values, head_rows](const WeightView& view,
-                                                             const WeightLoading& loading) {
+    const bool exact = context_.backend.exact();
+    const Bind bind = [&spec, name, keys, values, head_rows, exact](const WeightView& view,
+                                                                    const WeightLoading& loading) {
       Buffer storage;
-      const WeightView transposed =
-          loading.materializer.transposed_heads(view, head_rows, spec.nope_dim, storage);
+      const WeightView transposed = loading.materializer.transposed_heads(
+          view, head_rows, spec.nope_dim, absorbed_format(view.traits(), exact), storage);
       DecoderWeights& weights = loading.weights;
       weights.add_input(transposed, spec.n_heads);
       weights.size_bytes += transposed.size_bytes();
