@@ -182,7 +182,11 @@ TEST(GpuAttention, PromptsMatchTheDefinition) {
     // A weight is off by 2^-12 of itself: an output by 2^-12 of the values' sizes, of up to 7.
     expect_close(out, batch.reference(), 1.7e-3);
     EXPECT_TRUE(testing::same_bits(attend(batch, c, kFast), out));
-    EXPECT_FALSE(testing::same_bits(attend(batch, c, {.split = false}), out));  // another kernel
+    // Another kernel, but where heads are too wide for this GPU's shared memory.
+    constexpr int kForWideHeads = 200 << 10;
+    if (c.k_dim <= 256 || cuda::gpu_target().max_shared_bytes >= kForWideHeads) {
+      EXPECT_FALSE(testing::same_bits(attend(batch, c, {.split = false}), out));
+    }
   }
 }
 

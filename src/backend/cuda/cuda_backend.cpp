@@ -14,6 +14,7 @@
 #include "backend/cuda/product_options.h"
 #include "backend/cuda/uploader.h"
 #include "base/check.h"
+#include "base/log.h"
 #include "base/math.h"
 #include "kernels/cuda/ops.h"
 #include "kernels/cuda/sample.h"
@@ -79,6 +80,7 @@ class CudaBackend final : public Backend {
 
   std::string_view name() const override { return "cuda"; }
   std::string description() const override { return description_; }
+  bool exact() const override { return exact_; }
   bool on_host() const override { return false; }
   int64_t memory_used() const override { return memory_.used(); }
   int64_t memory_limit() const override { return memory_.limit(); }
@@ -201,9 +203,16 @@ CudaBackend::CudaBackend(const CudaOptions& options)
   upload(zeros.data(), counters_.data(), counters_.size_bytes());
   cudaDeviceProp properties{};
   cuda::check(cudaGetDeviceProperties(&properties, options.device), "asking for properties");
-  description_ =
-      fmt::format("cuda, {}, sm_{}{}, {} kernels, {} activations", properties.name,
-                  properties.major, properties.minor, options.kernels, exact_ ? "fp32" : "int8");
+  const cuda::GpuTarget target = cuda::gpu_target();
+  description_ = fmt::format("cuda, {}, sm_{}{}, {} kernels for sm_{}{}, {} activations",
+                             properties.name, properties.major, properties.minor, options.kernels,
+                             target.compute, target.sm90a ? "a" : "", exact_ ? "fp32" : "int8");
+  if (target.compiled_by_driver) {
+    info(
+        "GPU kernels: built for sm_{} and compiled for this GPU by its driver, which keeps them; a "
+        "build with CUDAARCHS=native has all of its instructions and starts at once",
+        target.compute);
+  }
 }
 
 CudaBackend::~CudaBackend() {

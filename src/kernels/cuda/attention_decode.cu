@@ -331,18 +331,16 @@ __global__ void merge_parts_kernel(const AttentionParts parts, float* out, int64
 
 template <typename T, int kLanes, int kKeyVectors, int kValueVectors, int kRows>
 void launch_decode(const DecodeParams& p, cudaStream_t stream) {
-  const auto kernel = attention_decode_kernel<T, kLanes, kKeyVectors, kValueVectors, kRows>;
+  constexpr auto kKernel = attention_decode_kernel<T, kLanes, kKeyVectors, kValueVectors, kRows>;
   constexpr int kMost =
       kWarps * kRows * kValueVectors * kLanes * kVec * int{sizeof(float)} +
       static_cast<int>(DecodeInputs<T, kRows>::bytes(kKeyVectors * kLanes * kVec));
-  static const cudaError_t allowed =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMost);
-  check(allowed, "attention: shared memory");
+  allow_shared<kKernel>("attention: shared memory", kMost);
   size_t shared_bytes = static_cast<size_t>(kWarps * kRows * p.v_dim) * sizeof(float);
   if (p.inputs.kind != ProjectedInputs::Kind::kNone) {
     shared_bytes += DecodeInputs<T, kRows>::bytes(p.n_vectors * kVec);
   }
-  launch("attention", kernel,
+  launch("attention", kKernel,
          {dim3(static_cast<unsigned>(p.parts.n), static_cast<unsigned>(p.n_kv_heads * p.row_tiles),
                static_cast<unsigned>(p.args.batch.n_seqs)),
           dim3(kThreads), shared_bytes},

@@ -359,14 +359,12 @@ __global__ void merge_chunks_kernel(const AttentionParams p) {
 template <typename T, int kValueDim>
 void launch_block(const AttentionParams& p, cudaStream_t stream) {
   const KvLayerView& kv = p.args.kv;
-  const auto kernel = attention_kernel<T, kValueDim>;
+  constexpr auto kKernel = attention_kernel<T, kValueDim>;
   const size_t shared =
       static_cast<size_t>(kRows * (kWarps * kValueDim + kv.k_dim)) * sizeof(float);
   constexpr int kMost = 96 * 1024;
-  static const cudaError_t allowed =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMost);
-  check(allowed, "attention: shared memory");
-  launch("attention", kernel,
+  allow_shared<kKernel>("attention: shared memory", kMost);
+  launch("attention", kKernel,
          {dim3(static_cast<unsigned>(most_tiles(p.args, p.tokens, kRows)),
                static_cast<unsigned>(kv.n_kv_heads),
                static_cast<unsigned>(std::max<int64_t>(p.n_chunks, 1))),

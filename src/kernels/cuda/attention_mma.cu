@@ -373,13 +373,11 @@ int64_t shared_bytes(const KvLayerView& kv, int64_t value_dim, int64_t groups) {
 
 template <typename T, int kValueDim, int kGroups>
 void launch_tiles(const MmaParams& p, cudaStream_t stream) {
-  const auto kernel = attention_mma_kernel<T, kValueDim, kGroups>;
-  static const cudaError_t allowed =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                           device_info().max_shared_bytes - static_cast<int>(kStaticBytes));
-  check(allowed, "attention: shared memory");
+  constexpr auto kKernel = attention_mma_kernel<T, kValueDim, kGroups>;
+  allow_shared<kKernel>("attention: shared memory",
+                        device_info().max_shared_bytes - static_cast<int>(kStaticBytes));
   const AttentionArgs& args = p.p.args;
-  launch("attention", kernel,
+  launch("attention", kKernel,
          {dim3(static_cast<unsigned>(most_tiles(args, p.p.tokens, kTileRows * kGroups)),
                static_cast<unsigned>(args.kv.n_kv_heads), static_cast<unsigned>(p.n_blocks)),
           dim3(kThreads), static_cast<size_t>(shared_bytes(args.kv, kValueDim, kGroups))},

@@ -18,11 +18,9 @@ struct Launcher {
   }
   static bool fits() { return Shape::kBytes + kStaticBytes <= device_info().max_shared_bytes; }
   static void run(const PromptParams& p, int64_t tokens, cudaStream_t stream) {
-    const auto kernel = attention_prompt_kernel<kKeyDim, kValueDim, kLatent>;
-    static const cudaError_t allowed =
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Shape::kBytes);
-    check(allowed, "attention: shared memory");
-    launch("attention", kernel,
+    constexpr auto kKernel = attention_prompt_kernel<kKeyDim, kValueDim, kLatent>;
+    allow_shared<kKernel>("attention: shared memory", Shape::kBytes);
+    launch("attention", kKernel,
            {dim3(static_cast<unsigned>(p.args.kv.n_kv_heads),
                  static_cast<unsigned>(most_tiles(p.args, tokens, kPromptRows)),
                  static_cast<unsigned>(std::max(p.parts.n, 1))),

@@ -28,7 +28,8 @@ bool launch_fused(const FusedCall& call, cudaStream_t stream) {
   FusedParams p = call.params;
   const int64_t items = work_items(p.work, call.pairs, kMaxTokens);
   p.n_slices = slices_for(p, items, kWarpTiles);
-  const auto kernel = fused_kernel<kBits, kGroup, kTokenTiles, kTiles, kGated, kPrepares, kStages>;
+  constexpr auto kKernel =
+      fused_kernel<kBits, kGroup, kTokenTiles, kTiles, kGated, kPrepares, kStages>;
   const int64_t weights = int64_t{kStages} * kFusedWarps * kTiles * stage_bytes<kBits, kGroup>();
   const int64_t x = kTokenTiles <= kResidentTiles
                         ? resident_bytes(kGroup, kTokenTiles, p.in_padded)
@@ -38,10 +39,8 @@ bool launch_fused(const FusedCall& call, cudaStream_t stream) {
   constexpr int kStatic = 1024;
   const int most = device_info().max_shared_bytes - kStatic;
   if (shared > most) return false;
-  static const cudaError_t allowed =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most);
-  check(allowed, "fused product: shared memory");
-  launch("fused product", kernel,
+  allow_shared<kKernel>("fused product: shared memory", most);
+  launch("fused product", kKernel,
          {dim3(blocks_for(p.n_tiles, kFusedWarps / p.n_slices * kWarpTiles),
                static_cast<unsigned>(items)),
           dim3(kFusedWarps * kWarp), static_cast<size_t>(shared)},
@@ -73,15 +72,13 @@ bool suits_wide(const FusedCall& call) {
 template <int kBits, int kGroup, bool kGated>
 bool launch_wide([[maybe_unused]] const FusedCall& call, [[maybe_unused]] cudaStream_t stream) {
 #if defined(TQ_CUDA_SM90A)
-  if (device_info().compute != 90) return false;
+  if (!device_info().sm90a) return false;
   constexpr int kBytes = WideShared<kBits, kGroup>::kBytes;
   if (kBytes > device_info().max_shared_bytes) return false;
-  const auto kernel = wide_kernel<kBits, kGroup, kGated>;
-  static const cudaError_t allowed =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
-  check(allowed, "fused product: shared memory");
+  constexpr auto kKernel = wide_kernel<kBits, kGroup, kGated>;
+  allow_shared<kKernel>("fused product: shared memory", kBytes);
   const int64_t items = work_items(call.params.work, call.pairs, kWideTokens);
-  launch("fused product", kernel,
+  launch("fused product", kKernel,
          {dim3(blocks_for(call.params.n_tiles, kWideTiles<kGated>), static_cast<unsigned>(items)),
           dim3(kFusedWarps * kWarp), static_cast<size_t>(kBytes)},
          stream, call.params);

@@ -193,7 +193,7 @@ bool tensor16_supports(const MatmulParams& p) {
 
 bool has_wide_kernels([[maybe_unused]] const WeightView& weight) {
 #if defined(TQ_CUDA_SM90A)
-  return imagined_device().compute == 90 && is_rotated(weight) &&
+  return imagined_device().sm90a && is_rotated(weight) &&
          (weight.group == 64 || weight.group == 128);
 #else
   return false;

@@ -43,6 +43,15 @@ struct ProductOptions {
   uint8_t* scratch = nullptr;    // kProductScratch bytes, 256-byte aligned; null: no kDequant
 };
 
+// What the kernels were compiled for that the current GPU runs, and what they find there.
+struct GpuTarget {
+  int compute;              // compute capability, 10 * major + minor
+  bool sm90a;               // with what only sm_90a has
+  bool compiled_by_driver;  // when they were first loaded, for want of code for this very GPU
+  int max_shared_bytes;     // of a block
+};
+GpuTarget gpu_target();
+
 // Whether cuBLASLt is part of the build, and why it cannot be used, or null. Loads it.
 bool cublaslt_built();
 const char* cublaslt_problem();

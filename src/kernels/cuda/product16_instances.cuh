@@ -9,13 +9,11 @@ namespace {
 
 template <typename T, int kBits, int kTokens>
 void launch_product16(const Product16Call& call, cudaStream_t stream) {
-  const auto kernel = product16_kernel<T, kBits, kTokens>;
+  constexpr auto kKernel = product16_kernel<T, kBits, kTokens>;
   constexpr int kShared = product_shared_bytes<kBits, kTokens>();
-  static const cudaError_t allowed =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared);
-  check(allowed, "16-bit product: shared memory");
+  allow_shared<kKernel>("16-bit product: shared memory", kShared);
   const Product16Params& p = call.params;
-  launch("16-bit product", kernel,
+  launch("16-bit product", kKernel,
          {dim3(blocks_for(p.rows, kProductRows),
                static_cast<unsigned>(work_items(p.work, call.pairs, kTokens))),
           dim3(kProductWarps * kWarp), kShared},

@@ -203,31 +203,35 @@ __global__ void __launch_bounds__(kWarps* kWarp)
 #endif
 }
 
-bool fits_cluster(const RouteArgs& route) {
-  return device_info().compute >= 90 && route.tokens <= kFewTokens && route.top_k <= kWarp &&
-         route.n_experts <= kBlockRows * kMostBlocks;
+int64_t cluster_bytes(const RouterParams& p) {
+  const RouteArgs& route = p.args.route;
+  return route.tokens * std::max(p.in, route_floats(route)) * static_cast<int64_t>(sizeof(float));
+}
+
+bool fits_cluster(const RouterParams& p) {
+  constexpr int64_t kStaticBytes = 8 * 1024;  // of shared memory, and more than is used
+  const RouteArgs& route = p.args.route;
+  return device_info().code >= 90 && route.tokens <= kFewTokens && route.top_k <= kWarp &&
+         route.n_experts <= kBlockRows * kMostBlocks &&
+         cluster_bytes(p) + kStaticBytes <= device_info().max_shared_bytes;
 }
 
 template <typename T, int kVectors>
 void launch_cluster(const RouterParams& p, cudaStream_t stream) {
-  const auto kernel = router_cluster_kernel<T, kVectors>;
+  constexpr auto kKernel = router_cluster_kernel<T, kVectors>;
   constexpr int kMost = kFewTokens * kVectors * kWarp * 16 / int{sizeof(T)} * int{sizeof(float)};
-  static const cudaError_t allowed =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMost);
-  check(allowed, "router: shared memory");
-  const RouteArgs& route = p.args.route;
+  allow_shared<kKernel>("router: shared memory", kMost);
   unsigned blocks = 1;
-  while (blocks * kBlockRows < route.n_experts) blocks *= 2;
-  const int64_t floats = route.tokens * std::max(p.in, route_floats(route));
-  launch("router", kernel,
-         {dim3(blocks), dim3(kWarps * kWarp), static_cast<size_t>(floats) * sizeof(float), blocks},
+  while (blocks * kBlockRows < p.args.route.n_experts) blocks *= 2;
+  launch("router", kKernel,
+         {dim3(blocks), dim3(kWarps * kWarp), static_cast<size_t>(cluster_bytes(p)), blocks},
          stream, p);
 }
 
 template <typename T, int kVectors>
 void launch_router(const RouterParams& p, cudaStream_t stream) {
   const RouteArgs& route = p.args.route;
-  if (fits_cluster(route)) return launch_cluster<T, kVectors>(p, stream);
+  if (fits_cluster(p)) return launch_cluster<T, kVectors>(p, stream);
   const int64_t at_once = route.tokens <= kFewTokens ? route.tokens : 1;
   launch("router", router_kernel<T, kVectors>,
          {dim3(blocks_for(route.n_experts, kWarps), static_cast<unsigned>(route.tokens)),

@@ -661,12 +661,10 @@ size_t shared_bytes(int64_t per_block) {
 
 template <int kBlocks, bool kInShared>
 void launch_rows(const SampleArgs& args, cudaStream_t stream) {
-  const auto kernel = sample_kernel<kBlocks, kInShared>;
-  static const cudaError_t allowed = cudaFuncSetAttribute(
-      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, device_info().max_shared_bytes);
-  check(allowed, "sample: shared memory");
+  constexpr auto kKernel = sample_kernel<kBlocks, kInShared>;
+  allow_shared<kKernel>("sample: shared memory", device_info().max_shared_bytes);
   const int64_t per_block = part_of_block<kBlocks>(args.n);
-  launch("sample", kernel,
+  launch("sample", kKernel,
          {dim3(kBlocks, static_cast<unsigned>(args.n_rows)), dim3(kThreads),
           kInShared ? shared_bytes(per_block) : sizeof(Shared), kBlocks},
          stream, SampleParams{args, per_block});
@@ -684,20 +682,10 @@ constexpr int kBlocks = 8;  // the most of a cluster that every GPU with cluster
 constexpr int kManyBlocks = 16;
 constexpr int64_t kFewRows = 4;  // more would wait for each other's places on the H100
 
-// Whether the kernels that this GPU runs were compiled for clusters.
-bool has_clusters() {
-  static const bool compiled = [] {
-    cudaFuncAttributes attributes{};
-    check(cudaFuncGetAttributes(&attributes, sample_kernel<kBlocks, true>), "sample: attributes");
-    return attributes.ptxVersion >= 90;
-  }();
-  return compiled && device_info().compute >= 90;
-}
-
 // Whether the GPU runs kManyBlocks as a cluster.
 bool has_large_clusters() {
   static const bool can = [] {
-    const auto kernel = sample_kernel<kManyBlocks, true>;
+    constexpr auto kKernel = sample_kernel<kManyBlocks, true>;
     const int bytes = device_info().max_shared_bytes;
     cudaLaunchAttribute cluster;
     cluster.id = cudaLaunchAttributeClusterDimension;
@@ -709,11 +697,11 @@ bool has_large_clusters() {
     config.attrs = &cluster;
     config.numAttrs = 1;
     int n = 0;
-    const bool asked = cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed,
+    const bool asked = cudaFuncSetAttribute(kKernel, cudaFuncAttributeNonPortableClusterSizeAllowed,
                                             1) == cudaSuccess &&
-                       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                       cudaFuncSetAttribute(kKernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                             bytes) == cudaSuccess &&
-                       cudaOccupancyMaxActiveClusters(&n, kernel, &config) == cudaSuccess;
+                       cudaOccupancyMaxActiveClusters(&n, kKernel, &config) == cudaSuccess;
     if (!asked) cudaGetLastError();
     return asked && n >= kFewRows;
   }();
@@ -723,7 +711,7 @@ bool has_large_clusters() {
 }  // namespace
 
 void sample(const SampleArgs& args, cudaStream_t stream) {
-  if (!has_clusters()) return launch_blocks<1>(args, stream);
+  if (device_info().code < 90) return launch_blocks<1>(args, stream);
   const int64_t part = part_of_block<kManyBlocks>(args.n);
   if (args.n_rows <= kFewRows && has_large_clusters() &&
       shared_bytes(part) <= static_cast<size_t>(device_info().max_shared_bytes)) {

@@ -9,14 +9,12 @@ namespace {
 
 template <int kBits, int kGroup, bool kGated>
 void launch_wide16(const Wide16Call& call, cudaStream_t stream) {
-  const auto kernel = wide16_kernel<kBits, kGroup, kGated>;
+  constexpr auto kKernel = wide16_kernel<kBits, kGroup, kGated>;
   constexpr int kBytes = Wide16Shared<kBits>::kBytes;
-  static const cudaError_t allowed =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
-  check(allowed, "16-bit product: shared memory");
+  allow_shared<kKernel>("16-bit product: shared memory", kBytes);
   const Product16Params& p = call.params.product;
   constexpr int kRows = kTileRows * kWide16Warps / (kGated ? 2 : 1);
-  launch("16-bit product", kernel,
+  launch("16-bit product", kKernel,
          {dim3(blocks_for(p.rows, kRows),
                static_cast<unsigned>(work_items(p.work, call.pairs, kWide16Tokens))),
           dim3(kWide16Warps * kWarp), kBytes},
