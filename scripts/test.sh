@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is needed, builds, and runs every test. The one command a developer and CI use.
 #   scripts/test.sh             everything
-#   scripts/test.sh --extended  also the tests that need a second, larger model (250 MB download)
+#   scripts/test.sh --extended  also the tests that need larger models (740 MB of downloads)
 #   scripts/test.sh --configure only configures the release build, as the test of these scripts does
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -28,6 +28,8 @@ export TQ_TEST_SMOLLM2
 if [ $extended = 1 ]; then
   TQ_TEST_GEMMA3="$PWD/$(scripts/fetch_model.sh gemma3)"
   export TQ_TEST_GEMMA3
+  TQ_TEST_QWEN25="$PWD/$(scripts/fetch_model.sh qwen2.5-0.5b)"
+  export TQ_TEST_QWEN25
 fi
 
 step "release build"

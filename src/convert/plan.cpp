@@ -83,11 +83,15 @@ const AutoFormats& automatic_formats(const Checkpoint& source, std::vector<std::
   }
   const auto* formats = std::begin(kAutoFormats);
   while (parameters > formats->max_parameters) ++formats;
-  notes.push_back(fmt::format(
-      "format auto: {} for linears ({} of attention: keys and values {}, output {}), as the model "
-      "has {:.3g} billion parameters; --format chooses one for all",
-      formats->mlp, formats->attention, formats->keys_values, formats->attention_out,
-      static_cast<double>(parameters) * 1e-9));
+  std::string attention;
+  if (formats->attention != formats->mlp || formats->keys_values != formats->mlp) {
+    attention = fmt::format(" (of attention {}, its keys and values {}, its output {})",
+                            formats->attention, formats->keys_values, formats->attention_out);
+  }
+  notes.push_back(
+      fmt::format("format auto: {} for linears{}, as the model has {:.3g} billion parameters; "
+                  "--format chooses one for all",
+                  formats->mlp, attention, static_cast<double>(parameters) * 1e-9));
   return *formats;
 }
 

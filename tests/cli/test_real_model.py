@@ -144,5 +144,19 @@ class Gemma3(RealModel, unittest.TestCase):  # a base model: no chat template, i
     min_margin = 0.4
 
 
+class Qwen25(RealModel, unittest.TestCase):  # Coder Instruct, 0.5B: biases, grouped heads, a head of its own
+    variable = "TQ_TEST_QWEN25"
+    max_source_ppl = 15
+    max_ppl_ratio = 1.15
+    max_kld = 0.12  # measured: 0.075 on 3,000 letters
+    # Measured: the closest token wins by 3.47 (avx2) and 3.31 (generic).
+    question = ("What is the capital of France?",)
+    prompt = ("<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
+              "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n")
+    answer = "The capital of France is Paris."
+    end = 151645
+    min_margin = 2.5
+
+
 if __name__ == "__main__":
     unittest.main()
