@@ -25,7 +25,9 @@ struct Descriptor {
 [[noreturn]] void fail_open(const fs::path& path) {
   const int error = errno;
   if (error == ENOENT || error == ENOTDIR) {
-    fail(ErrorCode::kNotFound, "{}: no such file", path.string());
+    const std::string dangling = dangling_link(path);
+    fail(ErrorCode::kNotFound, "{}: {}", path.string(),
+         dangling.empty() ? "no such file" : dangling);
   }
   fail_errno(error, path.string());
 }
@@ -106,6 +108,15 @@ void MappedFile::prefetch(size_t offset, size_t size) const {
   const size_t begin = offset / page * page;
   const size_t end = offset + std::min(size, size_ - offset);
   (void)::madvise(const_cast<uint8_t*>(data_) + begin, end - begin, MADV_WILLNEED);
+}
+
+std::string dangling_link(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_symlink(path, error) || fs::exists(path, error)) return "";
+  return fmt::format(
+      "is a link to {}, which does not exist: the cache was moved, cleared or is not complete; "
+      "fetch the model again",
+      fs::read_symlink(path, error).string());
 }
 
 std::string read_text_file(const fs::path& path, int64_t max_bytes) {

@@ -44,6 +44,9 @@ class MappedFile {
   fs::path path_;
 };
 
+// "is a link to X, which does not exist: ..." for a dangling link, else nothing.
+std::string dangling_link(const fs::path& path);
+
 // The whole file as a string; throws kNotFound, kIo, or kCorrupt when it exceeds max_bytes.
 std::string read_text_file(const fs::path& path, int64_t max_bytes = int64_t{64} << 20);
 

@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
+#include "cli/source_check.h"
 #include "cli/table.h"
 #include "convert/convert.h"
 #include "convert/presets.h"
@@ -32,6 +33,7 @@ struct ConvertCommand {
   bool allow_nan = false;
   bool no_resume = false;
   bool overwrite = false;
+  bool anyway = false;
 };
 
 const std::map<std::string, Effort> kEfforts = {{"fast", Effort::kFast},
@@ -125,8 +127,10 @@ void run_convert(const ConvertCommand& command, const GlobalOptions& global) {
   options.allow_nan = command.allow_nan;
   options.resume = !command.no_resume;
   options.overwrite = command.overwrite;
+  options.anyway = command.anyway;
 
   const auto source = open_checkpoint(command.source);
+  require_sound_source(*source, command.anyway);
   Progress progress(global, "converting", ProgressUnit::kBytes);
   options.progress = [&](const ConvertProgress& now) {
     progress.update(now.done_bytes, now.total_bytes);
@@ -183,6 +187,8 @@ void add_convert(CLI::App& app, const GlobalOptions& global) {
       "--resume,!--no-resume", [options](int64_t count) { options->no_resume = count < 0; },
       "Continue an interrupted conversion (the default), or start over");
   command->add_flag("--overwrite", options->overwrite, "Replace a complete checkpoint in DST");
+  command->add_flag("--anyway", options->anyway,
+                    "Convert a source that cannot be run, with a warning instead of an error");
   command->callback([options, &global] { run_convert(*options, global); });
 }
 

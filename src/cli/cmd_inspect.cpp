@@ -5,17 +5,15 @@
 #include <algorithm>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "base/error.h"
 #include "base/human.h"
 #include "cli/command.h"
+#include "cli/source_check.h"
 #include "cli/table.h"
 #include "convert/plan.h"
-#include "model/summary.h"
 
 namespace tq {
 namespace {
@@ -58,20 +56,6 @@ std::string architecture(const Json& config) {
   const auto model_type = config.find("model_type");
   if (model_type != config.end() && model_type->is_string()) return model_type->get<std::string>();
   return "";
-}
-
-// A model that can be run, or why not.
-struct Runnable {
-  std::optional<ModelSummary> summary;
-  std::string problem;
-};
-
-Runnable find_summary(const Checkpoint& checkpoint) {
-  try {
-    return {summarize(checkpoint), ""};
-  } catch (const Error& error) {
-    return {std::nullopt, error.what()};
-  }
 }
 
 // Contexts to show: the usual ones and the longest there is.
@@ -167,6 +151,11 @@ std::string model_text(const ModelSummary& summary) {
   return text + layers.text() + "\n" + kv.text();
 }
 
+// Why texts cannot be read and written; empty if they can.
+std::string text_state(const SourceCheck& check) {
+  return check.text_problem.empty() ? check.text_note : check.text_problem;
+}
+
 Json inspect_json(const Checkpoint& checkpoint, const Totals& totals, bool list_tensors) {
   Json classes = Json::array();
   Total sum;
@@ -193,9 +182,10 @@ Json inspect_json(const Checkpoint& checkpoint, const Totals& totals, bool list_
                {"classes", std::move(classes)},
                {"files", std::move(files)},
                {"text_files", checkpoint.text_files()}};
-  const Runnable runnable = find_summary(checkpoint);
-  json["model"] = runnable.summary ? model_json(*runnable.summary) : Json();
-  if (!runnable.summary) json["not_runnable"] = runnable.problem;
+  const SourceCheck check = check_source(checkpoint);
+  json["model"] = check.summary ? model_json(*check.summary) : Json();
+  if (!check.summary) json["not_runnable"] = check.problem;
+  if (const std::string text = text_state(check); !text.empty()) json["no_text"] = text;
   if (list_tensors) {
     Json& list = json["tensor_list"] = Json::array();
     for (const TensorEntry& tensor : checkpoint.tensors()) {
@@ -258,9 +248,12 @@ void run_inspect(const InspectCommand& command, const GlobalOptions& global) {
   std::string text = fmt::format("{}: {} checkpoint, {}\n\n", command.model,
                                  checkpoint_kind_name(checkpoint->kind()),
                                  arch.empty() ? "architecture not named" : arch);
-  const Runnable runnable = find_summary(*checkpoint);
-  text += runnable.summary ? model_text(*runnable.summary)
-                           : fmt::format("cannot be run: {}\n", runnable.problem);
+  const SourceCheck check = check_source(*checkpoint);
+  text += check.summary ? model_text(*check.summary)
+                        : fmt::format("cannot be run: {}\n", check.problem);
+  if (const std::string state = text_state(check); !state.empty()) {
+    text += fmt::format("no text: {}\n", state);
+  }
   text += "\n";
   text += class_table(*checkpoint, totals) + "\n";
   if (command.tensors) text += tensor_table(*checkpoint) + "\n";

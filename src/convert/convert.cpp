@@ -131,7 +131,12 @@ class Converter {
 
   void read_text_files() {
     for (const std::string& name : source_.text_files()) {
-      if (auto text = source_.text_file(name)) text_files_.emplace_back(name, std::move(*text));
+      try {
+        if (auto text = source_.text_file(name)) text_files_.emplace_back(name, std::move(*text));
+      } catch (const Error& error) {
+        if (!options_.anyway) throw;
+        plan_.notes.push_back(fmt::format("{} is left out: {}", name, error.what()));
+      }
     }
   }
 

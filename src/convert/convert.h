@@ -41,6 +41,7 @@ struct ConvertOptions {
   bool allow_nan = false;  // store weights that are not finite as 0
   bool resume = true;      // continue what an interrupted run left
   bool overwrite = false;  // replace a complete checkpoint of ours
+  bool anyway = false;     // leave out small files that cannot be read, with a note
   std::function<void(const ConvertProgress&)> progress;
   std::function<void(const std::vector<std::string>&)> notes;  // ConvertPlan::notes, at the start
   std::function<bool()> cancelled;  // asked after every block; true stops: kCancelled, resumable

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/math.h"
 #include "convert/presets.h"
+#include "convert/requantize.h"
 #include "io/native_manifest.h"
 
 namespace tq {
@@ -190,12 +191,12 @@ class Planner {
 
   // Eight-bit floats come with separate scales that make up the weight: copying or encoding them
   // alone would be wrong.
-  static void refuse_scaled_floats(const TensorEntry& tensor) {
+  void refuse_scaled_floats(const TensorEntry& tensor) const {
     if (!tensor.dtype) return;
     if (*tensor.dtype == DType::kF8E4M3 || *tensor.dtype == DType::kF8E5M2) {
       fail(ErrorCode::kUnsupported,
-           "tensor {} is {}: scaled 8-bit checkpoints are not read; convert the bf16 original",
-           tensor.name, dtype_info(*tensor.dtype).name);
+           "{}: tensor {} is {}: scaled 8-bit checkpoints are not read; convert the bf16 original",
+           source_.path().string(), tensor.name, dtype_info(*tensor.dtype).name);
     }
   }
 
@@ -342,8 +343,8 @@ class Planner {
     for (const PlannedTensor& tensor : plan_.tensors) {
       for (const SafetensorsItem& plane : tensor.planes) {
         if (!names.insert(plane.name).second) {
-          fail(ErrorCode::kUnsupported,
-               "the source has a tensor {} of its own, a name the result needs", plane.name);
+          fail(ErrorCode::kUnsupported, "{}: has a tensor {} of its own, a name the result needs",
+               source_.path().string(), plane.name);
         }
       }
     }
@@ -365,6 +366,9 @@ class Planner {
     if (dequantised_ > 0) {
       plan_.notes.push_back(fmt::format(
           "{} block-quantised tensors that stay uncompressed are stored as f16", dequantised_));
+    }
+    if (std::string note = requantize_note(source_, plan_); !note.empty()) {
+      plan_.notes.push_back(std::move(note));
     }
   }
 

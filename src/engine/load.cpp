@@ -120,7 +120,7 @@ SamplingParams read_default_sampling(const Checkpoint& checkpoint) {
 }
 
 ModelSpec read_spec(const Checkpoint& checkpoint) {
-  return find_architecture(checkpoint.config()).make_spec(checkpoint.config());
+  return find_architecture(checkpoint).make_spec(checkpoint.config());
 }
 
 int64_t choose_context(const ModelSpec& spec, int64_t asked, int64_t fallback) {

@@ -1,14 +1,14 @@
 #include "io/checkpoint.h"
 
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <cstring>
 #include <utility>
 
 #include "base/error.h"
 #include "base/math.h"
+#include "io/file_kind.h"
 #include "io/folder.h"
+#include "io/folder_hints.h"
 #include "io/gguf_checkpoint.h"
 #include "io/native_checkpoint.h"
 #include "io/native_manifest.h"
@@ -26,12 +26,10 @@ constexpr const char* kAccepted =
 
 std::unique_ptr<Checkpoint> open_file(const fs::path& path) {
   const MappedFile file(path);
-  const auto bytes = file.bytes();
-  if (bytes.size() >= 4 && std::memcmp(bytes.data(), "GGUF", 4) == 0) {
-    return open_gguf_checkpoint(path);
-  }
-  // A safetensors file is told by its name, or by the '{' after an eight-byte length.
-  if (path.extension() == ".safetensors" || (bytes.size() > 8 && bytes[8] == '{')) {
+  refuse_foreign_weights(file.bytes(), path);
+  const FileKind kind = file_kind(file.bytes());
+  if (kind == FileKind::kGguf) return open_gguf_checkpoint(path);
+  if (kind == FileKind::kSafetensors || path.extension() == ".safetensors") {
     return open_hf_checkpoint(path);
   }
   fail(ErrorCode::kUnsupported, "{}: neither GGUF nor safetensors; accepted is {}", path.string(),
@@ -42,7 +40,7 @@ std::unique_ptr<Checkpoint> open_file(const fs::path& path) {
 std::unique_ptr<Checkpoint> open_described(const fs::path& folder) {
   const fs::path path = folder / kNativeConfigName;
   if (fs::exists(path)) {
-    const Json json = parse_json(read_text_file(path, kMaxDescriptionBytes), path.string(),
+    const Json json = parse_json(read_checkpoint_text(path, kMaxDescriptionBytes), path.string(),
                                  {.max_bytes = kMaxDescriptionBytes});
     if (json.contains("version") && json.contains("tensors")) {
       return open_native_checkpoint(folder, json, path.string());
@@ -82,17 +80,8 @@ std::unique_ptr<Checkpoint> open_folder(const fs::path& folder) {
   for (const std::string& name : names) {
     if (name.ends_with(".gguf")) ggufs.push_back(name);
   }
-  if (ggufs.size() == 1) return open_gguf_checkpoint(folder / ggufs[0]);
-  if (!ggufs.empty()) {
-    fail(ErrorCode::kInvalidArgument, "{}: {} GGUF files, name one of them: {}", folder.string(),
-         ggufs.size(), fmt::join(ggufs, ", "));
-  }
-  constexpr size_t kShown = 10;
-  const auto shown = static_cast<std::ptrdiff_t>(std::min(names.size(), kShown));
-  fail(ErrorCode::kNotFound, "{}: no checkpoint here; the folder has {}{}{}; accepted is {}",
-       folder.string(), names.empty() ? "no files" : "",
-       fmt::join(names.begin(), names.begin() + shown, ", "), names.size() > kShown ? ", ..." : "",
-       kAccepted);
+  if (!ggufs.empty()) return open_gguf_checkpoint(choose_gguf(folder, ggufs));
+  refuse_folder(folder, names, kAccepted);
 }
 
 }  // namespace
@@ -151,12 +140,19 @@ void Checkpoint::read_raw(const TensorEntry& tensor, int64_t offset, std::span<u
               out.size());
 }
 
+void refuse_not_a_model(const Checkpoint& checkpoint) {
+  if (checkpoint.not_a_model().empty()) return;
+  fail(ErrorCode::kUnsupported, "{}: {}", checkpoint.path().string(), checkpoint.not_a_model());
+}
+
 std::unique_ptr<Checkpoint> open_checkpoint(const fs::path& path) {
   if (const auto name = synth_model_name(path)) return open_synth_checkpoint(*name);
   std::error_code error;
   if (fs::is_directory(path, error)) return open_folder(path);
   if (!fs::exists(path, error)) {
-    fail(ErrorCode::kNotFound, "{}: no such file or folder", path.string());
+    const std::string dangling = dangling_link(path);
+    fail(ErrorCode::kNotFound, "{}: {}", path.string(),
+         dangling.empty() ? "no such file or folder" : dangling);
   }
   return open_file(path);
 }

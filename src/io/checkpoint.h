@@ -50,6 +50,12 @@ class Checkpoint {
   const fs::path& path() const { return path_; }
   // config.json, or what stands for it; an empty object when the folder has none.
   const Json& config() const { return config_; }
+  // Why nothing can be run from these files though they can be read, and what to name instead ("a
+  // LoRA adapter, ..."); empty for a model.
+  const std::string& not_a_model() const { return not_a_model_; }
+  // The name of the checkpoint that this one was compressed from, fit to be shown; empty if
+  // unknown.
+  const std::string& made_from() const { return made_from_; }
   // In the order of the files (sorted by shard, then offset).
   std::span<const TensorEntry> tensors() const { return tensors_; }
   // Null when there is no such tensor.
@@ -85,11 +91,16 @@ class Checkpoint {
   CheckpointKind kind_;
   fs::path path_;
   Json config_ = Json::object();
+  std::string not_a_model_;
+  std::string made_from_;
 
  private:
   std::vector<TensorEntry> tensors_;
   std::vector<int64_t> by_name_;  // indices sorted by name
 };
+
+// Throws kUnsupported with the path when the checkpoint is not_a_model().
+void refuse_not_a_model(const Checkpoint& checkpoint);
 
 // Opens a folder (HF, native, reference) or a file (.gguf, .safetensors), telling them apart by
 // content, or the synthetic model that "synth:NAME" names. Throws kNotFound, kCorrupt or

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "io/file_kind.h"
 
 namespace tq {
 namespace {
@@ -39,6 +40,13 @@ const Json* object_member(const Json& json, const char* key) {
   return at == json.end() || at->is_null() ? nullptr : &*at;
 }
 
+// A dangling link counts: reading it says what is wrong, where passing over it would lose a
+// tokenizer without a word.
+bool is_file_or_dangling(const fs::path& path) {
+  std::error_code error;
+  return fs::is_regular_file(path, error) || !dangling_link(path).empty();
+}
+
 }  // namespace
 
 std::vector<std::string> list_files(const fs::path& folder) {
@@ -57,26 +65,24 @@ std::vector<std::string> list_files(const fs::path& folder) {
 std::vector<std::string> list_text_files(const fs::path& folder) {
   std::vector<std::string> names;
   for (const std::string_view name : kTextFiles) {
-    std::error_code none;
-    if (fs::is_regular_file(folder / name, none)) names.emplace_back(name);
+    if (is_file_or_dangling(folder / name)) names.emplace_back(name);
   }
   return names;
 }
 
 std::optional<std::string> read_small_file(const fs::path& folder, std::string_view name) {
-  std::error_code none;
   if (std::find(kTextFiles.begin(), kTextFiles.end(), name) == kTextFiles.end() ||
-      !fs::is_regular_file(folder / name, none)) {
+      !is_file_or_dangling(folder / name)) {
     return std::nullopt;
   }
-  return read_text_file(folder / name, kMaxTextBytes);
+  return read_checkpoint_text(folder / name, kMaxTextBytes);
 }
 
 Json read_model_config(const fs::path& folder) {
   const fs::path path = folder / "config.json";
   std::error_code none;
-  if (!fs::exists(path, none)) return Json::object();
-  Json config = parse_json(read_text_file(path, kMaxConfigBytes), path.string());
+  if (!fs::exists(path, none) && dangling_link(path).empty()) return Json::object();
+  Json config = parse_json(read_checkpoint_text(path, kMaxConfigBytes), path.string());
   if (!config.is_object()) {
     fail(ErrorCode::kCorrupt, "{}: must be a JSON object", path.string());
   }
@@ -90,6 +96,14 @@ const Json* quantization_config(const Json& config) {
     if (const Json* found = text ? object_member(*text, key) : nullptr) return found;
   }
   return nullptr;
+}
+
+std::string name_to_show(const Json& json, const char* key) {
+  constexpr size_t kMaxShown = 200;
+  const Json* name = object_member(json, key);
+  if (name == nullptr || !name->is_string()) return "";
+  const std::string text = name->dump(-1, ' ', true, Json::error_handler_t::replace);
+  return text.size() > kMaxShown ? "" : text.substr(1, text.size() - 2);
 }
 
 void refuse_foreign_quantization(const Json& config, const std::string& name) {

@@ -18,8 +18,8 @@ std::vector<std::string> list_files(const fs::path& folder);
 // The tokenizer, template and generation files that are there, of those Hugging Face tools know.
 std::vector<std::string> list_text_files(const fs::path& folder);
 
-// One of them; nothing when the name is not on the list or there is no such file. Throws kCorrupt
-// beyond 256 MB.
+// One of them; nothing when the name is not on the list or there is no such file. Throws kNotFound
+// for a dangling link, kCorrupt beyond 256 MB, and for what is no such file (io/file_kind.h).
 std::optional<std::string> read_small_file(const fs::path& folder, std::string_view name);
 
 // config.json, an empty object when there is none. Throws kCorrupt for anything but a JSON object.
@@ -27,6 +27,10 @@ Json read_model_config(const fs::path& folder);
 
 // quantization_config of a config.json (the top one or a nested one), null when there is none.
 const Json* quantization_config(const Json& config);
+
+// A string member of a JSON object, with nothing in it that a terminal might obey; empty if there
+// is none.
+std::string name_to_show(const Json& json, const char* key);
 
 // Throws kUnsupported when the config says that the weights are quantised in a way that reading
 // them as plain numbers would get wrong (gptq, awq, fp8, ...), naming it.

@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "io/folder_hints.h"
 #include "io/gguf_config.h"
 #include "io/gguf_dequant.h"
 #include "io/gguf_tokenizer.h"
@@ -46,14 +47,36 @@ class GgufCheckpoint final : public Checkpoint {
  public:
   explicit GgufCheckpoint(GgufFile file)
       : Checkpoint(CheckpointKind::kGguf, file.name()), file_(std::move(file)) {
-    if (file_.integer("split.count").value_or(1) > 1) {
-      fail(ErrorCode::kUnsupported, "{}: one part of a split model; merge the parts into one file",
-           file_.name());
-    }
+    refuse_other_contents();
     config_ = gguf_config(file_);
     std::vector<TensorEntry> entries;
     for (const GgufTensor& tensor : file_.tensors()) add(tensor, entries);
     set_tensors(std::move(entries));
+  }
+
+  // GGUF files that hold something else than a whole model.
+  void refuse_other_contents() const {
+    const auto n_parts = file_.integer("split.count").value_or(1);
+    if (n_parts > 1) {
+      fail(ErrorCode::kUnsupported, "{}: {}", file_.name(), split_gguf_text(path_, n_parts));
+    }
+    const std::string_view type = file_.string("general.type").value_or("");
+    const std::string_view arch = file_.string("general.architecture").value_or("");
+    if (type == "adapter" || file_.has("adapter.type")) {
+      fail(ErrorCode::kUnsupported,
+           "{}: a LoRA adapter, which changes the weights of a {} model and is no model by itself; "
+           "merge the two with llama.cpp's llama-export-lora and name the result",
+           file_.name(), arch);
+    }
+    if (type == "mmproj" || arch == "clip") {
+      fail(ErrorCode::kUnsupported,
+           "{}: a projector, the image part of a model; name the GGUF with the model's text part",
+           file_.name());
+    }
+    if (type == "imatrix" || type == "vocab") {
+      fail(ErrorCode::kUnsupported, "{}: holds {}, not a model's weights", file_.name(),
+           type == "vocab" ? "a vocabulary alone" : "an importance matrix");
+    }
   }
 
   std::vector<std::string> text_files() const override {

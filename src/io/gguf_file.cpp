@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/math.h"
+#include "io/file_kind.h"
 #include "io/gguf_dequant.h"
 
 namespace tq {
@@ -316,6 +317,7 @@ class GgufFile::Parser {
 
 GgufFile::GgufFile(const fs::path& path)
     : file_(path), name_(path.string()), bytes_(file_.bytes()) {
+  refuse_foreign_weights(bytes_, path);
   parse();
 }
 

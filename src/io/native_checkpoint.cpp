@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "io/folder.h"
 #include "io/native_manifest.h"
 #include "io/safetensors_checkpoint.h"
 
@@ -21,6 +22,7 @@ class NativeCheckpoint : public SafetensorsCheckpoint {
  public:
   NativeCheckpoint(const fs::path& folder, NativeManifest manifest)
       : SafetensorsCheckpoint(CheckpointKind::kNative, folder) {
+    made_from_ = name_to_show(manifest.source, "name");
     std::map<std::string, NativeTensor, std::less<>> described;
     for (NativeTensor& tensor : manifest.tensors) {
       std::string name = tensor.name;

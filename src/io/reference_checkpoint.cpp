@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/math.h"
 #include "format/hadamard.h"
+#include "io/folder.h"
 #include "io/native_manifest.h"
 #include "io/reference_shapes.h"
 #include "io/safetensors_checkpoint.h"
@@ -55,6 +56,7 @@ class ReferenceCheckpoint : public SafetensorsCheckpoint {
   ReferenceCheckpoint(const fs::path& folder, ReferenceConfig reference)
       : SafetensorsCheckpoint(CheckpointKind::kReference, folder),
         reference_(std::move(reference)) {
+    made_from_ = reference_.original;
     std::vector<TensorEntry> entries;
     std::vector<const StoredTensor*> stored;
     for (const StoredTensor& plane : set().tensors()) {
@@ -310,6 +312,7 @@ ReferenceConfig ReferenceConfig::from_json(const Json& json, const std::string& 
       config.in_widths[tensor] = integer(width, tensor, name);
     }
   }
+  config.original = name_to_show(json, "original_model");
   check_known_keys(json, name);
   return config;
 }

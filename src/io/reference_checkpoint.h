@@ -16,6 +16,7 @@ namespace tq {
 struct ReferenceConfig {
   int group = 128;
   std::map<std::string, int64_t, std::less<>> in_widths;  // orig_in_dims: unpadded row widths
+  std::string original;  // the checkpoint it was made from, fit to be shown; empty if unknown
 
   // Throws kCorrupt / kUnsupported, naming the key. Bits are not read: mixed files exist, and the
   // planes' sizes tell them.

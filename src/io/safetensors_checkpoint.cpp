@@ -1,5 +1,7 @@
 #include "io/safetensors_checkpoint.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
 #include <utility>
@@ -7,6 +9,7 @@
 #include "base/check.h"
 #include "base/math.h"
 #include "io/folder.h"
+#include "io/folder_hints.h"
 #include "io/native_manifest.h"
 
 namespace tq {
@@ -41,6 +44,23 @@ class HfCheckpoint : public SafetensorsCheckpoint {
       stored.push_back(&tensor);
     }
     set_contents(std::move(entries), std::move(stored));
+    not_a_model_ = what_else(path);
+  }
+
+ private:
+  // What the files are if they are no model.
+  std::string what_else(const fs::path& path) const {
+    const bool folder = fs::is_directory(path);
+    const fs::path where = folder ? path : path.parent_path();
+    const bool lora = std::any_of(tensors().begin(), tensors().end(), [](const TensorEntry& entry) {
+      return entry.name.find(".lora_A.") != std::string::npos;
+    });
+    if (lora) return adapter_text(where, {"adapter_model.safetensors"});
+    if (folder) return adapter_text(where, list_files(where));
+    std::error_code none;
+    if (!fs::exists(where / "config.json", none)) return "";
+    return fmt::format("its weights alone, without config and tokenizer; name the folder {}",
+                       where.empty() ? "." : where.string());
   }
 };
 

@@ -8,8 +8,10 @@
 #include <utility>
 
 #include "base/error.h"
+#include "io/file_kind.h"
 #include "io/folder.h"
 #include "io/safetensors_index.h"
+#include "io/shard_name.h"
 
 namespace tq {
 namespace {
@@ -22,42 +24,78 @@ std::vector<std::string> safetensors_names(const fs::path& folder) {
   return names;
 }
 
+// Files that the index does not name, where all that it names are gone: the files were saved again
+// and the index was not.
+[[noreturn]] void refuse_stale_index(const fs::path& index, const std::string& named,
+                                     const std::vector<std::string>& here) {
+  const ShardList shards = list_shards(here);
+  const bool whole = shards.count > 0 && shards.missing.empty();
+  fail(ErrorCode::kNotFound,
+       "{}: is stale: it names {} and others that are not here, while {}{} are; {}", index.string(),
+       named, here[0], here.size() > 1 ? fmt::format(" and {} more", here.size() - 1) : "",
+       whole ? "remove it: these files are whole without it"
+             : "fetch the index and its files again");
+}
+
 // The shards that an index names; all must be there.
 std::vector<fs::path> indexed_files(const fs::path& folder, const SafetensorsIndex& index) {
   std::set<std::string> names;
   for (const auto& [tensor, file] : index) names.insert(file);
   std::vector<fs::path> paths;
   std::vector<std::string> missing;
+  std::string dangling;
   for (const std::string& name : names) {
     paths.push_back(folder / name);
-    if (!fs::is_regular_file(paths.back())) missing.push_back(name);
+    if (fs::is_regular_file(paths.back())) continue;
+    if (dangling.empty()) dangling = dangling_link(paths.back());
+    missing.push_back(name);
   }
-  if (!missing.empty()) {
-    constexpr size_t kShown = 10;
-    const size_t shown = std::min(missing.size(), kShown);
-    fail(ErrorCode::kNotFound, "{}: {} of {} shards are missing: {}{}; fetch them again",
-         (folder / kSafetensorsIndexName).string(), missing.size(), names.size(),
-         fmt::join(missing.begin(), missing.begin() + static_cast<std::ptrdiff_t>(shown), ", "),
-         shown < missing.size() ? ", ..." : "");
+  if (missing.empty()) return paths;
+  const fs::path index_path = folder / kSafetensorsIndexName;
+  if (!dangling.empty()) {
+    fail(ErrorCode::kNotFound, "{}: {} of {} shards cannot be reached: {} {}", index_path.string(),
+         missing.size(), names.size(), missing[0], dangling);
   }
+  std::vector<std::string> here = safetensors_names(folder);
+  std::erase_if(here, [&](const std::string& name) { return names.contains(name); });
+  if (missing.size() == names.size() && !here.empty()) {
+    refuse_stale_index(index_path, missing[0], here);
+  }
+  constexpr size_t kShown = 10;
+  const size_t shown = std::min(missing.size(), kShown);
+  fail(ErrorCode::kNotFound, "{}: {} of {} shards are missing: {}{}; fetch them again",
+       index_path.string(), missing.size(), names.size(),
+       fmt::join(missing.begin(), missing.begin() + static_cast<std::ptrdiff_t>(shown), ", "),
+       shown < missing.size() ? ", ..." : "");
+}
+
+// Without model.safetensors and index: a single file, or all shards of one model.
+std::vector<fs::path> unindexed_files(const fs::path& folder) {
+  const std::vector<std::string> names = safetensors_names(folder);
+  if (names.empty()) fail(ErrorCode::kNotFound, "{}: no .safetensors file", folder.string());
+  const ShardList shards = list_shards(names);
+  if (!shards.missing.empty()) {
+    fail(ErrorCode::kNotFound, "{}: shards are missing: {}{}; fetch them and {} again",
+         folder.string(), fmt::join(shards.missing, ", "),
+         shards.missing.size() < 10 ? "" : ", ...", kSafetensorsIndexName);
+  }
+  if (shards.count == 0 && names.size() > 1) {
+    fail(ErrorCode::kNotFound,
+         "{}: {} .safetensors files ({}, ...) but neither model.safetensors nor {}, which says how "
+         "they belong together",
+         folder.string(), names.size(), names[0], kSafetensorsIndexName);
+  }
+  std::vector<fs::path> paths;
+  for (const std::string& name : names) paths.push_back(folder / name);
   return paths;
 }
 
-// Without model.safetensors and index, a single file that is not a shard of several.
-std::vector<fs::path> lone_file(const fs::path& folder) {
-  const std::vector<std::string> names = safetensors_names(folder);
-  if (names.empty()) fail(ErrorCode::kNotFound, "{}: no .safetensors file", folder.string());
-  if (names.size() > 1 || names[0].find("-of-") != std::string::npos) {
-    fail(ErrorCode::kNotFound,
-         "{}: {} .safetensors files ({}{}) but neither model.safetensors nor {}, which says how "
-         "they belong together",
-         folder.string(), names.size(), names[0], names.size() > 1 ? ", ..." : "",
-         kSafetensorsIndexName);
-  }
-  return {folder / names[0]};
-}
-
 }  // namespace
+
+SafetensorsFile::SafetensorsFile(const fs::path& path) : file_(path) {
+  refuse_foreign_weights(file_.bytes(), path);
+  header_ = parse_safetensors_header(file_.bytes(), path.string());
+}
 
 SafetensorsSet::SafetensorsSet(const fs::path& path) {
   SafetensorsIndex index;
@@ -66,11 +104,12 @@ SafetensorsSet::SafetensorsSet(const fs::path& path) {
     paths = {path};
   } else if (fs::is_regular_file(path / "model.safetensors")) {
     paths = {path / "model.safetensors"};
-  } else if (fs::exists(path / kSafetensorsIndexName)) {
-    index = read_safetensors_index(path / kSafetensorsIndexName);
+  } else if (const fs::path index_path = path / kSafetensorsIndexName;
+             fs::exists(index_path) || !dangling_link(index_path).empty()) {
+    index = read_safetensors_index(index_path);
     paths = indexed_files(path, index);
   } else {
-    paths = lone_file(path);
+    paths = unindexed_files(path);
   }
   for (const fs::path& file : paths) files_.emplace_back(file);
   for (const SafetensorsFile& file : files_) {
@@ -107,7 +146,8 @@ std::vector<fs::path> SafetensorsSet::files() const {
 }
 
 bool has_safetensors(const fs::path& folder) {
-  return fs::exists(folder / kSafetensorsIndexName) || !safetensors_names(folder).empty();
+  const fs::path index = folder / kSafetensorsIndexName;
+  return fs::exists(index) || !dangling_link(index).empty() || !safetensors_names(folder).empty();
 }
 
 }  // namespace tq

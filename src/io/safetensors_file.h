@@ -14,9 +14,8 @@ namespace tq {
 
 class SafetensorsFile {
  public:
-  // Throws as MappedFile and parse_safetensors_header do.
-  explicit SafetensorsFile(const fs::path& path)
-      : file_(path), header_(parse_safetensors_header(file_.bytes(), path.string())) {}
+  // Throws as MappedFile, refuse_foreign_weights and parse_safetensors_header do.
+  explicit SafetensorsFile(const fs::path& path);
 
   std::span<const SafetensorsEntry> entries() const { return header_.entries; }
   const SafetensorsHeader& header() const { return header_; }
@@ -39,8 +38,8 @@ struct StoredTensor {
 };
 
 // All tensors of a model: a .safetensors file, or a folder with model.safetensors, or with
-// model.safetensors.index.json and its shards. A plain model.safetensors wins over an index, which
-// may be a stale one of other files.
+// model.safetensors.index.json and its shards, or with all shards of one model and no index. A
+// plain model.safetensors wins over an index, which may be a stale one of other files.
 class SafetensorsSet {
  public:
   // Throws kNotFound (nothing to open, missing shards), kCorrupt (index and shards contradict each

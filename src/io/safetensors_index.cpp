@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "io/file_kind.h"
 
 namespace tq {
 namespace {
@@ -123,7 +124,7 @@ SafetensorsIndex parse_safetensors_index(std::string_view text, const std::strin
 }
 
 SafetensorsIndex read_safetensors_index(const fs::path& path) {
-  return parse_safetensors_index(read_text_file(path, kMaxIndexBytes), path.string());
+  return parse_safetensors_index(read_checkpoint_text(path, kMaxIndexBytes), path.string());
 }
 
 }  // namespace tq

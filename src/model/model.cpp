@@ -13,7 +13,7 @@ namespace tq {
 
 std::unique_ptr<Model> Model::load(const Checkpoint& checkpoint, Backend& backend,
                                    const LoadOptions& options) {
-  const Architecture& arch = find_architecture(checkpoint.config());
+  const Architecture& arch = find_architecture(checkpoint);
   ModelSpec spec = arch.make_spec(checkpoint.config());
   DecoderWeights weights = load_weights(checkpoint, spec, arch.tensor_names(), backend, options);
   return std::make_unique<Decoder>(std::move(spec), std::move(weights), backend, options);
@@ -21,7 +21,7 @@ std::unique_ptr<Model> Model::load(const Checkpoint& checkpoint, Backend& backen
 
 ModelSize Model::measure(const Checkpoint& checkpoint, const Backend& backend,
                          const LoadOptions& options) {
-  const Architecture& arch = find_architecture(checkpoint.config());
+  const Architecture& arch = find_architecture(checkpoint);
   ModelSpec spec = arch.make_spec(checkpoint.config());
   LoadOptions silent = options;
   silent.progress = nullptr;

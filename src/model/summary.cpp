@@ -113,7 +113,7 @@ ModelSummary summarize(const ModelSpec& spec) {
 }
 
 ModelSummary summarize(const Checkpoint& checkpoint) {
-  const Architecture& arch = find_architecture(checkpoint.config());
+  const Architecture& arch = find_architecture(checkpoint);
   const ModelSpec spec = arch.make_spec(checkpoint.config());
   const TensorNames names = arch.tensor_names();
   ModelSummary summary = summarize(spec);

@@ -42,6 +42,7 @@ def tiny_tensors(hidden=128, ffn=192, layers=2, vocab=64):
     for i in range(layers):
         layer = f"model.layers.{i}."
         tensors[layer + "input_layernorm.weight"] = [hidden]
+        tensors[layer + "post_attention_layernorm.weight"] = [hidden]
         for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
             tensors[f"{layer}self_attn.{name}.weight"] = [hidden, hidden]
         tensors[layer + "mlp.gate_proj.weight"] = [ffn, hidden]
@@ -63,15 +64,36 @@ def model_bytes(tensors):
     return safetensors_bytes(header, data)
 
 
+def tokenizer_text(n_letters=26):
+    """A tokenizer.json of single letters."""
+    return json.dumps({
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": [],
+        "normalizer": None, "post_processor": None,
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True,
+                          "use_regex": True},
+        "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True,
+                    "use_regex": True},
+        "model": {"type": "BPE", "dropout": None, "unk_token": None,
+                  "continuing_subword_prefix": None, "end_of_word_suffix": None,
+                  "fuse_unk": False, "byte_fallback": False, "merges": [],
+                  "vocab": {chr(ord("a") + i): i for i in range(n_letters)}}})
+
+
 def write_model(folder, **sizes):
-    """A Hugging Face folder of a small llama, without a tokenizer. Returns the folder."""
+    """A Hugging Face folder of a small llama that can be run. Returns the folder."""
     folder.mkdir(parents=True)
     tensors = tiny_tensors(**sizes)
     (folder / "model.safetensors").write_bytes(model_bytes(tensors))
     vocab, hidden = tensors["model.embed_tokens.weight"]
+    ffn, _ = tensors["model.layers.0.mlp.up_proj.weight"]
+    n_layers = sum(name.endswith("up_proj.weight") for name in tensors)
     (folder / "config.json").write_text(json.dumps({
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": vocab,
-        "hidden_size": hidden, "tie_word_embeddings": True}))
+        "hidden_size": hidden, "intermediate_size": ffn, "num_hidden_layers": n_layers,
+        "num_attention_heads": hidden // 32, "num_key_value_heads": hidden // 32,
+        "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
+        "hidden_act": "silu", "tie_word_embeddings": True}))
+    (folder / "tokenizer.json").write_text(tokenizer_text())
     return folder
 
 

@@ -143,21 +143,21 @@ class BadWeights(TqTest):
     def test_nan(self):
         source = self.source_with(0x7fc0)
         result = self.dir / "result"
-        self.assert_fails(run_tq("convert", source, result), UNSUPPORTED, LINEAR,
+        self.assert_fails(run_tq("convert", source, result, "--anyway"), UNSUPPORTED, LINEAR,
                           "row 2, column 9", "nan", "--allow-nan")
         self.assertFalse(result.exists())
-        allowed = run_tq("convert", source, result, "--allow-nan")
+        allowed = run_tq("convert", source, result, "--anyway", "--allow-nan")
         self.assert_ok(allowed)
         self.assertIn("1 weights were not finite", allowed.stdout)
 
     def test_infinity(self):
-        self.assert_fails(run_tq("convert", self.source_with(0xff80), self.dir / "result"),
-                          UNSUPPORTED, LINEAR, "-inf")
+        self.assert_fails(run_tq("convert", self.source_with(0xff80), self.dir / "result",
+                                 "--anyway"), UNSUPPORTED, LINEAR, "-inf")
 
     def test_too_large_for_the_format(self):
         source = self.source_with(0x7e00)  # about 4e37
-        self.assert_fails(run_tq("convert", source, self.dir / "result"), UNSUPPORTED, LINEAR,
-                          "65504")
+        self.assert_fails(run_tq("convert", source, self.dir / "result", "--anyway"), UNSUPPORTED,
+                          LINEAR, "65504")
         self.assertFalse((self.dir / "result").exists())
 
 

@@ -48,4 +48,9 @@ const Architecture& find_architecture(const Json& config) {
        type, supported);
 }
 
+const Architecture& find_architecture(const Checkpoint& checkpoint) {
+  refuse_not_a_model(checkpoint);
+  return find_architecture(checkpoint.config());
+}
+
 }  // namespace tq

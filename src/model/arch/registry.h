@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "io/checkpoint.h"
 #include "model/spec.h"
 
 namespace tq {
@@ -89,6 +90,8 @@ struct Architecture {
 std::span<const Architecture> all_architectures();
 // By the config's model_type. Throws kNotFound without one, kUnsupported with a list for others.
 const Architecture& find_architecture(const Json& config);
+// That of a checkpoint's config. Throws also kUnsupported for what is no model (an adapter).
+const Architecture& find_architecture(const Checkpoint& checkpoint);
 
 // One pair of functions an architecture, each in the file of its name.
 ModelSpec read_llama_config(const Json& config);

@@ -305,7 +305,7 @@ TEST(GgufCheckpoint, RefusesShapesItCannotPermute) {
 
 TEST(GgufCheckpoint, RefusesOnePartOfASplitModel) {
   expect_error(tiny_gguf("llama").raw("split.count", GgufBuilder::kU16, std::string("\3\0", 2)),
-               ErrorCode::kUnsupported, "one part of a split model");
+               ErrorCode::kUnsupported, "one of 3 parts of a split model; merge them");
 }
 
 }  // namespace

@@ -25,9 +25,9 @@ TEST(OpenCheckpoint, SaysWhatIsMissing) {
                [&] { open_checkpoint(dir.path()); });
   expect_error(ErrorCode::kUnsupported, {"pytorch_model.bin", "neither GGUF nor safetensors"},
                [&] { open_checkpoint(dir / "pytorch_model.bin"); });
-  write_bytes(dir / "empty", "");
-  expect_error(ErrorCode::kUnsupported, {"empty", "neither"},
-               [&] { open_checkpoint(dir / "empty"); });
+  write_bytes(dir / "nothing", "");
+  expect_error(ErrorCode::kCorrupt, {"nothing", "is empty"},
+               [&] { open_checkpoint(dir / "nothing"); });
 }
 
 TEST(OpenCheckpoint, TellsFilesByTheirContent) {

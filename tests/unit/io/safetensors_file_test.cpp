@@ -96,20 +96,46 @@ TEST(SafetensorsSet, RefusesFilesWithoutAnIndex) {
   expect_error(ErrorCode::kNotFound, {"no .safetensors file"},
                [&] { SafetensorsSet set(dir.path()); });
   write_tensors(dir / "model-00001-of-00002.safetensors", {"a"});
-  expect_error(ErrorCode::kNotFound, {"model.safetensors.index.json"},
+  expect_error(ErrorCode::kNotFound,
+               {"missing: model-00002-of-00002.safetensors", kSafetensorsIndexName},
+               [&] { SafetensorsSet set(dir.path()); });
+  write_tensors(dir / "other.safetensors", {"b"});
+  expect_error(ErrorCode::kNotFound, {"2 .safetensors files", kSafetensorsIndexName},
+               [&] { SafetensorsSet set(dir.path()); });
+}
+
+// The shards' names say enough when all are there.
+TEST(SafetensorsSet, OpensAllShardsOfOneModelWithoutAnIndex) {
+  const TempDir dir;
+  write_tensors(dir / "model-00001-of-00002.safetensors", {"a"});
+  write_tensors(dir / "model-00002-of-00002.safetensors", {"b"});
+  const SafetensorsSet set(dir.path());
+  EXPECT_EQ(set.tensors().size(), 2u);
+  EXPECT_EQ(set.find("b")->file->path(), dir / "model-00002-of-00002.safetensors");
+}
+
+TEST(SafetensorsSet, SaysThatAnIndexIsStale) {
+  const TempDir dir;
+  write_index(dir, R"({"a":"model-00001-of-00004.safetensors"})");
+  write_tensors(dir / "model-00001-of-00002.safetensors", {"a"});
+  expect_error(ErrorCode::kNotFound,
+               {"is stale", "model-00001-of-00004.safetensors", "fetch the index"},
                [&] { SafetensorsSet set(dir.path()); });
   write_tensors(dir / "model-00002-of-00002.safetensors", {"b"});
-  expect_error(ErrorCode::kNotFound, {"2 .safetensors files", kSafetensorsIndexName},
+  expect_error(ErrorCode::kNotFound, {"is stale", "remove it"},
                [&] { SafetensorsSet set(dir.path()); });
 }
 
 TEST(SafetensorsSet, NamesTheFileOfAFault) {
   const TempDir dir;
   write_bytes(dir / "bad.safetensors", "PK\x03\x04 a zip file of some sort");
+  expect_error(ErrorCode::kUnsupported, {(dir / "bad.safetensors").string(), "a zip archive"},
+               [&] { SafetensorsSet set(dir / "bad.safetensors"); });
+  write_bytes(dir / "bad.safetensors", "no tensors but some text");
   expect_error(ErrorCode::kCorrupt, {(dir / "bad.safetensors").string(), "not a safetensors file"},
                [&] { SafetensorsSet set(dir / "bad.safetensors"); });
   write_bytes(dir / "empty.safetensors", "");
-  expect_error(ErrorCode::kCorrupt, {"empty.safetensors", "too few"},
+  expect_error(ErrorCode::kCorrupt, {"empty.safetensors", "is empty"},
                [&] { SafetensorsSet set(dir / "empty.safetensors"); });
   expect_error(ErrorCode::kNotFound, {"gone.safetensors"},
                [&] { SafetensorsSet set(dir / "gone.safetensors"); });
