@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
+#include "cli/sizes.h"
 #include "cli/source_check.h"
 #include "cli/table.h"
 #include "convert/convert.h"
@@ -178,7 +179,7 @@ void add_convert(CLI::App& app, const GlobalOptions& global) {
   command
       ->add_option("--shard-size", options->shard_bytes,
                    "Most bytes of a file, e.g. 4GB; larger results are split")
-      ->transform(CLI::AsSizeValue(true))
+      ->transform(byte_size())
       ->check(CLI::PositiveNumber);
   command->add_option("--threads", options->threads, "Threads; 0 is all CPUs")
       ->check(CLI::NonNegativeNumber);

@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
+#include "cli/sizes.h"
 #include "cli/table.h"
 #include "convert/export.h"
 #include "io/synth_checkpoint.h"
@@ -101,7 +102,7 @@ void add_synth(CLI::App& app, const GlobalOptions& global) {
   command
       ->add_option("--shard-size", options->shard_bytes,
                    "Most bytes of a file, e.g. 4GB; larger results are split")
-      ->transform(CLI::AsSizeValue(true))
+      ->transform(byte_size())
       ->check(CLI::PositiveNumber);
   command->add_option("--threads", options->threads, "Threads; 0 is all CPUs")
       ->check(CLI::NonNegativeNumber);

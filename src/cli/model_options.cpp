@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/progress.h"
+#include "cli/sizes.h"
 #include "convert/plan.h"
 #include "convert/presets.h"
 
@@ -26,9 +27,9 @@ std::vector<std::string> load_formats() {
 
 // A number of tokens, or "auto".
 CLI::Validator context_value() {
-  const CLI::Range range(int64_t{0}, int64_t{1} << 24);
-  const auto read = [range](std::string& text) {
-    if (text != "auto") return range(text);
+  const CLI::Validator tokens = token_count(0, int64_t{1} << 24);
+  const auto read = [tokens](std::string& text) {
+    if (text != "auto") return tokens(text);
     text = std::to_string(kLongestContext);
     return std::string();
   };
@@ -92,7 +93,7 @@ void add_model_options(CLI::App& command, ModelOptions& options, const std::stri
   command
       .add_option("--gpu-memory", options.gpu_memory,
                   "GPU memory to use at most, such as 12GiB; without it what is free")
-      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
+      ->transform(byte_size())
       ->group(kGroup);
   command
       .add_option(
