@@ -7,9 +7,12 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "base/log.h"
 
 namespace tq {
 namespace {
@@ -72,6 +75,16 @@ struct ThreadPool::State {
     return true;
   }
 
+  void end() {
+    {
+      const std::lock_guard lock(mutex);
+      stop = true;
+    }
+    wake.notify_all();
+    for (std::thread& thread : threads) thread.join();
+    threads.clear();
+  }
+
   void run(int thread) {
     uint64_t seen = 0;
     while (wait(seen)) {
@@ -81,21 +94,26 @@ struct ThreadPool::State {
   }
 };
 
+// A limit on threads (of a container, of the user) or on memory lets fewer be made than asked for:
+// those do the work.
 ThreadPool::ThreadPool(int n_threads) : state_(std::make_unique<State>()) {
   if (n_threads <= 0) n_threads = available_cpus();
+  state_->threads.reserve(static_cast<size_t>(n_threads));  // nothing else may throw below
   for (int i = 1; i < n_threads; ++i) {
-    state_->threads.emplace_back([state = state_.get(), i] { state->run(i); });
+    try {
+      state_->threads.emplace_back([state = state_.get(), i] { state->run(i); });
+    } catch (const std::system_error& error) {
+      warn("only {} of {} threads could be started: {}; --threads {} asks for no more", i,
+           n_threads, error.what(), i);
+      return;
+    } catch (...) {
+      state_->end();  // else the threads' destructors would end the process
+      throw;
+    }
   }
 }
 
-ThreadPool::~ThreadPool() {
-  {
-    const std::lock_guard lock(state_->mutex);
-    state_->stop = true;
-  }
-  state_->wake.notify_all();
-  for (std::thread& thread : state_->threads) thread.join();
-}
+ThreadPool::~ThreadPool() { state_->end(); }
 
 int ThreadPool::size() const { return static_cast<int>(state_->threads.size()) + 1; }
 

@@ -30,7 +30,8 @@ class RangeFunction {
 
 class ThreadPool {
  public:
-  // n_threads counts the caller; 0 means the number of CPUs this process may use.
+  // n_threads counts the caller; 0 means the number of CPUs this process may use. Where the system
+  // does not allow so many, there are fewer (size() says how many), and a warning.
   explicit ThreadPool(int n_threads = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
