@@ -1,11 +1,82 @@
 #include "base/json.h"
 
-#include <set>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
 
 namespace tq {
+namespace {
+
+// Builds a value from the parser's events: each is handled once, in time that does not depend on
+// what was read before.
+class Builder {
+ public:
+  Builder(const std::string& name, const JsonLimits& limits) : name_(name), limits_(limits) {}
+
+  Json take() { return std::move(root_); }
+
+  bool null() { return add(nullptr); }
+  bool boolean(bool value) { return add(value); }
+  bool number_integer(Json::number_integer_t value) { return add(value); }
+  bool number_unsigned(Json::number_unsigned_t value) { return add(value); }
+  bool number_float(Json::number_float_t value, const std::string& /*text*/) { return add(value); }
+  bool string(std::string& value) { return add(std::move(value)); }
+  bool binary(Json::binary_t& /*value*/) { return false; }  // not in JSON texts
+  bool start_object(size_t /*size*/) { return open(Json::object()); }
+  bool start_array(size_t /*size*/) { return open(Json::array()); }
+  bool end_object() { return close(); }
+  bool end_array() { return close(); }
+  bool key(std::string& key) {
+    check_depth();
+    const auto [place, is_new] =
+        open_.back()->get_ref<Json::object_t&>().emplace(std::move(key), Json());
+    if (!is_new) fail(ErrorCode::kCorrupt, "{}: duplicate key \"{}\"", name_, place->first);
+    member_ = &place->second;
+    return true;
+  }
+  bool parse_error(size_t /*position*/, const std::string& /*token*/,
+                   const nlohmann::json::exception& error) {
+    fail(ErrorCode::kCorrupt, "{}: not valid JSON: {}", name_, error.what());
+  }
+
+ private:
+  void check_depth() const {
+    if (open_.size() > static_cast<size_t>(limits_.max_depth)) {
+      fail(ErrorCode::kCorrupt, "{}: JSON nested deeper than {}", name_, limits_.max_depth);
+    }
+  }
+
+  // Puts the value where it belongs.
+  Json& place(Json&& value) {
+    check_depth();
+    if (open_.empty()) return root_ = std::move(value);
+    if (open_.back()->is_object()) return *member_ = std::move(value);
+    Json::array_t& array = open_.back()->get_ref<Json::array_t&>();
+    array.push_back(std::move(value));
+    return array.back();
+  }
+  bool add(Json&& value) {
+    place(std::move(value));
+    return true;
+  }
+  bool open(Json&& value) {
+    open_.push_back(&place(std::move(value)));
+    return true;
+  }
+  bool close() {
+    open_.pop_back();
+    return true;
+  }
+
+  const std::string& name_;
+  const JsonLimits& limits_;
+  Json root_;
+  std::vector<Json*> open_;  // arrays and objects, the innermost last
+  Json* member_ = nullptr;   // whose key was read last
+};
+
+}  // namespace
 
 Json parse_json(std::string_view text, const std::string& name, const JsonLimits& limits) {
   if (static_cast<int64_t>(text.size()) > limits.max_bytes) {
@@ -16,28 +87,9 @@ Json parse_json(std::string_view text, const std::string& name, const JsonLimits
   if (text.starts_with("\xef\xbb\xbf") || text.find('\0') != std::string_view::npos) {
     fail(ErrorCode::kCorrupt, "{}: not valid JSON: it has a byte order mark or a NUL byte", name);
   }
-  std::vector<std::set<std::string>> keys;  // the keys seen in each open object
-  const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    if (depth > limits.max_depth) {
-      fail(ErrorCode::kCorrupt, "{}: JSON nested deeper than {}", name, limits.max_depth);
-    }
-    if (event == Json::parse_event_t::object_start) {
-      keys.emplace_back();
-    } else if (event == Json::parse_event_t::object_end) {
-      keys.pop_back();
-    } else if (event == Json::parse_event_t::key) {
-      const auto& key = parsed.get_ref<const std::string&>();
-      if (!keys.back().insert(key).second) {
-        fail(ErrorCode::kCorrupt, "{}: duplicate key \"{}\"", name, key);
-      }
-    }
-    return true;
-  };
-  try {
-    return Json::parse(text, check);
-  } catch (const nlohmann::json::exception& e) {
-    fail(ErrorCode::kCorrupt, "{}: not valid JSON: {}", name, e.what());
-  }
+  Builder builder(name, limits);
+  Json::sax_parse(text, &builder);
+  return builder.take();
 }
 
 }  // namespace tq

@@ -51,6 +51,33 @@ TEST(Json, LargeObjectsAreIndexed) {
   EXPECT_EQ(moved["new"], 1);
 }
 
+TEST(Json, ManyObjectsTakeLinearTime) {
+  // Looking through what was read before at the end of each, as nlohmann's parser with a callback
+  // does, would take minutes here.
+  constexpr int kObjects = 200'000;
+  std::string text = "[";
+  for (int i = 0; i < kObjects; ++i) text += fmt::format("{}{{\"a\":[{}]}}", i > 0 ? "," : "", i);
+  const Json json = parse_json(text + "]", "large.json");
+  ASSERT_EQ(json.size(), static_cast<size_t>(kObjects));
+  EXPECT_EQ(json[kObjects - 1]["a"][0], kObjects - 1);
+
+  std::string object = "{";
+  for (int i = 0; i < kObjects; ++i) object += fmt::format("{}\"k{}\":{{}}", i > 0 ? "," : "", i);
+  EXPECT_EQ(parse_json(object + "}", "large.json").size(), static_cast<size_t>(kObjects));
+}
+
+TEST(Json, KeepsEveryKindOfValue) {
+  const Json json = parse_json(
+      R"([[], {}, {"a": [{}, []]}, -1, 18446744073709551615, 1e3, "", false])", "kinds.json");
+  EXPECT_EQ(json.dump(), R"([[],{},{"a":[{},[]]},-1,18446744073709551615,1000.0,"",false])");
+  EXPECT_TRUE(json[0].is_array());
+  EXPECT_TRUE(json[1].is_object());
+  EXPECT_TRUE(json[4].is_number_unsigned());
+  EXPECT_TRUE(json[5].is_number_float());
+  EXPECT_EQ(parse_json("null", "x"), Json());
+  EXPECT_EQ(parse_json(" 7 ", "x"), 7);
+}
+
 TEST(Json, RefusesByteOrderMarksAndNulBytes) {
   EXPECT_THROW(parse_json("\xef\xbb\xbf{}", "x"), Error);
   EXPECT_THROW(parse_json(std::string_view("{}\0rest", 7), "x"), Error);
