@@ -172,6 +172,7 @@ void add_chat(CLI::App& app, const GlobalOptions& global) {
   auto options = std::make_shared<ChatOptions>();
   CLI::App* command = app.add_subcommand(
       "chat", "Talk with a model, line by line; with --json one object an answer");
+  options->model.ctx = kLongestContext;
   add_model_options(*command, options->model, std::to_string(ModelNeeds{}.default_ctx));
   command->add_option("--system", options->system, "System message");
   add_reasoning_options(*command, options->reasoning);

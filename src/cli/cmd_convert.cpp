@@ -10,6 +10,7 @@
 #include "base/human.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/fit_options.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/sizes.h"
@@ -29,6 +30,7 @@ struct ConvertCommand {
   std::string rules;
   std::string effort;  // empty: what the layout implies
   std::string layout = "native";
+  SizeTarget target;
   uint64_t shard_bytes = 4'000'000'000;
   int threads = 0;
   bool allow_nan = false;
@@ -132,6 +134,9 @@ void run_convert(const ConvertCommand& command, const GlobalOptions& global) {
 
   const auto source = open_checkpoint(command.source);
   require_sound_source(*source, command.anyway);
+  if (command.target.asked()) {
+    options.plan.formats = choose_formats(*source, options.plan, command.target);
+  }
   Progress progress(global, "converting", ProgressUnit::kBytes);
   options.progress = [&](const ConvertProgress& now) {
     progress.update(now.done_bytes, now.total_bytes);
@@ -162,10 +167,13 @@ void add_convert(CLI::App& app, const GlobalOptions& global) {
       "--format", options->format,
       "Format of linear layers: tq2 tq3 tq4 tq5 tq6 tq8 bf16 f16 f32; auto is tq6 up to 400 "
       "million parameters, tq4 up to 2 billion, tq3 above, with more for attention");
-  command
-      ->add_option("--preset", options->preset,
-                   "A format for each class of tensors instead of one for all: " + preset_names())
-      ->excludes(format);
+  CLI::Option* preset =
+      command
+          ->add_option(
+              "--preset", options->preset,
+              "A format for each class of tensors instead of one for all: " + preset_names())
+          ->excludes(format);
+  add_size_target(*command, options->target, {format, preset});
   command->add_option(
       "--rules", options->rules,
       "JSON list of {\"match\": name pattern, \"format\": format or \"keep\"}, tried "

@@ -279,6 +279,7 @@ void add_eval(CLI::App& app, const GlobalOptions& global) {
 
   auto logits = std::make_shared<LogitsOptions>();
   command = eval->add_subcommand("logits", "Logits of token ids as a float32 .npy file");
+  logits->model.ctx = kLongestContext;
   add_model_options(*command, logits->model, "no limit");
   command->add_option("--tokens", logits->tokens, "JSON file with a list of token ids")->required();
   command->add_option("--out", logits->out, ".npy file to write: [tokens, vocab]")->required();

@@ -14,6 +14,7 @@
 #include "cli/source_check.h"
 #include "cli/table.h"
 #include "convert/plan.h"
+#include "engine/capacity.h"
 
 namespace tq {
 namespace {
@@ -70,6 +71,38 @@ std::vector<int64_t> contexts(const ModelSummary& summary) {
 
 constexpr KvDType kKvDType = KvDType::kF16;  // what tq run uses unless told otherwise
 
+// The longest contexts for the memories that there are, 0 where the model does not fit, with the
+// weights as they are stored.
+struct Fit {
+  int64_t memory_bytes;
+  int64_t context;
+};
+std::vector<Fit> fits(const Checkpoint& checkpoint) {
+  const Capacity capacity(checkpoint, {}, kKvDType);
+  std::vector<Fit> out;
+  for (const int64_t gib : kCommonMemoryGib) {
+    out.push_back({gib << 30, capacity.longest_context(gib << 30)});
+  }
+  return out;
+}
+
+std::string fits_text(const Checkpoint& checkpoint) {
+  Table table({{"memory"}, {"longest context, weights as stored"}});
+  for (const Fit& fit : fits(checkpoint)) {
+    table.add_row({fmt::format("{} GiB", fit.memory_bytes >> 30),
+                   fit.context > 0 ? std::to_string(fit.context) : "does not fit"});
+  }
+  return table.text();
+}
+
+Json fits_json(const Checkpoint& checkpoint) {
+  Json json = Json::array();
+  for (const Fit& fit : fits(checkpoint)) {
+    json.push_back({{"memory_bytes", fit.memory_bytes}, {"longest_context", fit.context}});
+  }
+  return json;
+}
+
 Json model_json(const ModelSummary& summary) {
   Json layers = Json::array();
   for (const LayerGroup& group : summary.layers) {
@@ -102,7 +135,7 @@ Json model_json(const ModelSummary& summary) {
           {"active_parameters", summary.active_parameters},
           {"weight_bytes", summary.weight_bytes},
           {"bytes_per_token", summary.bytes_per_token},
-          {"kv_bytes_per_token", summary.kv_bytes(1, kKvDType)},
+          {"kv_bytes_per_token", summary.kv_bytes_per_token(kKvDType)},
           {"kv", std::move(kv)}};
 }
 
@@ -142,9 +175,9 @@ std::string model_text(const ModelSummary& summary) {
                     std::to_string(group.head_dim), ffn_text(group)});
   }
   Table kv({{"tokens in context"}, {"KV cache (f16)"}, {"read a token, with weights"}});
-  std::vector<int64_t> lengths = contexts(summary);
-  lengths.insert(lengths.begin(), 1);
-  for (const int64_t n_tokens : lengths) {
+  kv.add_row({"1", bytes(summary.kv_bytes_per_token(kKvDType)),
+              bytes(summary.bytes_per_token + summary.kv_bytes_read(1, kKvDType))});
+  for (const int64_t n_tokens : contexts(summary)) {
     kv.add_row({std::to_string(n_tokens), bytes(summary.kv_bytes(n_tokens, kKvDType)),
                 bytes(summary.bytes_per_token + summary.kv_bytes_read(n_tokens, kKvDType))});
   }
@@ -184,6 +217,7 @@ Json inspect_json(const Checkpoint& checkpoint, const Totals& totals, bool list_
                {"text_files", checkpoint.text_files()}};
   const SourceCheck check = check_source(checkpoint);
   json["model"] = check.summary ? model_json(*check.summary) : Json();
+  if (check.summary) json["model"]["fits"] = fits_json(checkpoint);
   if (!check.summary) json["not_runnable"] = check.problem;
   if (const std::string text = text_state(check); !text.empty()) json["no_text"] = text;
   if (list_tensors) {
@@ -249,7 +283,7 @@ void run_inspect(const InspectCommand& command, const GlobalOptions& global) {
                                  checkpoint_kind_name(checkpoint->kind()),
                                  arch.empty() ? "architecture not named" : arch);
   const SourceCheck check = check_source(*checkpoint);
-  text += check.summary ? model_text(*check.summary)
+  text += check.summary ? model_text(*check.summary) + "\n" + fits_text(*checkpoint)
                         : fmt::format("cannot be run: {}\n", check.problem);
   if (const std::string state = text_state(check); !state.empty()) {
     text += fmt::format("no text: {}\n", state);

@@ -133,6 +133,7 @@ void run_run(const RunOptions& options, const GlobalOptions& global) {
 void add_run(CLI::App& app, const GlobalOptions& global) {
   auto options = std::make_shared<RunOptions>();
   CLI::App* command = app.add_subcommand("run", "Answer one prompt");
+  options->model.ctx = kLongestContext;
   add_model_options(*command, options->model, std::to_string(ModelNeeds{}.default_ctx));
   CLI::Option* prompt = command->add_option(
       "PROMPT", options->prompt, "Text of the prompt; absent or '-' reads it from stdin");

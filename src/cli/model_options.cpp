@@ -40,21 +40,41 @@ CLI::Validator context_value() {
 void plan_formats(const Checkpoint& checkpoint, const PlanOptions& plan_options,
                   LoadOptions& options) {
   const ConvertPlan plan = make_plan(checkpoint, plan_options);
+  for (const std::string& note : plan.notes) info("{}", note);
+  options.encode.effort = Effort::kFast;
+  options.format_for = formats_at_load(checkpoint, plan);
+}
+
+// Options that were given but change nothing where the model will run.
+void warn_of_ignored(const ModelOptions& options) {
+  const bool on_cpu = resolve_device(options.device) == "cpu";
+  const auto warn_if = [on_cpu](bool given, const char* option, const char* why) {
+    if (given) warn("{} has no effect on {}: {}", option, on_cpu ? "the CPU" : "a GPU", why);
+  };
+  if (on_cpu) {
+    warn_if(options.gpu_memory > 0, "--gpu-memory", "no GPU is used");
+    warn_if(options.kernels != "auto", "--kernels", "it chooses among the GPU's kernels");
+    warn_if(options.batch_invariant, "--batch-invariant", "results never depend on the batch here");
+  } else {
+    warn_if(options.threads > 0, "--threads", "it only concerns loading");
+  }
+}
+
+}  // namespace
+
+std::function<std::string(const TensorEntry&)> formats_at_load(const Checkpoint& checkpoint,
+                                                               const ConvertPlan& plan) {
   auto formats = std::make_shared<std::unordered_map<std::string, std::string>>();
   for (const PlannedTensor& planned : plan.tensors) {
     if (planned.traits == nullptr) continue;
     const auto source = static_cast<size_t>(planned.source);
     formats->emplace(checkpoint.tensors()[source].name, planned.traits->name);
   }
-  for (const std::string& note : plan.notes) info("{}", note);
-  options.encode.effort = Effort::kFast;
-  options.format_for = [formats](const TensorEntry& tensor) {
+  return [formats](const TensorEntry& tensor) {
     const auto found = formats->find(tensor.name);
     return found == formats->end() ? std::string() : found->second;
   };
 }
-
-}  // namespace
 
 KvDType ModelOptions::kv() const {
   if (kv_dtype == "f32") return KvDType::kF32;
@@ -113,6 +133,7 @@ void add_model_options(CLI::App& command, ModelOptions& options, const std::stri
                   "Context in tokens; 0 is " + default_ctx +
                       ", or the model's own if that is less; auto: the longest that fits in memory")
       ->transform(context_value())
+      ->default_str(options.ctx == kLongestContext ? "auto" : std::to_string(options.ctx))
       ->group(kGroup);
   command
       .add_option("--kv-dtype", options.kv_dtype,
@@ -128,6 +149,7 @@ LoadedModel open_model(const ModelOptions& options, const ModelNeeds& needs,
                        const GlobalOptions& global) {
   auto checkpoint = open_checkpoint(options.path);
   const ModelSpec spec = read_spec(*checkpoint);
+  warn_of_ignored(options);
   LoadModelOptions load;
   load.device = options.device;
   load.cpu = {.threads = options.threads, .exact = options.exact};

@@ -4,9 +4,11 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "cli/command.h"
+#include "convert/plan.h"
 #include "engine/load.h"
 
 namespace tq {
@@ -46,6 +48,10 @@ struct ModelNeeds {
 // Opens and loads the model, showing progress. Throws what these throw.
 LoadedModel open_model(const ModelOptions& options, const ModelNeeds& needs,
                        const GlobalOptions& global);
+
+// LoadOptions::format_for as a plan of tq convert has it.
+std::function<std::string(const TensorEntry&)> formats_at_load(const Checkpoint& checkpoint,
+                                                               const ConvertPlan& plan);
 
 // A JSON file that holds one list of token ids. Throws kNotFound, kCorrupt and, for ids outside
 // [0, vocab), kInvalidArgument.

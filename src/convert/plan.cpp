@@ -101,7 +101,9 @@ class Planner {
   Planner(const Checkpoint& source, const PlanOptions& options)
       : source_(source), options_(options), rule_uses_(options.rules.size()) {
     plan_.layout = options.layout;
-    if (options.preset.empty()) {
+    if (options.formats) {
+      use_formats(*options.formats);
+    } else if (options.preset.empty()) {
       choose_formats();
     } else {
       choose_preset();
@@ -139,6 +141,17 @@ class Planner {
     const FormatTraits* experts = nullptr;
   };
 
+  void use_formats(const ClassFormats& formats) {
+    plan_.format = "mixed";
+    formats_ = {.embed = &need_format(formats.embed),
+                .head = &need_format(formats.head),
+                .attention = &need_format(formats.attention),
+                .keys_values = &need_format(formats.keys_values),
+                .attention_out = &need_format(formats.output),
+                .mlp = &need_format(formats.mlp),
+                .experts = &need_format(formats.experts)};
+  }
+
   void choose_formats() {
     const bool automatic = options_.format == "auto";
     AutoFormats formats{0, options_.format, options_.format, options_.format, options_.format};
@@ -175,10 +188,10 @@ class Planner {
   }
 
   void check_reference_options() const {
-    if (!options_.rules.empty() || !options_.preset.empty()) {
+    if (!options_.rules.empty() || !options_.preset.empty() || options_.formats) {
       fail(ErrorCode::kInvalidArgument,
-           "--layout turboquant-vllm packs all tensors alike: --rules and --preset cannot be used "
-           "with it");
+           "--layout turboquant-vllm packs all tensors alike: --rules, --preset, --fit and --bpw "
+           "cannot be used with it");
     }
     const FormatTraits& linear = *formats_.mlp;
     const bool packed = linear.has_scales && linear.bits <= 4;
@@ -228,6 +241,7 @@ class Planner {
       case TensorClass::kAttention:  // all heads hang on MLA's kv_b
         if (named("kv_b_proj.")) return at_least_8_bits(*formats_.attention);
         if (named(".k_proj.") || named(".v_proj.")) return formats_.keys_values;
+        if (options_.formats && named(".kv_a_proj")) return formats_.keys_values;
         return named(".o_proj.") ? formats_.attention_out : formats_.attention;
       case TensorClass::kMlp:
         return formats_.mlp;

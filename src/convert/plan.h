@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,9 +39,22 @@ enum class Layout : uint8_t {
   kReference,  // turboquant-vllm tq3_native: every packed tensor alike, the rest f16
 };
 
+// A format for each class of tensors, with attention in three parts: names of formats.
+struct ClassFormats {
+  std::string_view embed;
+  std::string_view head;
+  std::string_view keys_values;  // k_proj, v_proj, latent attention's kv_a_proj
+  std::string_view output;       // o_proj
+  std::string_view attention;    // the rest of it
+  std::string_view mlp;
+  std::string_view experts;
+  bool operator==(const ClassFormats&) const = default;
+};
+
 struct PlanOptions {
   std::string format = "auto";  // of linears: a format name, or auto by the number of parameters
   std::string preset;           // presets.h, instead of a format; empty: none
+  std::optional<ClassFormats> formats;  // instead of both: fit.h chooses them
   Layout layout = Layout::kNative;
   std::vector<Rule> rules;  // before the default rules; native layout only
 };
@@ -66,7 +80,9 @@ struct PlannedTensor {
 
 struct ConvertPlan {
   Layout layout = Layout::kNative;
-  std::string format;  // of linears, after "auto" was decided; or the name of the preset
+  // Of linears, after "auto" was decided; or the name of the preset; or "mixed" for
+  // PlanOptions::formats.
+  std::string format;
   std::vector<PlannedTensor> tensors;
   std::vector<std::string> notes;  // what the user should know: choices made, rules unused
 };

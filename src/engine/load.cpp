@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <optional>
 
 #include "base/error.h"
+#include "base/host_memory.h"
+#include "base/human.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "model/arch/registry.h"
@@ -48,20 +51,34 @@ void read_number(const Json& config, const char* key, T& value) {
   value = found->get<T>();
 }
 
+MemoryPlan plan_device_memory(const MemoryPlanner& planner, std::optional<int64_t> context,
+                              int64_t fallback) {
+  if (!context) context = planner.longest_context(0);
+  const MemoryPlan plan = planner.plan(*context > 0 ? *context : fallback);
+  planner.check_runs(plan);
+  return plan;
+}
+
 // Decides model.max_context.
 MemoryPlan plan_memory(const Checkpoint& checkpoint, const Backend& backend,
                        const LoadModelOptions& options, LoadOptions& model) {
-  int64_t limit = backend.memory_limit();
-  if (limit == 0 && options.longest_context) limit = available_host_memory();
-  if (limit == 0) return {};
+  const bool on_host = backend.on_host();
+  const int64_t limit = on_host ? available_host_memory() : backend.memory_limit();
   const MemoryPlanner planner(checkpoint, backend, options.model, options.kv_dtype, limit);
-  if (options.longest_context) {
-    const int64_t longest = planner.longest_context(0);
-    if (longest > 0) model.max_context = longest;
-  }
-  const MemoryPlan plan = planner.plan(model.max_context);
-  if (backend.memory_limit() > 0) planner.check_fits(plan);
+  const int64_t asked =
+      model.max_context > 0 ? model.max_context : read_spec(checkpoint).max_position;
+  std::optional<int64_t> context;
+  if (!options.longest_context) context = asked;
+  const MemoryPlan plan = on_host ? plan_host_memory(planner, context, asked)
+                                  : plan_device_memory(planner, context, asked);
+  model.max_context = plan.context;
   info("memory: {}", plan.text());
+  if (!plan.fits()) {
+    warn(
+        "the weights are mapped from files, and with all that is needed besides there is no room "
+        "for {} of them: what does not stay in memory is read again for every token, which is slow",
+        human_bytes(static_cast<double>(plan.total_bytes() - plan.limit_bytes)));
+  }
   return plan;
 }
 
@@ -145,10 +162,15 @@ std::shared_ptr<const Tokenizer> read_tokenizer(const Checkpoint& checkpoint) {
   return Tokenizer::from_json(*json, config);
 }
 
+std::string resolve_device(const std::string& name) {
+  if (name != "auto") return name;
+  return list_cuda_devices().devices.empty() ? "cpu" : "cuda";
+}
+
 std::unique_ptr<Backend> open_device(const LoadModelOptions& options) {
   constexpr std::string_view kCuda = "cuda";
-  std::string_view name = options.device;
-  if (name == "auto") name = list_cuda_devices().devices.empty() ? "cpu" : kCuda;
+  const std::string device = resolve_device(options.device);
+  const std::string_view name = device;
   if (name == "cpu") return make_cpu_backend(options.cpu);
   CudaOptions cuda = options.cuda;
   if (name == kCuda) return make_cuda_backend(cuda);

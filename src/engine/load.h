@@ -30,7 +30,7 @@ struct LoadedModel {
   std::vector<int32_t> not_text;
   // Sampling of generation_config.json if it asks for sampling (do_sample), else greedy.
   SamplingParams sampling;
-  MemoryPlan memory;  // empty where nothing limits it
+  MemoryPlan memory;
   double load_seconds = 0;
 
   // Null when the checkpoint has none. Throws what ChatTemplate::from_files throws.
@@ -44,10 +44,14 @@ struct LoadModelOptions {
   CudaOptions cuda;  // but for the device
   LoadOptions model;
   KvDType kv_dtype = KvDType::kF16;  // of the KV cache that memory is planned with
-  // Load with the longest context that fits the device's memory instead of model.max_context; that
-  // is used where not even the shortest fits, on a device that has no limit.
+  // Load with the longest context that fits the device's memory instead of model.max_context. That
+  // is used on the host where memory is short of weights that are mapped, or unknown
+  // (plan_host_memory).
   bool longest_context = false;
 };
+
+// What "auto" is here: "cuda" or "cpu"; other names stay as they are.
+std::string resolve_device(const std::string& name);
 
 // The backend for a device name. Throws kInvalidArgument for a name that is none, kDevice for a GPU
 // that cannot be used.

@@ -4,12 +4,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <fstream>
 
 #include "base/error.h"
 #include "base/human.h"
 #include "base/math.h"
-#include "engine/load.h"
 #include "engine/model_limits.h"
 
 namespace tq {
@@ -25,25 +23,29 @@ std::string bytes_text(int64_t bytes) { return human_bytes(static_cast<double>(b
 }  // namespace
 
 std::string MemoryPlan::text() const {
-  std::string text =
-      fmt::format("weights {}, buffers {}, KV cache {} ({} x {} tokens): {}",
-                  bytes_text(weight_bytes), bytes_text(in_use_bytes + scratch_bytes),
-                  bytes_text(kv_bytes), sequences, context, bytes_text(total_bytes()));
+  std::string text = "weights " + bytes_text(weight_bytes);
+  if (mapped_bytes > 0) text += fmt::format(" ({} mapped)", bytes_text(mapped_bytes));
+  text += fmt::format(", buffers {}, KV cache {} ({} x {} tokens): {}",
+                      bytes_text(in_use_bytes + scratch_bytes), bytes_text(kv_bytes), sequences,
+                      context, bytes_text(total_bytes()));
   if (limit_bytes > 0) text += " of " + bytes_text(limit_bytes);
   return text;
 }
 
 MemoryPlan MemoryPlanner::plan(int64_t context, int64_t batch_tokens) const {
   LoadOptions options = options_;
-  options.max_context = context;
   options.max_batch_tokens = std::max(batch_tokens, options.max_sequences);
-  const ModelSpec spec = read_spec(checkpoint_);
-  const ModelSize size = Model::measure(checkpoint_, backend_, options);
+  const ModelSpec& spec = meter_->spec();
+  const ModelSize size = meter_->size(context, options.max_batch_tokens);
   MemoryPlan plan;
   plan.limit_bytes = limit_bytes_;
   plan.in_use_bytes = backend_.memory_used() + kReserve;
   plan.weight_bytes = size.weight_bytes;
+  plan.mapped_bytes = size.mapped_bytes;
   plan.scratch_bytes = size.scratch_bytes;
+  if (backend_.on_host()) {  // elsewhere the host has the logits, or nobody
+    plan.scratch_bytes += logit_row_limit(options) * spec.vocab * int64_t{sizeof(float)};
+  }
   plan.max_context = spec.max_position;
   plan.context = context > 0 ? context : spec.max_position;
   plan.sequences = sequence_limit(options);
@@ -53,18 +55,21 @@ MemoryPlan MemoryPlanner::plan(int64_t context, int64_t batch_tokens) const {
   return plan;
 }
 
-int64_t MemoryPlanner::longest_context(int64_t most) const {
-  return longest_context(most, options_.max_batch_tokens);
+int64_t MemoryPlanner::longest_context(int64_t most, MustFit what) const {
+  return longest_context(most, options_.max_batch_tokens, what);
 }
 
-int64_t MemoryPlanner::longest_context(int64_t most, int64_t batch_tokens) const {
+int64_t MemoryPlanner::longest_context(int64_t most, int64_t batch_tokens, MustFit what) const {
+  const auto holds = [what](const MemoryPlan& plan) {
+    return what == MustFit::kAll ? plan.fits() : plan.runs();
+  };
   const MemoryPlan largest = plan(most, batch_tokens);
-  if (largest.fits()) return largest.context;
+  if (holds(largest)) return largest.context;
   int64_t fits = 0;  // steps
   int64_t fails = ceil_div(largest.context, kContextStep);
   while (fits + 1 < fails) {
     const int64_t middle = (fits + fails) / 2;
-    (plan(middle * kContextStep, batch_tokens).fits() ? fits : fails) = middle;
+    (holds(plan(middle * kContextStep, batch_tokens)) ? fits : fails) = middle;
   }
   return fits * kContextStep;
 }
@@ -72,41 +77,49 @@ int64_t MemoryPlanner::longest_context(int64_t most, int64_t batch_tokens) const
 std::vector<std::string> MemoryPlanner::ways_to_fit(const MemoryPlan& refused) const {
   std::vector<std::string> ways;
   std::vector<std::string> both;
-  if (const int64_t context = longest_context(refused.context); context > 0) {
+  constexpr MustFit kWhat = MustFit::kAllButMapped;
+  if (const int64_t context = longest_context(refused.context, kWhat); context > 0) {
     ways.push_back(fmt::format("--ctx {}", context));
   }
   const int64_t smallest = std::max(kSmallestBatch, options_.max_sequences);
   for (int64_t batch = options_.max_batch_tokens / 2; batch >= smallest; batch /= 2) {
-    if (plan(refused.context, batch).fits()) {
+    if (plan(refused.context, batch).runs()) {
       ways.push_back(fmt::format("--batch {}", batch));
       break;
     }
-    const int64_t context = both.empty() ? longest_context(refused.context, batch) : 0;
+    const int64_t context = both.empty() ? longest_context(refused.context, batch, kWhat) : 0;
     if (context > 0) both.push_back(fmt::format("--batch {} --ctx {}", batch, context));
   }
   return ways.empty() ? both : ways;
 }
 
-void MemoryPlanner::check_fits(const MemoryPlan& refused) const {
-  if (refused.fits()) return;
+void MemoryPlanner::check_runs(const MemoryPlan& refused) const {
+  if (refused.runs()) return;
   std::string advice = "its weights alone are too large: choose a smaller --format or --preset";
-  if (refused.in_use_bytes + refused.weight_bytes < refused.limit_bytes) {
+  const int64_t weights = refused.weight_bytes - refused.mapped_bytes;
+  if (refused.in_use_bytes + weights < refused.limit_bytes) {
     const std::vector<std::string> ways = ways_to_fit(refused);
     advice = ways.empty() ? "fewer sequences or a smaller --format or --preset are needed"
                           : fmt::format("it would fit with {}", fmt::join(ways, ", or with "));
   }
-  fail(ErrorCode::kOutOfMemory, "the model does not fit its device: {}; {}", refused.text(),
-       advice);
+  fail(ErrorCode::kOutOfMemory, "the model does not fit {}: {}; {}",
+       backend_.on_host() ? "in memory" : "its device", refused.text(), advice);
 }
 
-int64_t available_host_memory() {
-  std::ifstream file("/proc/meminfo");
-  for (std::string name; file >> name;) {
-    int64_t kilobytes = 0;
-    if (name == "MemAvailable:" && file >> kilobytes) return kilobytes * 1024;
-    std::getline(file, name);
+MemoryPlan plan_host_memory(const MemoryPlanner& planner, std::optional<int64_t> context,
+                            int64_t fallback) {
+  const int64_t available = planner.limit_bytes();
+  if (!context && available > 0) {
+    // What is available is an estimate, and others want some of it.
+    context = planner.with_limit(available - available / 8).longest_context(0);
+    if (*context < fallback) {
+      context = planner.longest_context(fallback, MustFit::kAllButMapped);
+      if (*context == 0) context = fallback;  // is refused with its numbers
+    }
   }
-  return 0;
+  const MemoryPlan plan = planner.plan(context.value_or(fallback));
+  planner.check_runs(plan);
+  return plan;
 }
 
 }  // namespace tq

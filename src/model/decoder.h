@@ -31,6 +31,8 @@ class Decoder final : public Model {
                    std::span<int32_t> tokens) override;
   void exclude_tokens(std::span<const int32_t> ids) override;
   void set_observer(Observer observer) override { observer_ = std::move(observer); }
+  // For who only measures.
+  DecoderWeights take_weights() && { return std::move(weights_); }
 
  private:
   // A step's arrays; T = max_batch_tokens, S = max_sequences, R = max_logit_rows. What describes

@@ -34,6 +34,7 @@ struct LoadOptions {
 // What a loaded model takes of its backend's memory, and what a KV cache for it must be.
 struct ModelSize {
   int64_t weight_bytes = 0;   // on the host with what is mapped
+  int64_t mapped_bytes = 0;   // of these: read in place from files, 0 on a device
   int64_t scratch_bytes = 0;  // of forward calls, or of compressing weights before them
   KvLayout kv;
 };

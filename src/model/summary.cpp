@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "base/math.h"
 #include "model/arch/registry.h"
 #include "model/tensor_lookup.h"
 
@@ -74,10 +75,16 @@ int64_t active_part(const TensorRequest& request, int64_t whole, std::string_vie
 
 }  // namespace
 
-int64_t ModelSummary::kv_bytes(int64_t n_tokens, KvDType dtype) const {
-  int64_t elements = 0;
-  for (const KvUse& use : kv) elements += use.kept;
-  return elements * n_tokens * kv_dtype_bytes(dtype);
+int64_t ModelSummary::kv_bytes_per_token(KvDType dtype) const {
+  return KvCache::bytes_per_token(kv_shapes, dtype);
+}
+
+int64_t ModelSummary::kv_bytes(int64_t n_tokens, KvDType dtype, int64_t step_tokens) const {
+  std::vector<int64_t> windows;
+  for (const KvUse& use : kv) windows.push_back(use.window);
+  const KvLayout layout = KvLayout::plan(kv_shapes, windows, n_tokens, step_tokens);
+  const int64_t n_blocks = ceil_div(n_tokens, kKvBlockTokens);
+  return layout.size_bytes(dtype, n_blocks, layout.recent_blocks_of(1, n_blocks));
 }
 
 int64_t ModelSummary::kv_bytes_read(int64_t n_tokens, KvDType dtype) const {
@@ -97,6 +104,7 @@ ModelSummary summarize(const ModelSpec& spec) {
   summary.tied_head = spec.tied_head;
   summary.n_layers = static_cast<int64_t>(spec.layers.size());
   const std::vector<KvLayerShape> shapes = spec.kv_layers();
+  summary.kv_shapes = shapes;
   for (size_t i = 0; i < spec.layers.size(); ++i) {
     const LayerGroup group = describe(spec.layers[i]);
     const auto known =

@@ -44,6 +44,7 @@ struct ModelSummary {
   int64_t n_layers = 0;
   std::vector<LayerGroup> layers;  // in the order of their first layer
   std::vector<KvUse> kv;           // for each layer
+  std::vector<KvLayerShape> kv_shapes;
 
   // Of the tensors that the model uses. A token passes through all of them but the experts that
   // were not chosen for it, and tables of which it looks up a row.
@@ -52,8 +53,11 @@ struct ModelSummary {
   int64_t weight_bytes = 0;     // as the checkpoint stores them
   int64_t bytes_per_token = 0;  // of those, read for a decoded token
 
-  // The cache of a sequence of n_tokens: every token in every layer.
-  int64_t kv_bytes(int64_t n_tokens, KvDType dtype) const;
+  // Keys and values of one token in all layers.
+  int64_t kv_bytes_per_token(KvDType dtype) const;
+  // The cache for a sequence of n_tokens, in whole pages: layers with a window keep what it and one
+  // step of step_tokens need (KvLayout).
+  int64_t kv_bytes(int64_t n_tokens, KvDType dtype, int64_t step_tokens = 512) const;
   // What decoding the token after n_tokens reads of it: sliding layers look at their window only.
   int64_t kv_bytes_read(int64_t n_tokens, KvDType dtype) const;
 };

@@ -70,7 +70,10 @@ class TensorLoader {
     const std::optional<WeightView> view = checkpoint_.view(entry);
     // Compressed routers are read as fp32: int8 inputs would cost accuracy and save nothing.
     if (request.plain && view && view->traits().has_scales) wanted = "f32";
-    if (view && (wanted.empty() || view->traits().name == wanted)) return *view;
+    if (view && (wanted.empty() || view->traits().name == wanted)) {
+      weights_.mapped_bytes += view->size_bytes();
+      return *view;
+    }
     const std::string_view name = wanted.empty() ? kept_format(entry) : wanted;
     const FormatTraits* format = find_format(name);
     if (format == nullptr) {

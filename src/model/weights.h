@@ -50,6 +50,7 @@ struct DecoderWeights {
   bool compressed_on_device = false;  // some of them, while they were loaded
   int64_t n_parameters = 0;
   int64_t size_bytes = 0;       // as they are computed with
+  int64_t mapped_bytes = 0;     // of these: in host memory as the checkpoint maps them
   int64_t bytes_per_token = 0;  // read per decoded token: of tables a row, of experts the chosen
 
   std::vector<Buffer> owned;

@@ -20,6 +20,11 @@ class MemoryPlanTest : public ::testing::Test {
     return {*checkpoint_, *backend_, options_, KvDType::kF16, limit_bytes};
   }
   int64_t bytes_for(int64_t context) const { return planner(0).plan(context).total_bytes(); }
+  // Without the weights that are mapped.
+  int64_t needed_for(int64_t context) const {
+    const MemoryPlan plan = planner(0).plan(context);
+    return plan.total_bytes() - plan.mapped_bytes;
+  }
 
   std::unique_ptr<Checkpoint> checkpoint_ = open_checkpoint(TQ_TEST_DATA "/golden/models/llama");
   std::unique_ptr<Backend> backend_ = make_cpu_backend({.threads = 1});
@@ -56,47 +61,90 @@ TEST_F(MemoryPlanTest, TheLongestContextThatFits) {
 }
 
 TEST_F(MemoryPlanTest, SaysWhatWouldFit) {
-  const int64_t limit = bytes_for(512) - 1;
+  const int64_t limit = needed_for(512) - 1;
   const MemoryPlanner short_of_one = planner(limit);
   const MemoryPlan plan = short_of_one.plan(512);
-  EXPECT_FALSE(plan.fits());
+  EXPECT_FALSE(plan.runs());
   expect_error(ErrorCode::kOutOfMemory, {"3 x 512 tokens", "--ctx 256", "--batch 128"},
-               [&] { short_of_one.check_fits(plan); });
-  EXPECT_NO_THROW(short_of_one.check_fits(short_of_one.plan(256)));
+               [&] { short_of_one.check_runs(plan); });
+  EXPECT_NO_THROW(short_of_one.check_runs(short_of_one.plan(256)));
   options_.max_batch_tokens = 128;
-  EXPECT_TRUE(short_of_one.plan(512).fits());
+  EXPECT_TRUE(short_of_one.plan(512).runs());
 }
 
 TEST_F(MemoryPlanTest, SaysWhenBothMustShrink) {
   options_.max_batch_tokens = 128;
-  const int64_t limit = bytes_for(256);
+  const int64_t limit = needed_for(256);
   options_.max_batch_tokens = 256;
   const MemoryPlanner planner_of_both = planner(limit);
   expect_error(ErrorCode::kOutOfMemory, {"--batch 128 --ctx 256"},
-               [&] { planner_of_both.check_fits(planner_of_both.plan(512)); });
+               [&] { planner_of_both.check_runs(planner_of_both.plan(512)); });
 }
 
 TEST_F(MemoryPlanTest, SaysWhenWeightsAreTooLarge) {
   const MemoryPlanner small = planner(1000);
   expect_error(ErrorCode::kOutOfMemory, {"1.00 kB", "weights alone", "--format"},
-               [&] { small.check_fits(small.plan(256)); });
+               [&] { small.check_runs(small.plan(256)); });
 }
 
 TEST_F(MemoryPlanTest, ReadsForPeople) {
   const MemoryPlan plan{.limit_bytes = 12'000'000'000,
                         .in_use_bytes = 1'000'000,
                         .weight_bytes = 10'600'000'000,
+                        .mapped_bytes = 10'200'000'000,
                         .scratch_bytes = 19'000'000,
                         .kv_bytes = 1'200'000'000,
                         .sequences = 4,
                         .context = 8192};
   EXPECT_EQ(plan.text(),
-            "weights 10.6 GB, buffers 20.0 MB, KV cache 1.20 GB (4 x 8192 tokens): 11.8 GB of "
-            "12.0 GB");
+            "weights 10.6 GB (10.2 GB mapped), buffers 20.0 MB, KV cache 1.20 GB (4 x 8192 "
+            "tokens): 11.8 GB of 12.0 GB");
   EXPECT_TRUE(plan.fits());
 }
 
-TEST(AvailableHostMemory, IsSome) { EXPECT_GT(available_host_memory(), int64_t{1} << 20); }
+TEST_F(MemoryPlanTest, MappedWeightsAreNotNeeded) {
+  const MemoryPlan plan = planner(0).plan(512);
+  EXPECT_GT(plan.mapped_bytes, plan.weight_bytes / 2);
+  EXPECT_LT(plan.mapped_bytes, plan.weight_bytes);  // norms are copied
+  const MemoryPlan tight = planner(plan.total_bytes() - 1).plan(512);
+  EXPECT_FALSE(tight.fits());
+  EXPECT_TRUE(tight.runs());
+  const MemoryPlan short_of_one = planner(plan.total_bytes() - plan.mapped_bytes - 1).plan(512);
+  EXPECT_FALSE(short_of_one.runs());
+  options_.format_for = [](const TensorEntry& entry) {
+    return entry.shape.size() > 1 ? "tq3" : "";
+  };
+  EXPECT_EQ(planner(0).plan(512).mapped_bytes, 0);
+}
+
+TEST_F(MemoryPlanTest, OnTheHostAutoLeavesAnEighth) {
+  const auto chosen = [&](int64_t available, int64_t fallback = 16) {
+    return plan_host_memory(planner(available), std::nullopt, fallback).context;
+  };
+  const int64_t half = bytes_for(256);
+  const int64_t whole = bytes_for(512);
+  EXPECT_EQ(chosen(whole * 8 / 7 + 8), 512);
+  EXPECT_EQ(chosen(whole * 8 / 7 - 8), 256);
+  EXPECT_EQ(chosen(half * 8 / 7 + 8), 256);
+  // Nobody knows: the fallback.
+  EXPECT_EQ(chosen(0, 48), 48);
+}
+
+TEST_F(MemoryPlanTest, OnTheHostMappedWeightsMayBeTooMany) {
+  const auto plan = [&](int64_t available, std::optional<int64_t> context, int64_t fallback) {
+    return plan_host_memory(planner(available), context, fallback);
+  };
+  // Seven eighths are too few for the shortest with all weights.
+  ASSERT_LT(needed_for(512) - needed_for(512) / 8, bytes_for(256));
+  EXPECT_EQ(plan(needed_for(512), std::nullopt, 300).context, 300);
+  EXPECT_EQ(plan(needed_for(256), std::nullopt, 300).context, 256);
+  EXPECT_EQ(plan(needed_for(512), 512, 300).context, 512);
+  EXPECT_FALSE(plan(needed_for(512), 512, 300).fits());
+  expect_error(ErrorCode::kOutOfMemory, {"in memory", "3 x 512 tokens", "--ctx 256"},
+               [&] { plan(needed_for(512) - 1, 512, 300); });
+  expect_error(ErrorCode::kOutOfMemory, {"3 x 300 tokens"},
+               [&] { plan(needed_for(256) - 1, std::nullopt, 300); });
+}
 
 }  // namespace
 }  // namespace tq

@@ -100,14 +100,27 @@ TEST(Summary, LayersOfOtherKinds) {
 
 // Published sizes of bf16 caches; f16 takes the same.
 TEST(Summary, KvCacheOfPublishedModels) {
-  const auto kv = [](const char* name, int64_t n_tokens) {
-    return summarize(*open_checkpoint(name)).kv_bytes(n_tokens, KvDType::kF16);
+  const auto kv = [](const char* name) {
+    return summarize(*open_checkpoint(name)).kv_bytes_per_token(KvDType::kF16);
   };
-  EXPECT_EQ(kv("synth:gemma-4-26B-A4B", 1), 225280);
-  EXPECT_EQ(kv("synth:qwen3-30B-A3B", 1), 98304);
-  EXPECT_EQ(kv("synth:qwen3-235B-A22B", 1), 192512);
-  EXPECT_EQ(kv("synth:glm-4.7-flash", 1), 54144);
-  EXPECT_EQ(kv("synth:smollm2-135m", 4096), 23040 * 4096);
+  EXPECT_EQ(kv("synth:gemma-4-26B-A4B"), 225280);
+  EXPECT_EQ(kv("synth:qwen3-30B-A3B"), 98304);
+  EXPECT_EQ(kv("synth:qwen3-235B-A22B"), 192512);
+  EXPECT_EQ(kv("synth:glm-4.7-flash"), 54144);
+  const ModelSummary smol = summarize(*open_checkpoint("synth:smollm2-135m"));
+  EXPECT_EQ(smol.kv_bytes(4096, KvDType::kF16), 23040 * 4096);
+  EXPECT_EQ(smol.kv_bytes(4095, KvDType::kF16), 23040 * 4096);
+}
+
+// Layers with a window keep it and a step, in whole pages, however long the sequence is.
+TEST(Summary, KvCacheOfSlidingLayersIsARing) {
+  const ModelSummary summary = summarize(*open_checkpoint("synth:gemma-4-26B-A4B"));
+  constexpr int64_t kFull = 5 * 4096;  // bytes a token of the full layers
+  constexpr int64_t kSliding = 25 * 8192;
+  EXPECT_EQ(summary.kv_bytes(1024, KvDType::kF16), 1024 * (kFull + kSliding));
+  constexpr int64_t kRing = 1024 + 512;  // 1535 in pages of 16
+  EXPECT_EQ(summary.kv_bytes(262144, KvDType::kF16), 262144 * kFull + kRing * kSliding);
+  EXPECT_EQ(summary.kv_bytes(262144, KvDType::kF16, 1), 262144 * kFull + 1024 * kSliding);
 }
 
 TEST(Summary, KvReadStopsAtTheWindow) {
@@ -119,7 +132,7 @@ TEST(Summary, KvReadStopsAtTheWindow) {
   EXPECT_EQ(summary.kv_bytes_read(4096, KvDType::kF32), 2 * (4096 * kFull + 1024 * kSliding));
   // Layers that share keys and values read them all the same.
   const ModelSummary e2b = summarize(*open_checkpoint("synth:gemma-4-E2B"));
-  EXPECT_GT(e2b.kv_bytes_read(1, KvDType::kF16), 2 * e2b.kv_bytes(1, KvDType::kF16));
+  EXPECT_GT(e2b.kv_bytes_read(1, KvDType::kF16), 2 * e2b.kv_bytes_per_token(KvDType::kF16));
 }
 
 TEST(Summary, RefusesWhatCannotBeRun) {

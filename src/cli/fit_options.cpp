@@ -1,0 +1,114 @@
+#include "cli/fit_options.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/human.h"
+#include "base/log.h"
+#include "cli/model_options.h"
+#include "cli/sizes.h"
+#include "engine/load.h"
+
+namespace tq {
+
+KvDType FitOptions::kv() const {
+  return kv_dtype == "f32" ? KvDType::kF32 : kv_dtype == "bf16" ? KvDType::kBF16 : KvDType::kF16;
+}
+
+LoadOptions FitOptions::load_options() const { return {.max_batch_tokens = batch}; }
+
+void add_fit_options(CLI::App& command, FitOptions& options) {
+  constexpr const char* kGroup = "Memory";
+  command
+      .add_option(
+          "--ctx", options.context,
+          fmt::format("Context in tokens that must fit; 0 is {}, or the model's own if that "
+                      "is less",
+                      kDefaultFitContext))
+      ->transform(token_count(0, int64_t{1} << 24))
+      ->group(kGroup);
+  command.add_option("--kv-dtype", options.kv_dtype, "Type of the KV cache")
+      ->check(CLI::IsMember({"f32", "f16", "bf16"}))
+      ->group(kGroup);
+  command.add_option("--batch", options.batch, "Tokens of one forward pass at most")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 16))
+      ->group(kGroup);
+}
+
+FormatChoice fit_memory(const Checkpoint& checkpoint, const PlanOptions& plan, int64_t memory_bytes,
+                        const FitOptions& options) {
+  const int64_t context =
+      choose_context(read_spec(checkpoint), options.context, kDefaultFitContext);
+  const auto size_of = [&](const ConvertPlan& converted) {
+    LoadOptions load = options.load_options();
+    load.format_for = formats_at_load(checkpoint, converted);
+    const Capacity capacity(checkpoint, load, options.kv());
+    return static_cast<double>(capacity.needed_bytes(context));
+  };
+  return choose_formats(checkpoint, plan, static_cast<double>(memory_bytes), size_of);
+}
+
+void add_size_target(CLI::App& command, SizeTarget& target,
+                     const std::vector<CLI::Option*>& others) {
+  constexpr const char* kGroup = "Memory";
+  CLI::Option* fit =
+      command
+          .add_option("--fit", target.memory_bytes,
+                      "Choose a format for each class of tensors so that the model runs in this "
+                      "much memory, such as 12GiB, with the context of --ctx")
+          ->transform(byte_size())
+          ->check(CLI::PositiveNumber)
+          ->group(kGroup);
+  CLI::Option* bpw =
+      command
+          .add_option("--bpw", target.bits_per_weight,
+                      "Choose formats so that at most this many bits are stored for a weight")
+          ->check(CLI::Range(0.1, 64.0))
+          ->excludes(fit)
+          ->group(kGroup);
+  for (CLI::Option* other : others) {
+    fit->excludes(other);
+    bpw->excludes(other);
+  }
+  add_fit_options(command, target.fit);
+  for (const char* name : {"--ctx", "--kv-dtype", "--batch"}) command.get_option(name)->needs(fit);
+}
+
+ClassFormats choose_formats(const Checkpoint& checkpoint, const PlanOptions& plan,
+                            const SizeTarget& target) {
+  const bool memory = target.memory_bytes > 0;
+  const FormatChoice choice = memory ? fit_memory(checkpoint, plan, target.memory_bytes, target.fit)
+                                     : choose_formats(checkpoint, plan, target.bits_per_weight,
+                                                      [&](const ConvertPlan& made) {
+                                                        return bits_per_weight(checkpoint, made);
+                                                      });
+  const auto text = [memory](double size) {
+    return memory ? human_bytes(size) : fmt::format("{:.3f} bits a weight", size);
+  };
+  const std::string asked = memory ? "--fit " + size_text(target.memory_bytes)
+                                   : fmt::format("--bpw {}", target.bits_per_weight);
+  PlanOptions made = plan;
+  made.formats = choice.formats;
+  const std::string formats = describe_formats(choice.formats, make_plan(checkpoint, made));
+  if (!choice.fits) {
+    fail(memory ? ErrorCode::kOutOfMemory : ErrorCode::kInvalidArgument,
+         "{} cannot be met: the least is {} ({}){}", asked, text(choice.size), formats,
+         memory ? "; a shorter --ctx or a smaller --batch needs less" : "");
+  }
+  std::string why = choice.next.empty() ? "there are no more bits"
+                                        : fmt::format("with {} for most weights it would be {}",
+                                                      choice.next, text(choice.next_size));
+  info("{}: {}: {}; {}", asked, formats, text(choice.size), why);
+  return choice.formats;
+}
+
+std::string size_text(int64_t bytes) {
+  for (const auto& [unit, name] :
+       {std::pair(int64_t{1} << 30, "GiB"), std::pair(int64_t{1'000'000'000}, "GB"),
+        std::pair(int64_t{1} << 20, "MiB"), std::pair(int64_t{1'000'000}, "MB")}) {
+    if (bytes > 0 && bytes % unit == 0) return fmt::format("{}{}", bytes / unit, name);
+  }
+  return fmt::format("{}", bytes);
+}
+
+}  // namespace tq
