@@ -22,7 +22,7 @@ step() { printf '\n== %s\n' "$1"; }
 
 # The package's program, and not another one of that name.
 installed_tq() {
-  [ -z "$mode" ] && command -v tq >/dev/null && tq version 2>/dev/null | grep -q '^turboquant' &&
+  [ -z "$mode" ] && command -v tq >/dev/null && tq version 2>/dev/null | grep -q 'turboquant.cpp' &&
     command -v tq
 }
 

@@ -14,8 +14,8 @@ tests=( # tests, sanitizers and fuzzers, formatting, benchmarks, packages that a
   ccache libgtest-dev libgmock-dev clang-14 libclang-rt-14-dev clang-format-14 libbenchmark-dev
   dpkg-dev groff-base
 )
-package=( # .deb (libraries that it depends on), the portable tarball (sources of Debian's libraries)
-  dpkg-dev groff-base xz-utils bzip2 make patch python3-venv binutils
+package=( # .deb (the libraries that it depends on), the portable tarball (static libraries, sources of others)
+  dpkg-dev groff-base xz-utils binutils libncurses-dev libbsd-dev libmd-dev
 )
 
 [ $# -gt 0 ] || set -- build test

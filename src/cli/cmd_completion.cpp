@@ -6,61 +6,10 @@
 #include <vector>
 
 #include "cli/command.h"
+#include "cli/command_tree.h"
 
 namespace tq {
 namespace {
-
-struct OptionInfo {
-  std::vector<std::string> names;  // with dashes, long ones first
-  std::string description;
-  bool takes_value = false;
-  std::vector<std::string> choices;  // of the value; empty: anything (a file name is offered)
-};
-
-struct CommandInfo {
-  std::string path;  // "tq eval ppl"
-  std::string name;
-  std::string description;
-  std::vector<OptionInfo> options;
-  std::vector<CommandInfo> children;
-};
-
-// CLI11 shows the values an option may take as "TEXT:{auto,plain,off}" in its type name.
-std::vector<std::string> choices_of(const CLI::Option& option) {
-  const std::string type = option.get_type_name();
-  const size_t begin = type.find('{');
-  const size_t end = type.find('}', begin);
-  if (begin == std::string::npos || end == std::string::npos) return {};
-  return CLI::detail::split(type.substr(begin + 1, end - begin - 1), ',');
-}
-
-CommandInfo describe(const CLI::App& app, const std::string& parent_path) {
-  CommandInfo info;
-  info.name = app.get_name();
-  info.path = parent_path.empty() ? info.name : parent_path + " " + info.name;
-  info.description = app.get_description();
-  for (const CLI::Option* option : app.get_options()) {
-    if (option->get_positional() || option->get_group().empty()) continue;
-    OptionInfo item;
-    for (const std::string& name : option->get_lnames()) item.names.push_back("--" + name);
-    for (const std::string& name : option->get_snames()) item.names.push_back("-" + name);
-    item.description = option->get_description();
-    item.takes_value = option->get_items_expected_max() > 0;
-    item.choices = choices_of(*option);
-    info.options.push_back(std::move(item));
-  }
-  for (const CLI::App* child : app.get_subcommands({})) {
-    info.children.push_back(describe(*child, info.path));
-  }
-  return info;
-}
-
-// Calls visit(command) for the command and everything below it, parents first.
-template <typename Visit>
-void for_each_command(const CommandInfo& command, const Visit& visit) {
-  visit(command);
-  for (const CommandInfo& child : command.children) for_each_command(child, visit);
-}
 
 // Text inside single quotes of bash, zsh and fish.
 std::string quoted(std::string text) {
@@ -204,7 +153,7 @@ void add_completion(CLI::App& app, const GlobalOptions& global) {
       ->required()
       ->check(CLI::IsMember({"bash", "zsh", "fish"}));
   command->callback([shell, &app] {
-    const CommandInfo root = describe(app, "");
+    const CommandInfo root = describe_command(app);
     print_text(*shell == "bash"  ? bash_script(root)
                : *shell == "zsh" ? zsh_script(root)
                                  : fish_script(root));

@@ -99,7 +99,8 @@ class Frame(unittest.TestCase):
 
     def test_version(self):
         version = tq_json("version")
-        self.assertEqual(set(version), {"version", "compiler", "build_type", "isa"})
+        self.assertEqual(set(version), {"version", "commit", "compiler", "build_type", "isa", "cuda"})
+        self.assertRegex(version["commit"], r"^([0-9a-f]{12}(-dirty)?|unknown)$")
         self.assertTrue(tq("--version").stdout.startswith("tq " + version["version"]))
         self.assertIn(version["compiler"], tq("version").stdout)
 

@@ -107,6 +107,43 @@ class ConfigureTest(unittest.TestCase):
         self.assertTrue({"sm_80", "sm_89", "sm_90a"} <= set(kinds), kinds)
         self.assertTrue(any(kind.startswith("compute_") for kind in kinds))  # for GPUs of later years
 
+class DemoTest(unittest.TestCase):
+    """The demo with an installed program: it builds nothing, and all its steps use that program."""
+
+    PROGRAM = """#!/bin/sh
+echo "$*" >> "$TQ_LOG"
+case $1 in
+  version) echo "tq 9.9.9 ($TQ_NAME)" ;;
+  convert) mkdir -p "$3" && echo weights > "$3/model.safetensors" ;;
+esac
+"""
+
+    def run_demo(self, name):
+        """Runs the demo where a program of that name is installed; returns its calls, and whether it was to build."""
+        with tempfile.TemporaryDirectory() as folder:
+            clone = Clone(folder)
+            for path, text in (("bin/tq", self.PROGRAM), ("clone/scripts/build.sh", "#!/bin/sh\necho built >> $TQ_LOG\nexit 7\n"),
+                               ("clone/scripts/fetch_model.sh", "#!/bin/sh\nmkdir -p models && echo x > models/m && echo models/m\n")):
+                (clone.folder / path).write_text(text)
+                (clone.folder / path).chmod(0o755)
+            log = clone.folder / "log"
+            env = {**os.environ, "PATH": f"{folder}/bin:{os.environ['PATH']}", "TQ_LOG": str(log), "TQ_NAME": name}
+            done = subprocess.run(["scripts/demo.sh", "why?"], cwd=clone.folder / "clone", env=env, capture_output=True,
+                                  text=True, check=False)
+            return done, log.read_text().splitlines()
+
+    def test_installed_program_is_used(self):
+        done, calls = self.run_demo("turboquant.cpp")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotIn("built", calls)
+        self.assertEqual([c.split()[0] for c in calls if c != "version"],
+                         ["inspect", "convert", "eval", "eval", "bench", "run"])
+        self.assertIn("why?", calls[-1])
+
+    def test_another_program_of_that_name_is_not(self):
+        done, calls = self.run_demo("queries TOML")
+        self.assertEqual((done.returncode, calls[-1]), (7, "built"))
+
 
 if __name__ == "__main__":
     unittest.main()
