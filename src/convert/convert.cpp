@@ -262,7 +262,11 @@ class Converter {
     if (shards_.shards.size() > 1) write_json(kIndexName, shards_.index());
     write_json("config.json", model_config(source_, plan_));
     for (const auto& [name, text] : text_files_) {
-      write_file_atomic(destination_.folder() / name, text);
+      const fs::path path = destination_.folder() / name;  // may be in a folder of its own
+      std::error_code error;
+      fs::create_directories(path.parent_path(), error);
+      if (error) fail_errno(error.value(), path.parent_path().string());
+      write_file_atomic(path, text);
     }
     at("side files");
     write_json(kNativeConfigName,

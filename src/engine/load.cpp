@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <cmath>
 #include <optional>
 
 #include "base/error.h"
@@ -41,14 +42,24 @@ void sort_unique(std::vector<int32_t>& ids) {
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
 }
 
-template <typename T>
-void read_number(const Json& config, const char* key, T& value) {
+void read_number(const Json& config, const char* key, float& value) {
   const auto found = config.find(key);
   if (found == config.end() || found->is_null()) return;
   if (!found->is_number()) {
     fail(ErrorCode::kCorrupt, "{}: {} is {}, not a number", kGenerationConfig, key, found->dump());
   }
-  value = found->get<T>();
+  value = found->get<float>();
+}
+
+void read_number(const Json& config, const char* key, int& value) {
+  const auto found = config.find(key);
+  if (found == config.end() || found->is_null()) return;
+  const double number = found->is_number() ? found->get<double>() : -1;
+  if (!found->is_number() || number != std::floor(number) || std::fabs(number) > INT32_MAX) {
+    fail(ErrorCode::kCorrupt, "{}: {} is {}, not an integer of 32 bits", kGenerationConfig, key,
+         found->dump());
+  }
+  value = static_cast<int>(number);
 }
 
 MemoryPlan plan_device_memory(const MemoryPlanner& planner, std::optional<int64_t> context,
@@ -85,8 +96,12 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, const Backend& backend,
 }  // namespace
 
 std::unique_ptr<ChatTemplate> LoadedModel::chat_template() const {
-  return ChatTemplate::from_files(checkpoint->text_file("chat_template.jinja").value_or(""),
-                                  checkpoint->text_file(kTokenizerConfig).value_or(""));
+  return read_chat_templates(*checkpoint).choose(/*has_tools=*/false);
+}
+
+ChatTemplates read_chat_templates(const Checkpoint& checkpoint) {
+  return ChatTemplates(checkpoint.text_files(),
+                       [&](std::string_view name) { return checkpoint.text_file(name); });
 }
 
 std::vector<int32_t> read_eos_ids(const Checkpoint& checkpoint, const Tokenizer* tokenizer) {
@@ -133,6 +148,11 @@ SamplingParams read_default_sampling(const Checkpoint& checkpoint) {
   read_number(config, "top_p", params.top_p);
   read_number(config, "min_p", params.min_p);
   read_number(config, "repetition_penalty", params.repetition_penalty);
+  try {
+    params.validate();
+  } catch (const Error& error) {
+    fail(ErrorCode::kCorrupt, "{}: {}", kGenerationConfig, error.what());
+  }
   return params;
 }
 

@@ -33,7 +33,8 @@ struct LoadedModel {
   MemoryPlan memory;
   double load_seconds = 0;
 
-  // Null when the checkpoint has none. Throws what ChatTemplate::from_files throws.
+  // The one that is used where nothing else is asked for; null when the checkpoint has none. Throws
+  // what read_chat_templates and ChatTemplates::choose throw.
   std::unique_ptr<ChatTemplate> chat_template() const;
 };
 
@@ -68,6 +69,9 @@ int64_t choose_context(const ModelSpec& spec, int64_t asked, int64_t fallback);
 // and for Gemma, which is lost without, whatever they say (those of its chat checkpoints leave BOS
 // to the chat template).
 std::shared_ptr<const Tokenizer> read_tokenizer(const Checkpoint& checkpoint);
+
+// The checkpoint's chat templates. Throws what ChatTemplates' constructor throws.
+ChatTemplates read_chat_templates(const Checkpoint& checkpoint);
 
 // Loads an opened checkpoint. Throws what Model::load and Tokenizer::from_json throw, and
 // kOutOfMemory before it reads weights when they, the buffers and the KV cache do not fit.

@@ -34,6 +34,8 @@ constexpr std::array<std::string_view, 19> kTextFiles = {
     "USE_POLICY.md",
 };
 
+constexpr std::string_view kTemplatesFolder = "additional_chat_templates/";
+
 const Json* object_member(const Json& json, const char* key) {
   if (!json.is_object()) return nullptr;
   const auto at = json.find(key);
@@ -45,6 +47,12 @@ const Json* object_member(const Json& json, const char* key) {
 bool is_file_or_dangling(const fs::path& path) {
   std::error_code error;
   return fs::is_regular_file(path, error) || !dangling_link(path).empty();
+}
+
+// Whether this is a file of the folder of further chat templates.
+bool is_named_template(std::string_view name) {
+  if (!name.starts_with(kTemplatesFolder) || !name.ends_with(".jinja")) return false;
+  return name.find_first_of("/\\", kTemplatesFolder.size()) == std::string_view::npos;
 }
 
 }  // namespace
@@ -67,12 +75,19 @@ std::vector<std::string> list_text_files(const fs::path& folder) {
   for (const std::string_view name : kTextFiles) {
     if (is_file_or_dangling(folder / name)) names.emplace_back(name);
   }
+  std::error_code none;
+  if (fs::is_directory(folder / kTemplatesFolder, none)) {
+    for (const std::string& file : list_files(folder / kTemplatesFolder)) {
+      std::string name = std::string(kTemplatesFolder) + file;
+      if (is_named_template(name)) names.push_back(std::move(name));
+    }
+  }
   return names;
 }
 
 std::optional<std::string> read_small_file(const fs::path& folder, std::string_view name) {
-  if (std::find(kTextFiles.begin(), kTextFiles.end(), name) == kTextFiles.end() ||
-      !is_file_or_dangling(folder / name)) {
+  const bool known = std::find(kTextFiles.begin(), kTextFiles.end(), name) != kTextFiles.end();
+  if ((!known && !is_named_template(name)) || !is_file_or_dangling(folder / name)) {
     return std::nullopt;
   }
   return read_checkpoint_text(folder / name, kMaxTextBytes);

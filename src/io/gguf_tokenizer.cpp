@@ -9,6 +9,7 @@
 #include <optional>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -245,6 +246,9 @@ void append_merges(const GgufFile& file, std::string& out) {
   }
 }
 
+// Of the halves that are looked up to find merges; a vocabulary of 256,000 tokens takes 20 MB.
+constexpr size_t kMaxMergeBytes = size_t{1} << 30;
+
 // Appends the merges that SentencePiece's BPE does: any two tokens whose texts make a third, best
 // score first. Hugging Face's converter orders them so: by the token made (user defined ones come
 // before all others, whatever score the GGUF has for them), then by the length of the left part.
@@ -263,13 +267,21 @@ void append_merges_from_scores(const GgufFile& file, const GgufVocab& vocab, std
     return !is_user_defined(a) && (*scores)[a] > (*scores)[b];
   });
   const auto ids = vocab.ids();
+  // Only cuts into lengths that tokens have are looked up: a token of a megabyte has as many cuts.
+  std::unordered_set<size_t> lengths;
+  for (const std::string_view token : vocab.tokens) lengths.insert(token.size());
+  size_t looked_up = 0;
   bool first = true;
   for (const size_t id : order) {
     const std::string_view token = vocab.tokens[id];
     for (size_t cut = 1; cut < token.size(); ++cut) {
+      if (lengths.count(cut) == 0 || lengths.count(token.size() - cut) == 0) continue;
       if ((static_cast<unsigned char>(token[cut]) & 0xC0) == 0x80) continue;  // inside a character
       const std::string_view left = token.substr(0, cut);
       const std::string_view right = token.substr(cut);
+      looked_up += token.size();
+      if (looked_up > kMaxMergeBytes)
+        corrupt(file, "its tokens are too long and too many to merge");
       if (ids.count(left) == 0 || ids.count(right) == 0) continue;
       out += std::exchange(first, false) ? "[" : ",[";
       append_json_string(left, out);
@@ -316,6 +328,33 @@ std::string tokenizer_json(const GgufFile& file, const GgufVocab& vocab, bool se
   return out;
 }
 
+std::string chat_template_text(const GgufFile& file, const std::string& key) {
+  const std::string text(file.string(key).value_or(""));
+  if (!simdjson::validate_utf8(text.data(), text.size())) {
+    corrupt(file, "the chat template is not valid UTF-8");
+  }
+  return text;
+}
+
+// tokenizer.chat_template, and those named in tokenizer.chat_templates, as Hugging Face has them.
+void add_chat_templates(const GgufFile& file, Json& config) {
+  const std::string key = "tokenizer.chat_template";
+  const std::string text = chat_template_text(file, key);
+  Json named = Json::array();
+  for (const std::string_view name :
+       file.strings(key + "s").value_or(std::vector<std::string_view>())) {
+    Json item = {{"name", std::string(name)},
+                 {"template", chat_template_text(file, key + "." + std::string(name))}};
+    if (name != "default" && item["template"] != "") named.push_back(std::move(item));
+  }
+  if (!named.empty()) {
+    if (!text.empty()) named.push_back({{"name", "default"}, {"template", text}});
+    config["chat_template"] = std::move(named);
+  } else if (!text.empty()) {
+    config["chat_template"] = text;
+  }
+}
+
 std::string tokenizer_config_json(const GgufFile& file, const GgufVocab& vocab) {
   Json config = Json::object();
   config["tokenizer_class"] = "PreTrainedTokenizerFast";
@@ -330,12 +369,7 @@ std::string tokenizer_config_json(const GgufFile& file, const GgufVocab& vocab) 
   config["add_bos_token"] = vocab.add_bos;
   config["add_eos_token"] = vocab.add_eos;
   config["clean_up_tokenization_spaces"] = false;
-  if (const auto chat_template = file.string("tokenizer.chat_template")) {
-    if (!simdjson::validate_utf8(chat_template->data(), chat_template->size())) {
-      corrupt(file, "the chat template is not valid UTF-8");
-    }
-    config["chat_template"] = *chat_template;
-  }
+  add_chat_templates(file, config);
   return config.dump(2);
 }
 

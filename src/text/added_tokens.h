@@ -8,6 +8,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "text/text_budget.h"
+
 namespace tq {
 
 class Normalizer;
@@ -35,7 +37,9 @@ class AddedTokens {
 
   // Cuts text as it came (normalized false), or normalised text (true), into ordinary segments and
   // added tokens; no segment is empty. Special tokens stay ordinary text without parse_special.
-  std::vector<Segment> split(std::string_view text, bool normalized, bool parse_special) const;
+  // With tokens that take the white space around them segments may overlap.
+  std::vector<Segment> split(std::string_view text, bool normalized, bool parse_special,
+                             TextBudget& budget) const;
 
   const std::vector<AddedToken>& tokens() const { return tokens_; }
   const AddedToken* find(std::string_view content) const;
@@ -44,13 +48,13 @@ class AddedTokens {
   // A byte trie; children of a node are linked through next_sibling.
   class Trie {
    public:
-    void insert(std::string_view pattern, int32_t value);
+    void insert(std::string_view pattern, int32_t value, TextBudget& budget);
     // The longest pattern at text[pos]: its value and size, or -1.
     struct Match {
       int32_t value;
       size_t size;
     };
-    Match longest(std::string_view text, size_t pos) const;
+    Match longest(std::string_view text, size_t pos, TextBudget& budget) const;
 
    private:
     struct Node {
@@ -59,7 +63,7 @@ class AddedTokens {
       int32_t first_child = -1;
       int32_t next_sibling = -1;
     };
-    int32_t child(int32_t node, char byte) const;
+    int32_t child(int32_t node, char byte, TextBudget& budget) const;
 
     std::vector<Node> nodes_ = std::vector<Node>(1);  // the root
     int32_t by_first_byte_[256] = {};                 // children of the root; 0: none

@@ -49,11 +49,15 @@ void BpeTokenizer::build_token_bytes(const TokenDecoder& decoder) {
     added[id] = &token;
     special_[id] = token.special;
   }
+  size_t text_bytes = 0;
+  for (int32_t id = 0; id < vocab.size(); ++id) text_bytes += vocab.token(id).size();
+  for (const AddedToken& token : added_tokens_.tokens()) text_bytes += token.content.size();
+  TextBudget budget(text_bytes);
   bytes_begin_.reserve(static_cast<size_t>(size) + 1);
   for (int32_t id = 0; id < size; ++id) {
     bytes_begin_.push_back(bytes_.size());
     const AddedToken* token = added[static_cast<size_t>(id)];
-    bytes_ += decoder.bytes(token != nullptr ? token->content : vocab.token(id));
+    bytes_ += decoder.bytes(token != nullptr ? token->content : vocab.token(id), budget);
   }
   bytes_begin_.push_back(bytes_.size());
 }
@@ -67,8 +71,8 @@ std::string_view BpeTokenizer::bytes_of(int32_t id) const {
 // One stretch of text without added tokens in its raw form.
 void BpeTokenizer::encode_raw(std::string_view text, bool at_start, bool parse_special,
                               std::vector<int32_t>& ids, Scratch& scratch) const {
-  const std::string normalized = normalizer_.apply(text);
-  for (const auto& segment : added_tokens_.split(normalized, true, parse_special)) {
+  const std::string normalized = normalizer_.apply(text, scratch.budget);
+  for (const auto& segment : added_tokens_.split(normalized, true, parse_special, scratch.budget)) {
     if (segment.id >= 0) {
       ids.push_back(segment.id);
       continue;
@@ -90,8 +94,9 @@ std::vector<int32_t> BpeTokenizer::encode(std::string_view text,
 
   std::vector<int32_t> ids;
   if (options.add_special) ids = post_processor_.before();
-  Scratch scratch;
-  for (const auto& segment : added_tokens_.split(text, false, options.parse_special)) {
+  Scratch scratch(text.size());
+  for (const auto& segment :
+       added_tokens_.split(text, false, options.parse_special, scratch.budget)) {
     if (segment.id >= 0) {
       ids.push_back(segment.id);
     } else {

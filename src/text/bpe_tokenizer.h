@@ -48,6 +48,9 @@ class BpeTokenizer final : public Tokenizer {
 
  private:
   struct Scratch {
+    explicit Scratch(size_t text_bytes) : budget(text_bytes) { words.budget = &budget; }
+
+    TextBudget budget;
     PreTokenizer::Scratch words;
     BpeModel::Scratch bpe;
   };

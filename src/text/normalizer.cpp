@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 
 #include "base/error.h"
@@ -53,16 +54,27 @@ std::string compose(std::string_view text) {
 
 }  // namespace
 
-std::string replace_all(std::string_view text, std::string_view pattern, std::string_view content) {
+std::string replace_all(std::string_view text, std::string_view pattern, std::string_view content,
+                        TextBudget& budget) {
   std::string out;
   out.reserve(text.size());
   size_t pos = 0;
-  for (size_t hit; (hit = text.find(pattern, pos)) != std::string_view::npos;
-       pos = hit + pattern.size()) {
+  while (true) {
+    // memmem is linear whatever the pattern; find is not.
+    const void* found =
+        memmem(text.data() + pos, text.size() - pos, pattern.data(), pattern.size());
+    if (found == nullptr) return out += text.substr(pos);
+    const auto hit = static_cast<size_t>(static_cast<const char*>(found) - text.data());
+    budget.work(10 + (hit - pos) / 16);
+    if (out.size() + (hit - pos) + content.size() > budget.room()) {
+      fail(ErrorCode::kUnsupported,
+           "tokenizer.json: replacing \"{:.40}\" multiplies the text beyond what is allowed",
+           pattern);
+    }
     out += text.substr(pos, hit - pos);
     out += content;
+    pos = hit + pattern.size();
   }
-  return out += text.substr(pos);
 }
 
 std::string read_string_pattern(JsonComponent& component) {
@@ -94,21 +106,25 @@ Normalizer::Normalizer(const Json& section) {
   }
 }
 
-std::string Normalizer::apply(std::string_view text) const {
+std::string Normalizer::apply(std::string_view text, TextBudget& budget) const {
   std::string out(text);
   for (const Step& step : steps_) {
+    budget.work(out.size() / 16 + 1);
     switch (step.kind) {
       case Kind::kReplace:
-        out = replace_all(out, step.pattern, step.content);
+        out = replace_all(out, step.pattern, step.content, budget);
         break;
       case Kind::kPrepend:
-        if (!out.empty()) out.insert(0, step.content);
+        if (out.empty()) break;
+        if (out.size() + step.content.size() > budget.room()) budget.made(budget.room() + 1);
+        out.insert(0, step.content);
         break;
       case Kind::kNfc:
         out = compose(out);
         break;
     }
   }
+  budget.made(out.size());
   return out;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "text/text_budget.h"
 
 namespace tq {
 
@@ -15,8 +16,8 @@ class Normalizer {
   // From the "normalizer" section; null does nothing. Throws kUnsupported for any other kind.
   explicit Normalizer(const Json& section);
 
-  // text must be valid UTF-8, and so is the result.
-  std::string apply(std::string_view text) const;
+  // text must be valid UTF-8, and so is the result. Throws past the budget.
+  std::string apply(std::string_view text, TextBudget& budget) const;
 
  private:
   enum class Kind { kReplace, kPrepend, kNfc };
@@ -28,8 +29,10 @@ class Normalizer {
   std::vector<Step> steps_;
 };
 
-// text with every occurrence of pattern, left to right, replaced.
-std::string replace_all(std::string_view text, std::string_view pattern, std::string_view content);
+// text with every occurrence of pattern, left to right, replaced. Throws when it would be longer
+// than what the budget has room for.
+std::string replace_all(std::string_view text, std::string_view pattern, std::string_view content,
+                        TextBudget& budget);
 
 // The string of a {"String": ...} pattern; kUnsupported for a {"Regex": ...}.
 class JsonComponent;

@@ -72,7 +72,7 @@ void cut(const Piece& piece, Behavior behavior, bool invert, Scratch& scratch) {
 Step cut_step(SplitPattern pattern, Behavior behavior, bool invert) {
   return [pattern = std::move(pattern), behavior, invert](const Piece& piece, Scratch& scratch) {
     scratch.matches.clear();
-    pattern.find(piece.text, scratch.matches);
+    pattern.find(piece.text, scratch.matches, *scratch.budget);
     cut(piece, behavior, invert, scratch);
   };
 }
@@ -85,6 +85,7 @@ Step prepend_step(std::string prefix, bool only_at_start) {
       scratch.next.push_back(piece);
       return;
     }
+    scratch.budget->made(prefix.size() + piece.text.size());
     scratch.owned.push_back(prefix + std::string(piece.text));
     scratch.next.push_back({scratch.owned.back(), piece.at_start});
   };
@@ -92,7 +93,8 @@ Step prepend_step(std::string prefix, bool only_at_start) {
 
 Step replace_spaces_step(std::string replacement) {
   return [replacement = std::move(replacement)](const Piece& piece, Scratch& scratch) {
-    scratch.owned.push_back(replace_all(piece.text, " ", replacement));
+    scratch.owned.push_back(replace_all(piece.text, " ", replacement, *scratch.budget));
+    scratch.budget->made(scratch.owned.back().size());
     scratch.next.push_back({scratch.owned.back(), piece.at_start});
   };
 }
@@ -146,7 +148,8 @@ void add_split(JsonComponent& json, std::vector<Step>& steps) {
 void add_metaspace(JsonComponent& json, std::vector<Step>& steps) {
   json.ignore("str_rep");
   const std::string space = json.text("replacement", "\u2581");
-  if (space.empty()) json.corrupt("\"replacement\" is empty");
+  if (space.empty() || static_cast<size_t>(utf8_at(space, 0).size_bytes) != space.size())
+    json.corrupt("\"replacement\" is not one character");
   const bool legacy_prefix = json.flag("add_prefix_space", true);  // before prepend_scheme was
   const std::string scheme = json.text("prepend_scheme", legacy_prefix ? "always" : "never");
   steps.push_back(replace_spaces_step(space));

@@ -26,6 +26,7 @@ class PreTokenizer {
     std::vector<Piece> next;
     std::vector<Span> matches;
     std::deque<std::string> owned;
+    TextBudget* budget = nullptr;  // of the text that is being encoded; must be set
   };
   // Cuts one piece and appends the parts to scratch.next.
   using Step = std::function<void(const Piece&, Scratch&)>;

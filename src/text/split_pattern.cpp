@@ -4,6 +4,7 @@
 #include <pcre2.h>
 
 #include <array>
+#include <cstring>
 #include <utility>
 
 #include "base/error.h"
@@ -54,15 +55,24 @@ std::shared_ptr<const pcre2_code> compile(const std::string& original) {
   return {code, [](pcre2_code* owned) { pcre2_code_free(owned); }};
 }
 
-void find_regex(const pcre2_code& code, std::string_view text, std::vector<Span>& matches) {
+// Steps of one match; the whole text's are limited by time.
+constexpr uint32_t kMatchLimit = 5'000'000;
+
+void find_regex(const pcre2_code& code, std::string_view text, std::vector<Span>& matches,
+                TextBudget& budget) {
+  const std::unique_ptr<pcre2_match_context, void (*)(pcre2_match_context*)> context(
+      pcre2_match_context_create(nullptr), pcre2_match_context_free);
+  if (!context) fail(ErrorCode::kOutOfMemory, "no memory to match a regex");
+  pcre2_set_match_limit(context.get(), kMatchLimit);
   const std::unique_ptr<pcre2_match_data, void (*)(pcre2_match_data*)> data(
       pcre2_match_data_create_from_pattern(&code, nullptr), pcre2_match_data_free);
   if (!data) fail(ErrorCode::kOutOfMemory, "no memory to match a regex");
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   size_t pos = 0;
   while (pos < text.size()) {
-    const int count =
-        pcre2_match(&code, subject, text.size(), pos, PCRE2_NO_UTF_CHECK, data.get(), nullptr);
+    budget.check_time();
+    const int count = pcre2_match(&code, subject, text.size(), pos, PCRE2_NO_UTF_CHECK, data.get(),
+                                  context.get());
     if (count == PCRE2_ERROR_NOMATCH) return;
     if (count < 0) {
       fail(ErrorCode::kUnsupported, "splitting text by the tokenizer's regex: {}",
@@ -87,7 +97,8 @@ const char* const kGpt2Pattern =
 
 SplitPattern SplitPattern::regex(const std::string& pattern) {
   if (const auto rules = known_word_rules(pattern)) {
-    const auto scan = [rules = *rules](std::string_view text, std::vector<Span>& matches) {
+    const auto scan = [rules = *rules](std::string_view text, std::vector<Span>& matches,
+                                       TextBudget&) {
       for (size_t pos = 0; pos < text.size();) {
         const size_t end = word_end(text, pos, rules);
         matches.push_back({pos, end});
@@ -96,17 +107,21 @@ SplitPattern SplitPattern::regex(const std::string& pattern) {
     };
     return {scan, true};
   }
-  return {[code = compile(pattern)](std::string_view text, std::vector<Span>& matches) {
-            find_regex(*code, text, matches);
-          },
-          false};
+  return {
+      [code = compile(pattern)](std::string_view text, std::vector<Span>& matches,
+                                TextBudget& budget) { find_regex(*code, text, matches, budget); },
+      false};
 }
 
 SplitPattern SplitPattern::literal(std::string pattern) {
-  return {[pattern = std::move(pattern)](std::string_view text, std::vector<Span>& matches) {
-            for (size_t pos = 0; (pos = text.find(pattern, pos)) != std::string_view::npos;
-                 pos += pattern.size()) {
-              matches.push_back({pos, pos + pattern.size()});
+  return {[pattern = std::move(pattern)](std::string_view text, std::vector<Span>& matches,
+                                         TextBudget&) {
+            const void* hit = nullptr;  // memmem is linear whatever the pattern; find is not
+            for (size_t pos = 0; (hit = memmem(text.data() + pos, text.size() - pos, pattern.data(),
+                                               pattern.size())) != nullptr;) {
+              const auto begin = static_cast<size_t>(static_cast<const char*>(hit) - text.data());
+              pos = begin + pattern.size();
+              matches.push_back({begin, pos});
             }
           },
           false};

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "text/text_budget.h"
+
 namespace tq {
 
 struct Span {
@@ -27,13 +29,15 @@ class SplitPattern {
   static SplitPattern literal(std::string pattern);
 
   // Appends the matches in valid UTF-8 text, in order and without overlap, to `matches`. Throws
-  // kUnsupported when a regex backtracks past PCRE2's limit.
-  void find(std::string_view text, std::vector<Span>& matches) const { find_(text, matches); }
+  // kUnsupported when a regex backtracks past PCRE2's limit or takes longer than the budget.
+  void find(std::string_view text, std::vector<Span>& matches, TextBudget& budget) const {
+    find_(text, matches, budget);
+  }
 
   bool is_scanned() const { return is_scanned_; }  // by a scanner of ours
 
  private:
-  using Find = std::function<void(std::string_view, std::vector<Span>&)>;
+  using Find = std::function<void(std::string_view, std::vector<Span>&, TextBudget&)>;
   SplitPattern(Find find, bool is_scanned) : find_(std::move(find)), is_scanned_(is_scanned) {}
 
   Find find_;

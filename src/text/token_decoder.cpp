@@ -69,10 +69,14 @@ TokenDecoder::TokenDecoder(const Json& section) {
   if (section.is_null()) fail(ErrorCode::kUnsupported, "{}: none is not supported", kWhere);
 }
 
-std::string TokenDecoder::bytes(std::string_view token) const {
+std::string TokenDecoder::bytes(std::string_view token, TextBudget& budget) const {
   if (byte_level_) return bytes_of_token(token);
   std::string text(token);
-  for (const auto& [pattern, content] : replacements_) text = replace_all(text, pattern, content);
+  for (const auto& [pattern, content] : replacements_) {
+    budget.work(text.size() / 16 + 1);
+    text = replace_all(text, pattern, content, budget);
+  }
+  budget.made(text.size());
   if (byte_fallback_) {
     if (const auto byte = byte_of_fallback_token(text)) return {*byte};
   }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "text/text_budget.h"
 
 namespace tq {
 
@@ -20,7 +21,8 @@ class TokenDecoder {
   // The bytes of a token inside a text. An invalid run of byte tokens stays as it is here; Hugging
   // Face turns each of its bytes into U+FFFD, and so does our StreamDetokenizer for the bytes that
   // are invalid.
-  std::string bytes(std::string_view token) const;
+  // Throws when the rules multiply the tokens beyond the budget.
+  std::string bytes(std::string_view token, TextBudget& budget) const;
 
   // How many of those bytes to drop at the front when the token is the first one of a text (the
   // space that encoding put there).

@@ -31,6 +31,7 @@ enum class ExprKind {
   kAnd,          // args[0] and args[1]
   kOr,           // args[0] or args[1]
   kCompare,      // args[0] operators[0] args[1] operators[1] args[2] ...
+  kUnpack,       // *args[0], of a call's arguments (** is a named one without a name)
   kConditional,  // args[0] if args[1] else args[2] (null: undefined)
 };
 
@@ -76,6 +77,8 @@ struct Stmt {
   std::vector<StmtPtr> body;
   std::vector<StmtPtr> other;
   bool tuple_target = false;  // kFor, kSet: the value is unpacked into names
+  bool uses_varargs = false;  // kMacro, kCall: takes further positional arguments
+  bool uses_kwargs = false;   // and further named ones
 };
 
 using Block = std::vector<StmtPtr>;

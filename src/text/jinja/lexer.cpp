@@ -17,6 +17,11 @@ bool is_name_start(char c) {
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_name_part(char c) { return is_name_start(c) || is_digit(c); }
 
+// The largest template of a known model has 8,000. A tree takes 300 bytes a token.
+constexpr size_t kMaxTokens = 100'000;
+constexpr size_t kMaxBytes = size_t{8} << 20;
+constexpr size_t kMaxName = 1000;  // names are hashed whenever they are looked up
+
 // Longest first.
 constexpr std::array<std::string_view, 26> kOperators = {
     "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[",
@@ -25,6 +30,9 @@ constexpr std::array<std::string_view, 26> kOperators = {
 class Lexer {
  public:
   explicit Lexer(std::string_view source) {
+    if (source.size() > kMaxBytes) {
+      error(fmt::format("{} bytes, more than the {} allowed", source.size(), kMaxBytes));
+    }
     source_.reserve(source.size());
     for (size_t i = 0; i < source.size(); ++i) {  // all line ends become \n, as Jinja does
       if (source[i] == '\r') {
@@ -47,7 +55,10 @@ class Lexer {
   [[noreturn]] void error(const std::string& message) const {
     fail(ErrorCode::kCorrupt, "chat template: line {}: {}", line_, message);
   }
-  void add(TokenKind kind, std::string text) { tokens_.push_back({kind, std::move(text), line_}); }
+  void add(TokenKind kind, std::string text) {
+    if (tokens_.size() == kMaxTokens) error(fmt::format("more than {} tokens", kMaxTokens));
+    tokens_.push_back({kind, std::move(text), line_});
+  }
   bool at(std::string_view what) const {
     return std::string_view(source_).substr(pos_).starts_with(what);
   }
@@ -197,6 +208,7 @@ class Lexer {
     if (is_name_start(c)) {
       size_t end = pos_;
       while (end < source_.size() && is_name_part(source_[end])) ++end;
+      if (end - pos_ > kMaxName) error(fmt::format("a name longer than {} bytes", kMaxName));
       add(TokenKind::kName, source_.substr(pos_, end - pos_));
       return advance(end - pos_);
     }

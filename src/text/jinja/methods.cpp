@@ -5,13 +5,13 @@
 #include <array>
 
 #include "text/jinja/interpreter.h"
+#include "text/jinja/text_search.h"
 #include "text/jinja/unicode.h"
 
 namespace tq::jinja {
 namespace {
 
-const Value& self(const Arguments& arguments) { return arguments.positional[0]; }
-const std::string& self_text(const Arguments& arguments) { return *self(arguments).as_string(); }
+const std::string& self_text(const Arguments& arguments) { return *subject(arguments).as_string(); }
 
 const std::string& text_of(Interpreter& interpreter, const Value& value) {
   if (!value.is_string()) {
@@ -22,73 +22,116 @@ const std::string& text_of(Interpreter& interpreter, const Value& value) {
 
 // ---- str
 
+// text[start:end] in characters, as find() and others take it.
+struct CharacterRange {
+  std::string_view text;
+  int64_t begin = 0;       // in characters
+  bool is_beyond = false;  // start lies behind the end: nothing is found there, not even ""
+};
+
+CharacterRange character_range(std::string_view text, const Value& start, const Value& end) {
+  const auto given = [](const Value& v) { return !v.is_undefined() && !v.is_none(); };
+  if (!given(start) && !given(end)) return {text};
+  charge_characters(text.size());
+  const int64_t n = character_count(text);
+  const auto place = [&](const Value& v, int64_t fallback) {
+    if (!given(v)) return fallback;
+    const int64_t i = v.to_int();
+    return i < 0 ? std::max<int64_t>(i + n, 0) : i;
+  };
+  const int64_t begin = place(start, 0);
+  const int64_t stop = std::min(place(end, n), n);
+  if (begin > stop) return {{}, begin, true};
+  const size_t from = character_offset(text, 0, begin);
+  return {text.substr(from, character_offset(text, from, stop - begin) - from), begin, false};
+}
+
 template <std::string (*kChange)(std::string_view)>
-Value change_text(Interpreter& interpreter, Arguments& arguments) {
-  return interpreter.text(kChange(self_text(arguments)));
+Value change_text(Interpreter&, Arguments& arguments) {
+  return Value(kChange(self_text(arguments)));
 }
 
 template <bool kLeft, bool kRight>
 Value strip_method(Interpreter& interpreter, Arguments& arguments) {
   const auto args = bind_arguments(interpreter, arguments, "strip", {"chars"});
-  const std::string chars = args[0].is_string() ? *args[0].as_string() : "";
-  if (args[0].is_string() && chars.empty()) return self(arguments);
-  return interpreter.text(std::string(strip(self_text(arguments), chars, kLeft, kRight)));
+  const bool given = arguments.positional.size() > 1 && !args[0].is_none();
+  if (given && !args[0].is_string()) interpreter.error("strip() takes a text or none");
+  const std::string chars = given ? *args[0].as_string() : "";
+  if (args[0].is_string() && chars.empty()) return subject(arguments);
+  return Value(strip(self_text(arguments), chars, kLeft, kRight));
 }
 
+using Parts = std::vector<std::string_view>;
+
 // Splits at white space; the last (first for kRight) part keeps what is left after max_splits.
-std::vector<std::string> split_words(std::string_view text, int64_t max_splits, bool right) {
-  struct Span {
-    size_t begin;
-    size_t end;
-  };
-  std::vector<Span> words;
+Parts split_words(std::string_view text, int64_t max_splits, bool right) {
+  charge_characters(text.size());
+  Parts words;
   bool in_word = false;
+  size_t begin = 0;
   for (size_t pos = 0, length = 0; pos < text.size(); pos += length) {
     const bool space = is_unicode_space(decode_utf8(text, pos, length));
-    if (!space && !in_word) words.push_back({pos, pos});
-    if (!space) words.back().end = pos + length;
+    if (!space && !in_word) {
+      if (words.size() == words.capacity()) require_bytes(3 * words.size() * sizeof(text));
+      begin = pos;
+      words.emplace_back();
+    }
+    if (!space) words.back() = text.substr(begin, pos + length - begin);
     in_word = !space;
   }
   const auto n_merged = static_cast<int64_t>(words.size()) - max_splits;
-  if (max_splits >= 0 && n_merged > 0) {  // the part that is not split keeps its outer white space
-    if (right) {
-      words[static_cast<size_t>(n_merged) - 1].begin = 0;
-      words.erase(words.begin(), words.begin() + n_merged - 1);
-    } else {
-      words[static_cast<size_t>(max_splits)].end = text.size();
-      words.resize(static_cast<size_t>(max_splits) + 1);
-    }
+  if (max_splits < 0 || n_merged <= 0) return words;
+  // The part that is not split keeps its outer white space.
+  if (right) {
+    const std::string_view word = words[static_cast<size_t>(n_merged) - 1];
+    words[static_cast<size_t>(n_merged) - 1] =
+        text.substr(0, static_cast<size_t>(word.data() + word.size() - text.data()));
+    words.erase(words.begin(), words.begin() + n_merged - 1);
+  } else {
+    std::string_view& word = words[static_cast<size_t>(max_splits)];
+    word = text.substr(static_cast<size_t>(word.data() - text.data()));
+    words.resize(static_cast<size_t>(max_splits) + 1);
   }
-  std::vector<std::string> parts;
-  for (const Span& word : words) parts.emplace_back(text.substr(word.begin, word.end - word.begin));
-  return parts;
+  return words;
 }
 
-std::vector<std::string> split_at(std::string_view text, std::string_view separator,
-                                  int64_t max_splits, bool right) {
-  std::vector<std::string> parts;
+Parts split_at(std::string_view text, std::string_view separator, int64_t max_splits) {
+  Parts parts;
+  size_t begin = 0;
   while (max_splits < 0 || static_cast<int64_t>(parts.size()) < max_splits) {
-    const size_t at = right ? text.rfind(separator) : text.find(separator);
+    const size_t at = find_text(text, separator, begin);
     if (at == std::string_view::npos) break;
-    if (right) {
-      parts.emplace_back(text.substr(at + separator.size()));
-      text = text.substr(0, at);
-    } else {
-      parts.emplace_back(text.substr(0, at));
-      text = text.substr(at + separator.size());
-    }
+    if (parts.size() == parts.capacity()) require_bytes(3 * parts.size() * sizeof(text));
+    parts.push_back(text.substr(begin, at - begin));
+    begin = at + separator.size();
   }
-  parts.emplace_back(text);
-  if (right) std::reverse(parts.begin(), parts.end());
+  parts.push_back(text.substr(begin));
   return parts;
 }
 
-Value list_of(Interpreter& interpreter, std::vector<std::string> parts, bool tuple = false) {
+// From the end, where overlapping separators fall otherwise.
+Parts split_at_right(std::string_view text, std::string_view separator, int64_t max_splits) {
+  if (max_splits == 0) return {text};
+  require_bytes(2 * text.size());
+  charge_scan(4 * text.size());
+  const std::string reversed(text.rbegin(), text.rend());
+  const std::string reversed_separator(separator.rbegin(), separator.rend());
+  Parts parts = split_at(reversed, reversed_separator, max_splits);
+  std::reverse(parts.begin(), parts.end());
+  for (std::string_view& part : parts) {  // the same place in the text itself
+    const auto begin = static_cast<size_t>(part.data() - reversed.data());
+    part = text.substr(text.size() - begin - part.size(), part.size());
+  }
+  return parts;
+}
+
+Value list_of(const Parts& parts, ListKind kind = ListKind::kList) {
+  charge_steps(2 * parts.size());
+  require_bytes(parts.size() * sizeof(Value));
   std::vector<Value> items;
-  for (std::string& part : parts) items.push_back(interpreter.text(std::move(part)));
-  interpreter.step(static_cast<int64_t>(items.size()));
-  interpreter.charge(items.size() * sizeof(Value));
-  return Value(std::move(items), tuple);
+  items.reserve(parts.size());
+  for (const std::string_view part : parts) items.emplace_back(part);
+  return Value(std::move(items), kind);
 }
 
 template <bool kRight>
@@ -96,26 +139,19 @@ Value split_method(Interpreter& interpreter, Arguments& arguments) {
   const auto args = bind_arguments(interpreter, arguments, "split", {"sep", "maxsplit"});
   const int64_t max_splits = args[1].is_number() ? args[1].to_int() : -1;
   const std::string& text = self_text(arguments);
-  if (args[0].is_undefined() || args[0].is_none()) {
-    return list_of(interpreter, split_words(text, max_splits, kRight));
+  const bool given = arguments.positional.size() > 1 && !args[0].is_none();
+  if (!given && !args[0].is_string()) {
+    return list_of(split_words(text, max_splits, kRight));
   }
   const std::string& separator = text_of(interpreter, args[0]);
   if (separator.empty()) interpreter.error("split(): empty separator");
-  return list_of(interpreter, split_at(text, separator, max_splits, kRight));
+  return list_of(kRight ? split_at_right(text, separator, max_splits)
+                        : split_at(text, separator, max_splits));
 }
 
 Value splitlines(Interpreter& interpreter, Arguments& arguments) {
   const auto args = bind_arguments(interpreter, arguments, "splitlines", {"keepends"});
-  const std::string& text = self_text(arguments);
-  std::vector<std::string> lines;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find_first_of("\r\n", begin), text.size());
-    size_t next = end;
-    if (next < text.size()) next += text.compare(next, 2, "\r\n") == 0 ? 2 : 1;
-    lines.push_back(text.substr(begin, (args[0].truthy() ? next : end) - begin));
-    begin = next;
-  }
-  return list_of(interpreter, std::move(lines));
+  return list_of(split_lines(self_text(arguments), args[0].truthy()));
 }
 
 template <bool kRight>
@@ -124,26 +160,30 @@ Value partition(Interpreter& interpreter, Arguments& arguments) {
   const std::string& separator = text_of(interpreter, args[0]);
   if (separator.empty()) interpreter.error("partition(): empty separator");
   const std::string& text = self_text(arguments);
-  const size_t at = kRight ? text.rfind(separator) : text.find(separator);
+  const size_t at = kRight ? find_text_last(text, separator) : find_text(text, separator, 0);
   if (at == std::string::npos) {
-    return kRight ? list_of(interpreter, {"", "", text}, true)
-                  : list_of(interpreter, {text, "", ""}, true);
+    return list_of(kRight ? Parts{"", "", text} : Parts{text, "", ""}, ListKind::kTuple);
   }
-  return list_of(interpreter, {text.substr(0, at), separator, text.substr(at + separator.size())},
-                 true);
+  const std::string_view whole = text;
+  return list_of({whole.substr(0, at), separator, whole.substr(at + separator.size())},
+                 ListKind::kTuple);
 }
 
 // startswith/endswith take a string or a tuple of them.
 template <bool kStart>
 Value affix_test(Interpreter& interpreter, Arguments& arguments) {
-  const auto args =
-      bind_arguments(interpreter, arguments, kStart ? "startswith" : "endswith", {"affix"});
-  const std::string_view text = self_text(arguments);
+  const auto args = bind_arguments(interpreter, arguments, kStart ? "startswith" : "endswith",
+                                   {"affix", "start", "end"});
+  const CharacterRange range = character_range(self_text(arguments), args[1], args[2]);
+  if (range.is_beyond) return Value(false);
+  const std::string_view text = range.text;
   const auto matches = [&](const Value& affix) {
     const std::string& s = text_of(interpreter, affix);
+    charge_scan(s.size());
     return kStart ? text.starts_with(s) : text.ends_with(s);
   };
   if (const List* list = args[0].as_list()) {
+    if (!list->is_tuple()) interpreter.error("expected a string or a tuple of strings");
     return Value(std::any_of(list->items.begin(), list->items.end(), matches));
   }
   return Value(matches(args[0]));
@@ -156,7 +196,7 @@ Value remove_affix(Interpreter& interpreter, Arguments& arguments) {
   std::string_view text = self_text(arguments);
   if (kPrefix && text.starts_with(affix)) text.remove_prefix(affix.size());
   if (!kPrefix && text.ends_with(affix)) text.remove_suffix(affix.size());
-  return interpreter.text(std::string(text));
+  return Value(text);
 }
 
 Value replace(Interpreter& interpreter, Arguments& arguments) {
@@ -165,68 +205,114 @@ Value replace(Interpreter& interpreter, Arguments& arguments) {
   const std::string& from = text_of(interpreter, args[0]);
   const std::string& to = text_of(interpreter, args[1]);
   int64_t left = args[2].is_number() ? args[2].to_int() : -1;
-  std::string out;
+  const std::string_view whole = text;
+  TextBuilder out;
   if (from.empty()) {  // between all characters and at both ends
-    const std::vector<size_t> offsets = character_offsets(text);
-    interpreter.charge(offsets.size() * to.size());
-    for (size_t i = 0; i < offsets.size(); ++i) {
+    charge_characters(text.size());
+    for (size_t pos = 0, length = 0; pos <= text.size(); pos += length) {
       if (left != 0) out += to;
       left -= left > 0 ? 1 : 0;
-      if (i + 1 < offsets.size()) out.append(text, offsets[i], offsets[i + 1] - offsets[i]);
+      if (pos == text.size()) break;
+      decode_utf8(text, pos, length);
+      out += whole.substr(pos, length);
     }
-    return interpreter.text(std::move(out));
+    return Value(out.take());
   }
   size_t begin = 0;
-  for (size_t at = 0; left != 0 && (at = text.find(from, begin)) != std::string::npos;) {
-    interpreter.charge(to.size());
-    out.append(text, begin, at - begin);
+  for (size_t at = 0; left != 0 && (at = find_text(text, from, begin)) != std::string::npos;) {
+    out += whole.substr(begin, at - begin);
     out += to;
     begin = at + from.size();
     left -= left > 0 ? 1 : 0;
   }
-  out.append(text, begin, std::string::npos);
-  return interpreter.text(std::move(out));
+  out += whole.substr(begin);
+  return Value(out.take());
 }
 
 // find, rfind (kMustExist: index): the place in characters, or -1.
 template <bool kRight, bool kMustExist>
 Value find(Interpreter& interpreter, Arguments& arguments) {
-  const auto args = bind_arguments(interpreter, arguments, "find", {"sub"});
-  const std::string& text = self_text(arguments);
+  const auto args = bind_arguments(interpreter, arguments, "find", {"sub", "start", "end"});
+  const CharacterRange range = character_range(self_text(arguments), args[1], args[2]);
   const std::string& part = text_of(interpreter, args[0]);
-  const size_t at = kRight ? text.rfind(part) : text.find(part);
+  const size_t at = range.is_beyond ? std::string::npos
+                    : kRight        ? find_text_last(range.text, part)
+                                    : find_text(range.text, part, 0);
   if (at == std::string::npos) {
     if (kMustExist) interpreter.error("index(): substring not found");
     return Value(int64_t{-1});
   }
-  return Value(character_count(std::string_view(text).substr(0, at)));
+  charge_characters(at);
+  return Value(range.begin + character_count(range.text.substr(0, at)));
 }
 
 Value count(Interpreter& interpreter, Arguments& arguments) {
-  const auto args = bind_arguments(interpreter, arguments, "count", {"sub"});
-  const std::string& text = self_text(arguments);
+  const auto args = bind_arguments(interpreter, arguments, "count", {"sub", "start", "end"});
+  const CharacterRange range = character_range(self_text(arguments), args[1], args[2]);
   const std::string& part = text_of(interpreter, args[0]);
-  if (part.empty()) return Value(character_count(text) + 1);
+  if (range.is_beyond) return Value(int64_t{0});
+  if (part.empty()) {
+    charge_characters(range.text.size());
+    return Value(character_count(range.text) + 1);
+  }
   int64_t n = 0;
-  for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size()) ++n;
+  for (size_t at = 0; (at = find_text(range.text, part, at)) != std::string::npos;
+       at += part.size()) {
+    ++n;
+  }
   return Value(n);
 }
 
 Value join(Interpreter& interpreter, Arguments& arguments) {
   const auto args = bind_arguments(interpreter, arguments, "join", {"iterable"});
-  std::string out;
+  TextBuilder out;
   bool begin = true;
   for (const Value& item : interpreter.iterate(args[0])) {
     if (!begin) out += self_text(arguments);
     begin = false;
     out += text_of(interpreter, item);
   }
-  return interpreter.text(std::move(out));
+  return Value(out.take());
+}
+
+// ljust, center, rjust: filled to a width in characters; kLeft and kRight: where the fill goes.
+template <bool kLeft, bool kRight>
+Value justify(Interpreter& interpreter, Arguments& arguments) {
+  const auto args = bind_arguments(interpreter, arguments, "justify", {"width", "fillchar"});
+  const std::string& text = self_text(arguments);
+  charge_characters(text.size());
+  const std::string fill = args[1].is_undefined() ? " " : text_of(interpreter, args[1]);
+  if (character_count(fill) != 1) interpreter.error("the fill character must be one character");
+  const int64_t missing = std::max<int64_t>(args[0].to_int() - character_count(text), 0);
+  // As Python's center(): the odd one goes left where the width is odd.
+  const int64_t left = !kLeft    ? 0
+                       : !kRight ? missing
+                                 : missing / 2 + (missing & args[0].to_int() & 1);
+  TextBuilder out;
+  charge_steps(static_cast<size_t>(missing));
+  for (int64_t i = 0; i < left; ++i) out += fill;
+  out += text;
+  for (int64_t i = left; i < missing; ++i) out += fill;
+  return Value(out.take());
+}
+
+Value zfill(Interpreter&, Arguments& arguments) {
+  const std::string& text = self_text(arguments);
+  charge_characters(text.size());
+  const int64_t width = arguments.positional.size() == 2 ? arguments.positional[1].to_int() : 0;
+  const int64_t missing = std::max<int64_t>(width - character_count(text), 0);
+  const bool sign = text.starts_with('-') || text.starts_with('+');
+  TextBuilder out;
+  if (sign) out += text[0];
+  out.append(static_cast<size_t>(missing), '0');
+  out += std::string_view(text).substr(sign ? 1 : 0);
+  return Value(out.take());
 }
 
 template <bool (*kClass)(uint32_t)>
 Value all_characters(Interpreter&, Arguments& arguments) {
   const std::string& text = self_text(arguments);
+  charge_characters(text.size());
   for (size_t pos = 0, length = 0; pos < text.size(); pos += length) {
     if (!kClass(decode_utf8(text, pos, length))) return Value(false);
   }
@@ -239,6 +325,7 @@ bool is_alnum(uint32_t code) { return is_unicode_alpha(code) || is_unicode_digit
 template <bool (*kWanted)(uint32_t), bool (*kOther)(uint32_t)>
 Value cased(Interpreter&, Arguments& arguments) {
   const std::string& text = self_text(arguments);
+  charge_characters(text.size());
   bool found = false;
   for (size_t pos = 0, length = 0; pos < text.size(); pos += length) {
     const uint32_t code = decode_utf8(text, pos, length);
@@ -248,68 +335,35 @@ Value cased(Interpreter&, Arguments& arguments) {
   return Value(found);
 }
 
-// "{} {0} {name}".format(...), without format specifications.
-Value format(Interpreter& interpreter, Arguments& arguments) {
-  const std::string& text = self_text(arguments);
-  std::string out;
-  size_t next = 1;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if ((c == '{' || c == '}') && i + 1 < text.size() && text[i + 1] == c) {
-      out += c;
-      ++i;
-    } else if (c == '{') {
-      const size_t end = text.find('}', i);
-      if (end == std::string::npos) interpreter.error("format(): single '{'");
-      const std::string field = text.substr(i + 1, end - i - 1);
-      const bool number = field.find_first_not_of("0123456789") == std::string::npos;
-      const Value* value = nullptr;
-      if (number && field.size() < 6) {
-        const size_t index = field.empty() ? next++ : std::stoul(field) + 1;
-        if (index < arguments.positional.size()) value = &arguments.positional[index];
-      }
-      for (const auto& [name, named] : arguments.named) {
-        if (name == field) value = &named;
-      }
-      if (value == nullptr) interpreter.error(fmt::format("format(): no argument '{}'", field));
-      out += value->to_string();
-      i = end;
-    } else if (c == '}') {
-      interpreter.error("format(): single '}'");
-    } else {
-      out += c;
-    }
-  }
-  return interpreter.text(std::move(out));
-}
-
 // ---- dict and list
 
 Value get(Interpreter& interpreter, Arguments& arguments) {
   const auto args = bind_arguments(interpreter, arguments, "get", {"key", "default"});
-  const Value* value = self(arguments).as_dict()->find(args[0]);
+  const Value* value = subject(arguments).as_dict()->find(args[0]);
   if (value != nullptr) return *value;
   return args[1].is_undefined() && arguments.positional.size() < 3 ? Value(nullptr) : args[1];
 }
 
 template <bool kKeys, bool kValues>
-Value entries(Interpreter& interpreter, Arguments& arguments) {
+Value entries(Interpreter&, Arguments& arguments) {
+  const Dict& dict = *subject(arguments).as_dict();
+  charge_steps(3 * dict.size());
+  require_bytes(dict.size() * sizeof(Value));
   std::vector<Value> out;
-  for (const auto& [key, value] : self(arguments).as_dict()->entries()) {
-    out.push_back(kKeys && kValues ? Value(std::vector<Value>{key, value}, true)
+  out.reserve(dict.size());
+  for (const auto& [key, value] : dict.entries()) {
+    out.push_back(kKeys && kValues ? Value(std::vector<Value>{key, value}, ListKind::kTuple)
                   : kKeys          ? key
                                    : value);
   }
-  interpreter.step(static_cast<int64_t>(out.size()));
-  interpreter.charge(out.size() * sizeof(Value));
-  return Value(std::move(out));
+  return Value(std::move(out), ListKind::kView);
 }
 
-Value copy(Interpreter&, Arguments& arguments) { return self(arguments); }
+Value copy(Interpreter&, Arguments& arguments) { return subject(arguments); }
 
 Value list_index(Interpreter& interpreter, Arguments& arguments) {
   const auto args = bind_arguments(interpreter, arguments, "index", {"value"});
-  const auto& items = self(arguments).as_list()->items;
+  const auto& items = subject(arguments).as_list()->items;
   for (size_t i = 0; i < items.size(); ++i) {
     if (equal(items[i], args[0])) return Value(static_cast<int64_t>(i));
   }
@@ -318,27 +372,19 @@ Value list_index(Interpreter& interpreter, Arguments& arguments) {
 
 Value list_count(Interpreter& interpreter, Arguments& arguments) {
   const auto args = bind_arguments(interpreter, arguments, "count", {"value"});
-  const auto& items = self(arguments).as_list()->items;
+  const auto& items = subject(arguments).as_list()->items;
   return Value(static_cast<int64_t>(std::count_if(
       items.begin(), items.end(), [&](const Value& v) { return equal(v, args[0]); })));
 }
 
-// Hugging Face renders templates in a sandbox that forbids changing lists and dicts.
-Value forbidden(Interpreter& interpreter, Arguments& arguments) {
-  interpreter.error(
-      fmt::format("changing a {} is not allowed in a template", self(arguments).type_name()));
-}
-
-struct Row {
-  std::string_view name;
-  Builtin function;
-};
-constexpr std::array<Row, 32> kStringMethods = {{
+constexpr std::array<BuiltinRow, 38> kStringMethods = {{
     {"capitalize", change_text<to_capitalized>},
+    {"casefold", change_text<to_lower>},
+    {"center", justify<true, true>},
     {"count", count},
     {"endswith", affix_test<false>},
     {"find", find<false, false>},
-    {"format", format},
+    {"format", text_format},
     {"index", find<false, true>},
     {"isalnum", all_characters<is_alnum>},
     {"isalpha", all_characters<is_unicode_alpha>},
@@ -349,6 +395,7 @@ constexpr std::array<Row, 32> kStringMethods = {{
     {"isspace", all_characters<is_unicode_space>},
     {"isupper", cased<is_unicode_upper, is_unicode_lower>},
     {"join", join},
+    {"ljust", justify<false, true>},
     {"lower", change_text<to_lower>},
     {"lstrip", strip_method<true, false>},
     {"partition", partition<false>},
@@ -356,6 +403,7 @@ constexpr std::array<Row, 32> kStringMethods = {{
     {"removesuffix", remove_affix<false>},
     {"replace", replace},
     {"rfind", find<true, false>},
+    {"rjust", justify<true, false>},
     {"rindex", find<true, true>},
     {"rpartition", partition<true>},
     {"rsplit", split_method<true>},
@@ -364,38 +412,28 @@ constexpr std::array<Row, 32> kStringMethods = {{
     {"splitlines", splitlines},
     {"startswith", affix_test<true>},
     {"strip", strip_method<true, true>},
+    {"swapcase", change_text<to_swapped_case>},
     {"title", change_text<to_title>},
     {"upper", change_text<to_upper>},
+    {"zfill", zfill},
 }};
-constexpr std::array<Row, 10> kDictMethods = {{
-    {"clear", forbidden},
+constexpr std::array<BuiltinRow, 5> kDictMethods = {{
     {"copy", copy},
     {"get", get},
     {"items", entries<true, true>},
     {"keys", entries<true, false>},
-    {"pop", forbidden},
-    {"popitem", forbidden},
-    {"setdefault", forbidden},
-    {"update", forbidden},
     {"values", entries<false, true>},
 }};
-constexpr std::array<Row, 11> kListMethods = {{
-    {"append", forbidden},
-    {"clear", forbidden},
-    {"copy", copy},
+// Tuples and ranges have the first two.
+constexpr std::array<BuiltinRow, 3> kListMethods = {{
     {"count", list_count},
-    {"extend", forbidden},
     {"index", list_index},
-    {"insert", forbidden},
-    {"pop", forbidden},
-    {"remove", forbidden},
-    {"reverse", forbidden},
-    {"sort", forbidden},
+    {"copy", copy},
 }};
 
 template <size_t kSize>
-Builtin find_row(const std::array<Row, kSize>& rows, std::string_view name) {
-  for (const Row& row : rows) {
+Builtin find_row(const std::array<BuiltinRow, kSize>& rows, std::string_view name) {
+  for (const BuiltinRow& row : rows) {
     if (row.name == name) return row.function;
   }
   return nullptr;
@@ -406,8 +444,25 @@ Builtin find_row(const std::array<Row, kSize>& rows, std::string_view name) {
 Builtin find_method(const Value& object, std::string_view name) {
   if (object.is_string()) return find_row(kStringMethods, name);
   if (object.as_dict() != nullptr) return find_row(kDictMethods, name);
-  if (object.as_list() != nullptr) return find_row(kListMethods, name);
-  return nullptr;
+  const List* list = object.as_list();
+  if (list == nullptr || list->kind == ListKind::kIterator || list->kind == ListKind::kView) {
+    return nullptr;
+  }
+  if (list->kind != ListKind::kList && name == "copy") return nullptr;
+  return find_row(kListMethods, name);
+}
+
+bool is_forbidden_method(const Value& object, std::string_view name) {
+  constexpr std::array<std::string_view, 9> kListChanges = {
+      "append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort", "__setitem__"};
+  constexpr std::array<std::string_view, 5> kDictChanges = {"clear", "pop", "popitem", "setdefault",
+                                                            "update"};
+  const auto among = [&](const auto& names) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  if (object.as_dict() != nullptr) return among(kDictChanges);
+  return object.as_list() != nullptr && object.as_list()->kind == ListKind::kList &&
+         among(kListChanges);
 }
 
 }  // namespace tq::jinja

@@ -72,13 +72,14 @@ Value float_operation(Interpreter& interpreter, const std::string& op, double a,
 }
 
 // str * int and list * int.
-Value repeat(Interpreter& interpreter, const Value& sequence, int64_t count) {
+Value repeat(const Value& sequence, int64_t count) {
   const auto n = static_cast<size_t>(std::max<int64_t>(count, 0));
   const std::string* s = sequence.as_string();
   const size_t size = s != nullptr ? s->size() : sequence.as_list()->items.size() * sizeof(Value);
   size_t total = 0;
   if (__builtin_mul_overflow(size, n, &total)) total = SIZE_MAX;
-  interpreter.charge(total);
+  require_bytes(total);
+  charge_scan(total);
   if (s != nullptr) {
     std::string out;
     out.reserve(total);
@@ -87,32 +88,52 @@ Value repeat(Interpreter& interpreter, const Value& sequence, int64_t count) {
   }
   std::vector<Value> items;
   const auto& source = sequence.as_list()->items;
+  charge_steps(size == 0 ? 0 : source.size() * n);
+  items.reserve(total / sizeof(Value));
   for (size_t i = 0; size > 0 && i < n; ++i) {
     items.insert(items.end(), source.begin(), source.end());
   }
-  return Value(std::move(items), sequence.as_list()->tuple);
+  return Value(std::move(items), sequence.as_list()->kind);
 }
 
-Value add_sequences(Interpreter& interpreter, const Value& a, const Value& b) {
+Value add_sequences(const Value& a, const Value& b) {
   if (a.is_string()) {
-    interpreter.charge(a.as_string()->size() + b.as_string()->size());
-    return Value(*a.as_string() + *b.as_string());
+    const bool markup = a.is_markup() || b.is_markup();
+    TextBuilder out;
+    for (const Value* text : {&a, &b}) {
+      out += markup && !text->is_markup() ? escape_html(*text->as_string()) : *text->as_string();
+    }
+    return markup ? Value::markup(out.take()) : Value(out.take());
   }
-  std::vector<Value> items = a.as_list()->items;
+  const auto& first = a.as_list()->items;
   const auto& more = b.as_list()->items;
-  interpreter.charge((items.size() + more.size()) * sizeof(Value));
+  charge_steps(first.size() + more.size());
+  require_bytes((first.size() + more.size()) * sizeof(Value));
+  std::vector<Value> items;
+  items.reserve(first.size() + more.size());
+  items.insert(items.end(), first.begin(), first.end());
   items.insert(items.end(), more.begin(), more.end());
-  return Value(std::move(items), a.as_list()->tuple);
+  return Value(std::move(items), a.as_list()->kind);
+}
+
+bool is_plain_list(const Value& v) {
+  return v.as_list() != nullptr &&
+         (v.as_list()->kind == ListKind::kList || v.as_list()->is_tuple());
 }
 
 }  // namespace
 
 Value binary_operation(Interpreter& interpreter, const std::string& op, const Value& a,
                        const Value& b) {
-  if (op == "~") return interpreter.text(a.to_string() + b.to_string());
+  if (op == "~") {
+    TextBuilder out;
+    a.write_to(out);
+    b.write_to(out);
+    return Value(out.take());
+  }
   for (const Value* value : {&a, &b}) {
-    if (const auto* undefined = std::get_if<Undefined>(&value->variant())) {
-      interpreter.error(undefined->what);
+    if (value->is_undefined() && !(op == "%" && a.is_string())) {
+      interpreter.error(value->why_undefined());
     }
   }
   if (a.is_number() && b.is_number()) {
@@ -121,64 +142,14 @@ Value binary_operation(Interpreter& interpreter, const std::string& op, const Va
     }
     return integer_operation(interpreter, op, a.to_int(), b.to_int());
   }
-  if (op == "+" &&
-      ((a.is_string() && b.is_string()) || (a.as_list() != nullptr && b.as_list() != nullptr &&
-                                            a.as_list()->tuple == b.as_list()->tuple))) {
-    return add_sequences(interpreter, a, b);
-  }
-  const auto sequence = [](const Value& v) { return v.is_string() || v.as_list() != nullptr; };
-  if (op == "*" && sequence(a) && (b.is_int() || b.is_bool())) {
-    return repeat(interpreter, a, b.to_int());
-  }
-  if (op == "*" && sequence(b) && (a.is_int() || a.is_bool())) {
-    return repeat(interpreter, b, a.to_int());
-  }
+  const bool same_kind =
+      is_plain_list(a) && is_plain_list(b) && a.as_list()->is_tuple() == b.as_list()->is_tuple();
+  if (op == "+" && ((a.is_string() && b.is_string()) || same_kind)) return add_sequences(a, b);
+  const auto sequence = [](const Value& v) { return v.is_string() || is_plain_list(v); };
+  if (op == "*" && sequence(a) && (b.is_int() || b.is_bool())) return repeat(a, b.to_int());
+  if (op == "*" && sequence(b) && (a.is_int() || a.is_bool())) return repeat(b, a.to_int());
   if (op == "%" && a.is_string()) return percent_format(interpreter, *a.as_string(), b);
   interpreter.error(fmt::format("cannot compute {} {} {}", a.type_name(), op, b.type_name()));
-}
-
-Value percent_format(Interpreter& interpreter, const std::string& format, const Value& arguments) {
-  const List* list = arguments.as_list();
-  const std::vector<Value> values =
-      list != nullptr && list->tuple ? list->items : std::vector<Value>{arguments};
-  std::string out;
-  size_t used = 0;
-  for (size_t i = 0; i < format.size(); ++i) {
-    if (format[i] != '%') {
-      out += format[i];
-      continue;
-    }
-    const size_t end = format.find_first_not_of("0123456789.+- #", i + 1);
-    if (end == std::string::npos) interpreter.error("incomplete format");
-    const std::string flags = format.substr(i + 1, end - i - 1);
-    const char kind = format[end];
-    i = end;
-    if (kind == '%') {
-      out += '%';
-      continue;
-    }
-    if (used == values.size()) interpreter.error("not enough arguments for format string");
-    if (flags.size() > 6) interpreter.error("format flags too long");
-    const Value& value = values[used++];
-    if (kind == 's' || kind == 'r') {
-      if (!flags.empty()) interpreter.error("string formats with a width are not supported");
-      out += kind == 's' ? value.to_string() : value.repr();
-      continue;
-    }
-    char buffer[512];
-    if (kind == 'd' || kind == 'i' || kind == 'x' || kind == 'X') {
-      const std::string spec = "%" + flags + "ll" + (kind == 'i' ? 'd' : kind);
-      std::snprintf(buffer, sizeof(buffer), spec.c_str(), static_cast<long long>(value.to_int()));
-    } else if (kind == 'f' || kind == 'e' || kind == 'g') {
-      const std::string spec = "%" + flags + kind;
-      std::snprintf(buffer, sizeof(buffer), spec.c_str(), value.to_double());
-    } else {
-      interpreter.error(fmt::format("unsupported format character '{}'", kind));
-    }
-    out += buffer;
-  }
-  if (used != values.size()) interpreter.error("not all arguments converted in string formatting");
-  return interpreter.text(std::move(out));
 }
 
 }  // namespace tq::jinja

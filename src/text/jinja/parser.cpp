@@ -1,24 +1,12 @@
+// The statements of a template; their expressions are read by the base class.
 #include <algorithm>
-#include <charconv>
-#include <cstdlib>
-#include <optional>
+#include <utility>
 
 #include "base/error.h"
-#include "text/jinja/ast.h"
-#include "text/jinja/lexer.h"
+#include "text/jinja/expression_parser.h"
 
 namespace tq::jinja {
 namespace {
-
-constexpr int kMaxDepth = 200;  // of nested expressions and blocks together
-constexpr int kMaxChain = 500;  // operators in one statement
-
-ExprPtr make(ExprKind kind, int line) {
-  auto expr = std::make_unique<Expr>();
-  expr->kind = kind;
-  expr->line = line;
-  return expr;
-}
 
 StmtPtr make(StmtKind kind, int line) {
   auto stmt = std::make_unique<Stmt>();
@@ -27,10 +15,9 @@ StmtPtr make(StmtKind kind, int line) {
   return stmt;
 }
 
-// Recursive descent; the grammar and its precedences are those of Jinja 3.
-class Parser {
+class Parser : private ExpressionParser {
  public:
-  explicit Parser(std::string_view source) : tokens_(tokenize(source)) {}
+  explicit Parser(std::string_view source) : ExpressionParser(source) {}
 
   Block run() {
     Block block = body({});
@@ -39,55 +26,10 @@ class Parser {
   }
 
  private:
-  // Guards recursion: hostile templates must not exhaust the stack.
-  struct Nested {
-    explicit Nested(Parser& parser) : parser_(parser) {
-      if (++parser_.depth_ > kMaxDepth) parser_.error("nested too deeply");
-    }
-    ~Nested() { --parser_.depth_; }
-    Parser& parser_;
-  };
-
-  const Token& current() const { return tokens_[pos_]; }
-  const Token& peek() const { return tokens_[std::min(pos_ + 1, tokens_.size() - 1)]; }
-  Token next() { return tokens_[pos_ + 1 < tokens_.size() ? pos_++ : pos_]; }
-  int line() const { return current().line; }
-  [[noreturn]] void error(const std::string& message) const {
-    fail(ErrorCode::kCorrupt, "chat template: line {}: {}", current().line, message);
-  }
-  bool is_op(std::string_view op) const {
-    return current().kind == TokenKind::kOperator && current().text == op;
-  }
-  bool is_name(std::string_view name) const {
-    return current().kind == TokenKind::kName && current().text == name;
-  }
-  bool take_op(std::string_view op) {
-    if (!is_op(op)) return false;
-    ++pos_;
-    return true;
-  }
-  bool take_name(std::string_view name) {
-    if (!is_name(name)) return false;
-    ++pos_;
-    return true;
-  }
-  void expect_op(std::string_view op) {
-    if (!take_op(op)) error(fmt::format("expected '{}', found '{}'", op, current().text));
-  }
-  std::string expect_name() {
-    if (current().kind != TokenKind::kName) {
-      error(fmt::format("expected a name, found '{}'", current().text));
-    }
-    return next().text;
-  }
   void expect_block_end() {
-    if (current().kind != TokenKind::kBlockEnd) {
-      error(fmt::format("expected '%}}', found '{}'", current().text));
-    }
+    if (current().kind != TokenKind::kBlockEnd) error_found("'%}'");
     ++pos_;
   }
-
-  // ---- statements
 
   // Statements up to a block whose name is in `ends` (left current) or the end of the template.
   Block body(const std::vector<std::string_view>& ends) {
@@ -109,7 +51,7 @@ class Parser {
         StmtPtr stmt = make(StmtKind::kOutput, line());
         stmt->expr = tuple_expression();
         if (current().kind != TokenKind::kOutputEnd) {
-          error(fmt::format("expected '}}}}', found '{}'", current().text));
+          error_found("'}}'");
         }
         ++pos_;
         block.push_back(std::move(stmt));
@@ -242,14 +184,23 @@ class Parser {
     }
   }
 
+  // A body of its own: loops around it are not its loops.
+  void macro_body(Stmt& stmt, std::string_view end) {
+    const int loops = std::exchange(loops_, 0);
+    const bool outer_varargs = std::exchange(saw_varargs_, false);
+    const bool outer_kwargs = std::exchange(saw_kwargs_, false);
+    stmt.body = closed_body(end);
+    stmt.uses_varargs = std::exchange(saw_varargs_, outer_varargs);
+    stmt.uses_kwargs = std::exchange(saw_kwargs_, outer_kwargs);
+    loops_ = loops;
+  }
+
   StmtPtr macro_statement(int at) {
     StmtPtr stmt = make(StmtKind::kMacro, at);
     stmt->text = expect_name();
     parameters(*stmt);
     expect_block_end();
-    const int loops = std::exchange(loops_, 0);
-    stmt->body = closed_body("endmacro");
-    loops_ = loops;
+    macro_body(*stmt, "endmacro");
     return stmt;
   }
 
@@ -259,9 +210,7 @@ class Parser {
     stmt->expr = expression();
     if (stmt->expr->kind != ExprKind::kCall) error("expected a call");
     expect_block_end();
-    const int loops = std::exchange(loops_, 0);
-    stmt->body = closed_body("endcall");
-    loops_ = loops;
+    macro_body(*stmt, "endcall");
     return stmt;
   }
 
@@ -286,354 +235,7 @@ class Parser {
     return stmt;
   }
 
-  // ---- expressions
-
-  // One expression, or a tuple if a comma follows. `conditional`: whether "a if b else c" may stand
-  // there.
-  ExprPtr tuple_expression(bool conditional = true) {
-    const auto item = [&] { return conditional ? expression() : or_expression(); };
-    const int at = line();
-    ExprPtr first = item();
-    if (!is_op(",")) return first;
-    ExprPtr tuple = make(ExprKind::kTuple, at);
-    tuple->args.push_back(std::move(first));
-    while (take_op(",")) {
-      const TokenKind kind = current().kind;
-      if (kind == TokenKind::kOutputEnd || kind == TokenKind::kBlockEnd || is_op(")")) break;
-      tuple->args.push_back(item());
-    }
-    return tuple;
-  }
-
-  ExprPtr expression() {
-    const Nested nested(*this);
-    ExprPtr value = or_expression();
-    while (is_name("if")) {
-      const int at = line();
-      ++pos_;
-      ExprPtr expr = make(ExprKind::kConditional, at);
-      expr->args.push_back(std::move(value));
-      expr->args.push_back(or_expression());
-      expr->args.push_back(take_name("else") ? expression() : nullptr);
-      value = std::move(expr);
-    }
-    return value;
-  }
-
-  ExprPtr binary(ExprKind kind, std::string name, ExprPtr left, ExprPtr right, int at) {
-    ExprPtr expr = make(kind, at);
-    expr->name = std::move(name);
-    expr->args.push_back(std::move(left));
-    expr->args.push_back(std::move(right));
-    return expr;
-  }
-
-  ExprPtr or_expression() {
-    ExprPtr left = and_expression();
-    for (int at = line(); take_name("or"); at = line()) {
-      left = binary(ExprKind::kOr, "", std::move(left), and_expression(), at);
-      chain();
-    }
-    return left;
-  }
-
-  ExprPtr and_expression() {
-    ExprPtr left = not_expression();
-    for (int at = line(); take_name("and"); at = line()) {
-      left = binary(ExprKind::kAnd, "", std::move(left), not_expression(), at);
-      chain();
-    }
-    return left;
-  }
-
-  ExprPtr not_expression() {
-    const Nested nested(*this);
-    const int at = line();
-    if (!take_name("not")) return compare_expression();
-    ExprPtr expr = make(ExprKind::kNot, at);
-    expr->args.push_back(not_expression());
-    return expr;
-  }
-
-  std::optional<std::string> comparison() {
-    for (const char* op : {"==", "!=", "<", ">", "<=", ">="}) {
-      if (take_op(op)) return op;
-    }
-    if (take_name("in")) return "in";
-    if (is_name("not") && peek().kind == TokenKind::kName && peek().text == "in") {
-      pos_ += 2;
-      return "not in";
-    }
-    return std::nullopt;
-  }
-
-  ExprPtr compare_expression() {
-    const int at = line();
-    ExprPtr left = binary_level(0);
-    auto op = comparison();
-    if (!op) return left;
-    ExprPtr expr = make(ExprKind::kCompare, at);
-    expr->args.push_back(std::move(left));
-    while (op) {
-      expr->operators.push_back(*op);
-      expr->args.push_back(binary_level(0));
-      op = comparison();
-    }
-    return expr;
-  }
-
-  // Left-associative levels from loosest to tightest: + -, ~, * / // %, **.
-  ExprPtr binary_level(size_t level) {
-    static const std::vector<std::vector<std::string_view>> kLevels = {
-        {"+", "-"}, {"~"}, {"*", "/", "//", "%"}, {"**"}};
-    if (level == kLevels.size()) return unary_expression(true);
-    ExprPtr left = binary_level(level + 1);
-    while (true) {
-      const auto& ops = kLevels[level];
-      const bool found = current().kind == TokenKind::kOperator &&
-                         std::find(ops.begin(), ops.end(), current().text) != ops.end();
-      if (!found) return left;
-      const Token op = next();
-      left = binary(ExprKind::kBinary, op.text, std::move(left), binary_level(level + 1), op.line);
-      chain();
-    }
-  }
-
-  // Chains of operators make trees as deep as they are long, on which interpreter and destructors
-  // recurse.
-  void chain() {
-    if (++chain_ > kMaxChain) error("too many operators in one statement");
-  }
-
-  ExprPtr unary_expression(bool with_filters) {
-    const Nested nested(*this);
-    const int at = line();
-    ExprPtr expr;
-    if (is_op("-") || is_op("+")) {
-      expr = make(next().text == "-" ? ExprKind::kNegate : ExprKind::kPlus, at);
-      expr->args.push_back(unary_expression(false));
-    } else {
-      expr = primary();
-    }
-    expr = postfix(std::move(expr));
-    return with_filters ? filters(std::move(expr)) : std::move(expr);
-  }
-
-  ExprPtr constant(Value value, int at) {
-    ExprPtr expr = make(ExprKind::kConstant, at);
-    expr->value = std::move(value);
-    return expr;
-  }
-
-  ExprPtr primary() {
-    const Token token = current();
-    switch (token.kind) {
-      case TokenKind::kName:
-        ++pos_;
-        if (token.text == "true" || token.text == "True") return constant(Value(true), token.line);
-        if (token.text == "false" || token.text == "False") {
-          return constant(Value(false), token.line);
-        }
-        if (token.text == "none" || token.text == "None") {
-          return constant(Value(nullptr), token.line);
-        }
-        {
-          ExprPtr expr = make(ExprKind::kName, token.line);
-          expr->name = token.text;
-          return expr;
-        }
-      case TokenKind::kString: {
-        std::string text;
-        while (current().kind == TokenKind::kString) text += next().text;
-        return constant(Value(std::move(text)), token.line);
-      }
-      case TokenKind::kInteger: {
-        ++pos_;
-        int64_t value = 0;
-        const char* end = token.text.data() + token.text.size();
-        if (std::from_chars(token.text.data(), end, value).ec != std::errc()) {
-          error("integer out of range");
-        }
-        return constant(Value(value), token.line);
-      }
-      case TokenKind::kFloat:
-        ++pos_;
-        return constant(Value(std::strtod(token.text.c_str(), nullptr)), token.line);
-      default:
-        if (is_op("(")) return parenthesised();
-        if (is_op("[")) return list_literal();
-        if (is_op("{")) return dict_literal();
-        error(fmt::format("unexpected '{}'", token.text));
-    }
-  }
-
-  ExprPtr parenthesised() {
-    const Nested nested(*this);
-    const int at = line();
-    expect_op("(");
-    if (take_op(")")) return make(ExprKind::kTuple, at);
-    ExprPtr expr = tuple_expression();
-    expect_op(")");
-    return expr;
-  }
-
-  ExprPtr list_literal() {
-    const Nested nested(*this);
-    ExprPtr expr = make(ExprKind::kList, line());
-    expect_op("[");
-    while (!take_op("]")) {
-      if (!expr->args.empty()) expect_op(",");
-      if (take_op("]")) break;
-      expr->args.push_back(expression());
-    }
-    return expr;
-  }
-
-  ExprPtr dict_literal() {
-    const Nested nested(*this);
-    ExprPtr expr = make(ExprKind::kDict, line());
-    expect_op("{");
-    while (!take_op("}")) {
-      if (!expr->args.empty()) expect_op(",");
-      if (take_op("}")) break;
-      expr->args.push_back(expression());
-      expect_op(":");
-      expr->args.push_back(expression());
-    }
-    return expr;
-  }
-
-  ExprPtr postfix(ExprPtr expr) {
-    while (true) {
-      const int at = line();
-      if (take_op(".")) {
-        ExprPtr access = make(ExprKind::kAttribute, at);
-        if (current().kind == TokenKind::kInteger) {  // x.0
-          access->kind = ExprKind::kSubscript;
-          access->args.push_back(std::move(expr));
-          access->args.push_back(primary());
-        } else {
-          access->name = expect_name();
-          access->args.push_back(std::move(expr));
-        }
-        expr = std::move(access);
-      } else if (is_op("[")) {
-        expr = subscript(std::move(expr));
-      } else if (is_op("(")) {
-        expr = call(std::move(expr));
-      } else {
-        return expr;
-      }
-      chain();
-    }
-  }
-
-  ExprPtr subscript(ExprPtr object) {
-    const Nested nested(*this);
-    ExprPtr expr = make(ExprKind::kSubscript, line());
-    expr->args.push_back(std::move(object));
-    expect_op("[");
-    ExprPtr first = is_op(":") ? nullptr : tuple_expression();
-    if (!is_op(":")) {
-      expr->args.push_back(std::move(first));
-      expect_op("]");
-      return expr;
-    }
-    expr->kind = ExprKind::kSlice;
-    expr->args.push_back(std::move(first));
-    for (int i = 0; i < 2; ++i) {
-      const bool present = take_op(":") && !is_op(":") && !is_op("]");
-      expr->args.push_back(present ? expression() : nullptr);
-    }
-    expect_op("]");
-    return expr;
-  }
-
-  void arguments(Expr& expr) {
-    const Nested nested(*this);
-    expect_op("(");
-    bool first = true;
-    while (!take_op(")")) {
-      if (!first) expect_op(",");
-      first = false;
-      if (take_op(")")) return;
-      if (is_op("*") || is_op("**")) {
-        fail(ErrorCode::kUnsupported, "chat template: line {}: argument unpacking is not supported",
-             line());
-      }
-      if (current().kind == TokenKind::kName && peek().kind == TokenKind::kOperator &&
-          peek().text == "=") {
-        std::string name = next().text;
-        ++pos_;
-        expr.named.emplace_back(std::move(name), expression());
-      } else {
-        if (!expr.named.empty()) error("positional argument after a named one");
-        expr.args.push_back(expression());
-      }
-    }
-  }
-
-  ExprPtr call(ExprPtr function) {
-    ExprPtr expr = make(ExprKind::kCall, line());
-    expr->args.push_back(std::move(function));
-    arguments(*expr);
-    return expr;
-  }
-
-  // | filters, `is` tests, and calls of their results.
-  ExprPtr filters(ExprPtr expr) {
-    while (true) {
-      if (take_op("|")) {
-        expr = filter_call(std::move(expr));
-      } else if (expr != nullptr && is_name("is")) {
-        expr = test(std::move(expr));
-      } else if (expr != nullptr && is_op("(")) {
-        expr = call(std::move(expr));
-      } else {
-        return expr;
-      }
-      chain();
-    }
-  }
-
-  ExprPtr filter_call(ExprPtr input) {
-    ExprPtr expr = make(ExprKind::kFilter, line());
-    expr->name = expect_name();
-    expr->args.push_back(std::move(input));
-    if (is_op("(")) arguments(*expr);
-    return expr;
-  }
-
-  ExprPtr test(ExprPtr subject) {
-    const Nested nested(*this);
-    const int at = line();
-    ++pos_;  // is
-    const bool negated = take_name("not");
-    ExprPtr expr = make(ExprKind::kTest, at);
-    expr->name = expect_name();
-    expr->args.push_back(std::move(subject));
-    const TokenKind kind = current().kind;
-    const bool literal = kind == TokenKind::kString || kind == TokenKind::kInteger ||
-                         kind == TokenKind::kFloat || is_op("[") || is_op("{");
-    const bool name = kind == TokenKind::kName && !is_name("else") && !is_name("or") &&
-                      !is_name("and") && !is_name("is") && !is_name("if") && !is_name("in") &&
-                      !is_name("not");
-    if (is_op("(")) {
-      arguments(*expr);
-    } else if (literal || name) {
-      expr->args.push_back(postfix(primary()));
-    }
-    if (!negated) return expr;
-    ExprPtr inverse = make(ExprKind::kNot, at);
-    inverse->args.push_back(std::move(expr));
-    return inverse;
-  }
-
-  std::vector<Token> tokens_;
-  size_t pos_ = 0;
-  int depth_ = 0;
   int loops_ = 0;
-  int chain_ = 0;
 };
 
 }  // namespace

@@ -7,8 +7,6 @@
 namespace tq::jinja {
 namespace {
 
-const Value& subject(const Arguments& arguments) { return arguments.positional[0]; }
-
 const Value& other(Interpreter& interpreter, const Arguments& arguments) {
   if (arguments.positional.size() != 2) interpreter.error("this test takes one argument");
   return arguments.positional[1];
@@ -31,15 +29,27 @@ bool is_true(const Value& v) { return v.is_bool() && v.truthy(); }
 bool is_false(const Value& v) { return v.is_bool() && !v.truthy(); }
 bool mapping(const Value& v) { return v.as_dict() != nullptr; }
 bool iterable(const Value& v) {
-  return v.is_undefined() || v.is_string() || v.as_list() != nullptr || v.as_dict() != nullptr;
+  return v.is_undefined() || v.is_string() || v.as_list() != nullptr || v.as_dict() != nullptr ||
+         v.as_loop() != nullptr;
 }
 // Jinja calls all that has a length and items a sequence: dicts too.
 bool sequence(const Value& v) {
-  return v.is_undefined() || v.is_string() || v.as_list() != nullptr || v.as_dict() != nullptr;
+  const List* list = v.as_list();
+  const bool indexed =
+      list != nullptr && list->kind != ListKind::kIterator && list->kind != ListKind::kView;
+  return v.is_undefined() || v.is_string() || indexed || v.as_dict() != nullptr;
 }
-bool callable(const Value& v) { return v.as_callable() != nullptr; }
-bool odd(const Value& v) { return v.to_int() % 2 != 0; }
-bool even(const Value& v) { return v.to_int() % 2 == 0; }
+bool callable(const Value& v) { return v.as_callable() != nullptr || v.is_undefined(); }
+bool escaped(const Value&) { return false; }
+
+// x % 2 as Python has it, of floats too.
+double modulo(Interpreter& interpreter, const Value& value, const Value& divisor) {
+  return binary_operation(interpreter, "%", value, divisor).to_double();
+}
+template <int kRest>
+Value rest_of_two(Interpreter& interpreter, Arguments& arguments) {
+  return Value(modulo(interpreter, subject(arguments), Value(int64_t{2})) == kRest);
+}
 bool lower(const Value& v) {
   const std::string text = v.to_string();
   return to_lower(text) == text && to_upper(text) != text;
@@ -62,14 +72,7 @@ Value ordered(Interpreter& interpreter, Arguments& arguments) {
                         : (kOrEqual ? order <= 0 : order < 0));
 }
 Value in(Interpreter& interpreter, Arguments& arguments) {
-  const Value& container = other(interpreter, arguments);
-  if (container.is_string() && subject(arguments).is_string()) {
-    return Value(container.as_string()->find(*subject(arguments).as_string()) != std::string::npos);
-  }
-  for (const Value& item : interpreter.iterate(container)) {
-    if (equal(item, subject(arguments))) return Value(true);
-  }
-  return Value(false);
+  return Value(interpreter.contains(other(interpreter, arguments), subject(arguments)));
 }
 Value same_as(Interpreter& interpreter, Arguments& arguments) {
   const Value& a = subject(arguments);
@@ -77,9 +80,7 @@ Value same_as(Interpreter& interpreter, Arguments& arguments) {
   return Value(a.variant().index() == b.variant().index() && equal(a, b));
 }
 Value divisible_by(Interpreter& interpreter, Arguments& arguments) {
-  const int64_t divisor = other(interpreter, arguments).to_int();
-  if (divisor == 0) interpreter.error("division by zero");
-  return Value(divisor == -1 || subject(arguments).to_int() % divisor == 0);
+  return Value(modulo(interpreter, subject(arguments), other(interpreter, arguments)) == 0);
 }
 Value filter_exists(Interpreter&, Arguments& arguments) {
   return Value(find_filter(subject(arguments).to_string()) != nullptr);
@@ -88,11 +89,7 @@ Value test_exists(Interpreter&, Arguments& arguments) {
   return Value(find_test(subject(arguments).to_string()) != nullptr);
 }
 
-struct Row {
-  std::string_view name;
-  Builtin function;
-};
-constexpr std::array<Row, 38> kTests = {{
+constexpr std::array<BuiltinRow, 39> kTests = {{
     {"defined", unary<defined>},
     {"undefined", unary<undefined>},
     {"none", unary<none>},
@@ -107,8 +104,9 @@ constexpr std::array<Row, 38> kTests = {{
     {"iterable", unary<iterable>},
     {"sequence", unary<sequence>},
     {"callable", unary<callable>},
-    {"odd", unary<odd>},
-    {"even", unary<even>},
+    {"escaped", unary<escaped>},
+    {"odd", rest_of_two<1>},
+    {"even", rest_of_two<0>},
     {"lower", unary<lower>},
     {"upper", unary<upper>},
     {"in", in},
@@ -136,7 +134,7 @@ constexpr std::array<Row, 38> kTests = {{
 }  // namespace
 
 Builtin find_test(std::string_view name) {
-  for (const Row& row : kTests) {
+  for (const BuiltinRow& row : kTests) {
     if (row.name == name) return row.function;
   }
   return nullptr;

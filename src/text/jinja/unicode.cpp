@@ -2,6 +2,8 @@
 
 #include <utf8proc.h>
 
+#include "text/jinja/budget.h"
+
 namespace tq::jinja {
 
 void append_utf8(uint32_t code, std::string& out) {
@@ -24,7 +26,16 @@ uint32_t decode_utf8(std::string_view text, size_t pos, size_t& length) {
   return n > 0 ? static_cast<uint32_t>(code) : 0xfffd;
 }
 
+size_t character_offset(std::string_view text, size_t from, int64_t count) {
+  for (size_t length = 0; count > 0 && from < text.size(); from += length, --count) {
+    decode_utf8(text, from, length);
+  }
+  return from;
+}
+
 std::vector<size_t> character_offsets(std::string_view text) {
+  charge_characters(text.size());
+  require_bytes((text.size() + 1) * sizeof(size_t));
   std::vector<size_t> offsets;
   offsets.reserve(text.size() + 1);
   for (size_t pos = 0, length = 0; pos < text.size(); pos += length) {
@@ -71,16 +82,20 @@ bool is_unicode_lower(uint32_t code) {
 
 namespace {
 
-enum class Case { kUpper, kLower, kTitle, kCapitalize };
+enum class Case { kUpper, kLower, kSwap, kTitle, kCapitalize };
 
 std::string change_case(std::string_view text, Case mode) {
+  charge_steps(text.size() / 4 + 1);  // tables are looked up for each character
+  require_bytes(2 * text.size());
   std::string out;
   out.reserve(text.size());
   bool start = true;  // kTitle: of a word; kCapitalize: of the text
   for (size_t pos = 0, length = 0; pos < text.size(); pos += length) {
     const uint32_t code = decode_utf8(text, pos, length);
     const auto c = static_cast<utf8proc_int32_t>(code);
-    const bool upper = mode == Case::kUpper || (mode != Case::kLower && start);
+    const bool upper = mode == Case::kSwap
+                           ? is_unicode_lower(code)
+                           : mode == Case::kUpper || (mode != Case::kLower && start);
     if (code == 0xdf && mode == Case::kUpper) {  // the one common letter whose capital is two
       out += "SS";
     } else if (length == 1 && code == 0xfffd) {
@@ -97,11 +112,33 @@ std::string change_case(std::string_view text, Case mode) {
 
 std::string to_upper(std::string_view text) { return change_case(text, Case::kUpper); }
 std::string to_lower(std::string_view text) { return change_case(text, Case::kLower); }
+std::string to_swapped_case(std::string_view text) { return change_case(text, Case::kSwap); }
 std::string to_title(std::string_view text) { return change_case(text, Case::kTitle); }
 std::string to_capitalized(std::string_view text) { return change_case(text, Case::kCapitalize); }
 
+std::vector<std::string_view> split_lines(std::string_view text, bool keep_ends) {
+  charge_characters(text.size());
+  std::vector<std::string_view> lines;
+  size_t begin = 0;
+  for (size_t pos = 0, length = 0; pos < text.size();) {
+    const uint32_t code = decode_utf8(text, pos, length);
+    const bool ends = (code >= 0x0a && code <= 0x0d) || (code >= 0x1c && code <= 0x1e) ||
+                      code == 0x85 || code == 0x2028 || code == 0x2029;
+    const size_t next = pos + (text.substr(pos, 2) == "\r\n" ? 2 : length);
+    if (ends) {
+      if (lines.size() == lines.capacity()) require_bytes(3 * lines.size() * sizeof(text));
+      lines.push_back(text.substr(begin, (keep_ends ? next : pos) - begin));
+      begin = next;
+    }
+    pos = next;
+  }
+  if (begin < text.size()) lines.push_back(text.substr(begin));
+  return lines;
+}
+
 std::string_view strip(std::string_view text, std::string_view chars, bool left, bool right) {
   const auto drop = [&](size_t pos, size_t length) {
+    charge_steps(1 + chars.size() / 8);
     if (!chars.empty()) {
       const std::string_view character = text.substr(pos, length);
       for (size_t p = 0, n = 0; p < chars.size(); p += n) {

@@ -10,91 +10,82 @@
 namespace tq::jinja {
 namespace {
 
-// Equal keys give equal strings: 1, 1.0 and True are one key in Python.
-std::string key_text(const Value& key) {
-  if (const std::string* s = key.as_string()) return "s" + *s;
-  if (key.is_none()) return "n";
-  if (key.is_float() && key.to_double() != std::floor(key.to_double())) {
-    return "f" + float_repr(key.to_double());
-  }
-  if (key.is_number()) return "i" + std::to_string(key.to_int());
-  if (const List* list = key.as_list(); list != nullptr && list->tuple) return "t" + key.repr();
-  fail(ErrorCode::kInvalidArgument, "chat template: unhashable dict key of type {}",
-       key.type_name());
+// What a shared object takes beside its contents.
+constexpr size_t kObjectBytes = 96;
+
+bool same_object(const Value& a, const Value& b) {
+  if (a.is_string()) return a.as_string() == b.as_string();
+  if (a.as_list() != nullptr) return a.as_list() == b.as_list();
+  return a.as_dict() == b.as_dict();
 }
 
-std::string string_repr(const std::string& s) {
-  const bool double_quotes = s.find('\'') != std::string::npos && s.find('"') == std::string::npos;
-  const char quote = double_quotes ? '"' : '\'';
-  std::string out(1, quote);
-  for (const char c : s) {
-    if (c == quote || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (c == '\n') {
-      out += "\\n";
-    } else if (c == '\r') {
-      out += "\\r";
-    } else if (c == '\t') {
-      out += "\\t";
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
-    } else {
-      out += c;
-    }
-  }
-  return out + quote;
+bool is_sequence(const List& list) {
+  return list.kind == ListKind::kList || list.kind == ListKind::kTuple;
 }
 
-std::string dict_repr(const Dict& dict) {
-  std::string out = "{";
-  for (const auto& [key, value] : dict.entries()) {
-    if (out.size() > 1) out += ", ";
-    out += key.repr() + ": " + value.repr();
-  }
-  return out + "}";
+bool equal_lists(const List& a, const List& b) {
+  if (a.kind != b.kind || a.kind == ListKind::kIterator) return false;
+  return std::equal(a.items.begin(), a.items.end(), b.items.begin(), b.items.end(), equal);
 }
 
-std::string list_repr(const List& list) {
-  std::string out = list.tuple ? "(" : "[";
-  for (size_t i = 0; i < list.items.size(); ++i) {
-    if (i > 0) out += ", ";
-    out += list.items[i].repr();
-  }
-  if (list.tuple && list.items.size() == 1) out += ",";
-  return out + (list.tuple ? ")" : "]");
+bool equal_dicts(const Dict& a, const Dict& b) {
+  if (a.size() != b.size()) return false;
+  return std::all_of(a.entries().begin(), a.entries().end(), [&](const auto& entry) {
+    const Value* other = b.find(entry.first);
+    return other != nullptr && equal(entry.second, *other);
+  });
 }
 
 }  // namespace
 
-const Value* Dict::find(const Value& key) const {
-  const auto it = index_.find(key_text(key));
-  return it == index_.end() ? nullptr : &entries_[it->second].second;
-}
-
-void Dict::set(Value key, Value value) {
-  const auto [it, added] = index_.try_emplace(key_text(key), entries_.size());
-  if (added) {
-    entries_.emplace_back(std::move(key), std::move(value));
-  } else {
-    entries_[it->second].second = std::move(value);
+int depth_over(const std::vector<Value>& values) {
+  charge_steps(values.size() / 4 + 1);
+  int depth = 0;
+  for (const Value& value : values) depth = std::max(depth, value.depth());
+  if (depth >= kMaxValueDepth) {
+    fail(ErrorCode::kUnsupported, "chat template: values nested deeper than {}", kMaxValueDepth);
   }
+  return depth + 1;
 }
 
-void Dict::clear() {
-  entries_.clear();
-  index_.clear();
+Value::Value(std::string s) {
+  charge_scan(s.size());
+  Lease lease(s.capacity() + kObjectBytes);
+  v_ = std::make_shared<const Text>(Text{std::move(s), false, std::move(lease)});
 }
 
-Value::Value(std::vector<Value> items, bool tuple)
-    : v_(std::make_shared<const List>(List{std::move(items), tuple})) {}
+Value Value::markup(std::string s) {
+  Lease lease(s.capacity() + kObjectBytes);
+  Value value;
+  value.v_ = std::make_shared<const Text>(Text{std::move(s), true, std::move(lease)});
+  return value;
+}
+
+bool Value::is_markup() const {
+  const auto* p = std::get_if<std::shared_ptr<const Text>>(&v_);
+  return p != nullptr && (*p)->is_markup;
+}
+
+Value::Value(std::vector<Value> items, ListKind kind) {
+  const int depth = depth_over(items);
+  Lease lease(items.capacity() * sizeof(Value) + kObjectBytes);
+  v_ = std::make_shared<const List>(List{std::move(items), kind, depth, 0, std::move(lease)});
+}
+
 Value::Value(Dict dict) : v_(std::make_shared<const Dict>(std::move(dict))) {}
 Value::Value(Callable callable) : v_(std::make_shared<const Callable>(std::move(callable))) {}
 
-Value Value::undefined(std::string what) {
+Value Value::undefined(std::string_view what) {
+  constexpr size_t kLongest = 200;
   Value value;
-  value.v_ = Undefined{std::move(what)};
+  value.v_ = Undefined{std::make_shared<const std::string>(what.substr(0, kLongest))};
   return value;
+}
+
+std::string_view Value::why_undefined() const {
+  const auto* undefined = std::get_if<Undefined>(&v_);
+  if (undefined == nullptr || undefined->what == nullptr) return "a value is undefined";
+  return *undefined->what;
 }
 
 Value Value::from_json(const Json& json) {
@@ -130,8 +121,8 @@ Value Value::from_json(const Json& json) {
 }
 
 const std::string* Value::as_string() const {
-  const auto* p = std::get_if<std::shared_ptr<const std::string>>(&v_);
-  return p == nullptr ? nullptr : p->get();
+  const auto* p = std::get_if<std::shared_ptr<const Text>>(&v_);
+  return p == nullptr ? nullptr : &(*p)->text;
 }
 const List* Value::as_list() const {
   const auto* p = std::get_if<std::shared_ptr<const List>>(&v_);
@@ -148,6 +139,18 @@ const Callable* Value::as_callable() const {
 Namespace* Value::as_namespace() const {
   const auto* p = std::get_if<std::shared_ptr<Namespace>>(&v_);
   return p == nullptr ? nullptr : p->get();
+}
+std::shared_ptr<Loop> Value::as_loop() const {
+  const auto* p = std::get_if<std::shared_ptr<Loop>>(&v_);
+  return p == nullptr ? nullptr : *p;
+}
+
+int Value::depth() const {
+  if (const List* list = as_list()) return list->depth;
+  if (const Dict* dict = as_dict()) return dict->depth();
+  if (const Callable* callable = as_callable()) return callable->depth;
+  const auto* loop = std::get_if<std::shared_ptr<Loop>>(&v_);
+  return loop == nullptr ? 0 : (*loop)->depth;
 }
 
 int64_t Value::to_int() const {
@@ -175,63 +178,111 @@ bool Value::truthy() const {
   if (is_float()) return to_double() != 0;
   if (is_number()) return to_int() != 0;
   if (const std::string* s = as_string()) return !s->empty();
-  if (const List* list = as_list()) return !list->items.empty();
+  if (const List* list = as_list()) {
+    return list->kind == ListKind::kIterator || !list->items.empty();
+  }
   if (const Dict* dict = as_dict()) return dict->size() > 0;
   return true;
 }
 
 std::string_view Value::type_name() const {
-  static constexpr std::string_view kNames[] = {"Undefined", "NoneType", "bool", "int",
-                                                "float",     "str",      "list", "dict",
-                                                "function",  "namespace"};
-  if (const List* list = as_list(); list != nullptr && list->tuple) return "tuple";
+  static constexpr std::string_view kNames[] = {"Undefined", "NoneType",  "bool", "int",
+                                                "float",     "str",       "list", "dict",
+                                                "function",  "Namespace", "loop"};
+  static constexpr std::string_view kListNames[] = {"list", "tuple", "generator", "dict view",
+                                                    "range"};
+  if (const List* list = as_list()) return kListNames[static_cast<size_t>(list->kind)];
   return kNames[v_.index()];
 }
 
-std::string Value::to_string() const {
-  if (is_undefined()) return "";
-  if (const std::string* s = as_string()) return *s;
-  return repr();
+// ---- dict
+
+namespace {
+
+// Whether Python can hash what the key itself is; items of tuples are looked at when hashed.
+bool is_hashable(const Value& key) {
+  const List* list = key.as_list();
+  return key.as_dict() == nullptr &&
+         (list == nullptr || (list->kind != ListKind::kList && list->kind != ListKind::kView));
 }
 
-std::string Value::repr() const {
-  if (is_undefined()) return "Undefined";
-  if (is_none()) return "None";
-  if (is_bool()) return to_int() != 0 ? "True" : "False";
-  if (is_int()) return std::to_string(to_int());
-  if (is_float()) return float_repr(to_double());
-  if (const std::string* s = as_string()) return string_repr(*s);
-  if (const List* list = as_list()) return list_repr(*list);
-  if (const Dict* dict = as_dict()) return dict_repr(*dict);
-  if (const Callable* callable = as_callable()) return "<function " + callable->name + ">";
-  return "<Namespace " + dict_repr(as_namespace()->attributes) + ">";
+}  // namespace
+
+size_t Dict::Hash::operator()(const Value& key) const {
+  if (!is_hashable(key)) {
+    fail(ErrorCode::kInvalidArgument, "chat template: unhashable dict key of type {}",
+         key.type_name());
+  }
+  if (const std::string* s = key.as_string()) {
+    charge_scan(s->size());
+    return std::hash<std::string>()(*s);
+  }
+  if (key.is_number()) return std::hash<double>()(key.to_double());
+  if (const List* list = key.as_list()) {
+    if (list->kind == ListKind::kIterator) return std::hash<const void*>()(list);
+    size_t hash = list->items.size();
+    charge_steps(hash);
+    for (const Value& item : list->items) hash = hash * 1'000'003 ^ (*this)(item);
+    return hash;
+  }
+  return key.variant().index();
 }
+
+bool Dict::Equal::operator()(const Value& a, const Value& b) const { return equal(a, b); }
+
+const Value* Dict::find(const Value& key) const {
+  if (entries_.empty()) (void)Hash()(key);  // a small map may not hash
+  const auto it = index_.find(key);
+  return it == index_.end() ? nullptr : &entries_[it->second].second;
+}
+
+void Dict::set(Value key, Value value) {
+  const int depth = std::max(key.depth(), value.depth());
+  if (depth >= kMaxValueDepth) {
+    fail(ErrorCode::kUnsupported, "chat template: values nested deeper than {}", kMaxValueDepth);
+  }
+  const auto found = index_.find(key);
+  depth_ = std::max(depth_, depth + 1);
+  if (found != index_.end()) {
+    entries_[found->second].second = std::move(value);
+    return;
+  }
+  // An entry, which vectors hold up to twice while they grow, and a node with its bucket.
+  lease_.grow(3 * sizeof(entries_[0]) + sizeof(Value) + 64);
+  index_.emplace(key, entries_.size());
+  entries_.emplace_back(std::move(key), std::move(value));
+}
+
+void Dict::clear() {
+  index_.clear();
+  entries_.clear();
+}
+
+// ---- order
 
 bool equal(const Value& a, const Value& b) {
+  charge_steps(1);
   if (a.is_number() && b.is_number()) {
     if (a.is_float() || b.is_float()) return a.to_double() == b.to_double();
     return a.to_int() == b.to_int();
   }
   if (a.variant().index() != b.variant().index()) return false;
   if (a.is_undefined() || a.is_none()) return true;
-  if (const std::string* s = a.as_string()) return *s == *b.as_string();
-  if (const List* list = a.as_list()) {
-    return list->tuple == b.as_list()->tuple &&
-           std::equal(list->items.begin(), list->items.end(), b.as_list()->items.begin(),
-                      b.as_list()->items.end(), equal);
-  }
-  if (const Dict* dict = a.as_dict()) {
-    if (dict->size() != b.as_dict()->size()) return false;
-    return std::all_of(dict->entries().begin(), dict->entries().end(), [&](const auto& entry) {
-      const Value* other = b.as_dict()->find(entry.first);
-      return other != nullptr && equal(entry.second, *other);
-    });
-  }
   if (a.as_callable() != nullptr) return a.as_callable() == b.as_callable();
-  return a.as_namespace() == b.as_namespace();
+  if (a.as_namespace() != nullptr) return a.as_namespace() == b.as_namespace();
+  if (const auto loop = a.as_loop()) return loop == b.as_loop();
+  if (same_object(a, b)) return true;
+  if (const std::string* s = a.as_string()) {
+    if (s->size() != b.as_string()->size()) return false;
+    charge_scan(s->size());
+    return *s == *b.as_string();
+  }
+  if (const List* list = a.as_list()) return equal_lists(*list, *b.as_list());
+  return equal_dicts(*a.as_dict(), *b.as_dict());
 }
 
 int compare(const Value& a, const Value& b) {
+  charge_steps(1);
   if (a.is_number() && b.is_number()) {
     if (!a.is_float() && !b.is_float()) {
       return a.to_int() < b.to_int() ? -1 : a.to_int() > b.to_int();
@@ -239,132 +290,20 @@ int compare(const Value& a, const Value& b) {
     return a.to_double() < b.to_double() ? -1 : a.to_double() > b.to_double();
   }
   // UTF-8 byte order is code point order.
-  if (a.is_string() && b.is_string()) return a.as_string()->compare(*b.as_string());
-  if (a.as_list() != nullptr && b.as_list() != nullptr) {
-    const auto& left = a.as_list()->items;
-    const auto& right = b.as_list()->items;
-    for (size_t i = 0; i < std::min(left.size(), right.size()); ++i) {
-      if (!equal(left[i], right[i])) return compare(left[i], right[i]);
+  if (a.is_string() && b.is_string()) {
+    charge_scan(std::min(a.as_string()->size(), b.as_string()->size()));
+    return a.as_string()->compare(*b.as_string());
+  }
+  const List* left = a.as_list();
+  const List* right = b.as_list();
+  if (left != nullptr && right != nullptr && left->kind == right->kind && is_sequence(*left)) {
+    for (size_t i = 0; i < std::min(left->items.size(), right->items.size()); ++i) {
+      if (!equal(left->items[i], right->items[i])) return compare(left->items[i], right->items[i]);
     }
-    return left.size() < right.size() ? -1 : left.size() > right.size();
+    return left->items.size() < right->items.size() ? -1 : left->items.size() > right->items.size();
   }
   fail(ErrorCode::kInvalidArgument, "chat template: cannot order {} and {}", a.type_name(),
        b.type_name());
-}
-
-std::string float_repr(double value) {
-  if (std::isnan(value)) return "nan";
-  if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
-  std::string digits = fmt::format("{}", value);  // the shortest that read back equal
-  const double magnitude = std::fabs(value);
-  if (magnitude != 0 && (magnitude >= 1e16 || magnitude < 1e-4)) {
-    return digits.find('e') != std::string::npos ? digits : fmt::format("{:e}", value);
-  }
-  if (digits.find('e') != std::string::npos) digits = fmt::format("{:f}", value);
-  if (digits.find('.') == std::string::npos) digits += ".0";
-  return digits;
-}
-
-namespace {
-
-void write_json_string(const std::string& s, bool ensure_ascii, std::string& out) {
-  const Json json = s;
-  // Invalid UTF-8 becomes U+FFFD rather than an exception.
-  out += json.dump(-1, ' ', ensure_ascii, Json::error_handler_t::replace);
-}
-
-struct JsonWriter {
-  const JsonStyle& style;
-  std::string out;
-
-  void newline(int depth) {
-    if (style.indent < 0) return;
-    out += '\n';
-    out.append(static_cast<size_t>(depth) * static_cast<size_t>(style.indent), ' ');
-  }
-  // With an indent Python ends items with "," and no space.
-  std::string_view separator() const {
-    return style.indent >= 0 && style.item_separator == ", "
-               ? ","
-               : std::string_view(style.item_separator);
-  }
-
-  void write_list(const List& list, int depth) {
-    if (list.items.empty()) {
-      out += "[]";
-      return;
-    }
-    out += '[';
-    for (size_t i = 0; i < list.items.size(); ++i) {
-      if (i > 0) out += separator();
-      newline(depth + 1);
-      write(list.items[i], depth + 1);
-    }
-    newline(depth);
-    out += ']';
-  }
-
-  void write_dict(const Dict& dict, int depth) {
-    if (dict.size() == 0) {
-      out += "{}";
-      return;
-    }
-    std::vector<const std::pair<Value, Value>*> entries;
-    for (const auto& entry : dict.entries()) entries.push_back(&entry);
-    if (style.sort_keys) {
-      std::stable_sort(entries.begin(), entries.end(), [](const auto* a, const auto* b) {
-        return compare(a->first, b->first) < 0;
-      });
-    }
-    out += '{';
-    for (size_t i = 0; i < entries.size(); ++i) {
-      if (i > 0) out += separator();
-      newline(depth + 1);
-      write_json_string(key_string(entries[i]->first), style.ensure_ascii, out);
-      out += style.key_separator;
-      write(entries[i]->second, depth + 1);
-    }
-    newline(depth);
-    out += '}';
-  }
-
-  static std::string key_string(const Value& key) {
-    if (key.is_bool()) return key.truthy() ? "true" : "false";
-    if (key.is_none()) return "null";
-    return key.to_string();
-  }
-
-  void write(const Value& value, int depth) {
-    if (value.is_none()) {
-      out += "null";
-    } else if (value.is_bool()) {
-      out += value.truthy() ? "true" : "false";
-    } else if (value.is_int()) {
-      out += std::to_string(value.to_int());
-    } else if (value.is_float()) {
-      const double d = value.to_double();
-      out += std::isnan(d)   ? "NaN"
-             : std::isinf(d) ? (d > 0 ? "Infinity" : "-Infinity")
-                             : float_repr(d);
-    } else if (const std::string* s = value.as_string()) {
-      write_json_string(*s, style.ensure_ascii, out);
-    } else if (const List* list = value.as_list()) {
-      write_list(*list, depth);
-    } else if (const Dict* dict = value.as_dict()) {
-      write_dict(*dict, depth);
-    } else {
-      fail(ErrorCode::kInvalidArgument, "chat template: tojson cannot write a value of type {}",
-           value.type_name());
-    }
-  }
-};
-
-}  // namespace
-
-std::string to_json(const Value& value, const JsonStyle& style) {
-  JsonWriter writer{style, {}};
-  writer.write(value, 0);
-  return std::move(writer.out);
 }
 
 }  // namespace tq::jinja

@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""Writes cases.json: templates, variables and what python jinja2 renders (or that it raises); and
-<family>.cases.json: conversations of family_cases.py in <family>.jinja.
+"""Writes cases.json: templates, variables and what python jinja2 renders (or that it raises);
+<family>.cases.json: conversations of family_cases.py in <family>.jinja; and value_matrix.json: the
+expressions of value_matrix.py.
 
 Needs jinja2; the environment is the one Hugging Face transformers renders chat templates in.
     python3 tests/golden/templates/make_template_goldens.py
 """
+import copy
 import datetime
 import json
 import pathlib
+import re
 
 from jinja2.exceptions import TemplateError
 from jinja2.ext import loopcontrols
@@ -15,6 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from family_cases import CONVERSATIONS as FAMILY_CONVERSATIONS
 from family_cases import FAMILIES, TOOLS as FAMILY_TOOLS, family_cases
+from value_matrix import matrix
 
 HERE = pathlib.Path(__file__).resolve().parent
 NOW = 1700000000  # 2023-11-14 22:13:20 UTC
@@ -164,7 +168,22 @@ def write_family(name):
     print(name, len(cases), "cases,", sum("error" in case for case in cases), "of them errors")
 
 
+def write_matrix():
+    """[source, expected or null for an error] a line; left out where jinja2 prints addresses or its own type names, or counts in them."""
+    variables = {key: VARS[key] for key in ("l", "d", "m")}
+    lines = []
+    for source in matrix():
+        result = render(source, copy.deepcopy(variables))  # indent changes lists
+        lazy = re.search(r"v = (\(|d\.)[^%]*%.*v \| (string \| length|wordcount|replace)|d.keys\(\) %.*v is in v", source)
+        if not lazy and not re.search(r"(?i) at 0x|dict_\w+\(|<function", result.get("expected", "")):
+            lines.append(json.dumps([source, result.get("expected")], ensure_ascii=False))
+    head = json.dumps(variables, separators=(",", ":"))
+    (HERE / "value_matrix.json").write_text('{"variables":%s,"cases":[\n%s\n]}\n' % (head, ",\n".join(lines)))
+    print("matrix", len(lines), "cases")
+
+
 def main():
+    write_matrix()
     for name in FAMILIES:
         write_family(name)
     cases = []

@@ -1,5 +1,6 @@
 #include "engine/load.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -126,6 +127,17 @@ TEST(ReadDefaultSampling, GreedyUnlessTheModelAsksForSampling) {
 TEST(ReadDefaultSampling, RefusesWhatIsNoNumber) {
   expect_error(ErrorCode::kCorrupt, {"generation_config.json", "top_p"},
                [] { sampling_of(R"({"do_sample": true, "top_p": "high"})"); });
+  for (const char* top_k : {"4294967297", "2.5", "1e300", "true"}) {
+    expect_error(ErrorCode::kCorrupt, {"generation_config.json", "top_k"},
+                 [&] { sampling_of(fmt::format(R"({{"do_sample": true, "top_k": {}}})", top_k)); });
+  }
+}
+
+TEST(ReadDefaultSampling, NamesTheFileOfWhatIsOutOfRange) {
+  expect_error(ErrorCode::kCorrupt, {"generation_config.json", "top_p", "1.5"},
+               [] { sampling_of(R"({"do_sample": true, "top_p": 1.5})"); });
+  expect_error(ErrorCode::kCorrupt, {"generation_config.json", "temperature"},
+               [] { sampling_of(R"({"do_sample": true, "temperature": 1e300})"); });
 }
 
 TEST(ChooseContext, AskedOrTheSmallerDefault) {

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <map>
+#include <optional>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -45,6 +47,26 @@ TEST(Jinja, EqualsJinja2) {
     }
     try {
       EXPECT_EQ(render(source, variables, now), test["expected"].get<std::string>());
+    } catch (const Error& e) {
+      ADD_FAILURE() << e.what();
+    }
+  }
+}
+
+// Filters, tests, operators and statements on values of every kind, undefined and none above all.
+TEST(Jinja, ValuesEqualJinja2) {
+  const Json golden =
+      parse_json(read_text_file(kGolden / "value_matrix.json"), "value_matrix.json");
+  ASSERT_GT(golden["cases"].size(), 4000u);
+  for (const Json& test : golden["cases"]) {
+    const std::string source = test[0].get<std::string>();
+    SCOPED_TRACE(source);
+    if (test[1].is_null()) {
+      EXPECT_THROW(render(source, golden["variables"], 1), Error);
+      continue;
+    }
+    try {
+      EXPECT_EQ(render(source, golden["variables"], 1), test[1].get<std::string>());
     } catch (const Error& e) {
       ADD_FAILURE() << e.what();
     }
@@ -112,19 +134,81 @@ TEST(Jinja, InvalidUtf8IsHarmless) {
             "4a\xff\xc3z4");
 }
 
-TEST(ChatTemplate, FromFiles) {
-  EXPECT_EQ(ChatTemplate::from_files("", ""), nullptr);
-  EXPECT_EQ(ChatTemplate::from_files("", R"({"bos_token": "<s>"})"), nullptr);
-  const Json messages = Json::array({{{"role", "user"}, {"content", "hi"}}});
+ChatTemplates templates_of(std::map<std::string, std::string> files) {
+  std::vector<std::string> names;
+  for (const auto& file : files) names.push_back(file.first);
+  return ChatTemplates(names, [&](std::string_view name) -> std::optional<std::string> {
+    const auto found = files.find(std::string(name));
+    if (found == files.end()) return std::nullopt;
+    return found->second;
+  });
+}
+
+std::string rendered(const ChatTemplates& templates, bool has_tools = false) {
+  return templates.choose(has_tools)->render(Json::array({{{"role", "user"}, {"content", "hi"}}}));
+}
+
+TEST(ChatTemplates, FilesInTheirOrder) {
+  EXPECT_EQ(templates_of({}).choose(false), nullptr);
+  EXPECT_EQ(templates_of({{"tokenizer_config.json", R"({"bos_token": "<s>"})"}}).choose(true),
+            nullptr);
   const std::string config =
-      R"({"bos_token": {"content": "<s>"}, "eos_token": "</s>",
+      R"({"bos_token": {"content": "<s>"}, "eos_token": "</s>", "pad_token": "<p>",
           "chat_template": "{{ bos_token }}{{ messages[0].content }}{{ eos_token }}"})";
-  EXPECT_EQ(ChatTemplate::from_files("", config)->render(messages), "<s>hi</s>");
-  EXPECT_EQ(ChatTemplate::from_files("file {{ bos_token }}", config)->render(messages), "file <s>");
-  const std::string named = R"({"chat_template": [{"name": "tool_use", "template": "t"},
-                                                   {"name": "default", "template": "d"}]})";
-  EXPECT_EQ(ChatTemplate::from_files("", named)->render(messages), "d");
-  EXPECT_THROW(ChatTemplate::from_files("", "[1]"), Error);
+  EXPECT_EQ(rendered(templates_of({{"tokenizer_config.json", config}})), "<s>hi</s>");
+  EXPECT_EQ(
+      rendered(templates_of({{"chat_template.json", R"({"chat_template": "j {{ pad_token }}"})"},
+                             {"tokenizer_config.json", config}})),
+      "j <p>");
+  EXPECT_EQ(rendered(templates_of({{"chat_template.jinja", "file {{ bos_token }}"},
+                                   {"chat_template.json", R"({"chat_template": "j"})"},
+                                   {"tokenizer_config.json", config}})),
+            "file <s>");
+  EXPECT_EQ(rendered(templates_of({{"chat_template.jinja", "{{ bos_token }}"},
+                                   {"special_tokens_map.json", R"({"bos_token": "<b>"})"}})),
+            "<b>");
+  for (const char* bad :
+       {"[1]", R"({"chat_template": 1})", R"({"chat_template": [{"name": 1}]})"}) {
+    EXPECT_THROW(templates_of({{"tokenizer_config.json", bad}}), Error) << bad;
+  }
+}
+
+TEST(ChatTemplates, NamedOnes) {
+  const std::string list = R"({"chat_template": [{"name": "tool_use", "template": "t"},
+                                                 {"name": "default", "template": "d"}]})";
+  const ChatTemplates templates =
+      templates_of({{"tokenizer_config.json", list},
+                    {"additional_chat_templates/rag.jinja", "r {{ messages | length }}"}});
+  EXPECT_EQ(templates.names(), (std::vector<std::string>{"rag", "tool_use", "default"}));
+  EXPECT_EQ(rendered(templates), "d");
+  EXPECT_EQ(rendered(templates, true), "t");
+  EXPECT_EQ(templates.open("rag").render(Json::array()), "r 0");
+  try {
+    (void)templates.open("none");
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ErrorCode::kNotFound);
+    EXPECT_NE(std::string(e.what()).find("rag, tool_use, default"), std::string::npos) << e.what();
+  }
+  const ChatTemplates unclear =
+      templates_of({{"chat_template.json", R"({"chat_template": {"a": "1", "b": "2"}})"}});
+  EXPECT_THROW(unclear.choose(false), Error);
+  EXPECT_EQ(unclear.open("b").render(Json::array()), "2");
+}
+
+TEST(ChatTemplates, ErrorsNameFileAndLine) {
+  const auto message = [](std::map<std::string, std::string> files) -> std::string {
+    try {
+      rendered(templates_of(std::move(files)));
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "no error";
+  };
+  EXPECT_EQ(message({{"chat_template.jinja", "a\n{% if %}"}}),
+            "chat template chat_template.jinja: line 2: unexpected ''");
+  EXPECT_EQ(message({{"tokenizer_config.json", R"({"chat_template": "\n\n{{ x.y }}"})"}}),
+            "chat template tokenizer_config.json: line 3: 'x' is undefined");
 }
 
 // Conversations with reasoning, tools, calls and results in the templates of the model families,
@@ -135,8 +219,8 @@ TEST_P(TemplateFamily, EqualsJinja2) {
   const std::string name = GetParam();
   const Json golden =
       parse_json(read_text_file(kGolden / (name + ".cases.json")), name + ".cases.json");
-  const ChatTemplate chat(read_text_file(kGolden / (name + ".jinja")),
-                          golden["bos"].get<std::string>(), golden["eos"].get<std::string>());
+  const ChatTemplate chat(read_text_file(kGolden / (name + ".jinja")), "",
+                          {{"bos_token", golden["bos"]}, {"eos_token", golden["eos"]}});
   ASSERT_GT(golden["cases"].size(), 100u);
   for (const Json& test : golden["cases"]) {
     const Json& messages = golden["conversations"][test["conversation"].get<std::string>()];
@@ -162,7 +246,7 @@ TEST(ChatTemplate, PromptsBeginOnce) {
   const auto control_tokens = [](const std::string& name, const std::string& bos) {
     const auto tokenizer = Tokenizer::from_json(
         read_text_file(fs::path(TQ_TEST_DATA "/golden/tokenizer") / (name + ".json")));
-    const ChatTemplate chat(read_text_file(kGolden / (name + ".jinja")), bos, "");
+    const ChatTemplate chat(read_text_file(kGolden / (name + ".jinja")), "", {{"bos_token", bos}});
     const Json messages = Json::array({{{"role", "user"}, {"content", "Hi"}}});
     std::string tokens;
     for (const int32_t id : tokenizer->encode(chat.render(messages), {.add_special = false})) {
@@ -179,7 +263,7 @@ TEST(ChatTemplate, PromptsBeginOnce) {
 
 TEST(ChatTemplate, OptionsReachTheTemplate) {
   const ChatTemplate chat("{{ add_generation_prompt }} {{ thinking }} {{ tools | length }}", "",
-                          "");
+                          Json::object());
   RenderOptions options;
   options.add_generation_prompt = false;
   options.extra = {{"thinking", "low"}};
@@ -189,7 +273,7 @@ TEST(ChatTemplate, OptionsReachTheTemplate) {
 }
 
 TEST(ChatTemplate, RefusalIsTheMessageOfTheTemplate) {
-  const ChatTemplate chat("{{ raise_exception('roles must alternate') }}", "", "");
+  const ChatTemplate chat("{{ raise_exception('roles must alternate') }}", "", Json::object());
   try {
     chat.render(Json::array());
     FAIL();

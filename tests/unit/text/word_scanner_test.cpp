@@ -40,8 +40,9 @@ TEST_P(WordScanner, SplitsAsTheRegexDoes) {
     const std::string text = random_text(rng);
     std::vector<Span> ours;
     std::vector<Span> theirs;
-    scanned.find(text, ours);
-    regex.find(text, theirs);
+    TextBudget budget(text.size());
+    scanned.find(text, ours, budget);
+    regex.find(text, theirs, budget);
     ASSERT_EQ(ours.size(), theirs.size()) << text;
     for (size_t k = 0; k < ours.size(); ++k) {
       ASSERT_EQ(ours[k].begin, theirs[k].begin) << text;
