@@ -1,10 +1,7 @@
 // tq run: one prompt, one answer.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <unistd.h>
 
-#include <iostream>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,6 +15,7 @@
 #include "cli/model_options.h"
 #include "cli/reasoning_options.h"
 #include "cli/sampling_options.h"
+#include "cli/template_options.h"
 
 namespace tq {
 namespace {
@@ -26,6 +24,7 @@ struct RunOptions {
   ModelOptions model;
   SamplingOptions sampling;
   ReasoningOptions reasoning;
+  TemplateOptions chat_template;
   std::optional<std::string> prompt;
   std::string file;
   std::string tokens;
@@ -33,19 +32,18 @@ struct RunOptions {
   bool raw = false;
 };
 
-std::string read_stdin() {
-  if (isatty(STDIN_FILENO) != 0) info("Type the prompt; end it with Ctrl-D.");
-  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
-}
-
 std::string prompt_text(const RunOptions& options) {
   if (!options.file.empty()) return read_text_file(options.file);
   if (options.prompt && *options.prompt != "-") return *options.prompt;
-  return read_stdin();
+  return read_stdin("the prompt");
 }
 
 // Where there is no chat template.
 void refuse_template_options(const RunOptions& options, const char* why) {
+  if (options.chat_template.any()) {
+    fail(ErrorCode::kInvalidArgument,
+         "--chat-template, --messages, --tools and --var need a chat template: {}", why);
+  }
   for (const auto& [value, name] :
        {std::pair(&options.system, "--system"), std::pair(&options.reasoning.think, "--think")}) {
     if (!value->empty()) {
@@ -64,21 +62,31 @@ Prompt make_prompt(const RunOptions& options, const LoadedModel& loaded) {
          "{} has no tokenizer.json: give the prompt as token ids with --tokens",
          options.model.path);
   }
-  const auto chat_template = options.raw ? nullptr : loaded.chat_template();
-  if (!chat_template) {
-    refuse_template_options(options, options.raw ? "--raw uses none" : "this model has none");
+  if (options.raw) {
+    refuse_template_options(options, "--raw uses none");
     return text_prompt(*loaded.tokenizer, prompt_text(options));
   }
-  Json messages = Json::array();
-  if (!options.system.empty()) {
-    messages.push_back({{"role", "system"}, {"content", options.system}});
+  Conversation conversation = read_conversation(options.chat_template);
+  const auto chat_template =
+      open_chat_template(*loaded.checkpoint, options.chat_template.chat_template,
+                         !conversation.render.tools.is_null());
+  if (!chat_template) {
+    refuse_template_options(options, "this model has none");
+    info(
+        "{} has no chat template: the prompt is fed as it is, as by --raw (--chat-template FILE "
+        "gives one)",
+        options.model.path);
+    return text_prompt(*loaded.tokenizer, prompt_text(options));
   }
-  messages.push_back({{"role", "user"}, {"content", prompt_text(options)}});
-  return chat_prompt(*loaded.tokenizer, *chat_template, messages,
-                     options.reasoning.template_variables(*chat_template));
+  conversation.render.extra.update(options.reasoning.template_variables(*chat_template));
+  if (conversation.messages.is_null()) {
+    conversation.messages = user_messages(options.system, prompt_text(options));
+  }
+  return chat_prompt(*loaded.tokenizer, *chat_template, conversation.messages, conversation.render);
 }
 
-Json report(const Generation& result, bool has_reasoning, const LoadedModel& loaded) {
+Json report(const Generation& result, bool has_reasoning, const LoadedModel& loaded,
+            const SamplingParams& sampling) {
   const RequestStats& stats = result.stats;
   Json json;
   if (has_reasoning) json["reasoning"] = result.reasoning;
@@ -87,6 +95,7 @@ Json report(const Generation& result, bool has_reasoning, const LoadedModel& loa
   json["finish_reason"] = finish_reason_name(result.finish);
   json["prompt_tokens"] = stats.prompt_tokens;
   json["generated_tokens"] = stats.generated_tokens;
+  json["sampling"] = sampling_json(sampling);
   json["timings"] = {{"load_s", loaded.load_seconds},
                      {"prefill_s", stats.prefill_seconds},
                      {"prefill_tokens_per_s", stats.prefill_rate()},
@@ -105,6 +114,8 @@ void run_run(const RunOptions& options, const GlobalOptions& global) {
     request.sampling.max_tokens =
         default_max_tokens(loaded.model->options().max_context, prompt.ids.size());
   }
+  const SamplingParams sampling = request.sampling;
+  info("{}", describe_sampling(sampling, options.sampling, loaded.sampling));
   Engine engine(*loaded.model, loaded.tokenizer, loaded.eos_ids,
                 {.kv_dtype = options.model.kv(), .suppressed_ids = loaded.not_text});
   AnswerPrinter printer(options.reasoning);
@@ -113,7 +124,7 @@ void run_run(const RunOptions& options, const GlobalOptions& global) {
         if (!global.json) printer.print(piece);
       });
   if (global.json) {
-    print_json(report(result, has_reasoning, loaded));
+    print_json(report(result, has_reasoning, loaded, sampling));
   } else if (loaded.tokenizer) {
     print_text("\n");
   } else {
@@ -139,12 +150,21 @@ void add_run(CLI::App& app, const GlobalOptions& global) {
       "PROMPT", options->prompt, "Text of the prompt; absent or '-' reads it from stdin");
   CLI::Option* file = command->add_option("--file", options->file, "Read the prompt from this file")
                           ->excludes(prompt);
-  command->add_option("--tokens", options->tokens, "Prompt as a JSON file with a list of token ids")
-      ->excludes(prompt)
-      ->excludes(file);
-  command->add_option("--system", options->system, "System message for the chat template");
+  CLI::Option* tokens = command
+                            ->add_option("--tokens", options->tokens,
+                                         "Prompt as a JSON file with a list of token ids")
+                            ->excludes(prompt)
+                            ->excludes(file);
+  CLI::Option* system =
+      command->add_option("--system", options->system, "System message for the chat template");
   command->add_flag("--raw", options->raw,
                     "Feed the prompt as it is instead of through the model's chat template");
+  add_template_options(*command, options->chat_template);
+  command->get_option("--messages")
+      ->excludes(prompt)
+      ->excludes(file)
+      ->excludes(tokens)
+      ->excludes(system);
   add_reasoning_options(*command, options->reasoning);
   add_sampling_options(*command, options->sampling);
   command->callback([options, &global] { run_run(*options, global); });

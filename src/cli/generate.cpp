@@ -22,8 +22,11 @@ Prompt text_prompt(const Tokenizer& tokenizer, std::string_view text) {
 
 Prompt chat_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat_template,
                    const Json& messages, const Json& variables) {
-  RenderOptions options;
-  options.extra = variables;
+  return chat_prompt(tokenizer, chat_template, messages, RenderOptions{.extra = variables});
+}
+
+Prompt chat_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat_template,
+                   const Json& messages, const RenderOptions& options) {
   const std::string text = chat_template.render(messages, options);
   Prompt prompt;
   prompt.ids = tokenizer.encode(text, {.add_special = false, .parse_special = true});

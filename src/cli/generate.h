@@ -31,6 +31,9 @@ Prompt text_prompt(const Tokenizer& tokenizer, std::string_view text);
 // template.
 Prompt chat_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat_template,
                    const Json& messages, const Json& variables);
+// The same with all that a template can be given.
+Prompt chat_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat_template,
+                   const Json& messages, const RenderOptions& options);
 
 // max_tokens when nobody asked for a number: 512, or what the context leaves after the prompt (at
 // least 1, so that a prompt without room is refused by the engine, with both numbers).

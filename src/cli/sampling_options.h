@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "engine/sampler.h"
 
 namespace tq {
@@ -21,15 +22,24 @@ struct SamplingOptions {
   std::optional<float> repeat_penalty;
   float presence_penalty = 0;
   float frequency_penalty = 0;
-  uint64_t seed = 0;
+  std::optional<uint64_t> seed;  // absent: drawn where sampling needs one
   std::vector<std::string> stop;
   std::vector<std::string> logit_bias;  // "ID=VALUE"
   bool ignore_eos = false;
 
-  // defaults with what was given put over it; max_tokens stays as in defaults if not given. Throws
-  // kInvalidArgument.
+  // defaults with what was given put over it; max_tokens stays as in defaults if not given. A seed
+  // that was not given is drawn, unless decoding is greedy. Throws kInvalidArgument.
   SamplingParams over(const SamplingParams& defaults) const;
 };
+
+// {"temperature": ..., "top_k": ..., ..., "seed": ...}; greedy: {"temperature": 0}. What is off is
+// left out.
+Json sampling_json(const SamplingParams& params);
+
+// "sampling: temperature 0.6, top-k 20 (generation_config.json), seed 1234": for stderr. `given`
+// and `defaults` are what params came from.
+std::string describe_sampling(const SamplingParams& params, const SamplingOptions& given,
+                              const SamplingParams& defaults);
 
 void add_sampling_options(CLI::App& command, SamplingOptions& options);
 

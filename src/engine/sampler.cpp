@@ -23,7 +23,7 @@ void SamplingParams::validate() const {
   require(std::isfinite(temperature) && temperature >= 0, "temperature", temperature, "at least 0");
   require(top_k >= 0, "top_k", top_k, "0 (off) or more");
   require(top_p > 0 && top_p <= 1, "top_p", top_p, "above 0 and at most 1");
-  require(min_p >= 0 && min_p < 1, "min_p", min_p, "at least 0 and below 1");
+  require(min_p >= 0 && min_p <= 1, "min_p", min_p, "from 0 to 1");
   require(std::isfinite(repetition_penalty) && repetition_penalty > 0, "repetition_penalty",
           repetition_penalty, "above 0");
   require(std::isfinite(presence_penalty), "presence_penalty", presence_penalty, "finite");

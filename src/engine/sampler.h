@@ -20,7 +20,7 @@ struct SamplingParams {
   float temperature = 0.0f;         // 0: greedy
   int top_k = 0;                    // 0: off
   float top_p = 1.0f;               // in (0, 1]
-  float min_p = 0.0f;               // in [0, 1)
+  float min_p = 0.0f;               // in [0, 1]
   float repetition_penalty = 1.0f;  // divides positive, multiplies negative logits of seen tokens
   float presence_penalty = 0.0f;    // subtracted once from generated tokens
   float frequency_penalty = 0.0f;   // subtracted per occurrence among generated tokens

@@ -89,7 +89,7 @@ class RunByIds(RunBase):
 
     def test_sampling_errors(self):
         for option, value in (("--temp", "-1"), ("--top-p", "0"), ("--top-p", "1.5"),
-                              ("--min-p", "1"), ("--top-k", "-2"), ("--repeat-penalty", "0"),
+                              ("--min-p", "1.1"), ("--top-k", "-2"), ("--repeat-penalty", "0"),
                               ("--max-tokens", "0"), ("--logit-bias", "5"),
                               ("--logit-bias", "500=1"), ("--logit-bias", "5=x")):
             done = tq("run", self.model, "--tokens", self.ids, f"{option}={value}")

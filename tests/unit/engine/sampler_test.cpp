@@ -166,6 +166,21 @@ TEST(Sampler, MinPIsRelativeToTheBest) {
   expect_distribution(frequencies(params, kLogits, kDraws), kLogits, 2, {0, 1, 3, 4, 5}, kDraws);
 }
 
+TEST(Sampler, MinPOfOneLeavesTheBest) {
+  SamplingParams params = sampled(1);
+  params.min_p = 1;
+  EXPECT_EQ(most_exponent(1), 0);
+  Sampler sampler(params, 4);
+  int chosen[4] = {};
+  for (int i = 0; i < 200; ++i) {
+    std::vector<float> logits = {1.0f, 2.0f, 1.9f, 2.0f};
+    ++chosen[sampler.sample(logits)];
+  }
+  EXPECT_EQ(chosen[0] + chosen[2], 0);
+  EXPECT_GT(chosen[1], 50);  // equal ones share
+  EXPECT_GT(chosen[3], 50);
+}
+
 TEST(Sampler, BiasMovesTheChoice) {
   SamplingParams params;
   params.logit_bias = {{2, 10.0f}, {1, -1.0f}};
@@ -256,7 +271,7 @@ TEST(SamplingParams, RefusesWhatIsOutOfRange) {
   refused([](auto& p) { p.top_p = 0; }, "top_p");
   refused([&](auto& p) { p.top_p = nan; }, "top_p");
   refused([](auto& p) { p.top_p = 1.5f; }, "top_p");
-  refused([](auto& p) { p.min_p = 1; }, "min_p");
+  refused([](auto& p) { p.min_p = 1.01f; }, "min_p");
   refused([](auto& p) { p.repetition_penalty = 0; }, "repetition_penalty");
   refused([](auto& p) { p.presence_penalty = kInfinity; }, "presence_penalty");
   refused([&](auto& p) { p.frequency_penalty = nan; }, "frequency_penalty");

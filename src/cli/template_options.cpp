@@ -1,0 +1,145 @@
+#include "cli/template_options.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <iostream>
+#include <iterator>
+#include <utility>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "engine/load.h"
+
+namespace tq {
+namespace {
+
+Json read_json_file(const std::string& path, const char* what) {
+  if (path == "-") return parse_json(read_stdin(what), "stdin");
+  return parse_json(read_text_file(path), path);
+}
+
+// [{...}, ...], or an object with "messages" and perhaps "tools", as chat APIs are sent.
+void read_messages(const std::string& path, Conversation& conversation) {
+  Json json = read_json_file(path, "the messages");
+  if (json.is_object() && json.contains("messages")) {
+    if (json.contains("tools")) conversation.render.tools = json["tools"];
+    json = Json(json["messages"]);
+  }
+  if (!json.is_array() || !std::all_of(json.begin(), json.end(),
+                                       [](const Json& message) { return message.is_object(); })) {
+    fail(ErrorCode::kInvalidArgument,
+         "{}: messages are a JSON list of objects such as {{\"role\": \"user\", \"content\": "
+         "\"...\"}}",
+         path);
+  }
+  conversation.messages = std::move(json);
+}
+
+// "NAME=VALUE"; what is not JSON is a text.
+void add_variable(const std::string& text, Json& variables) {
+  const size_t equals = text.find('=');
+  if (equals == 0 || equals == std::string::npos) {
+    fail(ErrorCode::kInvalidArgument, "--var {}: write it as NAME=VALUE, e.g. enable_thinking=true",
+         text);
+  }
+  const std::string value = text.substr(equals + 1);
+  Json json = value;
+  if (Json::accept(value)) json = parse_json(value, "--var " + text);
+  variables[text.substr(0, equals)] = std::move(json);
+}
+
+}  // namespace
+
+bool TemplateOptions::any() const {
+  return !chat_template.empty() || !messages.empty() || !tools.empty() || !kwargs.empty() ||
+         !variables.empty() || no_generation_prompt;
+}
+
+std::string read_stdin(const char* what) {
+  if (isatty(STDIN_FILENO) != 0) info("Type {}; end with Ctrl-D.", what);
+  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+}
+
+Json user_messages(const std::string& system, const std::string& text) {
+  Json messages = Json::array();
+  if (!system.empty()) messages.push_back({{"role", "system"}, {"content", system}});
+  messages.push_back({{"role", "user"}, {"content", text}});
+  return messages;
+}
+
+void add_template_options(CLI::App& command, TemplateOptions& options) {
+  constexpr const char* kGroup = "Chat template";
+  command
+      .add_option("--chat-template", options.chat_template,
+                  "A named template of the model, or a Jinja file, instead of the model's own")
+      ->group(kGroup);
+  command
+      .add_option("--messages", options.messages,
+                  "Conversation as a JSON file: a list of {\"role\", \"content\", ...}; - is stdin")
+      ->group(kGroup);
+  command
+      .add_option("--tools", options.tools, "Tools as a JSON file: a list of function descriptions")
+      ->group(kGroup);
+  command
+      .add_option("--var", options.variables,
+                  "NAME=VALUE (JSON or text) for the template; may be repeated")
+      ->allow_extra_args(false)
+      ->group(kGroup);
+  command
+      .add_option("--chat-template-kwargs", options.kwargs,
+                  "Variables for the template as one JSON object")
+      ->group(kGroup);
+  command
+      .add_flag("--no-generation-prompt", options.no_generation_prompt,
+                "Do not let the template open the answer")
+      ->group(kGroup);
+}
+
+Conversation read_conversation(const TemplateOptions& options) {
+  Conversation conversation;
+  if (!options.messages.empty()) read_messages(options.messages, conversation);
+  if (!options.tools.empty())
+    conversation.render.tools = read_json_file(options.tools, "the tools");
+  if (!conversation.render.tools.is_null() && !conversation.render.tools.is_array()) {
+    fail(ErrorCode::kInvalidArgument, "{}: tools are a JSON list",
+         options.tools.empty() ? options.messages : options.tools);
+  }
+  if (!options.kwargs.empty()) {
+    conversation.render.extra = parse_json(options.kwargs, "--chat-template-kwargs");
+    if (!conversation.render.extra.is_object()) {
+      fail(ErrorCode::kInvalidArgument, "--chat-template-kwargs {}: not a JSON object",
+           options.kwargs);
+    }
+  }
+  for (const std::string& text : options.variables) add_variable(text, conversation.render.extra);
+  conversation.render.add_generation_prompt = !options.no_generation_prompt;
+  return conversation;
+}
+
+std::unique_ptr<ChatTemplate> open_chat_template(const Checkpoint& checkpoint,
+                                                 const std::string& asked, bool has_tools) {
+  const ChatTemplates templates = read_chat_templates(checkpoint);
+  if (asked.empty()) return templates.choose(has_tools);
+  const std::vector<std::string> names = templates.names();
+  if (std::find(names.begin(), names.end(), asked) != names.end()) {
+    return std::make_unique<ChatTemplate>(templates.open(asked));
+  }
+  const bool is_source =
+      asked.find("{{") != std::string::npos || asked.find("{%") != std::string::npos;
+  if (is_source) {
+    return std::make_unique<ChatTemplate>(templates.parse(asked, "of --chat-template"));
+  }
+  std::error_code none;
+  if (!fs::exists(asked, none)) {
+    fail(ErrorCode::kNotFound,
+         "--chat-template {}: neither a file nor a template of this model, which has {}", asked,
+         names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", ")));
+  }
+  return std::make_unique<ChatTemplate>(templates.parse(read_text_file(asked), asked));
+}
+
+}  // namespace tq

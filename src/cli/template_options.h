@@ -1,0 +1,50 @@
+// Options of run and template about the chat template: which one, and everything that it is given:
+// messages, tools, further variables.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "io/checkpoint.h"
+#include "text/chat_template.h"
+
+namespace tq {
+
+struct TemplateOptions {
+  std::string chat_template;           // a name, a file or the text itself; empty: the model's own
+  std::string messages;                // JSON file; "-" is stdin
+  std::string tools;                   // JSON file
+  std::string kwargs;                  // a JSON object of variables
+  std::vector<std::string> variables;  // "NAME=VALUE"
+  bool no_generation_prompt = false;
+
+  // Whether any option was given that only a template can use.
+  bool any() const;
+};
+
+void add_template_options(CLI::App& command, TemplateOptions& options);
+
+// What a template renders, read from the files and options.
+struct Conversation {
+  Json messages;  // null: no file was given
+  RenderOptions render;
+};
+
+// Throws kNotFound, kCorrupt and kInvalidArgument naming the option or file.
+Conversation read_conversation(const TemplateOptions& options);
+
+// The template to use; null when none is asked for and the checkpoint has none. Throws kNotFound
+// for a name that is neither a template nor a file, and what parsing throws.
+std::unique_ptr<ChatTemplate> open_chat_template(const Checkpoint& checkpoint,
+                                                 const std::string& asked, bool has_tools);
+
+// A system message, unless it is empty, and a user's.
+Json user_messages(const std::string& system, const std::string& text);
+
+// All of stdin; a hint is printed when that is a terminal.
+std::string read_stdin(const char* what);
+
+}  // namespace tq
