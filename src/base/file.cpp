@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/nearest.h"
 
 namespace tq {
 namespace {
@@ -27,7 +28,7 @@ struct Descriptor {
   if (error == ENOENT || error == ENOTDIR) {
     const std::string dangling = dangling_link(path);
     fail(ErrorCode::kNotFound, "{}: {}", path.string(),
-         dangling.empty() ? "no such file" : dangling);
+         dangling.empty() ? "no such file" + sibling_hint(path) : dangling);
   }
   fail_errno(error, path.string());
 }

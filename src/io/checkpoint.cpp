@@ -12,6 +12,7 @@
 #include "io/gguf_checkpoint.h"
 #include "io/native_checkpoint.h"
 #include "io/native_manifest.h"
+#include "io/path_hint.h"
 #include "io/reference_checkpoint.h"
 #include "io/safetensors_checkpoint.h"
 #include "io/synth_checkpoint.h"
@@ -152,7 +153,7 @@ std::unique_ptr<Checkpoint> open_checkpoint(const fs::path& path) {
   if (!fs::exists(path, error)) {
     const std::string dangling = dangling_link(path);
     fail(ErrorCode::kNotFound, "{}: {}", path.string(),
-         dangling.empty() ? "no such file or folder" : dangling);
+         dangling.empty() ? "no such file or folder" + missing_path_hint(path) : dangling);
   }
   return open_file(path);
 }

@@ -1,0 +1,14 @@
+// What somebody may have meant whose path does not exist: a name beside it, or a name on a hub.
+// folder_hints.h is about folders that exist.
+#pragma once
+
+#include <string>
+
+#include "base/file.h"
+
+namespace tq {
+
+// The end of an error message, with a leading "; ", or empty. Never throws for what it cannot read.
+std::string missing_path_hint(const fs::path& path);
+
+}  // namespace tq
