@@ -135,6 +135,29 @@ double RunningMean::standard_error() const {
   return n_ < 2 ? 0 : deviation() / std::sqrt(static_cast<double>(n_));
 }
 
+void visit_scored(LogitReader& model, const EvalText& text, const EvalProgress& progress,
+                  const ScoredVisitor& visit) {
+  LogitReader* const readers[] = {&model};
+  for_each_scored(readers, text, progress, [&](int32_t token, const auto& rows) {
+    checked_log_sum_exp(rows[0]);
+    visit(token, rows[0]);
+  });
+}
+
+void add_divergence(KldResult& result, int32_t token, std::span<const float> logits,
+                    std::span<const float> reference) {
+  const double q_sum = checked_log_sum_exp(logits);
+  const double p_sum = checked_log_sum_exp(reference);
+  double kld = 0;
+  for (size_t i = 0; i < reference.size(); ++i) {
+    const double log_p = reference[i] - p_sum;
+    const double probability = std::exp(static_cast<float>(log_p));
+    if (probability > 0) kld += probability * (log_p - (logits[i] - q_sum));
+  }
+  result.kld.add(kld);
+  result.nll.add(q_sum - logits[static_cast<size_t>(token)]);
+}
+
 RunningMean evaluate_nll(LogitReader& model, const EvalText& text, const EvalProgress& progress) {
   RunningMean nll;
   LogitReader* const readers[] = {&model};
@@ -151,17 +174,8 @@ KldResult evaluate_kld(LogitReader& model, LogitReader& reference, const EvalTex
   for_each_scored(readers, text, progress, [&](int32_t token, const auto& rows) {
     const std::span<const float> q = rows[0];
     const std::span<const float> p = rows[1];
-    const double q_sum = checked_log_sum_exp(q);
-    const double p_sum = checked_log_sum_exp(p);
-    double kld = 0;
-    for (size_t i = 0; i < p.size(); ++i) {
-      const double log_p = p[i] - p_sum;
-      const double probability = std::exp(static_cast<float>(log_p));
-      if (probability > 0) kld += probability * (log_p - (q[i] - q_sum));
-    }
-    result.kld.add(kld);
-    result.nll.add(q_sum - q[static_cast<size_t>(token)]);
-    result.reference_nll.add(p_sum - p[static_cast<size_t>(token)]);
+    add_divergence(result, token, q, p);
+    result.reference_nll.add(checked_log_sum_exp(p) - p[static_cast<size_t>(token)]);
     result.same_top1.add(argmax(q) == argmax(p) ? 1 : 0);
   });
   return result;

@@ -89,6 +89,19 @@ struct KldResult {
 // Called with (tokens scored, tokens to score).
 using EvalProgress = std::function<void(int64_t, int64_t)>;
 
+// Called with a scored token and the logits that predict it, [vocab], which are finite.
+using ScoredVisitor = std::function<void(int32_t, std::span<const float>)>;
+
+// Runs the text and visits every scored token in order. Throws kInternal when a logit is not
+// finite.
+void visit_scored(LogitReader& model, const EvalText& text, const EvalProgress& progress,
+                  const ScoredVisitor& visit);
+
+// Adds a scored token's KL(reference || model) and the model's -log p of it, by the logits of both
+// (of which a constant may be missing).
+void add_divergence(KldResult& result, int32_t token, std::span<const float> logits,
+                    std::span<const float> reference);
+
 // Negative log likelihood of every scored token. Throws kInternal when a logit is not finite.
 RunningMean evaluate_nll(LogitReader& model, const EvalText& text, const EvalProgress& progress);
 // Both models over the same text; their vocabularies must have the same size.
