@@ -178,6 +178,9 @@ void add_chat(CLI::App& app, const GlobalOptions& global) {
   add_reasoning_options(*command, options->reasoning);
   command->add_flag("--no-history", options->no_history, "Keep no history of the lines typed");
   add_sampling_options(*command, options->sampling);
+  add_examples(*command,
+               {"tq chat ./Qwen3-8B",
+                "tq chat model.gguf --system \"Answer in French.\" --ctx 16384 --temp 0.7"});
   command->callback([options, &global] { Chat(*options, global).run(); });
 }
 

@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/command_tree.h"
+#include "cli/values.h"
 
 namespace tq {
 namespace {
@@ -151,7 +152,10 @@ void add_completion(CLI::App& app, const GlobalOptions& global) {
   CLI::App* command = app.add_subcommand("completion", "Print a shell completion script");
   command->add_option("SHELL", *shell, "Shell to write for")
       ->required()
-      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+      ->check(one_of({"bash", "zsh", "fish"}));
+  add_examples(*command, {"tq completion bash > ~/.local/share/bash-completion/completions/tq",
+                          "tq completion zsh > ~/.zfunc/_tq",
+                          "tq completion fish > ~/.config/fish/completions/tq.fish"});
   command->callback([shell, &app] {
     const CommandInfo root = describe_command(app);
     print_text(*shell == "bash"  ? bash_script(root)

@@ -13,9 +13,11 @@
 #include "cli/fit_options.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
+#include "cli/result.h"
 #include "cli/sizes.h"
 #include "cli/source_check.h"
 #include "cli/table.h"
+#include "cli/values.h"
 #include "convert/convert.h"
 #include "convert/presets.h"
 
@@ -103,7 +105,8 @@ void print_report(const ConvertReport& report) {
 }
 
 void print_report_json(const ConvertReport& report, const std::string& destination) {
-  Json json = report.to_json();
+  Json json = result_json("convert");
+  json.update(report.to_json());
   json["destination"] = destination;
   json["resumed_tensors"] = report.resumed;
   json["seconds"] = report.seconds;
@@ -167,6 +170,7 @@ void add_convert(CLI::App& app, const GlobalOptions& global) {
       "--format", options->format,
       "Format of linear layers: tq2 tq3 tq4 tq5 tq6 tq8 bf16 f16 f32; auto is tq6 up to 400 "
       "million parameters, tq4 up to 2 billion, tq3 above, with more for attention");
+  format->check(format_value());
   CLI::Option* preset =
       command
           ->add_option(
@@ -181,9 +185,9 @@ void add_convert(CLI::App& app, const GlobalOptions& global) {
   command
       ->add_option("--effort", options->effort,
                    "Search of the encoder: fast, default, best, or reference for its exact bytes")
-      ->check(CLI::IsMember(kEfforts));
+      ->check(one_of({"fast", "default", "best", "reference"}));
   command->add_option("--layout", options->layout, "Files to write")
-      ->check(CLI::IsMember({"native", "turboquant-vllm"}));
+      ->check(one_of({"native", "turboquant-vllm"}));
   command
       ->add_option("--shard-size", options->shard_bytes,
                    "Most bytes of a file, e.g. 4GB; larger results are split")
@@ -198,6 +202,9 @@ void add_convert(CLI::App& app, const GlobalOptions& global) {
   command->add_flag("--overwrite", options->overwrite, "Replace a complete checkpoint in DST");
   command->add_flag("--anyway", options->anyway,
                     "Convert a source that cannot be run, with a warning instead of an error");
+  add_examples(*command, {"tq convert ./Qwen3-8B ./Qwen3-8B-tq",
+                          "tq convert model.gguf ./model-tq3 --format tq3 --effort best",
+                          "tq convert ./gemma-4-26B-A4B ./gemma-12gb --preset 12gb"});
   command->callback([options, &global] { run_convert(*options, global); });
 }
 

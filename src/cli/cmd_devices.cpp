@@ -11,6 +11,7 @@
 #include "base/thread_pool.h"
 #include "cli/command.h"
 #include "cli/kernel_table.h"
+#include "cli/result.h"
 #include "cli/table.h"
 
 namespace tq {
@@ -49,7 +50,9 @@ void run_devices(const GlobalOptions& global) {
                          {"compute_capability", fmt::format("{}.{}", gpu.major, gpu.minor)},
                          {"memory_bytes", gpu.memory_bytes}});
     }
-    print_json({{"devices", devices}, {"no_cuda", gpus.problem}});
+    Json json = result_json("devices");
+    json.update({{"devices", devices}, {"no_cuda", gpus.problem}});
+    print_json(json);
     return;
   }
   Table table({{"device", Table::Align::kLeft},
@@ -72,7 +75,9 @@ void run_devices(const GlobalOptions& global) {
 void run_kernels(const GlobalOptions& global) {
   const CudaKernels list = list_cuda_kernels();
   if (global.json) {
-    return print_json({{"kernels", kernels_json(list.kernels)}, {"no_cuda", list.problem}});
+    Json json = result_json("devices");
+    json.update({{"kernels", kernels_json(list.kernels)}, {"no_cuda", list.problem}});
+    return print_json(json);
   }
   if (!list.problem.empty()) return print_text(fmt::format("no GPU kernels: {}\n", list.problem));
   print_text(kernels_text(list.kernels));
@@ -89,6 +94,7 @@ void add_devices(CLI::App& app, const GlobalOptions& global) {
   command->add_flag("--kernels", *kernels,
                     "List the GPU kernels of this build: for every operator and format those that "
                     "are tried, in order");
+  add_examples(*command, {"tq devices", "tq devices --kernels"});
   command->callback([&global, kernels] { *kernels ? run_kernels(global) : run_devices(global); });
 }
 

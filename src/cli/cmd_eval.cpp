@@ -9,10 +9,14 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/human.h"
 #include "base/npy.h"
 #include "cli/command.h"
+#include "cli/input.h"
 #include "cli/model_options.h"
 #include "cli/progress.h"
+#include "cli/result.h"
+#include "cli/saved_reference.h"
 #include "cli/table.h"
 #include "engine/evaluate.h"
 
@@ -29,6 +33,8 @@ struct EvalOptions {
   int64_t stride = 0;
   int64_t max_tokens = 0;
   std::string reference;
+  std::string save_reference;
+  std::string reference_logits;
 };
 
 // The text to score: ids without BOS, and BOS if the tokenizer's post-processor puts one.
@@ -48,7 +54,9 @@ EvalIds read_ids(const EvalOptions& options, const LoadedModel& loaded) {
          "{} has no tokenizer.json: give the text as token ids with --tokens",
          loaded.checkpoint->path().string());
   } else {
-    out.ids = loaded.tokenizer->encode(read_text_file(options.text), {.parse_special = false});
+    out.ids = loaded.tokenizer->encode(
+        options.text == "-" ? read_stdin("the text") : read_text_file(options.text),
+        {.parse_special = false});
     const auto bos = loaded.tokenizer->bos();
     if (bos && !out.ids.empty() && out.ids.front() == *bos) {
       out.ids.erase(out.ids.begin());
@@ -60,14 +68,21 @@ EvalIds read_ids(const EvalOptions& options, const LoadedModel& loaded) {
   return out;
 }
 
+// Tokens of a window, without the prefix.
+int64_t window_length(const EvalIds& ids, const LoadedModel& loaded) {
+  return loaded.model->options().max_context - static_cast<int64_t>(ids.prefix.size());
+}
+
+int64_t stride_of(const EvalOptions& options, int64_t length) {
+  return options.stride > 0 ? options.stride : length;
+}
+
 EvalText plan_windows(const EvalIds& ids, const EvalOptions& options, const LoadedModel& loaded) {
-  const int64_t length =
-      loaded.model->options().max_context - static_cast<int64_t>(ids.prefix.size());
-  const int64_t stride = options.stride > 0 ? options.stride : length;
+  const int64_t length = window_length(ids, loaded);
   EvalText text{.ids = ids.ids,
                 .prefix = ids.prefix,
-                .windows = eval_windows(static_cast<int64_t>(ids.ids.size()), length, stride,
-                                        !ids.prefix.empty())};
+                .windows = eval_windows(static_cast<int64_t>(ids.ids.size()), length,
+                                        stride_of(options, length), !ids.prefix.empty())};
   if (text.windows.empty()) {
     fail(ErrorCode::kInvalidArgument, "{} tokens are too few to predict one from another",
          ids.ids.size());
@@ -95,7 +110,8 @@ void run_ppl(const EvalOptions& options, const GlobalOptions& global) {
   const RunningMean nll = evaluate_nll(
       reader, text, [&](int64_t done, int64_t total) { progress.update(done, total); });
   progress.finish();
-  Json json = perplexity(nll);
+  Json json = result_json("eval ppl", options.model, loaded);
+  json.update(perplexity(nll));
   if (global.json) {
     json.update({{"nll", nll.mean()},
                  {"nll_se", nll.standard_error()},
@@ -125,21 +141,23 @@ void check_same_ids(const EvalOptions& options, const LoadedModel& a, const Load
   }
 }
 
-void print_kld(const KldResult& result, const GlobalOptions& global) {
+// header: of result_json.
+void print_kld(const KldResult& result, Json header, const GlobalOptions& global) {
   const Json ppl = perplexity(result.nll);
   const Json reference_ppl = perplexity(result.reference_nll);
   const double ratio = std::exp(result.nll.mean() - result.reference_nll.mean());
   if (global.json) {
-    print_json({{"kld", result.kld.mean()},
-                {"kld_se", result.kld.standard_error()},
-                {"same_top1", result.same_top1.mean()},
-                {"same_top1_se", result.same_top1.standard_error()},
-                {"ppl", ppl["ppl"]},
-                {"ppl_se", ppl["ppl_se"]},
-                {"reference_ppl", reference_ppl["ppl"]},
-                {"reference_ppl_se", reference_ppl["ppl_se"]},
-                {"ppl_ratio", ratio},
-                {"tokens", result.kld.n()}});
+    header.update({{"kld", result.kld.mean()},
+                   {"kld_se", result.kld.standard_error()},
+                   {"same_top1", result.same_top1.mean()},
+                   {"same_top1_se", result.same_top1.standard_error()},
+                   {"ppl", ppl["ppl"]},
+                   {"ppl_se", ppl["ppl_se"]},
+                   {"reference_ppl", reference_ppl["ppl"]},
+                   {"reference_ppl_se", reference_ppl["ppl_se"]},
+                   {"ppl_ratio", ratio},
+                   {"tokens", result.kld.n()}});
+    print_json(header);
     return;
   }
   Table table({{"measure", Table::Align::kLeft}, {"value"}, {"+-"}});
@@ -155,7 +173,89 @@ void print_kld(const KldResult& result, const GlobalOptions& global) {
   print_text(table.text());
 }
 
+// --save-reference: MODEL is the reference.
+void run_save_reference(const EvalOptions& options, const GlobalOptions& global) {
+  const ModelNeeds needs{.default_ctx = kDefaultWindow, .logits_of_all = true};
+  const LoadedModel loaded = open_model(options.model, needs, global);
+  EvalIds ids = read_ids(options, loaded);
+  plan_windows(ids, options, loaded);  // refuses a text that is too short
+  const int64_t length = window_length(ids, loaded);
+  const ReferenceText text{.ids = std::move(ids.ids),
+                           .prefix = std::move(ids.prefix),
+                           .window = length,
+                           .stride = stride_of(options, length)};
+  LogitReader reader = make_reader(loaded, options);
+  Progress progress(global, "saving", ProgressUnit::kItems, "tokens");
+  const RunningMean nll =
+      save_reference(reader, text, {options.model, loaded, options.save_reference},
+                     [&](int64_t done, int64_t total) { progress.update(done, total); });
+  progress.finish();
+  const auto bytes = static_cast<int64_t>(fs::file_size(options.save_reference));
+  if (global.json) {
+    Json json = result_json("eval kld", options.model, loaded);
+    json.update(perplexity(nll));
+    json.update({{"tokens", nll.n()}, {"out", options.save_reference}, {"bytes", bytes}});
+    return print_json(json);
+  }
+  print_text(fmt::format("{}: {} tokens, {}; perplexity {:.4f}\n", options.save_reference, nll.n(),
+                         human_bytes(static_cast<double>(bytes)),
+                         perplexity(nll)["ppl"].get<double>()));
+}
+
+// A text or a window that was asked for must be the one of the saved logits.
+void check_same_text(const EvalOptions& options, const ReferenceText& saved,
+                     const LoadedModel& loaded) {
+  if (options.stride > 0 && options.stride != saved.stride) {
+    fail(ErrorCode::kInvalidArgument, "{} has windows {} tokens apart, not {}: leave --stride out",
+         options.reference_logits, saved.stride, options.stride);
+  }
+  if (options.text.empty() && options.tokens.empty()) {
+    if (options.max_tokens == 0) return;
+    fail(ErrorCode::kInvalidArgument,
+         "{} holds {} tokens and is compared as a whole: leave "
+         "--max-tokens out",
+         options.reference_logits, saved.ids.size());
+  }
+  const EvalIds ids = read_ids(options, loaded);
+  if (ids.ids != saved.ids || ids.prefix != saved.prefix) {
+    fail(ErrorCode::kInvalidArgument,
+         "{} was saved for another text (or tokenizer): {} tokens instead of {}, or others",
+         options.reference_logits, saved.ids.size(), ids.ids.size());
+  }
+}
+
+// --reference-logits: the text and its windows are those of the file.
+void run_kld_with_saved(const EvalOptions& options, const GlobalOptions& global) {
+  ReferenceReader reference(options.reference_logits);
+  const ReferenceText& saved = reference.text();
+  const int64_t ctx = saved.window + static_cast<int64_t>(saved.prefix.size());
+  if (options.model.ctx != 0 && options.model.ctx != ctx) {
+    fail(ErrorCode::kInvalidArgument, "{} was saved with --ctx {}: leave --ctx out",
+         options.reference_logits, ctx);
+  }
+  ModelOptions model = options.model;
+  model.ctx = ctx;
+  const LoadedModel loaded = open_model(model, {.logits_of_all = true}, global);
+  check_same_model(reference, loaded, options.model.path);
+  check_same_text(options, saved, loaded);
+  LogitReader reader = make_reader(loaded, options);
+  Progress progress(global, "scoring", ProgressUnit::kItems, "tokens");
+  const KldResult result = evaluate_kld(
+      reader, reference, [&](int64_t done, int64_t total) { progress.update(done, total); });
+  progress.finish();
+  Json header = result_json("eval kld", model, loaded);
+  header["reference"] = reference.model().name;
+  header["reference_logits"] = options.reference_logits;
+  print_kld(result, header, global);
+}
+
 void run_kld(const EvalOptions& options, const GlobalOptions& global) {
+  if (!options.save_reference.empty()) return run_save_reference(options, global);
+  if (!options.reference_logits.empty()) return run_kld_with_saved(options, global);
+  if (options.reference.empty()) {
+    fail(ErrorCode::kInvalidArgument,
+         "nothing to compare with: give --reference MODEL or --reference-logits FILE");
+  }
   const ModelNeeds needs{.default_ctx = kDefaultWindow, .logits_of_all = true};
   const LoadedModel loaded = open_model(options.model, needs, global);
   // The reference is computed as it is stored, over the same windows.
@@ -177,7 +277,9 @@ void run_kld(const EvalOptions& options, const GlobalOptions& global) {
       evaluate_kld(reader, reference_reader, text,
                    [&](int64_t done, int64_t total) { progress.update(done, total); });
   progress.finish();
-  print_kld(result, global);
+  Json header = result_json("eval kld", options.model, loaded);
+  header["reference"] = options.reference;
+  print_kld(result, header, global);
 }
 
 struct LogitsOptions {
@@ -241,7 +343,9 @@ void run_logits(const LogitsOptions& options, const GlobalOptions& global) {
   progress.finish();
   if (dump) dump->write(options.dump_layers);
   if (global.json) {
-    print_json({{"out", options.out}, {"shape", {n, spec.vocab}}});
+    Json json = result_json("eval logits", options.model, loaded);
+    json.update({{"out", options.out}, {"shape", {n, spec.vocab}}});
+    print_json(json);
   } else {
     print_text(fmt::format("{}: float32 [{}, {}]\n", options.out, n, spec.vocab));
   }
@@ -249,7 +353,8 @@ void run_logits(const LogitsOptions& options, const GlobalOptions& global) {
 
 void add_text_options(CLI::App& command, EvalOptions& options) {
   add_model_options(command, options.model, std::to_string(kDefaultWindow));
-  CLI::Option* text = command.add_option("--text", options.text, "UTF-8 text file to score");
+  CLI::Option* text =
+      command.add_option("--text", options.text, "UTF-8 text file to score; - is stdin");
   command.add_option("--tokens", options.tokens, "JSON file with a list of token ids to score")
       ->excludes(text);
   command
@@ -265,16 +370,38 @@ void add_text_options(CLI::App& command, EvalOptions& options) {
 void add_eval(CLI::App& app, const GlobalOptions& global) {
   CLI::App* eval = app.add_subcommand("eval", "Measure a model: perplexity, divergence, logits");
   eval->require_subcommand(1);
+  add_examples(*eval, {"tq eval ppl ./Qwen3-8B --text wiki.test.raw", "tq help eval kld"});
 
   auto ppl = std::make_shared<EvalOptions>();
   CLI::App* command = eval->add_subcommand("ppl", "Perplexity of a text");
   add_text_options(*command, *ppl);
+  add_examples(
+      *command,
+      {"tq eval ppl ./Qwen3-8B --text wiki.test.raw",
+       "tq eval ppl model.gguf --text wiki.test.raw --ctx 512 --max-tokens 20000 --format tq3"});
   command->callback([ppl, &global] { run_ppl(*ppl, global); });
 
   auto kld = std::make_shared<EvalOptions>();
   command = eval->add_subcommand("kld", "KL divergence and top-1 agreement with a reference model");
   add_text_options(*command, *kld);
-  command->add_option("--reference", kld->reference, "The model to compare with")->required();
+  CLI::Option* reference =
+      command->add_option("--reference", kld->reference, "The model to compare with");
+  CLI::Option* save = command
+                          ->add_option("--save-reference", kld->save_reference,
+                                       "Run MODEL as the reference and save its logits to this "
+                                       "file: 2 bytes a token of the text and of the vocabulary")
+                          ->excludes(reference);
+  command
+      ->add_option("--reference-logits", kld->reference_logits,
+                   "Saved logits to compare with, over the text they were saved for")
+      ->excludes(reference)
+      ->excludes(save);
+  add_examples(
+      *command,
+      {"tq eval kld ./Qwen3-8B-tq --reference ./Qwen3-8B --text wiki.test.raw",
+       "tq eval kld ./Qwen3-8B --save-reference ref.bin --text wiki.test.raw --max-tokens 10000",
+       "tq eval kld ./Qwen3-8B-tq --reference-logits ref.bin",
+       "tq eval kld ./Qwen3-8B --reference ./Qwen3-8B --format tq3 --text wiki.test.raw"});
   command->callback([kld, &global] { run_kld(*kld, global); });
 
   auto logits = std::make_shared<LogitsOptions>();
@@ -285,6 +412,7 @@ void add_eval(CLI::App& app, const GlobalOptions& global) {
   command->add_option("--out", logits->out, ".npy file to write: [tokens, vocab]")->required();
   command->add_option("--dump-layers", logits->dump_layers,
                       "Folder for .npy files of the residual stream after each block");
+  add_examples(*command, {"tq eval logits ./Qwen3-8B --tokens ids.json --out logits.npy"});
   command->callback([logits, &global] { run_logits(*logits, global); });
 }
 

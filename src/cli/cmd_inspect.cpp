@@ -11,6 +11,7 @@
 
 #include "base/human.h"
 #include "cli/command.h"
+#include "cli/result.h"
 #include "cli/source_check.h"
 #include "cli/table.h"
 #include "convert/plan.h"
@@ -275,7 +276,9 @@ void run_inspect(const InspectCommand& command, const GlobalOptions& global) {
     totals[{class_of(tensor), tensor.storage}].add(tensor);
   }
   if (global.json) {
-    print_json(inspect_json(*checkpoint, totals, command.tensors));
+    Json json = result_json("inspect");
+    json.update(inspect_json(*checkpoint, totals, command.tensors));
+    print_json(json);
     return;
   }
   const std::string arch = architecture(checkpoint->config());
@@ -308,6 +311,8 @@ void add_inspect(CLI::App& app, const GlobalOptions& global) {
   command->add_option("MODEL", options->model, "A checkpoint of any kind: folder or file")
       ->required();
   command->add_flag("--tensors", options->tensors, "List every tensor");
+  add_examples(*command, {"tq inspect ./Qwen3-8B", "tq inspect model.gguf --tensors",
+                          "tq inspect synth:qwen3-235B-A22B --json"});
   command->callback([options, &global] { run_inspect(*options, global); });
 }
 

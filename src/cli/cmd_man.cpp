@@ -55,6 +55,7 @@ void add_man(CLI::App& app, const GlobalOptions& global) {
       app.add_subcommand("man", "Print the manual page of a command (for man -l -)");
   command->add_option("COMMAND", options->command, "Command, such as run or eval ppl; default: tq");
   command->add_option("--all", options->all, "Write all pages as files into this folder");
+  add_examples(*command, {"tq man run | man -l -", "tq man --all ~/.local/share/man/man1"});
   command->callback([options, &app] { run_man(describe_command(app), *options); });
 }
 

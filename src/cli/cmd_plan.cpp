@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "cli/fit_options.h"
 #include "cli/model_options.h"
+#include "cli/result.h"
 #include "cli/sizes.h"
 #include "cli/table.h"
 #include "convert/fit.h"
@@ -197,7 +198,9 @@ void run_plan(const PlanCommand& command, const GlobalOptions& global) {
   const auto checkpoint = open_checkpoint(command.source);
   const PlanTable table(*checkpoint, command);
   if (global.json) {
-    print_json(table.json());
+    Json json = result_json("plan");
+    json.update(table.json());
+    print_json(json);
   } else {
     print_text(table.text());
   }
@@ -218,6 +221,8 @@ void add_plan(CLI::App& app, const GlobalOptions& global) {
       ->delimiter(',')
       ->transform(byte_size());
   add_fit_options(*command, options->fit);
+  add_examples(*command,
+               {"tq plan ./Qwen3-8B", "tq plan model.gguf --memory 8GiB,12GiB --ctx 32k"});
   command->callback([options, &global] { run_plan(*options, global); });
 }
 

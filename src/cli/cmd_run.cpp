@@ -12,8 +12,10 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/generate.h"
+#include "cli/input.h"
 #include "cli/model_options.h"
 #include "cli/reasoning_options.h"
+#include "cli/result.h"
 #include "cli/sampling_options.h"
 #include "cli/template_options.h"
 
@@ -32,10 +34,19 @@ struct RunOptions {
   bool raw = false;
 };
 
-std::string prompt_text(const RunOptions& options) {
+std::string given_text(const RunOptions& options) {
   if (!options.file.empty()) return read_text_file(options.file);
   if (options.prompt && *options.prompt != "-") return *options.prompt;
   return read_stdin("the prompt");
+}
+
+std::string prompt_text(const RunOptions& options) {
+  std::string text = given_text(options);
+  if (text.empty()) {
+    fail(ErrorCode::kInvalidArgument,
+         "the prompt is empty: give a text, --file FILE with one, or one on stdin");
+  }
+  return text;
 }
 
 // Where there is no chat template.
@@ -118,13 +129,21 @@ void run_run(const RunOptions& options, const GlobalOptions& global) {
   info("{}", describe_sampling(sampling, options.sampling, loaded.sampling));
   Engine engine(*loaded.model, loaded.tokenizer, loaded.eos_ids,
                 {.kv_dtype = options.model.kv(), .suppressed_ids = loaded.not_text});
+  Json head = result_json("run", options.model, loaded);
+  head["seed"] = request.sampling.seed;
+  if (global.jsonl) print_json(typed("start", head));
   AnswerPrinter printer(options.reasoning);
   const Generation result =
       generate(engine, std::move(request), std::move(prompt), [&](const ReasoningPiece& piece) {
-        if (!global.json) printer.print(piece);
+        if (global.jsonl) {
+          print_json(piece_json(piece));
+        } else if (!global.json) {
+          printer.print(piece);
+        }
       });
   if (global.json) {
-    print_json(report(result, has_reasoning, loaded, sampling));
+    head.update(report(result, has_reasoning, loaded, sampling));
+    print_json(global.jsonl ? typed("result", head) : head);
   } else if (loaded.tokenizer) {
     print_text("\n");
   } else {
@@ -167,6 +186,11 @@ void add_run(CLI::App& app, const GlobalOptions& global) {
       ->excludes(system);
   add_reasoning_options(*command, options->reasoning);
   add_sampling_options(*command, options->sampling);
+  add_examples(*command,
+               {"tq run ./Qwen3-8B \"Why is the sky blue?\"",
+                "tq run model.gguf --file prompt.txt -n 200 --temp 0.7 --seed 1",
+                "git diff | tq run ./Qwen3-8B - --system \"Review this change.\" --format tq4",
+                "tq run ./Qwen3-8B \"Hello\" --json"});
   command->callback([options, &global] { run_run(*options, global); });
 }
 

@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
+#include "cli/result.h"
 #include "cli/sizes.h"
 #include "cli/table.h"
 #include "convert/export.h"
@@ -43,7 +44,9 @@ void list_models(const GlobalOptions& global) {
                    human_bytes(static_cast<double>(bytes))});
   }
   if (global.json) {
-    print_json({{"models", std::move(json)}});
+    Json result = result_json("synth");
+    result["models"] = std::move(json);
+    print_json(result);
   } else {
     print_text(table.text());
   }
@@ -66,12 +69,14 @@ void write_model(const SynthCommand& command, const GlobalOptions& global) {
   const ExportReport report = export_checkpoint(*source, options);
   progress.finish();
   if (global.json) {
-    print_json({{"destination", command.destination},
-                {"tensors", report.n_tensors},
-                {"files", report.n_files},
-                {"bytes", report.stored_bytes},
-                {"seconds", report.seconds}});
-    return;
+    Json json = result_json("synth");
+    json.update({{"model", command.name},
+                 {"destination", command.destination},
+                 {"tensors", report.n_tensors},
+                 {"files", report.n_files},
+                 {"bytes", report.stored_bytes},
+                 {"seconds", report.seconds}});
+    return print_json(json);
   }
   const auto bytes = static_cast<double>(report.stored_bytes);
   print_text(fmt::format("{}: {} tensors in {} files, {}; {}, {:.3f} GB/s\n", command.destination,
@@ -106,6 +111,7 @@ void add_synth(CLI::App& app, const GlobalOptions& global) {
       ->check(CLI::PositiveNumber);
   command->add_option("--threads", options->threads, "Threads; 0 is all CPUs")
       ->check(CLI::NonNegativeNumber);
+  add_examples(*command, {"tq synth --list", "tq synth qwen3-8B ./random-8B --shard-size 2GB"});
   command->callback([options, &global] { run_synth(*options, global); });
 }
 

@@ -9,8 +9,11 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/command.h"
+#include "cli/input.h"
 #include "cli/reasoning_options.h"
+#include "cli/result.h"
 #include "cli/template_options.h"
+#include "cli/values.h"
 #include "engine/load.h"
 
 namespace tq {
@@ -28,7 +31,11 @@ struct TemplateCommand {
 };
 
 void print_list(const ChatTemplates& templates, bool json) {
-  if (json) return print_json({{"templates", templates.names()}});
+  if (json) {
+    Json result = result_json("template");
+    result["templates"] = templates.names();
+    return print_json(result);
+  }
   std::string lines;
   for (const std::string& name : templates.names()) lines += name + "\n";
   print_text(lines);
@@ -64,7 +71,9 @@ void run_template(const TemplateCommand& options, const GlobalOptions& global) {
   std::vector<int32_t> ids;
   if (tokenizer) ids = tokenizer->encode(text, {.add_special = false, .parse_special = true});
   if (!global.json) return print_text(fmt::format("[{}]\n", fmt::join(ids, ", ")));
-  Json json = {{"prompt", text}};
+  Json json = result_json("template");
+  json["model"] = options.model;
+  json["prompt"] = text;
   if (tokenizer) json["ids"] = ids;
   print_json(json);
 }
@@ -82,18 +91,17 @@ void add_template(CLI::App& app, const GlobalOptions& global) {
   command
       ->add_option("--think", options->think,
                    "Whether to think; without it as the model's chat template has it")
-      ->check(CLI::IsMember({"on", "off"}));
+      ->check(one_of({"on", "off"}));
   add_template_options(*command, options->chat_template);
   command->get_option("--messages")->excludes(prompt)->excludes(system);
   command->add_flag("--tokens", options->tokens,
                     "Print the prompt's token ids, as run --tokens reads them");
   command->add_flag("--source", options->source, "Print the template itself");
   command->add_flag("--list", options->list, "Print the names of the model's templates");
-  command->footer(
-      "Examples:\n"
-      "  tq template MODEL \"What is the capital of France?\"\n"
-      "  tq template MODEL --messages talk.json --tools tools.json --var enable_thinking=false\n"
-      "  tq template MODEL --chat-template my.jinja \"Hi\" --tokens");
+  add_examples(*command, {"tq template ./Qwen3-8B \"What is the capital of France?\"",
+                          "tq template ./Qwen3-8B --messages talk.json --tools tools.json --var "
+                          "enable_thinking=false",
+                          "tq template ./Qwen3-8B --chat-template my.jinja \"Hi\" --tokens"});
   command->callback([options, &global] { run_template(*options, global); });
 }
 

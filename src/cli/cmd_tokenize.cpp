@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "cli/command.h"
+#include "cli/result.h"
 #include "engine/load.h"
 
 namespace tq {
@@ -55,6 +56,7 @@ void tokenize_file(const TokenizeOptions& options,
     if (!text.is_string()) fail(ErrorCode::kInvalidArgument, "{}: not a JSON string", name);
     print_json(describe(tokenizer, tokenizer->encode(text.get<std::string>(), encode)));
   }
+  if (number == 0) fail(ErrorCode::kInvalidArgument, "{}: an empty file", options.file);
 }
 
 void run_tokenize(const TokenizeOptions& options, const GlobalOptions& global) {
@@ -67,7 +69,12 @@ void run_tokenize(const TokenizeOptions& options, const GlobalOptions& global) {
   if (!options.file.empty()) return tokenize_file(options, tokenizer, encode);
   if (options.text.empty()) return;  // the export was all
   const std::vector<int32_t> ids = tokenizer->encode(options.text, encode);
-  if (global.json) return print_json(describe(tokenizer, ids));
+  if (global.json) {
+    Json json = result_json("tokenize");
+    json["model"] = options.model;
+    json.update(describe(tokenizer, ids));
+    return print_json(json);
+  }
   std::string lines;
   for (const int32_t id : ids) {
     const Json bytes = tokenizer->token_bytes(id);
@@ -89,6 +96,9 @@ void add_tokenize(CLI::App& app, const GlobalOptions& global) {
                       "Write the model's tokenizer.json and tokenizer_config.json to this folder");
   command->add_flag("--no-bos", options->no_bos, "Leave out BOS and EOS");
   command->add_flag("--plain", options->plain, "Special tokens in the text are ordinary text");
+  add_examples(*command,
+               {"tq tokenize ./Qwen3-8B \"Hello world\"", "tq tokenize model.gguf \"Hello\" --json",
+                "tq tokenize model.gguf --export ./tokenizer"});
   command->callback([options, &global] { run_tokenize(*options, global); });
 }
 

@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
+#include "cli/result.h"
 #include "convert/verify.h"
 
 namespace tq {
@@ -46,11 +47,14 @@ void run_verify(const VerifyCommand& command, const GlobalOptions& global) {
   const VerifyReport report = verify_checkpoint(*checkpoint, options);
   progress.finish();
   if (global.json) {
-    print_json({{"kind", checkpoint_kind_name(checkpoint->kind())},
-                {"checked", report.hashed ? "content" : "structure"},
-                {"tensors", report.n_tensors},
-                {"bytes", report.n_bytes},
-                {"faults", report.faults}});
+    Json json = result_json("verify");
+    json.update({{"model", command.model},
+                 {"kind", checkpoint_kind_name(checkpoint->kind())},
+                 {"checked", report.hashed ? "content" : "structure"},
+                 {"tensors", report.n_tensors},
+                 {"bytes", report.n_bytes},
+                 {"faults", report.faults}});
+    print_json(json);
   }
   if (!report.faults.empty())
     fail(ErrorCode::kCorrupt, "{}: {}", command.model, fault_summary(report));
@@ -76,6 +80,7 @@ void add_verify(CLI::App& app, const GlobalOptions& global) {
   command->add_option("MODEL", options->model, "A checkpoint written by tq convert")->required();
   command->add_option("--threads", options->threads, "Threads; 0 is all CPUs")
       ->check(CLI::NonNegativeNumber);
+  add_examples(*command, {"tq verify ./Qwen3-8B-tq"});
   command->callback([options, &global] { run_verify(*options, global); });
 }
 

@@ -5,6 +5,7 @@
 
 #include "cli/build_info.h"
 #include "cli/command.h"
+#include "cli/result.h"
 
 namespace tq {
 namespace {
@@ -12,12 +13,10 @@ namespace {
 void run_version(const GlobalOptions& global) {
   const BuildInfo& info = build_info();
   if (global.json) {
-    print_json({{"version", info.version},
-                {"commit", info.commit},
-                {"compiler", info.compiler},
-                {"build_type", info.build_type},
-                {"isa", info.isa},
-                {"cuda", info.cuda}});
+    Json json = result_json("version");
+    json.update(versions_json());
+    json["version"] = info.version;
+    print_json(json);
     return;
   }
   print_text(
@@ -28,9 +27,17 @@ void run_version(const GlobalOptions& global) {
 
 }  // namespace
 
+Json versions_json() {
+  const BuildInfo& info = build_info();
+  return {{"tq", info.version},        {"commit", info.commit},
+          {"compiler", info.compiler}, {"build_type", info.build_type},
+          {"isa", info.isa},           {"cuda", info.cuda}};
+}
+
 void add_version(CLI::App& app, const GlobalOptions& global) {
   CLI::App* command =
       app.add_subcommand("version", "Print version, commit, compiler, build type and CUDA");
+  add_examples(*command, {"tq version", "tq version --json"});
   command->callback([&global] { run_version(global); });
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <initializer_list>
 #include <span>
 #include <string>
 
@@ -14,8 +15,9 @@ namespace tq {
 
 // Options every command has; filled before a command's callback runs.
 struct GlobalOptions {
-  bool quiet = false;             // nothing on stderr but errors
+  bool quiet = false;             // nothing on stderr but errors; json implies it
   bool json = false;              // results as one JSON object on stdout
+  bool jsonl = false;             // results as JSON objects, one a line, as they come; implies json
   std::string progress = "auto";  // auto: a bar on a terminal; plain: lines; off
 
   bool show_progress_bar() const;    // "auto" and stderr is a terminal
@@ -27,6 +29,9 @@ using AddCommand = void (*)(CLI::App& app, const GlobalOptions& global);
 
 // All commands in the order of `tq --help`.
 std::span<const AddCommand> all_commands();
+
+// Ends a command's help with these command lines.
+void add_examples(CLI::App& command, std::initializer_list<const char*> examples);
 
 // Prints one line of compact JSON to stdout.
 void print_json(const Json& json);

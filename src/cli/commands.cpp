@@ -20,12 +20,13 @@ void add_devices(CLI::App& app, const GlobalOptions& global);
 void add_completion(CLI::App& app, const GlobalOptions& global);
 void add_man(CLI::App& app, const GlobalOptions& global);
 void add_version(CLI::App& app, const GlobalOptions& global);
+void add_help(CLI::App& app, const GlobalOptions& global);
 
 std::span<const AddCommand> all_commands() {
   static constexpr std::array kCommands{
-      add_convert,  add_run,     add_chat,       add_eval,  add_bench,
-      add_inspect,  add_plan,    add_verify,     add_synth, add_template,
-      add_tokenize, add_devices, add_completion, add_man,   add_version,
+      add_convert,    add_run,    add_chat,    add_eval,     add_bench,    add_inspect,
+      add_plan,       add_verify, add_synth,   add_template, add_tokenize, add_devices,
+      add_completion, add_man,    add_version, add_help,
   };
   return kCommands;
 }

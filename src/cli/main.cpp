@@ -9,7 +9,9 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "cli/arguments.h"
 #include "cli/command.h"
+#include "cli/values.h"
 
 namespace tq {
 namespace {
@@ -21,16 +23,22 @@ constexpr const char* kFooter =
     "Exit codes: 0 success, 2 wrong option or argument, 3 not found, 4 corrupt file,\n"
     "5 unsupported, 6 read or write error, 7 disk full, 8 out of memory, 9 device failure,\n"
     "70 internal error, 130 interrupted.\n"
-    "'tq COMMAND --help' lists a command's options. Results go to stdout, messages to stderr.";
+    "'tq help COMMAND' lists a command's options, 'tq help names' what names of other programs "
+    "do.\n"
+    "Results go to stdout, messages to stderr.";
 
 // The global options are registered on every command, so that they may stand anywhere on the
 // command line and each command's help shows them.
 void add_global_options(CLI::App& app, GlobalOptions& global) {
   app.add_flag("-q,--quiet", global.quiet, "Print nothing on stderr but errors")->group("Global");
-  app.add_flag("--json", global.json, "Print the result as one JSON object; errors too, on stderr")
+  app.add_flag("--json", global.json,
+               "Print the result as one JSON object, and no messages; errors are JSON on stderr")
+      ->group("Global");
+  app.add_flag("--jsonl", global.jsonl,
+               "Print JSON objects, one a line, as results come (run, chat, bench)")
       ->group("Global");
   app.add_option("--progress", global.progress, "Progress on stderr: auto is a bar on a terminal")
-      ->check(CLI::IsMember({"auto", "plain", "off"}))
+      ->check(one_of({"auto", "plain", "off"}))
       ->group("Global");
   for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {
     add_global_options(*command, global);
@@ -47,6 +55,11 @@ void print_error(bool json, const char* name, const std::string& message) {
   }
 }
 
+void print_usage_error(bool json, const std::string& command, const std::string& message) {
+  const std::string more = "\nRun '" + command + " --help' for the options.";
+  print_error(json, error_name(ErrorCode::kInvalidArgument), message + (json ? "" : more));
+}
+
 // The deepest subcommand that was reached: whose help a usage error should point to.
 std::string reached_command(const CLI::App& app) {
   std::string path = app.get_name();
@@ -59,26 +72,28 @@ std::string reached_command(const CLI::App& app) {
 
 int report_parse_result(const CLI::App& app, const CLI::ParseError& error, bool json) {
   if (error.get_exit_code() == 0) return app.exit(error);  // --help and --version print to stdout
-  std::string message = error.what();
-  const std::vector<std::string> extras = app.remaining();
-  if (app.get_subcommands().empty() && !extras.empty()) {
-    message = "unknown command or option '" + extras.front() + "'";
-  }
-  if (!json) message += "\nRun '" + reached_command(app) + " --help' for the options.";
-  print_error(json, error_name(ErrorCode::kInvalidArgument), message);
+  print_usage_error(json, reached_command(app), error.what());
   return kUsageExit;
 }
 
-int run_command(CLI::App& app, int argc, char** argv) {
+// notes: printed once the arguments have been read.
+int run_command(CLI::App& app, int argc, char** argv, std::vector<std::string>& notes) {
   // Parsing may fail before it sees --json, and its error must be JSON all the same.
-  const bool json =
-      std::any_of(argv, argv + argc, [](const char* arg) { return !std::strcmp(arg, "--json"); });
+  const bool json = std::any_of(argv, argv + argc, [](const char* arg) {
+    return !std::strcmp(arg, "--json") || !std::strcmp(arg, "--jsonl");
+  });
   try {
-    app.parse(argc, argv);
+    Arguments arguments = translate_arguments(app, {argv + 1, argv + argc});
+    notes = std::move(arguments.notes);
+    std::reverse(arguments.words.begin(), arguments.words.end());  // as the parser wants them
+    app.parse(std::move(arguments.words));
     print_text("");  // a full disk behind stdout is an error, not a silent truncation
     return 0;
   } catch (const CLI::ParseError& error) {
     return report_parse_result(app, error, json);
+  } catch (const UsageError& error) {
+    print_usage_error(json, error.command(), error.what());
+    return kUsageExit;
   } catch (const Error& error) {
     print_error(json, error_name(error.code()), error.what());
     return exit_code(error.code());
@@ -102,14 +117,18 @@ int main_function(int argc, char** argv) {
   add_global_options(app, global);
   app.set_help_all_flag("--help-all", "Print the help of every command and exit");
   app.footer(kFooter);
+  std::vector<std::string> notes;
   app.parse_complete_callback([&] {
+    global.json = global.json || global.jsonl;
+    global.quiet = global.quiet || global.json;
     if (global.quiet) set_log_level(LogLevel::kQuiet);
+    for (const std::string& note : notes) info("{}", note);
   });
   if (argc == 1) {
     std::fputs(app.help().c_str(), stderr);
     return kUsageExit;
   }
-  return run_command(app, argc, argv);
+  return run_command(app, argc, argv, notes);
 }
 
 }  // namespace

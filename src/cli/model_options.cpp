@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "cli/progress.h"
 #include "cli/sizes.h"
+#include "cli/values.h"
 #include "convert/plan.h"
 #include "convert/presets.h"
 
@@ -18,12 +19,6 @@ namespace {
 
 // Most logits one forward call writes when those of all tokens are wanted.
 constexpr int64_t kMaxLogits = int64_t{16} << 20;
-
-std::vector<std::string> load_formats() {
-  std::vector<std::string> names = {"auto"};
-  for (const FormatTraits& traits : all_formats()) names.emplace_back(traits.name);
-  return names;
-}
 
 // A number of tokens, or "auto".
 CLI::Validator context_value() {
@@ -94,7 +89,7 @@ void add_model_options(CLI::App& command, ModelOptions& options, const std::stri
           .add_option("--format", options.format,
                       "Compress at load to this storage format, as tq convert plans it (fast "
                       "effort); without it weights stay as stored, and synthetic ones become auto")
-          ->check(CLI::IsMember(load_formats()))
+          ->check(format_value())
           ->group(kGroup);
   command
       .add_option("--preset", options.preset,
@@ -119,7 +114,7 @@ void add_model_options(CLI::App& command, ModelOptions& options, const std::stri
       .add_option(
           "--kernels", options.kernels,
           "Matrix products of the GPU: auto, or only those of one tier (tq devices --kernels)")
-      ->check(CLI::IsMember({"auto", "fused", "dequant", "reference"}))
+      ->check(one_of({"auto", "fused", "dequant", "reference"}))
       ->group(kGroup);
   command
       .add_flag("--batch-invariant", options.batch_invariant,
@@ -138,7 +133,7 @@ void add_model_options(CLI::App& command, ModelOptions& options, const std::stri
   command
       .add_option("--kv-dtype", options.kv_dtype,
                   "Type of the KV cache; auto is f16, with --exact f32")
-      ->check(CLI::IsMember({"auto", "f32", "f16", "bf16"}))
+      ->check(one_of({"auto", "f32", "f16", "bf16"}))
       ->group(kGroup);
   command.add_option("--batch", options.batch, "Tokens of one forward pass at most")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 16))

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "cli/command.h"
+#include "cli/values.h"
 
 namespace tq {
 namespace {
@@ -31,12 +32,12 @@ void add_reasoning_options(CLI::App& command, ReasoningOptions& options) {
   command
       .add_option("--think", options.think,
                   "Whether to think; without it as the model's chat template has it")
-      ->check(CLI::IsMember({"on", "off"}))
+      ->check(one_of({"on", "off"}))
       ->group(kGroup);
   command
       .add_option("--reasoning", options.show,
                   "Print the reasoning before the answer; auto does on a terminal")
-      ->check(CLI::IsMember({"auto", "show", "hide"}))
+      ->check(one_of({"auto", "show", "hide"}))
       ->group(kGroup);
 }
 

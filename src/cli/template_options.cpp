@@ -2,16 +2,13 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <iostream>
-#include <iterator>
 #include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/log.h"
+#include "cli/input.h"
 #include "engine/load.h"
 
 namespace tq {
@@ -57,11 +54,6 @@ void add_variable(const std::string& text, Json& variables) {
 bool TemplateOptions::any() const {
   return !chat_template.empty() || !messages.empty() || !tools.empty() || !kwargs.empty() ||
          !variables.empty() || no_generation_prompt;
-}
-
-std::string read_stdin(const char* what) {
-  if (isatty(STDIN_FILENO) != 0) info("Type {}; end with Ctrl-D.", what);
-  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
 }
 
 Json user_messages(const std::string& system, const std::string& text) {

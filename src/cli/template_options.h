@@ -44,7 +44,4 @@ std::unique_ptr<ChatTemplate> open_chat_template(const Checkpoint& checkpoint,
 // A system message, unless it is empty, and a user's.
 Json user_messages(const std::string& system, const std::string& text);
 
-// All of stdin; a hint is printed when that is a terminal.
-std::string read_stdin(const char* what);
-
 }  // namespace tq

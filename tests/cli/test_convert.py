@@ -36,9 +36,11 @@ class Convert(TqTest):
         self.assertEqual(tree_hash(self.source), before)
 
     def test_small_models_default_to_six_bits_and_say_so(self):
+        said = run_tq("convert", self.source, self.dir / "said")
+        self.assertIn("format auto: tq6", said.stderr)
         result = self.convert("--json")
         self.assert_ok(result)
-        self.assertIn("format auto: tq6", result.stderr)
+        self.assertEqual(result.stderr, "")  # --json is quiet
         report = json.loads(result.stdout)
         self.assertEqual(report["format"], "tq6")
         formats = {row["class"]: row["format"] for row in report["classes"]}
@@ -72,7 +74,7 @@ class Convert(TqTest):
         self.assertEqual(storage["model.layers.1.mlp.up_proj.weight"], "tq3")
 
     def test_wrong_options(self):
-        self.assert_fails(self.convert("--format", "tq9"), USAGE, "tq9", "tq2 tq3")
+        self.assert_fails(self.convert("--format", "tq9"), USAGE, "tq9", "tq2, tq3")
         self.assert_fails(self.convert("--effort", "most"), USAGE)
         self.assert_fails(self.convert("--layout", "other"), USAGE)
         self.assert_fails(self.convert("--shard-size", "0"), USAGE)

@@ -171,6 +171,62 @@ class Eval(unittest.TestCase):
         self.assertAlmostEqual(result["kld"], total / n, delta=1e-5)
         self.assertAlmostEqual(result["same_top1"], same / n, places=6)
 
+    def test_text_of_stdin(self):
+        model = make_model(self.path("model"))
+        text = "the quick brown fox jumps over the lazy dog"
+        with open(self.path("text.txt"), "w", encoding="utf-8") as file:
+            file.write(text)
+        args = ["eval", "ppl", model, "--exact", "--text"]
+        self.assertEqual(tq_json(*args, "-", stdin=text)["nll"],
+                         tq_json(*args, self.path("text.txt"))["nll"])
+        self.check_error(tq(*args, "-", stdin=""), 2, "too few")
+
+    def test_saved_reference(self):
+        """Against saved logits a model diverges as against the reference itself."""
+        kld = ["eval", "kld", MODELS / "llama"]
+        saved = self.path("saved")
+        windows = ["--tokens", self.ids, "--ctx", 16, "--stride", 8]
+        written = tq_json(*kld, *windows, "--exact", "--save-reference", saved)
+        self.assertEqual(os.listdir(self.folder).count("saved.tmp"), 0)
+        self.assertEqual(written["bytes"], os.path.getsize(saved))
+        self.assertEqual(written["ppl"],
+                         tq_json("eval", "ppl", MODELS / "llama", *windows, "--exact")["ppl"])
+        live = tq_json(*kld, *windows, "--exact", "--reference", MODELS / "llama", "--format", "tq3")
+        for more in ([], ["--tokens", self.ids]):
+            result = tq_json(*kld, "--exact", "--format", "tq3", "--reference-logits", saved, *more)
+            self.assertEqual(result["tokens"], live["tokens"])
+            self.assertEqual(result["ppl"], live["ppl"])
+            self.assertEqual(result["reference_ppl"], live["reference_ppl"])
+            self.assertEqual(result["same_top1"], live["same_top1"])
+            self.assertAlmostEqual(result["kld"], live["kld"], delta=1e-3 * live["kld"])
+        same = tq_json(*kld, "--exact", "--reference-logits", saved)
+        self.assertLess(abs(same["kld"]), 1e-7)
+        self.assertEqual(same["same_top1"], 1)
+
+    def test_saved_reference_errors(self):
+        kld = ["eval", "kld", MODELS / "llama"]
+        saved = self.path("saved")
+        tq_json(*kld, "--tokens", self.ids, "--ctx", 16, "--save-reference", saved)
+        self.check_error(tq(*kld, "--reference-logits", saved, "--ctx", 32), 2, "--ctx 16")
+        self.check_error(tq(*kld, "--reference-logits", saved, "--stride", 8), 2, "--stride")
+        self.check_error(tq(*kld, "--reference-logits", saved, "--max-tokens", 8), 2,
+                         "--max-tokens")
+        self.check_error(tq(*kld, "--reference-logits", saved, "--reference", MODELS / "llama"), 2,
+                         "--reference")
+        other = write_ids(self.path("other.json"), self.prompt[:-1])
+        self.check_error(tq(*kld, "--reference-logits", saved, "--tokens", other), 2, "another text")
+        self.check_error(tq("eval", "kld", MODELS / "qwen3", "--reference-logits", saved), 2,
+                         "llama", "qwen3", "--reference MODEL")
+        self.check_error(tq(*kld, "--reference-logits", self.ids), 4, "ids.json")
+        with open(saved, "rb") as file:
+            whole = file.read()
+        for broken in (whole[:-1], whole + b"x", whole[:8], b"", whole[:16]):
+            with open(self.path("broken"), "wb") as file:
+                file.write(broken)
+            self.check_error(tq(*kld, "--reference-logits", self.path("broken")), 4, "broken")
+        done = tq(*kld, "--tokens", self.ids, "--save-reference", self.path("none/saved"))
+        self.assertEqual(done.returncode, 6, done)
+
     def test_kld_errors(self):
         done = tq("eval", "kld", MODELS / "llama", "--tokens", self.ids)
         self.check_error(done, 2, "--reference")

@@ -116,6 +116,27 @@ class RunText(RunBase):
                          expected["ids"])
         self.assertEqual(len(expected["ids"]), 5)
 
+    def test_empty_prompts(self):
+        path = self.path("empty.txt")
+        with open(path, "w", encoding="utf-8"):
+            pass
+        for args in ([""], ["-"], [], ["--file", path], ["", "--raw"], ["-p", ""]):
+            self.check_error(tq("run", self.model, *args), 2, "the prompt is empty")
+        self.check_error(tq("tokenize", self.model, "--file", path), 2, "empty.txt")
+
+    def test_jsonl(self):
+        done = tq("run", self.model, "abc", "-n", 8, "--ignore-eos", "--jsonl", "--seed", 7)
+        self.assertEqual(done.returncode, 0, done)
+        self.assertEqual(done.stderr, "")
+        start, *pieces, result = map(json.loads, done.stdout.splitlines())
+        self.assertEqual(start["type"], "start")
+        self.assertEqual(start["seed"], 7)
+        self.assertEqual({piece["type"] for piece in pieces}, {"text"})
+        self.assertGreater(len(pieces), 1)
+        self.assertEqual("".join(piece["text"] for piece in pieces), result["text"])
+        whole = self.run_json("abc", "-n", 8, "--ignore-eos", "--seed", 7)
+        self.assertEqual(result, whole | {"type": "result", "timings": unittest.mock.ANY})
+
     def test_text_is_that_of_the_ids(self):
         result = self.run_json("abc", "-n", 40, "--ignore-eos", "--temp", 1, "--seed", 3)
         # Only ids of the tokenizer, though the model has rows for more.
