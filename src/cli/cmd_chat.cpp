@@ -1,39 +1,23 @@
-// tq chat: a conversation. The KV cache of what was said stays, so a turn only runs what is new.
-#include <fmt/format.h>
-
+// tq chat: a conversation, line by line (cli/chat/chat.h).
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/env.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "cli/chat/chat.h"
+#include "cli/chat/chat_commands.h"
+#include "cli/chat/input_assembler.h"
 #include "cli/command.h"
-#include "cli/generate.h"
 #include "cli/line_editor.h"
-#include "cli/model_options.h"
-#include "cli/reasoning_options.h"
-#include "cli/sampling_options.h"
+#include "cli/terminal.h"
 
 namespace tq {
 namespace {
-
-constexpr const char* kHelp =
-    "/help           this list\n"
-    "/clear          forget the conversation\n"
-    "/system TEXT    set the system message and forget the conversation; without TEXT: none\n"
-    "/exit           leave (Ctrl-D does too)\n"
-    "Ctrl-C stops an answer.\n";
-
-struct ChatOptions {
-  ModelOptions model;
-  SamplingOptions sampling;
-  ReasoningOptions reasoning;
-  std::string system;
-  bool no_history = false;
-};
 
 // Where the lines typed are kept: $XDG_STATE_HOME/tq/chat_history or ~/.local/state/...; empty when
 // there is no such place.
@@ -48,123 +32,68 @@ std::string history_file() {
   return error ? "" : (folder / "chat_history").string();
 }
 
-class Chat {
- public:
-  Chat(const ChatOptions& options, const GlobalOptions& global)
-      : options_(options),
-        global_(global),
-        loaded_(open_model(options.model, {}, global)),
-        template_(loaded_.tokenizer ? loaded_.chat_template() : nullptr) {
-    if (!template_) {
-      fail(ErrorCode::kInvalidArgument, "{} has no {}: use tq run --raw", options.model.path,
-           loaded_.tokenizer ? "chat template" : "tokenizer.json");
+// What is typed next; nothing to leave. Without a person at a terminal every line is an input.
+std::optional<ChatInput> next_input(LineEditor& editor) {
+  InputAssembler assembler;
+  std::string typed;
+  bool asked = false;
+  for (;;) {
+    const LineEditor::Line line = editor.read(assembler.open() ? "... " : "> ",
+                                              asked ? "(Ctrl-C again or Ctrl-D to leave)\n" : "");
+    if (line.end == LineEditor::End::kInput) return std::nullopt;
+    if (!editor.interactive()) return ChatInput{line.text, line.text.starts_with('/')};
+    if (line.end == LineEditor::End::kInterrupted) {
+      if (asked && line.text.empty()) return std::nullopt;
+      asked = !assembler.open();
+      assembler.reset();
+      typed.clear();
+      continue;
     }
-    sampling_ = options.sampling.over(loaded_.sampling);
-    variables_ = options.reasoning.template_variables(*template_);
-    engine_.emplace(
-        *loaded_.model, loaded_.tokenizer, loaded_.eos_ids,
-        EngineOptions{.kv_dtype = options.model.kv(), .suppressed_ids = loaded_.not_text});
-    restart(options.system);
-  }
-
-  void run() {
-    LineEditor editor("> ", options_.no_history ? "" : history_file());
-    if (editor.interactive()) info("/help lists the commands.");
-    while (const auto line = editor.next_line()) {
-      if (line->find_first_not_of(" \t\r") == std::string::npos) continue;
-      if (line->starts_with('/')) {
-        if (!command(*line)) return;
-      } else {
-        answer(*line, editor.interactive());
-      }
+    asked = false;
+    typed += (assembler.open() ? "\n" : "") + line.text;
+    if (auto input = assembler.push(line.text)) {
+      // What was put together comes back from the history as it was sent.
+      editor.remember(typed == line.text ? typed : input->text);
+      return input;
     }
   }
+}
 
- private:
-  void restart(const std::string& system) {
-    system_ = system;
-    messages_ = Json::array();
-    if (!system_.empty()) messages_.push_back({{"role", "system"}, {"content", system_}});
+// Runs one input. What cannot be done is said, and the chat goes on; without a person at the
+// terminal it is an error. (A command that there is not is no error there either.)
+ChatStep run_input(Chat& chat, const ChatInput& input, bool interactive) {
+  try {
+    if (input.is_command) return run_chat_command(chat, input.text);
+    chat.say(input.text);
+  } catch (const Error& error) {
+    const bool unknown =
+        input.is_command && find_chat_command(split_word(input.text).word) == nullptr;
+    const bool serious = error.code() == ErrorCode::kDevice ||
+                         error.code() == ErrorCode::kOutOfMemory ||
+                         error.code() == ErrorCode::kInternal;
+    if (serious || (!interactive && !unknown)) throw;
+    warn("{}", error.what());
   }
-
-  // False to leave.
-  bool command(const std::string& line) {
-    if (line == "/exit") return false;
-    if (line == "/help") {
-      print_text(kHelp);
-    } else if (line == "/clear") {
-      restart(system_);
-    } else if (line == "/system" || line.starts_with("/system ")) {
-      restart(line.size() > 8 ? line.substr(8) : "");
-    } else {
-      info("unknown command {}; /help lists them", line);
-    }
-    return true;
+  if (!interactive && chat.interrupted()) {
+    fail(ErrorCode::kCancelled, "interrupted: the answer is incomplete");
   }
+  return ChatStep::kGoOn;
+}
 
-  // One turn. What cannot be answered (a conversation longer than the context) is said and undone;
-  // the conversation goes on. Without a person at the terminal it is an error.
-  void answer(const std::string& text, bool interactive) {
-    messages_.push_back({{"role", "user"}, {"content", text}});
-    try {
-      Prompt prompt = chat_prompt(*loaded_.tokenizer, *template_, messages_, variables_);
-      const bool has_reasoning = prompt.parser.has_value();
-      Request request;
-      request.sampling = sampling_;
-      if (!options_.sampling.max_tokens) {
-        request.sampling.max_tokens = default_max_tokens(engine_->max_context(), prompt.ids.size());
-      }
-      request.prefix = &prefix_;
-      AnswerPrinter printer(options_.reasoning);
-      const Generation result = generate(*engine_, std::move(request), std::move(prompt),
-                                         [&](const ReasoningPiece& piece) {
-                                           if (!global_.json) printer.print(piece);
-                                         });
-      remember(result);
-      tell(result, has_reasoning);
-      if (!interactive && result.finish == FinishReason::kCancelled) {
-        fail(ErrorCode::kCancelled, "interrupted: the answer is incomplete");
-      }
-    } catch (const Error& error) {
-      messages_.erase(messages_.size() - 1);
-      if (!interactive || error.code() != ErrorCode::kInvalidArgument) throw;
-      warn("{}; /clear starts anew", error.what());
-    }
+void run_chat(const ChatOptions& options, const GlobalOptions& global) {
+  // First, so that what is typed while the model is loaded waits for the prompt.
+  LineEditor editor(options.no_history ? "" : history_file());
+  Chat chat(options, global);
+  info("{}", chat.description());
+  if (editor.interactive()) {
+    info("/help lists the commands; Ctrl-D leaves.");
+    TerminalScope::ignore_interrupts();
   }
-
-  // The template decides what later turns see of the reasoning.
-  void remember(const Generation& result) {
-    Json message = {{"role", "assistant"}, {"content", result.text}};
-    if (!result.reasoning.empty()) message["reasoning_content"] = result.reasoning;
-    messages_.push_back(std::move(message));
+  while (const auto input = next_input(editor)) {
+    if (input->text.find_first_not_of(" \t\r\n") == std::string::npos) continue;
+    if (run_input(chat, *input, editor.interactive()) == ChatStep::kLeave) return;
   }
-
-  void tell(const Generation& result, bool has_reasoning) const {
-    if (global_.json) {
-      Json json = {{"text", result.text},
-                   {"finish_reason", finish_reason_name(result.finish)},
-                   {"prompt_tokens", result.stats.prompt_tokens},
-                   {"reused_tokens", result.stats.reused_tokens},
-                   {"generated_tokens", result.stats.generated_tokens}};
-      if (has_reasoning) json["reasoning"] = result.reasoning;
-      print_json(json);
-      return;
-    }
-    print_text(result.finish == FinishReason::kCancelled ? " [stopped]\n" : "\n");
-    info("[{}]", describe_rates(result.stats));
-  }
-
-  const ChatOptions& options_;
-  const GlobalOptions& global_;
-  LoadedModel loaded_;
-  std::unique_ptr<ChatTemplate> template_;
-  SamplingParams sampling_;
-  Json variables_;  // for the template
-  std::optional<Engine> engine_;
-  std::string system_;
-  Json messages_;
-  KvPrefix prefix_;
-};
+}
 
 }  // namespace
 
@@ -175,13 +104,20 @@ void add_chat(CLI::App& app, const GlobalOptions& global) {
   options->model.ctx = kLongestContext;
   add_model_options(*command, options->model, std::to_string(ModelNeeds{}.default_ctx));
   command->add_option("--system", options->system, "System message");
+  command
+      ->add_option(
+          "--context-full", options->context_full,
+          "When the context is full: stop, or drop-oldest: the model sees the oldest turns "
+          "no more")
+      ->check(CLI::IsMember({"stop", "drop-oldest"}));
+  command->add_flag("--no-wrap", options->no_wrap, "Do not break lines between words");
   add_reasoning_options(*command, options->reasoning);
   command->add_flag("--no-history", options->no_history, "Keep no history of the lines typed");
   add_sampling_options(*command, options->sampling);
   add_examples(*command,
                {"tq chat ./Qwen3-8B",
                 "tq chat model.gguf --system \"Answer in French.\" --ctx 16384 --temp 0.7"});
-  command->callback([options, &global] { Chat(*options, global).run(); });
+  command->callback([options, &global] { run_chat(*options, global); });
 }
 
 }  // namespace tq

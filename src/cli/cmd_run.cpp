@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "cli/answer_printer.h"
 #include "cli/command.h"
 #include "cli/generate.h"
 #include "cli/input.h"
@@ -133,14 +134,15 @@ void run_run(const RunOptions& options, const GlobalOptions& global) {
   head["seed"] = request.sampling.seed;
   if (global.jsonl) print_json(typed("start", head));
   AnswerPrinter printer(options.reasoning);
-  const Generation result =
-      generate(engine, std::move(request), std::move(prompt), [&](const ReasoningPiece& piece) {
-        if (global.jsonl) {
-          print_json(piece_json(piece));
-        } else if (!global.json) {
-          printer.print(piece);
-        }
-      });
+  const Generation result = generate(engine, std::move(request), std::move(prompt), global,
+                                     [&](const ReasoningPiece& piece) {
+                                       if (global.jsonl) {
+                                         print_json(piece_json(piece));
+                                       } else if (!global.json) {
+                                         printer.print(piece);
+                                       }
+                                     });
+  printer.finish();
   if (global.json) {
     head.update(report(result, has_reasoning, loaded, sampling));
     print_json(global.jsonl ? typed("result", head) : head);

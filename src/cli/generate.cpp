@@ -7,8 +7,24 @@
 
 #include "base/error.h"
 #include "cli/interrupt.h"
+#include "cli/progress.h"
 
 namespace tq {
+namespace {
+
+// Tokens to compute from which on a bar is shown before the first of them are done.
+constexpr int64_t kLongPrompt = 256;
+
+// Tokens of the prompt that a conversation's cache holds.
+int64_t n_common(const Request& request) {
+  if (request.prefix == nullptr) return 0;
+  const auto& known = request.prefix->tokens;
+  const auto at =
+      std::mismatch(request.prompt.begin(), request.prompt.end(), known.begin(), known.end());
+  return at.first - request.prompt.begin();
+}
+
+}  // namespace
 
 Prompt text_prompt(const Tokenizer& tokenizer, std::string_view text) {
   Prompt prompt;
@@ -43,18 +59,25 @@ int default_max_tokens(int64_t context, size_t prompt_tokens) {
       std::clamp<int64_t>(context - static_cast<int64_t>(prompt_tokens), 1, kDefault));
 }
 
-Generation generate(Engine& engine, Request request, Prompt prompt,
+Generation generate(Engine& engine, Request request, Prompt prompt, const GlobalOptions& global,
                     const std::function<void(const ReasoningPiece&)>& on_piece) {
   Generation result;
+  result.ids = prompt.given;
+  bool tells_given = !prompt.given.empty();  // the first output tells what is known already
   const auto deliver = [&](const std::vector<ReasoningPiece>& pieces) {
     for (const ReasoningPiece& piece : pieces) {
       (piece.is_reasoning ? result.reasoning : result.text) += piece.text;
-      on_piece(piece);
+      if (!tells_given) on_piece(piece);
     }
   };
+  Progress progress(global, "prompt", ProgressUnit::kItems, "tokens");
   request.prompt = std::move(prompt.ids);
+  request.prompt.insert(request.prompt.end(), prompt.given.begin(), prompt.given.end());
+  request.n_given = static_cast<int64_t>(prompt.given.size());
   request.shown_ids = std::move(prompt.shown_ids);
+  request.on_prefill = [&](int64_t done, int64_t total) { progress.update(done, total); };
   request.on_output = [&](const Output& output) {
+    if (!tells_given) progress.vanish();
     if (output.token) result.ids.push_back(*output.token);
     result.finish = output.finish;
     result.stats = output.stats;
@@ -67,8 +90,12 @@ Generation generate(Engine& engine, Request request, Prompt prompt,
     } else if (!output.text.empty()) {
       deliver({{.is_reasoning = false, .text = output.text}});
     }
+    tells_given = false;
   };
+  const auto n_prompt = static_cast<int64_t>(request.prompt.size());
+  const int64_t n_known = n_common(request);
   const int64_t id = engine.add(std::move(request));
+  if (n_prompt - n_known >= kLongPrompt) progress.begin(n_known, n_prompt);
   const InterruptScope interrupt;
   while (engine.step()) {
     if (InterruptScope::interrupted()) engine.cancel(id);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "cli/command.h"
 #include "engine/engine.h"
 #include "engine/load.h"
 #include "text/reasoning_parser.h"
@@ -21,6 +22,7 @@ struct Prompt {
   std::vector<int32_t> ids;
   std::optional<ReasoningParser> parser;  // of what comes; absent: all of it is answer
   std::vector<int32_t> shown_ids;         // what the parser must see
+  std::vector<int32_t> given;             // of the answer, which goes on after them
 };
 
 // A text as it is: with what the tokenizer puts around texts, but BOS only once where the text
@@ -39,17 +41,19 @@ Prompt chat_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat_template
 // least 1, so that a prompt without room is refused by the engine, with both numbers).
 int default_max_tokens(int64_t context, size_t prompt_tokens);
 
+// Of the whole answer, what was given included.
 struct Generation {
   std::string reasoning;
-  std::string text;  // of the answer
+  std::string text;
   std::vector<int32_t> ids;
   FinishReason finish = FinishReason::kNone;
   RequestStats stats;
 };
 
-// Runs one request, whose prompt is set from `prompt`, to its end; Ctrl-C cancels it. on_piece sees
-// the output as it comes. Throws kInternal when the request fails.
-Generation generate(Engine& engine, Request request, Prompt prompt,
+// Runs one request, whose prompt is set from `prompt`, to its end; Ctrl-C cancels it. Shows the
+// progress of a long prompt. on_piece sees what is generated as it comes. Throws kInternal when the
+// request fails.
+Generation generate(Engine& engine, Request request, Prompt prompt, const GlobalOptions& global,
                     const std::function<void(const ReasoningPiece&)>& on_piece);
 
 // "prompt 31 tokens, 210 tokens/s; answer 64 tokens, 42.1 tokens/s"

@@ -2,13 +2,23 @@
 
 #include <csignal>
 
+#include "cli/terminal.h"
+
 namespace tq {
 namespace {
 
 volatile std::sig_atomic_t g_interrupted = 0;
 struct sigaction g_before;
 
-void on_sigint(int) { g_interrupted = 1; }
+// A second Ctrl-C ends the process the usual way, should the first one take too long.
+void on_sigint(int signal_number) {
+  if (g_interrupted != 0) {
+    TerminalScope::abandon();
+    std::signal(SIGINT, SIG_DFL);
+    raise(signal_number);
+  }
+  g_interrupted = 1;
+}
 
 }  // namespace
 
@@ -17,8 +27,7 @@ InterruptScope::InterruptScope() {
   struct sigaction action {};
   action.sa_handler = on_sigint;
   sigemptyset(&action.sa_mask);
-  // A second Ctrl-C ends the process the usual way, should the first one take too long.
-  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
+  action.sa_flags = SA_NODEFER | SA_RESTART;
   sigaction(SIGINT, &action, &g_before);
 }
 

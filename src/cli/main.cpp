@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "cli/arguments.h"
 #include "cli/command.h"
+#include "cli/descriptors.h"
 #include "cli/values.h"
 
 namespace tq {
@@ -134,4 +135,7 @@ int main_function(int argc, char** argv) {
 }  // namespace
 }  // namespace tq
 
-int main(int argc, char** argv) { return tq::main_function(argc, argv); }
+int main(int argc, char** argv) {
+  tq::reserve_standard_descriptors();
+  return tq::main_function(argc, argv);
+}

@@ -1,13 +1,13 @@
 #include "cli/progress.h"
 
 #include <fmt/format.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 
 #include "base/human.h"
+#include "cli/terminal.h"
 
 namespace tq {
 namespace {
@@ -15,12 +15,6 @@ namespace {
 constexpr auto kBarInterval = std::chrono::milliseconds(200);
 constexpr auto kLineInterval = std::chrono::seconds(2);
 constexpr int kBarWidth = 24;
-
-int terminal_columns() {
-  winsize size{};
-  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
-  return 80;
-}
 
 }  // namespace
 
@@ -54,11 +48,30 @@ void Progress::update(int64_t done, int64_t total) {
   draw(false);
 }
 
+void Progress::begin(int64_t done, int64_t total) {
+  update(done, total);
+  const std::scoped_lock lock(mutex_);
+  if (bar_ && !finished_) draw(false);
+}
+
 void Progress::finish() {
   const std::scoped_lock lock(mutex_);
   if (finished_) return;
   finished_ = true;
   if (drawn_ || (started_ && lines_)) draw(true);
+}
+
+void Progress::vanish() {
+  const std::scoped_lock lock(mutex_);
+  if (lines_ && started_ && !finished_) {
+    done_ = total_;
+    draw(true);
+  }
+  if (bar_ && drawn_ && !finished_) {
+    std::fputs("\r\x1b[K", stderr);
+    std::fflush(stderr);
+  }
+  finished_ = true;
 }
 
 void Progress::draw(bool last) {
@@ -85,7 +98,8 @@ void Progress::draw(bool last) {
   const int filled = static_cast<int>(fraction * kBarWidth);
   std::string line = fmt::format("{} [{:=<{}}{: <{}}] {:3.0f}% {}", label_, "", filled, "",
                                  kBarWidth - filled, 100 * fraction, text);
-  line.resize(std::min(line.size(), static_cast<size_t>(terminal_columns() - 1)));
+  const int columns = terminal_columns(STDERR_FILENO);
+  line.resize(std::min(line.size(), static_cast<size_t>(columns > 0 ? columns - 1 : 79)));
   // \x1b[K clears what a longer line left behind.
   std::fprintf(stderr, "\r%s\x1b[K%s", line.c_str(), last ? "\n" : "");
   std::fflush(stderr);

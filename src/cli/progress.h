@@ -25,8 +25,12 @@ class Progress {
 
   // done of total so far; total may grow between calls. The rate counts from the first call.
   void update(int64_t done, int64_t total);
+  // As update(), and a bar is shown at once: it is certain that this takes long.
+  void begin(int64_t done, int64_t total);
   // Shows the last state and ends the line. Later updates are ignored.
   void finish();
+  // As finish(), but a bar leaves nothing behind: what it stood for can be seen.
+  void vanish();
 
  private:
   using Clock = std::chrono::steady_clock;

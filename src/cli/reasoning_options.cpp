@@ -1,10 +1,5 @@
 #include "cli/reasoning_options.h"
 
-#include <fmt/format.h>
-#include <unistd.h>
-
-#include <utility>
-
 #include "base/error.h"
 #include "cli/command.h"
 #include "cli/values.h"
@@ -39,20 +34,6 @@ void add_reasoning_options(CLI::App& command, ReasoningOptions& options) {
                   "Print the reasoning before the answer; auto does on a terminal")
       ->check(one_of({"auto", "show", "hide"}))
       ->group(kGroup);
-}
-
-AnswerPrinter::AnswerPrinter(const ReasoningOptions& options) : dims_(isatty(STDOUT_FILENO) != 0) {
-  shows_reasoning_ = options.show == "show" || (options.show == "auto" && dims_);
-}
-
-void AnswerPrinter::print(const ReasoningPiece& piece) {
-  if (!piece.is_reasoning) {
-    if (std::exchange(after_reasoning_, false)) print_text("\n\n");
-    print_text(piece.text);
-  } else if (shows_reasoning_) {
-    after_reasoning_ = true;
-    print_text(dims_ ? fmt::format("\x1b[2m{}\x1b[22m", piece.text) : piece.text);
-  }
 }
 
 }  // namespace tq

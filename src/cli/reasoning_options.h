@@ -6,7 +6,6 @@
 
 #include "base/json.h"
 #include "text/chat_template.h"
-#include "text/reasoning_parser.h"
 
 namespace tq {
 
@@ -20,19 +19,5 @@ struct ReasoningOptions {
 };
 
 void add_reasoning_options(CLI::App& command, ReasoningOptions& options);
-
-// Writes an answer to stdout as it comes: reasoning, if shown, dimmed on a terminal and an empty
-// line before the answer proper.
-class AnswerPrinter {
- public:
-  explicit AnswerPrinter(const ReasoningOptions& options);
-  // Throws what print_text throws.
-  void print(const ReasoningPiece& piece);
-
- private:
-  bool shows_reasoning_;
-  bool dims_;
-  bool after_reasoning_ = false;
-};
 
 }  // namespace tq

@@ -117,9 +117,9 @@ void add_sampling_options(CLI::App& command, SamplingOptions& options) {
   constexpr const char* kGroup =
       "Sampling (defaults: the model's generation_config.json, or greedy)";
   command
-      .add_option("-n,--max-tokens", options.max_tokens,
-                  "Tokens to generate at most; default: 512, or what the context leaves if that is "
-                  "less")
+      .add_option(
+          "-n,--max-tokens", options.max_tokens,
+          "Tokens to generate at most; default: what the context leaves, in run 512 at most")
       ->group(kGroup);
   command.add_option("--temp", options.temperature, "Temperature; 0 is greedy")->group(kGroup);
   command.add_option("--top-k", options.top_k, "Keep the k best tokens; 0 is off")->group(kGroup);

@@ -60,6 +60,10 @@ int64_t Engine::add(Request request) {
            model_.spec().vocab - 1);
     }
   }
+  if (request.n_given < 0 || request.n_given >= n_prompt) {
+    fail(ErrorCode::kInvalidArgument, "{} ids of a prompt of {} cannot be part of the answer",
+         request.n_given, n_prompt);
+  }
   const int64_t n_total = n_prompt + request.sampling.max_tokens;
   if (n_total > max_context_) {
     fail(ErrorCode::kInvalidArgument,
@@ -78,11 +82,23 @@ int64_t Engine::add(Request request) {
   if (tokenizer_) {
     sequence->detokenizer.emplace(tokenizer_, /*skip_special=*/true, sequence->request.shown_ids);
   }
+  give(*sequence);
   sequence->stats.prompt_tokens = n_prompt;
   adopt_prefix(*sequence);
   scheduler_.add(*sequence);
   sequences_.push_back(std::move(sequence));
   return next_id_++;
+}
+
+void Engine::give(Sequence& sequence) {
+  if (sequence.request.n_given == 0 || !sequence.detokenizer) return;
+  Output output;
+  const std::span<const int32_t> prompt = sequence.request.prompt;
+  for (const int32_t id : prompt.last(static_cast<size_t>(sequence.request.n_given))) {
+    output.text += sequence.stops.push(sequence.detokenizer->push(id));
+  }
+  output.request = sequence.id;
+  outputs_.emplace_back(sequence.shared_from_this(), std::move(output));
 }
 
 void Engine::adopt_prefix(Sequence& sequence) {
@@ -177,7 +193,10 @@ void Engine::take_choices(const Step& step, bool chosen) {
   for (size_t i = 0; i < step.batch.size(); ++i) {
     Sequence& sequence = *step.sequences[i];
     sequence.n_cached += static_cast<int64_t>(step.batch[i].token_ids.size());
-    if (step.batch[i].n_logits == 0) continue;
+    if (step.batch[i].n_logits == 0) {
+      if (sequence.request.on_prefill) prefilled_.push_back(sequence.shared_from_this());
+      continue;
+    }
     const Choice choice = chosen
                               ? take(sequence, tokens_[row])
                               : sample(sequence, logits_.as<float>().subspan(row * vocab, vocab));
@@ -265,6 +284,10 @@ void Engine::finish(Sequence& sequence, FinishReason reason, Output output) {
 }
 
 void Engine::deliver() {
+  for (const auto& sequence : std::exchange(prefilled_, {})) {
+    sequence->request.on_prefill(sequence->n_cached,
+                                 static_cast<int64_t>(sequence->request.prompt.size()));
+  }
   for (const auto& [sequence, output] : std::exchange(outputs_, {})) {
     if (sequence->request.on_output) sequence->request.on_output(output);
   }

@@ -51,6 +51,8 @@ class Engine {
   int64_t free_blocks() const { return blocks_.free_blocks(); }
 
  private:
+  // Tells the text of the answer's beginning, if the request has one.
+  void give(Sequence& sequence);
   // Takes over what the request's prefix has of its prompt.
   void adopt_prefix(Sequence& sequence);
   // The next token, or why there is none.
@@ -89,6 +91,7 @@ class Engine {
   int64_t next_id_ = 1;
   std::vector<std::shared_ptr<Sequence>> sequences_;  // unfinished, in order of arrival
   // What the step under way has to tell, and to whom.
+  std::vector<std::shared_ptr<Sequence>> prefilled_;
   std::vector<std::pair<std::shared_ptr<Sequence>, Output>> outputs_;
 };
 

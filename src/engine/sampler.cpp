@@ -65,6 +65,11 @@ void Sampler::see(std::span<const int32_t> ids) {
   for (const int32_t id : ids) find_seen(id);
 }
 
+void Sampler::resume(std::span<const int32_t> generated) {
+  for (const int32_t id : generated) ++find_seen(id).value;
+  if (row_.scale > 0) random_.discard(generated.size());
+}
+
 TokenValue& Sampler::find_seen(int32_t id) {
   const auto [place, is_new] = places_.try_emplace(id, seen_.size());
   if (is_new) seen_.push_back({id, 0});

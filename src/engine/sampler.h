@@ -50,6 +50,9 @@ class Sampler {
 
   // Tells of tokens of the prompt: the repetition penalty counts them as seen.
   void see(std::span<const int32_t> prompt);
+  // Goes on after tokens that were chosen with the same parameters: they count as generated, and
+  // their random numbers have been drawn.
+  void resume(std::span<const int32_t> generated);
   // Chooses a token and counts it as generated. logits: [at least n_tokens], changed in place.
   // Throws kInternal when a logit is NaN or +infinity, or none is finite: a broken model, not a
   // choice.

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -61,11 +62,18 @@ struct KvPrefix {
 struct Request {
   std::vector<int32_t> prompt;  // ids, at least one
   SamplingParams sampling;
+  // So many ids at the end of the prompt, fewer than all, are the beginning of the answer: one that
+  // is continued. Their text is the first output, penalties count them as generated, and what is
+  // drawn is what would have been drawn had the answer not been cut.
+  int64_t n_given = 0;
   // Special ids whose text is part of the output all the same: tags for a ReasoningParser.
   std::vector<int32_t> shown_ids;
   // Called from Engine::step on its thread after the step is complete; may add and cancel requests.
   // What it throws leaves step(): the engine stays usable, outputs not yet told are lost.
   std::function<void(const Output&)> on_output;
+  // Called likewise after each step that ran some of the prompt but not the last of it, with the
+  // tokens that are in the cache and those of the whole prompt.
+  std::function<void(int64_t done, int64_t total)> on_prefill;
   // If set: the common beginning of prompt and prefix is not computed again, and the finished
   // sequence is left in the prefix. Not shared by requests in flight; outlives the request.
   KvPrefix* prefix = nullptr;
@@ -80,7 +88,9 @@ struct Sequence : std::enable_shared_from_this<Sequence> {
         tokens(request.prompt),
         sampler(request.sampling, n_sample_tokens),
         stops(request.sampling.stop) {
-    sampler.see(request.prompt);
+    const std::span<const int32_t> prompt = request.prompt;
+    sampler.see(prompt.first(prompt.size() - static_cast<size_t>(request.n_given)));
+    sampler.resume(prompt.last(static_cast<size_t>(request.n_given)));
   }
 
   // Tokens whose keys and values the cache must hold at most: the last one sampled is never fed.

@@ -1,14 +1,11 @@
 #!/usr/bin/env python3
-"""tq run and tq chat on tiny checkpoints: prompts, sampling, stops, errors, Ctrl-C, line editing."""
+"""tq run on tiny checkpoints: prompts, sampling, stops, errors, Ctrl-C."""
 
 import json
 import os
-import pty
-import select
 import signal
 import subprocess
 import tempfile
-import time
 import unittest
 import unittest.mock
 
@@ -230,168 +227,6 @@ class RunText(RunBase):
         self.assertEqual(process.returncode, 130, stderr)
         self.assertIn(b"interrupted", stderr)
         self.assertTrue((first + rest).endswith(b"\n"))
-
-
-class ChatPiped(RunBase):
-    def setUp(self):
-        super().setUp()
-        self.model = make_model(self.path("model"))
-
-    def chat(self, *lines, options=()):
-        done = tq("chat", self.model, "-n", 6, "--ignore-eos", "--json", *options,
-                  stdin="\n".join(lines) + "\n")
-        self.assertEqual(done.returncode, 0, done)
-        return [json.loads(line) for line in done.stdout.splitlines()]
-
-    def test_turns_build_on_each_other(self):
-        first, second = self.chat("hello", "world")
-        self.assertEqual(first["prompt_tokens"], 8)
-        self.assertEqual(first["reused_tokens"], 0)
-        self.assertEqual(second["prompt_tokens"], 8 + len(first["text"]) + 1 + 5 + 1)
-        self.assertGreaterEqual(second["reused_tokens"], 8)
-        # What the cache kept gives the same answer as computing all of it.
-        prompt = f"<s><user>hello<model>{first['text']}<user>world<model>"
-        plain = make_model(self.path("plain"), template="{{ messages[0].content }}")
-        alone = tq_json("run", plain, prompt, "-n", 6, "--ignore-eos")
-        self.assertEqual(alone["text"], second["text"])
-
-    def test_commands(self):
-        first, again, system = self.chat("hello", "/clear", "hello", "/system abc", "hello")
-        self.assertEqual(first["text"], again["text"])
-        self.assertEqual(system["prompt_tokens"], first["prompt_tokens"] + 1 + 3)
-        self.assertEqual(self.chat("/exit", "hello"), [])
-        self.assertEqual(len(self.chat("", "  ", "hello")), 1)
-        with_system = self.chat("hello", options=("--system", "abc"))
-        self.assertEqual(with_system[0]["text"], system["text"])
-
-    def test_help(self):
-        done = tq("chat", self.model, stdin="/help\n")
-        self.assertEqual(done.returncode, 0, done)
-        self.assertIn("/clear", done.stdout)
-
-    def test_conversation_longer_than_the_context(self):
-        done = tq("chat", self.model, "--ctx", 16, stdin="a line of text that is too long\n")
-        self.check_error(done, 2, "16")
-
-
-class ChatTerminal(RunBase):
-    """Drives tq chat through a pseudo terminal."""
-
-    def setUp(self):
-        super().setUp()
-        self.model = make_model(self.path("model"), max_position=10**7)
-        self.process = None
-        self.screen = ""
-
-    def start(self, *options):
-        self.process, self.terminal = pty.fork()
-        if self.process == 0:
-            os.environ.update({"TERM": "xterm", "XDG_STATE_HOME": self.path("state"),
-                               "LC_ALL": "C.UTF-8"})
-            os.execv(TQ, [TQ, "chat", str(self.model), *map(str, options)])
-        self.screen = ""
-        self.expect("> ")
-
-    def read_until(self, done, what):
-        """Reads from the terminal until done(screen)."""
-        end = time.monotonic() + 60
-        while not done(self.screen):
-            self.assertLess(time.monotonic(), end, f"no {what} in {self.screen[-2000:]!r}")
-            if select.select([self.terminal], [], [], 1)[0]:
-                self.screen += os.read(self.terminal, 4096).decode("utf-8", "replace")
-
-    def expect(self, text):
-        """Reads until text is on the screen; forgets the screen up to its end."""
-        self.read_until(lambda screen: text in screen, repr(text))
-        self.screen = self.screen[self.screen.index(text) + len(text):]
-
-    def expect_more(self, n):
-        """Reads until n characters are on the screen."""
-        self.read_until(lambda screen: len(screen) >= n, f"{n} characters")
-
-    def type(self, text):
-        os.write(self.terminal, text.encode())
-
-    def leave(self):
-        """Presses Ctrl-D at the prompt."""
-        self.expect("> ")
-        self.type("\x04")
-        self.assertEqual(self.finish(), 0)
-
-    def finish(self):
-        """Exit code of tq once it has ended."""
-        end = time.monotonic() + 60
-        while True:
-            self.assertLess(time.monotonic(), end, self.screen)
-            try:
-                if select.select([self.terminal], [], [], 0.1)[0]:
-                    self.screen += os.read(self.terminal, 4096).decode("utf-8", "replace")
-            except OSError:
-                pass
-            pid, status = os.waitpid(self.process, os.WNOHANG)
-            if pid:
-                os.close(self.terminal)
-                return os.waitstatus_to_exitcode(status)
-
-    def test_editing_and_history(self):
-        self.start("-n", 3, "--ignore-eos")
-        self.type("/hxlp\x7f\x7f\x7felp\r")  # typed wrongly, corrected with backspace
-        self.expect("forget the conversation")
-        self.expect("> ")
-        self.type("hello\r")
-        self.expect("answer 3 tokens")
-        self.expect("> ")
-        self.type("\x1b[A\x1b[A\r")  # up, up: /help again
-        self.expect("forget the conversation")
-        self.leave()
-        self.start("-n", 3, "--ignore-eos")  # the history outlives the process
-        self.type("\x1b[A\r")
-        self.expect("forget the conversation")
-        self.expect("> ")
-        self.type("/exit\r")
-        self.assertEqual(self.finish(), 0)
-
-    def test_no_history(self):
-        self.start("--no-history")
-        self.type("/help\r")
-        self.expect("forget")
-        self.type("/exit\r")
-        self.assertEqual(self.finish(), 0)
-        self.assertFalse(os.path.exists(self.path("state")))
-
-    def test_interrupt_stops_the_answer_and_not_the_chat(self):
-        self.start("-n", 90000, "--ctx", 100000, "--ignore-eos", "--temp", 1)
-        self.type("hello\r")
-        self.expect("\n")
-        self.expect_more(20)  # of the answer
-        self.type("\x03")
-        self.expect("[stopped]")
-        self.expect("> ")
-        self.type("/help\r")
-        self.expect("forget")
-        self.leave()
-
-    def test_interrupt_at_the_prompt(self):
-        self.start("-n", 3)
-        self.type("half a line\x03")
-        self.expect("Ctrl-D to leave")
-        self.expect("> ")
-        self.type("/help\r")  # the half line is gone
-        self.expect("forget")
-        self.expect("> ")
-        self.type("\x03")
-        self.expect("Ctrl-D to leave")
-        self.type("\x03")
-        self.assertEqual(self.finish(), 0)
-
-    def test_a_line_too_long_for_the_context_is_said_and_undone(self):
-        self.start("--ctx", 16, "-n", 2, "--ignore-eos")
-        self.type("this does not fit into sixteen tokens\r")
-        self.expect("context of 16")
-        self.expect("> ")
-        self.type("hi\r")
-        self.expect("answer 2 tokens")
-        self.leave()
 
 
 if __name__ == "__main__":

@@ -399,6 +399,48 @@ TEST(Engine, CallbacksMayAddCancelAndThrow) {
   EXPECT_FALSE(engine.step());
 }
 
+// The same ids and the same text as if it had not been cut, sampled with penalties and without.
+TEST(Engine, AnAnswerThatWasCutGoesOn) {
+  const std::vector<int32_t> prompt = {1, 2, 3};
+  for (const float temperature : {0.0f, 2.0f}) {
+    ToyModel model(limits(8, 1, 64));
+    Engine engine(model, std::make_shared<ToyTokenizer>(), {}, kF32);
+    const auto run = [&](size_t n_given, const std::vector<int32_t>& given, int n) {
+      Received received;
+      std::vector<int32_t> ids = prompt;
+      ids.insert(ids.end(), given.begin(), given.begin() + static_cast<std::ptrdiff_t>(n_given));
+      Request request = make_request(std::move(ids), n, received);
+      request.n_given = static_cast<int64_t>(n_given);
+      request.sampling.temperature = temperature;
+      request.sampling.frequency_penalty = 2;
+      request.sampling.seed = 5;
+      engine.add(std::move(request));
+      run_all(engine);
+      EXPECT_EQ(received.stats.generated_tokens, n);
+      return received;
+    };
+    const Received whole = run(0, {}, 20);
+    for (const size_t n : {1, 7, 19}) {
+      const Received rest = run(n, whole.ids, 20 - static_cast<int>(n));
+      EXPECT_EQ(rest.ids, std::vector<int32_t>(whole.ids.begin() + static_cast<std::ptrdiff_t>(n),
+                                               whole.ids.end()));
+      EXPECT_EQ(rest.text, whole.text);
+    }
+  }
+}
+
+TEST(Engine, TellsHowFarAPromptIs) {
+  ToyModel model(limits(4, 1, 64));
+  Engine engine(model, nullptr, {}, kF32);
+  Received received;
+  std::vector<std::pair<int64_t, int64_t>> seen;
+  Request request = make_request({1, 2, 3, 4, 5, 6, 7, 8, 9}, 3, received);
+  request.on_prefill = [&](int64_t done, int64_t total) { seen.emplace_back(done, total); };
+  engine.add(std::move(request));
+  run_all(engine);
+  EXPECT_THAT(seen, ElementsAre(std::pair(4, 9), std::pair(8, 9)));
+}
+
 TEST(Engine, RefusesImpossibleRequests) {
   ToyModel model(limits(8, 1, 32));
   Engine engine(model, nullptr, {}, kF32);
@@ -422,6 +464,9 @@ TEST(Engine, RefusesImpossibleRequests) {
   request.sampling.stop.clear();
   request.sampling.temperature = -1;
   expect_error(ErrorCode::kInvalidArgument, {"temperature"}, add(request));
+  request.sampling.temperature = 0;
+  request.n_given = 1;
+  expect_error(ErrorCode::kInvalidArgument, {"1 ids of a prompt of 1"}, add(request));
 
   ToyModel large(limits(8, 1, 320));
   Engine few_pages(large, nullptr, {}, {.kv_dtype = KvDType::kF32, .n_blocks = 2});
