@@ -125,7 +125,8 @@ class NotText(unittest.TestCase):
             model = make_model(os.path.join(folder, "m"),
                                generation_config={"suppress_tokens": [a]})
             result = tq_json("run", model, "abc", "-n", 200, "--ignore-eos", "--temp", 5,
-                             "--logit-bias", f"{a}=50", "--logit-bias", f"{EOS}=-50")
+                             "--seed", 0, "--logit-bias", f"{a}=50", "--logit-bias",
+                             f"{EOS}=-50")
         self.assertEqual(len(result["ids"]), 200)
         self.assertNotIn(a, result["ids"])
         self.assertGreater(len(set(result["ids"])), 20)
