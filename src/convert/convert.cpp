@@ -1,12 +1,12 @@
 #include "convert/convert.h"
 
-#include <sys/stat.h>
-
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <utility>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/thread_pool.h"
 #include "convert/content_hash.h"
 #include "convert/destination.h"
@@ -14,6 +14,8 @@
 #include "convert/quantize.h"
 #include "convert/shards.h"
 #include "convert/side_files.h"
+#include "convert/source_identity.h"
+#include "io/folder.h"
 #include "io/native_manifest.h"
 
 namespace tq {
@@ -26,6 +28,7 @@ constexpr const char* kJournalName = "journal";
 constexpr auto kFlushInterval = std::chrono::seconds(2);
 constexpr int64_t kFlushBytes = int64_t{512} << 20;
 constexpr uint64_t kSlackBytes = 1 << 20;
+constexpr uint64_t kHashBytes = uint64_t{8} << 20;
 
 bool is_resumable(ErrorCode code) {
   return code == ErrorCode::kCancelled || code == ErrorCode::kIo || code == ErrorCode::kNoSpace ||
@@ -46,15 +49,18 @@ EncodeOptions encode_options(const ConvertOptions& options) {
   return encode;
 }
 
-// What must be the same for a journal to be continued.
-Json identity(const Checkpoint& source, const ConvertOptions& options, const ConvertPlan& plan) {
-  Json files = Json::object();
-  for (const fs::path& path : source.files()) {
-    struct stat info {};
-    if (::stat(path.c_str(), &info) != 0) fail_errno(errno, path.string());
-    files[base_name(path)] = fmt::format("{} bytes, modified {}.{:09}", info.st_size,
-                                         info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
-  }
+uint64_t plane_bytes(const SafetensorsItem& plane) {
+  auto bytes = static_cast<uint64_t>(dtype_info(plane.dtype).bytes);
+  for (const int64_t dim : plane.shape) bytes *= static_cast<uint64_t>(dim);
+  return bytes;
+}
+
+// Of a checkpoint's small files: name, content.
+using TextFiles = std::vector<std::pair<std::string, std::string>>;
+
+// What must be the same for a journal to be continued; `files` is the source_identity().
+Json identity(Json files, const Checkpoint& source, const TextFiles& texts,
+              const ConvertOptions& options, const ConvertPlan& plan) {
   std::string tensors;
   for (const PlannedTensor& tensor : plan.tensors) {
     for (const SafetensorsItem& plane : tensor.planes) {
@@ -63,11 +69,13 @@ Json identity(const Checkpoint& source, const ConvertOptions& options, const Con
     }
   }
   files["config.json"] = content_hash(source.config().dump());
+  for (const auto& [name, text] : texts) files[name] = content_hash(text);
   return {{"source", std::move(files)},
           {"option",
            {{"layout", layout_name(plan.layout)},
             {"format", plan.format},
             {"effort", effort_name(encode_options(options).effort)},
+            {"allow_nan", options.allow_nan},
             {"shard_size", options.shard_bytes}}},
           {"plan", {{"version", TQ_VERSION}, {"tensors", content_hash(tensors)}}}};
 }
@@ -115,10 +123,14 @@ class Converter {
   }
 
   void open_journal() {
-    const Json id = identity(source_, options_, plan_);
+    source_files_ = source_identity(source_);
+    const Json id = identity(source_files_, source_, text_files_, options_, plan_);
     const fs::path path = destination_.work_file(kJournalName);
     const bool resume = options_.resume && destination_.has_work();
-    if (resume) journal_ = std::make_unique<Journal>(path, id, true);
+    if (resume) {
+      journal_ = std::make_unique<Journal>(path, id, true);
+      check_finished();
+    }
     if (journal_ != nullptr && journal_->commit()) return;  // its data lies partly in place
     destination_.refuse_taken(options_.overwrite);
     destination_.check_space(shards_.total_bytes() + side_bytes(), options_.hooks.free_bytes);
@@ -129,9 +141,72 @@ class Converter {
     if (journal_->finished().empty()) destination_.clear_work(kJournalName);
   }
 
+  // What the journal says is finished is hashed again: a power cut, a full disk or a copy of the
+  // folder may have lost it. What is not as it was written is made again.
+  void check_finished() {
+    std::vector<int64_t> lost;
+    MappedFile file;
+    std::string name;
+    for (const auto& [index, result] : journal_->finished()) {
+      const auto t = static_cast<size_t>(index);
+      if (index < 0 || t >= plan_.tensors.size()) {
+        fail(ErrorCode::kCorrupt, "{}: has more tensors than the plan; give --no-resume",
+             destination_.work_file(kJournalName).string());
+      }
+      const Shard& shard = shards_.shards[shards_.places[t].shard];
+      if (name != shard.file_name) {
+        name = shard.file_name;
+        file = finished_file(name);
+      }
+      if (!is_as_written(file, t, result)) lost.push_back(index);
+    }
+    const size_t n_there = journal_->finished().size() - lost.size();
+    if (journal_->commit() && n_there < plan_.tensors.size()) {
+      fail(ErrorCode::kCorrupt,
+           "{}: {} finished tensors are not as they were written; give --no-resume to start over",
+           destination_.folder().string(), plan_.tensors.size() - n_there);
+    }
+    if (lost.empty()) return;
+    for (const int64_t index : lost) journal_->forget(index);
+    warn("{}: {} tensors of the interrupted run are not as they were written and are made again",
+         destination_.folder().string(), lost.size());
+  }
+
+  // Empty when there is none. A shard that is being put in its place lies in either folder.
+  MappedFile finished_file(const std::string& name) const {
+    std::error_code error;
+    if (fs::is_regular_file(destination_.work_file(name), error)) {
+      return MappedFile(destination_.work_file(name));
+    }
+    const fs::path placed = destination_.folder() / name;
+    if (journal_->commit() && fs::is_regular_file(placed, error)) return MappedFile(placed);
+    return {};
+  }
+
+  bool is_as_written(const MappedFile& file, size_t t, const TensorResult& result) const {
+    std::vector<uint8_t> buffer;
+    for (size_t p = 0; p < plan_.tensors[t].planes.size(); ++p) {
+      ContentHash hash;
+      uint64_t offset = shards_.places[t].offsets[p];
+      uint64_t left = plane_bytes(plan_.tensors[t].planes[p]);
+      if (offset > file.bytes().size() || left > file.bytes().size() - offset) return false;
+      while (left > 0) {
+        if (options_.cancelled && options_.cancelled()) fail(ErrorCode::kCancelled, "stopped");
+        buffer.resize(std::min(left, kHashBytes));
+        file.read_at(offset, buffer);
+        hash.update(buffer);
+        offset += buffer.size();
+        left -= buffer.size();
+      }
+      if (hash.hex() != result.hashes[p]) return false;
+    }
+    return true;
+  }
+
   void read_text_files() {
     for (const std::string& name : source_.text_files()) {
       try {
+        if (fs::is_directory(source_.path())) refuse_outside_link(source_.path(), name);
         if (auto text = source_.text_file(name)) text_files_.emplace_back(name, std::move(*text));
       } catch (const Error& error) {
         if (!options_.anyway) throw;
@@ -188,14 +263,8 @@ class Converter {
   OutputFile open_shard(const Shard& shard, bool reopen) const {
     const fs::path path = destination_.work_file(shard.file_name);
     const uint64_t size = shard.layout.file_bytes();
-    std::error_code error;
-    if (reopen && (fs::file_size(path, error) != size || error)) {
-      fail(ErrorCode::kCorrupt,
-           "{}: is not as an interrupted run left it; give --no-resume to "
-           "start over",
-           path.string());
-    }
     OutputFile file(path, reopen ? OutputFile::Mode::kReopen : OutputFile::Mode::kCreate);
+    file.truncate(size);
     file.allocate(size);
     const std::string& header = shard.layout.header();
     file.write_at(0, {reinterpret_cast<const uint8_t*>(header.data()), header.size()});
@@ -252,7 +321,10 @@ class Converter {
   // done again; tq_config.json comes last: its presence says that the checkpoint is whole.
   ConvertReport commit() {
     ConvertReport report = make_report(source_, plan_, results_);
-    if (!journal_->commit()) journal_->append_commit(destination_.stale_files(new_files()));
+    if (!journal_->commit()) {
+      refuse_changed_source();
+      journal_->append_commit(destination_.stale_files(new_files()));
+    }
     at("commit");
     for (const std::string& name : *journal_->commit()) destination_.remove_file(name);
     for (const Shard& shard : shards_.shards) {
@@ -289,6 +361,19 @@ class Converter {
     write_file_atomic(destination_.folder() / name, json.dump(2) + "\n");
   }
 
+  // What was read while the source changed may be of two models.
+  void refuse_changed_source() const {
+    const Json now = source_identity(source_);
+    for (const auto& [name, value] : source_files_.items()) {
+      const Json after = now.value(name, Json());
+      if (after == value) continue;
+      fail(ErrorCode::kCorrupt,
+           "{}: {} changed while it was converted ({} before, {} now); convert "
+           "again when it is whole",
+           source_.path().string(), name, value.dump(), after.dump());
+    }
+  }
+
   // Leaves what can be resumed and nothing else, and says which.
   [[noreturn]] void give_up(const Error& error) {
     const bool committing = journal_ != nullptr && journal_->commit().has_value();
@@ -319,7 +404,8 @@ class Converter {
   Destination destination_;
   ConvertPlan plan_;
   ShardPlan shards_;
-  std::vector<std::pair<std::string, std::string>> text_files_;  // name, content
+  TextFiles text_files_;
+  Json source_files_;  // source_identity() at the start
   std::unique_ptr<Journal> journal_;
   std::vector<TensorResult> results_;  // parallel to plan_.tensors
 

@@ -79,12 +79,16 @@ void Destination::refuse_taken(bool overwrite) const {
     fail(ErrorCode::kInvalidArgument, "{}: exists and is not a folder; choose another destination",
          folder_.string());
   }
+  const bool work = has_work();  // refuses a link, whatever else is there
   if (fs::exists(folder_ / kNativeConfigName, error)) {
     if (overwrite) return;
     fail(ErrorCode::kInvalidArgument,
          "{}: already holds a complete checkpoint; --overwrite replaces it", folder_.string());
   }
-  if (!has_work() && !fs::is_empty(folder_, error)) {
+  if (work) return;
+  for (const auto& entry : fs::directory_iterator(folder_, error)) {
+    // What a run that was killed at its very start leaves, if nothing else is there.
+    if (entry.path().filename() == kWorkFolderName) continue;
     fail(ErrorCode::kInvalidArgument,
          "{}: holds files that are no checkpoint of ours; choose an empty or a new folder",
          folder_.string());
@@ -93,7 +97,17 @@ void Destination::refuse_taken(bool overwrite) const {
 
 bool Destination::has_work() const {
   std::error_code error;
-  return fs::exists(work_folder(), error);
+  const fs::file_status status = fs::symlink_status(work_folder(), error);
+  if (!fs::exists(status)) return false;
+  if (!fs::is_directory(status)) {
+    fail(ErrorCode::kInvalidArgument,
+         "{}: is a link or a file, where a folder of ours should be; remove it or choose another "
+         "destination",
+         work_folder().string());
+  }
+  const fs::path journal = work_file("journal");
+  return fs::is_regular_file(fs::symlink_status(journal, error)) &&
+         fs::file_size(journal, error) > 0;
 }
 
 void Destination::check_space(uint64_t file_bytes,
@@ -122,32 +136,31 @@ void Destination::discard_work() {
 }
 
 std::vector<std::string> Destination::stale_files(const std::vector<std::string>& new_files) const {
-  std::vector<std::string> stale;
   std::error_code error;
-  if (fs::exists(folder_ / kNativeConfigName, error)) {
-    stale.push_back(kNativeConfigName);
-    try {
-      for (std::string& name : open_checkpoint(folder_)->text_files()) {
-        stale.push_back(std::move(name));
-      }
-    } catch (const Error&) {
-      // A damaged checkpoint is replaced too; its text files of other names stay.
-    }
-  }
-  for (const auto& entry : fs::directory_iterator(folder_, error)) {
-    const std::string name = entry.path().filename();
-    const bool weights = name.starts_with("model") && name.ends_with(".safetensors");
-    if (weights || name == kIndexName) stale.push_back(name);
+  if (!fs::exists(folder_ / kNativeConfigName, error)) return {};
+  std::vector<std::string> stale = {kIndexName};
+  try {
+    const auto old = open_checkpoint(folder_);
+    for (std::string& name : old->text_files()) stale.push_back(std::move(name));
+    for (const fs::path& file : old->files()) stale.push_back(file.filename());
+  } catch (const Error&) {
+    // A damaged checkpoint is replaced too; those of its files that have other names stay.
   }
   std::erase_if(stale, [&](const std::string& name) {
     return std::find(new_files.begin(), new_files.end(), name) != new_files.end();
   });
-  std::sort(stale.begin(), stale.end());
+  stale.insert(stale.begin(), kNativeConfigName);
   return stale;
 }
 
 void Destination::remove_file(const std::string& name) const {
   std::error_code error;
+  const fs::file_status status = fs::symlink_status(folder_ / name, error);
+  if (!fs::exists(status)) return;
+  if (!fs::is_regular_file(status)) {
+    fail(ErrorCode::kInvalidArgument, "{}: is no regular file and is left as it is; remove it",
+         (folder_ / name).string());
+  }
   fs::remove(folder_ / name, error);
   if (error) fail_errno(error.value(), (folder_ / name).string() + ": cannot be removed");
 }

@@ -33,6 +33,8 @@ class Journal {
   Journal& operator=(const Journal&) = delete;
 
   const std::map<int64_t, TensorResult>& finished() const { return finished_; }
+  // Work that turned out not to be there.
+  void forget(int64_t tensor) { finished_.erase(tensor); }
   // The files to remove before the result takes its place, once that was begun.
   const std::optional<std::vector<std::string>>& commit() const { return commit_; }
 

@@ -93,6 +93,26 @@ std::optional<std::string> read_small_file(const fs::path& folder, std::string_v
   return read_checkpoint_text(folder / name, kMaxTextBytes);
 }
 
+void refuse_outside_link(const fs::path& folder, const std::string& name) {
+  std::error_code error;
+  const fs::path target = fs::canonical(folder / name, error);
+  if (error) return;  // dangling: reading it says so
+  const fs::path inside = fs::canonical(folder, error);
+  const fs::path above = inside.parent_path();
+  const bool snapshot = above.filename() == "snapshots";
+  const fs::path blobs = snapshot ? above.parent_path() / "blobs" : inside;
+  for (const fs::path& allowed : {inside, blobs}) {
+    if (std::mismatch(allowed.begin(), allowed.end(), target.begin(), target.end()).first ==
+        allowed.end()) {
+      return;
+    }
+  }
+  fail(ErrorCode::kInvalidArgument,
+       "{}: is a link out of the folder, to {}, and would be copied with the model; put the file "
+       "itself there or remove the link",
+       (folder / name).string(), target.string());
+}
+
 Json read_model_config(const fs::path& folder) {
   const fs::path path = folder / "config.json";
   std::error_code none;

@@ -22,6 +22,11 @@ std::vector<std::string> list_text_files(const fs::path& folder);
 // for a dangling link, kCorrupt beyond 256 MB, and for what is no such file (io/file_kind.h).
 std::optional<std::string> read_small_file(const fs::path& folder, std::string_view name);
 
+// Throws kInvalidArgument when a small file is a link that leads out of the checkpoint's folder,
+// but for the blobs of the hub cache's repository that holds the folder: a copy of the checkpoint
+// would take along what was never part of it.
+void refuse_outside_link(const fs::path& folder, const std::string& name);
+
 // config.json, an empty object when there is none. Throws kCorrupt for anything but a JSON object.
 Json read_model_config(const fs::path& folder);
 

@@ -189,6 +189,21 @@ class BadDestinations(TqTest):
         self.assert_fails(run_tq("convert", self.source, folder / "result"), IO,
                           "Permission denied")
 
+    def test_links_are_not_followed(self):
+        precious = self.dir / "precious"
+        precious.mkdir()
+        (precious / "thesis.txt").write_text("precious")
+        result = self.dir / "result"
+        result.mkdir()
+        (result / ".tq-convert").symlink_to(precious)
+        for option in ([], ["--overwrite"], ["--no-resume"]):
+            self.assert_fails(run_tq("convert", self.source, result, *option), USAGE, "a link")
+        (result / ".tq-convert").unlink()
+        (self.source / "LICENSE").symlink_to("/etc/passwd")
+        self.assert_fails(run_tq("convert", self.source, result), USAGE, "LICENSE", "/etc/passwd")
+        self.assertEqual(os.listdir(result), [])
+        self.assertEqual((precious / "thesis.txt").read_text(), "precious")
+
     def test_bad_rules(self):
         rules = self.dir / "rules.json"
         for text, code, part in (('{"*": "tq3"}', USAGE, "rules are a list"),

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <stdexcept>
 
 #include "base/error.h"
@@ -162,13 +163,100 @@ TEST_F(ResumeTest, NoResumeStartsOver) {
   EXPECT_FALSE(fs::exists(options_.destination / kWorkFolderName));
 }
 
+// Finished work that is gone, cut short, zeroed or changed by one bit is made again.
 TEST_F(ResumeTest, DamagedWorkIsNotBelieved) {
-  crash_at(first("journal") + 1);
-  int removed = 0;
-  for (const auto& [name, bytes] : expected_) removed += fs::remove(work(name)) ? 1 : 0;
-  ASSERT_GE(removed, 1);
+  const auto remove = [](const fs::path& path) { fs::remove(path); };
+  const auto truncate = [](const fs::path& path) { fs::resize_file(path, 100); };
+  const auto zero = [](const fs::path& path) {
+    write_bytes(path, std::string(fs::file_size(path), '\0'));
+  };
+  const auto flip = [](const fs::path& path) {
+    std::string bytes = read_bytes(path);
+    bytes.back() ^= 1;
+    write_bytes(path, bytes);
+  };
+  for (const std::function<void(const fs::path&)>& damage :
+       std::vector<std::function<void(const fs::path&)>>{remove, truncate, zero, flip}) {
+    crash_at(first("commit") - 1);  // all shards are finished
+    int damaged = 0;
+    for (const auto& [name, bytes] : expected_) {
+      if (!fs::exists(work(name))) continue;
+      damage(work(name));
+      ++damaged;
+    }
+    ASSERT_GE(damaged, 2);
+    convert_folder(source_, options_);
+    EXPECT_EQ(contents(options_.destination), expected_);
+    fs::remove_all(options_.destination);
+  }
+}
+
+// In place already: nothing can be made again under a commit that was begun.
+TEST_F(ResumeTest, DamageDuringACommitIsAnError) {
+  crash_at("commit");
+  for (const auto& [name, bytes] : expected_) {
+    if (name.ends_with(".safetensors")) fs::resize_file(work(name), 100);
+  }
   const Error error = conversion_error(source_, options_);
+  EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
   EXPECT_THAT(error.what(), HasSubstr("--no-resume"));
+  options_.resume = false;
+  convert_folder(source_, options_);
+  EXPECT_EQ(contents(options_.destination), expected_);
+}
+
+TEST_F(ResumeTest, AnotherSourceOfTheSameSizeAndTimeIsRefused) {
+  crash_at(first("journal") + 1);
+  const fs::path file = source_ / "model.safetensors";
+  const auto time = fs::last_write_time(file);
+  std::string bytes = read_bytes(file);
+  bytes[bytes.size() / 2] ^= 1;
+  write_bytes(file, bytes);
+  fs::last_write_time(file, time);
+  EXPECT_THAT(conversion_error(source_, options_).what(), HasSubstr("source model.safetensors"));
+}
+
+TEST_F(ResumeTest, OptionsAndSmallFilesArePartOfTheIdentity) {
+  crash_at(first("journal") + 1);
+  options_.allow_nan = true;
+  EXPECT_THAT(conversion_error(source_, options_).what(), HasSubstr("option allow_nan"));
+  options_.allow_nan = false;
+  write_bytes(source_ / "tokenizer.json", R"({"model": {"type": "WordPiece"}})");
+  EXPECT_THAT(conversion_error(source_, options_).what(), HasSubstr("source tokenizer.json"));
+}
+
+TEST_F(ResumeTest, ASourceThatChangesMeanwhileIsNoticed) {
+  ConvertOptions options = options_;
+  options.hooks.at = [&](std::string_view point) {
+    if (point != "journal") return;
+    std::string bytes = read_bytes(source_ / "model.safetensors");
+    bytes.back() ^= 1;
+    write_bytes(source_ / "model.safetensors", bytes);
+  };
+  const Error error = conversion_error(source_, options);
+  EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
+  EXPECT_THAT(error.what(), HasSubstr("changed while it was converted"));
+  EXPECT_FALSE(fs::exists(options_.destination));
+}
+
+// What is left of the old checkpoint must not look complete at any time.
+TEST_F(ResumeTest, OverwritingRemovesTheDescriptionFirst) {
+  options_.plan.format = "tq4";
+  convert_folder(source_, options_);
+  options_.plan.format = "tq3";
+  options_.overwrite = true;
+  crash_at("rename");
+  EXPECT_FALSE(fs::exists(options_.destination / "tq_config.json"));
+  convert_folder(source_, options_);
+  EXPECT_EQ(contents(options_.destination), expected_);
+}
+
+TEST_F(ResumeTest, AnEmptyWorkFolderIsNothing) {
+  fs::create_directories(options_.destination / kWorkFolderName);  // killed at the very start
+  convert_folder(source_, options_);
+  EXPECT_EQ(contents(options_.destination), expected_);
+  fs::create_directory(options_.destination / kWorkFolderName);  // killed before it was removed
+  EXPECT_THAT(conversion_error(source_, options_).what(), HasSubstr("--overwrite"));
 }
 
 TEST_F(ResumeTest, CancelKeepsWhatIsFinished) {

@@ -1,0 +1,97 @@
+// What is not the conversion's own, in the source's folder or the destination's, is not touched.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "convert/convert.h"
+#include "convert/destination.h"
+#include "unit/convert/fixture.h"
+
+namespace tq {
+namespace {
+
+using ::testing::HasSubstr;
+using namespace tq::testing;  // NOLINT(google-build-using-namespace): the fixture
+
+class ForeignTest : public ::testing::Test {
+ protected:
+  ForeignTest() {
+    options_.plan.format = "tq3";
+    options_.effort = Effort::kFast;
+    options_.n_threads = 1;
+    options_.destination = dir_ / "result";
+    fs::create_directory(dir_ / "precious");
+    write_bytes(dir_ / "precious/thesis", "precious");
+  }
+  void expect_refused(std::initializer_list<std::string> parts) {
+    const Error error = conversion_error(source_, options_);
+    EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument) << error.what();
+    for (const std::string& part : parts) EXPECT_THAT(error.what(), HasSubstr(part));
+    EXPECT_EQ(read_bytes(dir_ / "precious/thesis"), "precious");
+  }
+
+  TempDir dir_;
+  fs::path source_ = write_source(dir_, build(tiny_model()));
+  ConvertOptions options_;
+};
+
+TEST_F(ForeignTest, AWorkFolderThatIsALink) {
+  fs::create_directory(options_.destination);
+  fs::create_directory_symlink(dir_ / "precious", options_.destination / kWorkFolderName);
+  for (const bool resume : {true, false}) {
+    options_.resume = resume;
+    expect_refused({kWorkFolderName, "is a link"});
+  }
+}
+
+TEST_F(ForeignTest, AnEmptyWorkFolderMakesNothingOurs) {
+  fs::create_directories(options_.destination / kWorkFolderName);
+  write_bytes(options_.destination / "model-mine.safetensors", "mine");
+  expect_refused({"files that are no checkpoint of ours"});
+  EXPECT_EQ(read_bytes(options_.destination / "model-mine.safetensors"), "mine");
+}
+
+TEST_F(ForeignTest, OverwritingRemovesOnlyWhatIsOurs) {
+  convert_folder(source_, options_);
+  write_bytes(options_.destination / "model-mine.safetensors", "mine");
+  options_.shard_bytes = 30'000;
+  options_.overwrite = true;
+  convert_folder(source_, options_);
+  EXPECT_EQ(read_bytes(options_.destination / "model-mine.safetensors"), "mine");
+  EXPECT_FALSE(fs::exists(options_.destination / "model.safetensors"));  // of the old one
+  EXPECT_TRUE(fs::exists(options_.destination / "model.safetensors.index.json"));
+}
+
+TEST_F(ForeignTest, SmallFilesFromElsewhereAreNotCopied) {
+  fs::create_symlink(dir_ / "precious/thesis", source_ / "LICENSE");
+  expect_refused({"LICENSE", "link out of the folder", "thesis"});
+  EXPECT_FALSE(fs::exists(options_.destination));
+  fs::remove(source_ / "LICENSE");
+  fs::create_directory(source_ / "legal");
+  write_bytes(source_ / "legal/text", "free");
+  fs::create_symlink("legal/text", source_ / "LICENSE");
+  convert_folder(source_, options_);
+  EXPECT_EQ(read_bytes(options_.destination / "LICENSE"), "free");
+}
+
+TEST_F(ForeignTest, TheHubsCacheMayLinkToItsBlobs) {
+  const fs::path repository = dir_ / "hub/models--org--name";
+  fs::create_directories(repository / "blobs");
+  fs::create_directories(repository / "snapshots");
+  fs::rename(source_, repository / "snapshots/0f00");
+  const fs::path snapshot = repository / "snapshots/0f00";
+  for (const char* name : {"config.json", "model.safetensors", "tokenizer.json"}) {
+    fs::rename(snapshot / name, repository / "blobs" / name);
+    fs::create_symlink(fs::path("../../blobs") / name, snapshot / name);
+  }
+  convert_folder(snapshot, options_);
+  EXPECT_EQ(read_bytes(options_.destination / "tokenizer.json"),
+            read_bytes(repository / "blobs/tokenizer.json"));
+  fs::create_symlink(dir_ / "precious/thesis", snapshot / "NOTICE");
+  source_ = snapshot;
+  options_.overwrite = true;
+  expect_refused({"NOTICE"});
+}
+
+}  // namespace
+}  // namespace tq
