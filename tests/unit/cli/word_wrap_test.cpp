@@ -53,9 +53,10 @@ TEST(WordWrap, BreaksAtSpaces) {
 TEST(WordWrap, WideCharactersAreTwoColumns) {
   expect_wrapped("日本語の文章はどこでも改行できます。", 20,
                  "日本語の文章はどこ\nでも改行できます。");
-  // No line begins with what closes.
+  // No line begins with what closes, none ends with what opens.
   expect_wrapped("一二三四五六七八九。十", 20, "一二三四五六七八\n九。十");
-  expect_wrapped("一二三四五六七（八九）", 20, "一二三四五六七\n（八九）");
+  expect_wrapped("一二三四五六七（八九）", 20, "一二三四五六七（八\n九）");
+  expect_wrapped("一二三四五六七八（九）", 20, "一二三四五六七八\n（九）");
   // Combining marks take no column: ten times e with an acute accent.
   std::string accents;
   for (int i = 0; i < 10; ++i) accents += "e\u0301";
