@@ -280,7 +280,8 @@ class Help(unittest.TestCase):
             self.assertTrue(examples)
             for example in examples:
                 with self.subTest(example=example), tempfile.TemporaryDirectory() as empty:
-                    (call_of_tq,) = [part for part in example.split(" | ") if part.startswith("tq ")]
+                    (call_of_tq,) = [part for part in example.strip().split(" | ")
+                                     if part.startswith("tq ")]
                     words = shlex.split(call_of_tq.split(" > ")[0])
                     self.assertEqual(words[0], "tq")
                     if command[0] not in ("synth", "inspect"):
