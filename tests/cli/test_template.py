@@ -81,7 +81,7 @@ class Template(TemplateBase):
         ids = [BOS, 2, *(TOKENS.index(c) for c in "abc"), 3]
         self.assertEqual(json.loads(self.output("template", self.model, "abc", "--tokens")), ids)
         result = tq_json("template", self.model, "abc")
-        self.assertEqual(result, {"prompt": "<s><user>abc<model>", "ids": ids})
+        self.assertEqual((result["prompt"], result["ids"]), ("<s><user>abc<model>", ids))
         options = ["-n", 6, "--temp", 0]
         self.assertEqual(tq_json("run", self.model, "abc", *options)["ids"],
                          tq_json("run", self.model, "--tokens", write_ids(self.path("ids"), ids),
