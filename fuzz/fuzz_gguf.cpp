@@ -34,6 +34,7 @@ void read_metadata(const tq::GgufFile& file) {
 
 void decode_tensors(const tq::GgufFile& file) {
   for (const tq::GgufTensor& tensor : file.tensors()) {
+    if (tq::find_ggml_type(static_cast<uint32_t>(tensor.type)) == nullptr) continue;
     const tq::GgmlTypeInfo& type = tq::ggml_type_info(tensor.type);
     const auto n_blocks = static_cast<int64_t>(tensor.size_bytes) / type.block_bytes;
     std::vector<float> out(static_cast<size_t>(n_blocks * type.block_weights));
@@ -41,8 +42,9 @@ void decode_tensors(const tq::GgufFile& file) {
   }
 }
 
-void read_checkpoint(tq::GgufFile file) {
-  const auto checkpoint = tq::open_gguf_checkpoint(std::move(file));
+void read_checkpoint(tq::GgufFile file, const tq::OpenOptions& options) {
+  const auto checkpoint = tq::open_gguf_checkpoint(std::move(file), options);
+  if (checkpoint->problem()) return;
   for (const tq::TensorEntry& tensor : checkpoint->tensors()) {
     std::vector<float> out(static_cast<size_t>(tensor.n_elements()));
     checkpoint->read_rows(tensor, 0, tensor.n_rows(), out.data());
@@ -57,7 +59,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     tq::GgufFile file(std::span(data, size), "fuzz.gguf");
     read_metadata(file);
     decode_tensors(file);
-    read_checkpoint(std::move(file));
+    read_checkpoint(std::move(file), {});
+    read_checkpoint({std::span(data, size), "fuzz.gguf"}, {.inspect = true});
   });
   return 0;
 }

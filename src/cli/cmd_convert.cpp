@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/human.h"
@@ -12,6 +13,7 @@
 #include "cli/command.h"
 #include "cli/fit_options.h"
 #include "cli/interrupt.h"
+#include "cli/model_options.h"
 #include "cli/progress.h"
 #include "cli/result.h"
 #include "cli/sizes.h"
@@ -39,6 +41,7 @@ struct ConvertCommand {
   bool no_resume = false;
   bool overwrite = false;
   bool anyway = false;
+  std::vector<std::string> ignore_config;
 };
 
 const std::map<std::string, Effort> kEfforts = {{"fast", Effort::kFast},
@@ -135,7 +138,7 @@ void run_convert(const ConvertCommand& command, const GlobalOptions& global) {
   options.overwrite = command.overwrite;
   options.anyway = command.anyway;
 
-  const auto source = open_checkpoint(command.source);
+  const auto source = open_checkpoint(command.source, {.ignore_config = command.ignore_config});
   require_sound_source(*source, command.anyway);
   if (command.target.asked()) {
     options.plan.formats = choose_formats(*source, options.plan, command.target);
@@ -202,6 +205,7 @@ void add_convert(CLI::App& app, const GlobalOptions& global) {
   command->add_flag("--overwrite", options->overwrite, "Replace a complete checkpoint in DST");
   command->add_flag("--anyway", options->anyway,
                     "Convert a source that cannot be run, with a warning instead of an error");
+  add_ignore_config(*command, options->ignore_config);
   add_examples(*command, {"tq convert ./Qwen3-8B ./Qwen3-8B-tq",
                           "tq convert model.gguf ./model-tq3 --format tq3 --effort best",
                           "tq convert ./gemma-4-26B-A4B ./gemma-12gb --preset 12gb"});

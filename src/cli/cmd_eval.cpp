@@ -101,7 +101,8 @@ Json perplexity(const RunningMean& nll) {
 }
 
 void run_ppl(const EvalOptions& options, const GlobalOptions& global) {
-  const ModelNeeds needs{.default_ctx = kDefaultWindow, .logits_of_all = true};
+  const ModelNeeds needs{
+      .default_ctx = kDefaultWindow, .logits_of_all = true, .text = options.tokens.empty()};
   const LoadedModel loaded = open_model(options.model, needs, global);
   const EvalIds ids = read_ids(options, loaded);
   const EvalText text = plan_windows(ids, options, loaded);
@@ -175,7 +176,8 @@ void print_kld(const KldResult& result, Json header, const GlobalOptions& global
 
 // --save-reference: MODEL is the reference.
 void run_save_reference(const EvalOptions& options, const GlobalOptions& global) {
-  const ModelNeeds needs{.default_ctx = kDefaultWindow, .logits_of_all = true};
+  const ModelNeeds needs{
+      .default_ctx = kDefaultWindow, .logits_of_all = true, .text = options.tokens.empty()};
   const LoadedModel loaded = open_model(options.model, needs, global);
   EvalIds ids = read_ids(options, loaded);
   plan_windows(ids, options, loaded);  // refuses a text that is too short
@@ -235,7 +237,8 @@ void run_kld_with_saved(const EvalOptions& options, const GlobalOptions& global)
   }
   ModelOptions model = options.model;
   model.ctx = ctx;
-  const LoadedModel loaded = open_model(model, {.logits_of_all = true}, global);
+  const LoadedModel loaded =
+      open_model(model, {.logits_of_all = true, .text = !options.text.empty()}, global);
   check_same_model(reference, loaded, options.model.path);
   check_same_text(options, saved, loaded);
   LogitReader reader = make_reader(loaded, options);
@@ -256,7 +259,8 @@ void run_kld(const EvalOptions& options, const GlobalOptions& global) {
     fail(ErrorCode::kInvalidArgument,
          "nothing to compare with: give --reference MODEL or --reference-logits FILE");
   }
-  const ModelNeeds needs{.default_ctx = kDefaultWindow, .logits_of_all = true};
+  const ModelNeeds needs{
+      .default_ctx = kDefaultWindow, .logits_of_all = true, .text = options.tokens.empty()};
   const LoadedModel loaded = open_model(options.model, needs, global);
   // The reference is computed as it is stored, over the same windows.
   ModelOptions reference_options = options.model;
@@ -266,6 +270,7 @@ void run_kld(const EvalOptions& options, const GlobalOptions& global) {
   reference_options.ctx = loaded.model->options().max_context;
   ModelNeeds reference_needs = needs;
   reference_needs.as_stored = true;
+  reference_needs.text = false;
   const LoadedModel reference = open_model(reference_options, reference_needs, global);
   const EvalIds ids = read_ids(options, loaded);
   check_same_ids(options, loaded, reference, ids);

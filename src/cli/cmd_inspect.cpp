@@ -11,6 +11,7 @@
 
 #include "base/human.h"
 #include "cli/command.h"
+#include "cli/model_options.h"
 #include "cli/result.h"
 #include "cli/source_check.h"
 #include "cli/table.h"
@@ -23,6 +24,7 @@ namespace {
 struct InspectCommand {
   std::string model;
   bool tensors = false;  // list them all
+  std::vector<std::string> ignore_config;
 };
 
 struct Total {
@@ -58,6 +60,15 @@ std::string architecture(const Json& config) {
   const auto model_type = config.find("model_type");
   if (model_type != config.end() && model_type->is_string()) return model_type->get<std::string>();
   return "";
+}
+
+// Empty where the tokenizer inside the file is damaged: the check's text_problem tells.
+std::vector<std::string> text_files(const Checkpoint& checkpoint) {
+  try {
+    return checkpoint.text_files();
+  } catch (const Error&) {
+    return {};
+  }
 }
 
 // Contexts to show: the usual ones and the longest there is.
@@ -215,7 +226,7 @@ Json inspect_json(const Checkpoint& checkpoint, const Totals& totals, bool list_
                {"bits_per_weight", sum.bits_per_weight()},
                {"classes", std::move(classes)},
                {"files", std::move(files)},
-               {"text_files", checkpoint.text_files()}};
+               {"text_files", text_files(checkpoint)}};
   const SourceCheck check = check_source(checkpoint);
   json["model"] = check.summary ? model_json(*check.summary) : Json();
   if (check.summary) json["model"]["fits"] = fits_json(checkpoint);
@@ -270,7 +281,8 @@ std::string tensor_table(const Checkpoint& checkpoint) {
 }
 
 void run_inspect(const InspectCommand& command, const GlobalOptions& global) {
-  const auto checkpoint = open_checkpoint(command.model);
+  const auto checkpoint =
+      open_checkpoint(command.model, {.ignore_config = command.ignore_config, .inspect = true});
   Totals totals;
   for (const TensorEntry& tensor : checkpoint->tensors()) {
     totals[{class_of(tensor), tensor.storage}].add(tensor);
@@ -311,6 +323,7 @@ void add_inspect(CLI::App& app, const GlobalOptions& global) {
   command->add_option("MODEL", options->model, "A checkpoint of any kind: folder or file")
       ->required();
   command->add_flag("--tensors", options->tensors, "List every tensor");
+  add_ignore_config(*command, options->ignore_config);
   add_examples(*command, {"tq inspect ./Qwen3-8B", "tq inspect model.gguf --tensors",
                           "tq inspect synth:qwen3-235B-A22B --json"});
   command->callback([options, &global] { run_inspect(*options, global); });

@@ -29,6 +29,7 @@ struct PlanCommand {
   std::string source;
   std::vector<int64_t> memory;  // empty: those that are common
   FitOptions fit;
+  std::vector<std::string> ignore_config;
 };
 
 // One way to store the model.
@@ -195,7 +196,7 @@ Json PlanTable::json() const {
 }
 
 void run_plan(const PlanCommand& command, const GlobalOptions& global) {
-  const auto checkpoint = open_checkpoint(command.source);
+  const auto checkpoint = open_checkpoint(command.source, {.ignore_config = command.ignore_config});
   const PlanTable table(*checkpoint, command);
   if (global.json) {
     Json json = result_json("plan");
@@ -221,6 +222,7 @@ void add_plan(CLI::App& app, const GlobalOptions& global) {
       ->delimiter(',')
       ->transform(byte_size());
   add_fit_options(*command, options->fit);
+  add_ignore_config(*command, options->ignore_config);
   add_examples(*command,
                {"tq plan ./Qwen3-8B", "tq plan model.gguf --memory 8GiB,12GiB --ctx 32k"});
   command->callback([options, &global] { run_plan(*options, global); });

@@ -117,7 +117,7 @@ Json report(const Generation& result, bool has_reasoning, const LoadedModel& loa
 }
 
 void run_run(const RunOptions& options, const GlobalOptions& global) {
-  const LoadedModel loaded = open_model(options.model, {}, global);
+  const LoadedModel loaded = open_model(options.model, {.text = options.tokens.empty()}, global);
   Prompt prompt = make_prompt(options, loaded);
   const bool has_reasoning = prompt.parser.has_value();
   Request request;

@@ -48,7 +48,8 @@ Json prompt_messages(const TemplateCommand& options) {
 }
 
 void run_template(const TemplateCommand& options, const GlobalOptions& global) {
-  const auto checkpoint = open_checkpoint(options.model);
+  // A model that cannot be run has templates all the same.
+  const auto checkpoint = open_checkpoint(options.model, {.inspect = true});
   if (options.list) return print_list(read_chat_templates(*checkpoint), global.json);
   Conversation conversation = read_conversation(options.chat_template);
   const auto chat_template = open_chat_template(*checkpoint, options.chat_template.chat_template,

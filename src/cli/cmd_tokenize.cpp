@@ -23,8 +23,11 @@ struct TokenizeOptions {
 };
 
 std::shared_ptr<const Tokenizer> open_tokenizer(const TokenizeOptions& options) {
-  const auto checkpoint = open_checkpoint(options.model);
+  // A model that cannot be run has a tokenizer all the same.
+  const auto checkpoint = open_checkpoint(options.model, {.inspect = true});
   const auto json = checkpoint->text_file("tokenizer.json");
+  if (const auto problem = checkpoint->tokenizer_problem()) throw *problem;
+  if (!json && checkpoint->problem()) throw *checkpoint->problem();
   if (!json) fail(ErrorCode::kNotFound, "{} has no tokenizer.json", options.model);
   const std::string config = checkpoint->text_file("tokenizer_config.json").value_or("");
   if (!options.export_folder.empty()) {

@@ -78,6 +78,16 @@ KvDType ModelOptions::kv() const {
   return exact ? KvDType::kF32 : KvDType::kF16;
 }
 
+void add_ignore_config(CLI::App& command, std::vector<std::string>& fields) {
+  command
+      .add_option("--ignore-config", fields,
+                  "Take a field of config.json (of GGUF: a metadata key) as if it were not there; "
+                  "may be given again")
+      ->type_name("FIELD")
+      ->allow_extra_args(false)
+      ->group("Model");
+}
+
 void add_model_options(CLI::App& command, ModelOptions& options, const std::string& default_ctx) {
   constexpr const char* kGroup = "Model";
   command
@@ -138,11 +148,12 @@ void add_model_options(CLI::App& command, ModelOptions& options, const std::stri
   command.add_option("--batch", options.batch, "Tokens of one forward pass at most")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 16))
       ->group(kGroup);
+  add_ignore_config(command, options.ignore_config);
 }
 
 LoadedModel open_model(const ModelOptions& options, const ModelNeeds& needs,
                        const GlobalOptions& global) {
-  auto checkpoint = open_checkpoint(options.path);
+  auto checkpoint = open_checkpoint(options.path, {.ignore_config = options.ignore_config});
   const ModelSpec spec = read_spec(*checkpoint);
   warn_of_ignored(options);
   LoadModelOptions load;
@@ -155,6 +166,7 @@ LoadedModel open_model(const ModelOptions& options, const ModelNeeds& needs,
       std::min<uint64_t>(options.gpu_memory, std::numeric_limits<int64_t>::max()));
   load.model.threads = options.threads;
   load.kv_dtype = options.kv();
+  load.text = needs.text;
   load.longest_context = options.ctx == kLongestContext;
   load.model.max_context = choose_context(spec, options.ctx, needs.default_ctx);
   load.model.max_sequences = needs.max_sequences;

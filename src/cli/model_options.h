@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "cli/command.h"
 #include "convert/plan.h"
@@ -29,10 +30,14 @@ struct ModelOptions {
   int64_t ctx = 0;  // tokens; 0: what the command needs
   std::string kv_dtype = "auto";
   int64_t batch = 512;
+  std::vector<std::string> ignore_config;  // fields of the config
 
   // f16, or f32 with --exact, unless chosen.
   KvDType kv() const;
 };
+
+// Registers --ignore-config: OpenOptions::ignore_config.
+void add_ignore_config(CLI::App& command, std::vector<std::string>& fields);
 
 // Registers MODEL and the options. default_ctx is what --ctx 0 means: "4096".
 void add_model_options(CLI::App& command, ModelOptions& options, const std::string& default_ctx);
@@ -43,6 +48,7 @@ struct ModelNeeds {
   int64_t default_ctx = 4096;  // where --ctx is 0; at most what the model was trained for
   bool logits_of_all = false;  // of every token of a forward call, not only of the last
   bool as_stored = false;      // synthetic models too, which are compressed otherwise
+  bool text = false;           // a tokenizer that cannot be used is an error
 };
 
 // Opens and loads the model, showing progress. Throws what these throw.

@@ -8,6 +8,7 @@ namespace {
 
 void check_model(const Checkpoint& checkpoint, SourceCheck& check) {
   try {
+    if (checkpoint.problem()) throw *checkpoint.problem();
     check.summary = summarize(checkpoint);
   } catch (const Error& error) {
     check.problem = error.what();

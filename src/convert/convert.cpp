@@ -223,7 +223,7 @@ class Converter {
   }
 
   void write_tensors() {
-    for (const TensorEntry& tensor : source_.tensors()) total_bytes_ += tensor.stored_bytes;
+    for (size_t t = 0; t < plan_.tensors.size(); ++t) total_bytes_ += entry_of(t).stored_bytes;
     ThreadPool pool(options_.n_threads);
     const QuantizeOptions quantize{encode_, options_.allow_nan,
                                    [this](int64_t n) { after_block(n); }};

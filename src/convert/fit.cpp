@@ -125,7 +125,9 @@ int64_t stored_bytes(const ConvertPlan& plan) {
 
 double bits_per_weight(const Checkpoint& source, const ConvertPlan& plan) {
   int64_t n_weights = 0;
-  for (const TensorEntry& tensor : source.tensors()) n_weights += tensor.n_elements();
+  for (const PlannedTensor& tensor : plan.tensors) {
+    n_weights += source.tensors()[static_cast<size_t>(tensor.source)].n_elements();
+  }
   return n_weights == 0
              ? 0
              : 8.0 * static_cast<double>(stored_bytes(plan)) / static_cast<double>(n_weights);

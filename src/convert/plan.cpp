@@ -78,7 +78,8 @@ constexpr AutoFormats kAutoFormats[] = {
 const AutoFormats& automatic_formats(const Checkpoint& source, std::vector<std::string>& notes) {
   int64_t parameters = 0;
   for (const TensorEntry& tensor : source.tensors()) {
-    if (classify_tensor(tensor.name, tensor.shape) != TensorClass::kVision) {
+    if (&tensor != source.head_copy() &&
+        classify_tensor(tensor.name, tensor.shape) != TensorClass::kVision) {
       parameters += tensor.n_elements();
     }
   }
@@ -113,6 +114,7 @@ class Planner {
 
   ConvertPlan make() {
     for (const TensorEntry& tensor : source_.tensors()) {
+      if (&tensor == source_.head_copy()) continue;  // the embedding table is stored already
       refuse_scaled_floats(tensor);
       PlannedTensor planned;
       planned.source = tensor.index;

@@ -83,8 +83,8 @@ struct ConvertPlan {
   // Of linears, after "auto" was decided; or the name of the preset; or "mixed" for
   // PlanOptions::formats.
   std::string format;
-  std::vector<PlannedTensor> tensors;
-  std::vector<std::string> notes;  // what the user should know: choices made, rules unused
+  std::vector<PlannedTensor> tensors;  // all but a copy of the embedding table (head_copy())
+  std::vector<std::string> notes;      // what the user should know: choices made, rules unused
 };
 
 // Throws kInvalidArgument for unknown formats and rules that cannot be followed, kUnsupported for

@@ -93,6 +93,18 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, const Backend& backend,
   return plan;
 }
 
+// Null also where it cannot be used and is not needed.
+std::shared_ptr<const Tokenizer> read_usable_tokenizer(const Checkpoint& checkpoint,
+                                                       const LoadModelOptions& options) {
+  try {
+    return read_tokenizer(checkpoint);
+  } catch (const Error& error) {
+    if (options.text) throw;
+    warn("no text can be read or shown: {}", error.what());
+    return nullptr;
+  }
+}
+
 }  // namespace
 
 std::unique_ptr<ChatTemplate> LoadedModel::chat_template() const {
@@ -171,7 +183,10 @@ int64_t choose_context(const ModelSpec& spec, int64_t asked, int64_t fallback) {
 
 std::shared_ptr<const Tokenizer> read_tokenizer(const Checkpoint& checkpoint) {
   const auto json = checkpoint.text_file("tokenizer.json");
-  if (!json) return nullptr;
+  if (!json) {
+    if (const auto problem = checkpoint.tokenizer_problem()) throw *problem;
+    return nullptr;
+  }
   auto config = checkpoint.text_file(kTokenizerConfig).value_or("");
   const Json type = checkpoint.config().value("model_type", Json());
   if (type.is_string() && type.get<std::string>().starts_with("gemma")) {
@@ -208,7 +223,7 @@ LoadedModel load_model(std::unique_ptr<Checkpoint> checkpoint, const LoadModelOp
   const auto start = std::chrono::steady_clock::now();
   LoadedModel loaded;
   loaded.checkpoint = std::move(checkpoint);
-  loaded.tokenizer = read_tokenizer(*loaded.checkpoint);
+  loaded.tokenizer = read_usable_tokenizer(*loaded.checkpoint, options);
   loaded.eos_ids = read_eos_ids(*loaded.checkpoint, loaded.tokenizer.get());
   loaded.not_text = read_not_text_ids(*loaded.checkpoint, loaded.tokenizer.get());
   loaded.sampling = read_default_sampling(*loaded.checkpoint);

@@ -49,6 +49,9 @@ struct LoadModelOptions {
   // is used on the host where memory is short of weights that are mapped, or unknown
   // (plan_host_memory).
   bool longest_context = false;
+  // Text is to be read: without, a tokenizer that cannot be used leaves the model without one, with
+  // a warning.
+  bool text = false;
 };
 
 // What "auto" is here: "cuda" or "cpu"; other names stay as they are.
@@ -67,7 +70,8 @@ int64_t choose_context(const ModelSpec& spec, int64_t asked, int64_t fallback);
 
 // The checkpoint's tokenizer; null when it has none. It puts BOS before texts if the files say so,
 // and for Gemma, which is lost without, whatever they say (those of its chat checkpoints leave BOS
-// to the chat template).
+// to the chat template). Throws what Tokenizer::from_json throws, and the checkpoint's
+// tokenizer_problem().
 std::shared_ptr<const Tokenizer> read_tokenizer(const Checkpoint& checkpoint);
 
 // The checkpoint's chat templates. Throws what ChatTemplates' constructor throws.

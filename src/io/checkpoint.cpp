@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/math.h"
 #include "io/file_kind.h"
 #include "io/folder.h"
@@ -16,6 +17,7 @@
 #include "io/reference_checkpoint.h"
 #include "io/safetensors_checkpoint.h"
 #include "io/synth_checkpoint.h"
+#include "io/tied_head.h"
 
 namespace tq {
 namespace {
@@ -25,63 +27,88 @@ constexpr const char* kAccepted =
     "a Hugging Face folder (config.json and .safetensors), a folder written by tq convert or "
     "turboquant-vllm, a .gguf or a .safetensors file";
 
-std::unique_ptr<Checkpoint> open_file(const fs::path& path) {
+std::unique_ptr<Checkpoint> open_file(const fs::path& path, const OpenOptions& options) {
   const MappedFile file(path);
   refuse_foreign_weights(file.bytes(), path);
   const FileKind kind = file_kind(file.bytes());
-  if (kind == FileKind::kGguf) return open_gguf_checkpoint(path);
+  if (kind == FileKind::kGguf) return open_gguf_checkpoint(path, options);
   if (kind == FileKind::kSafetensors || path.extension() == ".safetensors") {
-    return open_hf_checkpoint(path);
+    return open_hf_checkpoint(path, options);
   }
   fail(ErrorCode::kUnsupported, "{}: neither GGUF nor safetensors; accepted is {}", path.string(),
        kAccepted);
 }
 
 // Opens the folder as what its JSON files say: compressed natively, by turboquant-vllm, or neither.
-std::unique_ptr<Checkpoint> open_described(const fs::path& folder) {
+std::unique_ptr<Checkpoint> open_described(const fs::path& folder, const OpenOptions& options) {
   const fs::path path = folder / kNativeConfigName;
   if (fs::exists(path)) {
     const Json json = parse_json(read_checkpoint_text(path, kMaxDescriptionBytes), path.string(),
                                  {.max_bytes = kMaxDescriptionBytes});
     if (json.contains("version") && json.contains("tensors")) {
-      return open_native_checkpoint(folder, json, path.string());
+      return open_native_checkpoint(folder, json, path.string(), options);
     }
     if (json.contains("bits") || json.contains("group_size")) {
-      return open_reference_checkpoint(folder, ReferenceConfig::from_json(json, path.string()));
+      return open_reference_checkpoint(folder, ReferenceConfig::from_json(json, path.string()),
+                                       options);
     }
     fail(ErrorCode::kUnsupported,
          "{}: neither a native (version, tensors) nor a turboquant-vllm (bits, group_size) "
          "description",
          path.string());
   }
-  const Json config = read_model_config(folder);
+  Json config = read_model_config(folder);
+  ignore_fields(config, options.ignore_config);
   const Json* quantization = quantization_config(config);
   if (quantization == nullptr || !quantization->is_object() ||
       quantization->value("quant_method", Json()) != "turboquant") {
-    return open_hf_checkpoint(folder);
+    return open_hf_checkpoint(folder, options);
   }
   if (quantization->contains("version")) {
     fail(ErrorCode::kNotFound,
          "{}: no such file, though config.json says that weights are compressed", path.string());
   }
   const std::string name = (folder / "config.json").string() + ": quantization_config";
-  return open_reference_checkpoint(folder, ReferenceConfig::from_json(*quantization, name));
+  return open_reference_checkpoint(folder, ReferenceConfig::from_json(*quantization, name),
+                                   options);
 }
 
-std::unique_ptr<Checkpoint> open_folder(const fs::path& folder) {
-  const std::vector<std::string> names = list_files(folder);
-  if (std::binary_search(names.begin(), names.end(), "jang_config.json")) {
-    fail(ErrorCode::kUnsupported,
-         "{}: a JANG checkpoint (jang_config.json): its .tq_packed tensors are another format than "
-         "TurboQuant's; use the original bf16 checkpoint",
-         folder.string());
+void refuse_jang(const fs::path& folder, const std::vector<std::string>& names) {
+  if (!std::binary_search(names.begin(), names.end(), "jang_config.json")) return;
+  fail(ErrorCode::kUnsupported,
+       "{}: a JANG checkpoint (jang_config.json): its .tq_packed tensors are another format than "
+       "TurboQuant's; use the original bf16 checkpoint",
+       folder.string());
+}
+
+std::unique_ptr<Checkpoint> open_safetensors(const fs::path& folder,
+                                             const std::vector<std::string>& names,
+                                             const OpenOptions& options) {
+  // A description that is none (a Git LFS pointer, a web page) is an error even for who only looks.
+  const fs::path description = folder / kNativeConfigName;
+  if (options.inspect && fs::exists(description)) {
+    (void)read_checkpoint_text(description, kMaxDescriptionBytes);
   }
-  if (has_safetensors(folder)) return open_described(folder);
+  try {
+    refuse_jang(folder, names);
+    return open_described(folder, options);
+  } catch (const Error& error) {
+    const bool readable =
+        error.code() == ErrorCode::kUnsupported || error.code() == ErrorCode::kNotFound;
+    if (!options.inspect || !readable) throw;
+    return open_hf_checkpoint(folder, options, error);
+  }
+}
+
+std::unique_ptr<Checkpoint> open_folder(const fs::path& folder, const OpenOptions& options) {
+  const std::vector<std::string> names = list_files(folder);
+  if (has_safetensors(folder)) return open_safetensors(folder, names, options);
+  refuse_jang(folder, names);
   std::vector<std::string> ggufs;
   for (const std::string& name : names) {
     if (name.ends_with(".gguf")) ggufs.push_back(name);
   }
-  if (!ggufs.empty()) return open_gguf_checkpoint(choose_gguf(folder, ggufs));
+  if (!ggufs.empty()) return open_gguf_checkpoint(choose_gguf(folder, ggufs), options);
   refuse_folder(folder, names, kAccepted);
 }
 
@@ -127,6 +154,27 @@ void Checkpoint::set_tensors(std::vector<TensorEntry> tensors) {
   }
 }
 
+void Checkpoint::settle_head() {
+  const HeadTensors found = find_head(*this);
+  if (found.head == nullptr || config_.empty()) return;
+  // Gemma's configs leave the field out and mean it.
+  const Json type = config_.value("model_type", Json());
+  const bool gemma = type.is_string() && type.get<std::string>().starts_with("gemma");
+  const bool said = says_tied(config_, gemma);
+  const bool tied = same_values(*this, *found.embedding, *found.head);
+  say_tied(config_, tied);
+  if (tied) {
+    head_copy_ = found.head->index;
+    info("{}: {} is a copy of {}: one of them is used", path_.string(), found.head->name,
+         found.embedding->name);
+  } else if (said) {
+    info(
+        "{}: config.json says that the head is the embedding table (tie_word_embeddings), but {} "
+        "holds other weights: it is used",
+        path_.string(), found.head->name);
+  }
+}
+
 const TensorEntry* Checkpoint::find(std::string_view name) const {
   const auto at = std::lower_bound(by_name_.begin(), by_name_.end(), name,
                                    [&](int64_t i, std::string_view wanted) {
@@ -146,16 +194,18 @@ void refuse_not_a_model(const Checkpoint& checkpoint) {
   fail(ErrorCode::kUnsupported, "{}: {}", checkpoint.path().string(), checkpoint.not_a_model());
 }
 
-std::unique_ptr<Checkpoint> open_checkpoint(const fs::path& path) {
+std::unique_ptr<Checkpoint> open_checkpoint(const fs::path& path, const OpenOptions& options) {
   if (const auto name = synth_model_name(path)) return open_synth_checkpoint(*name);
   std::error_code error;
-  if (fs::is_directory(path, error)) return open_folder(path);
-  if (!fs::exists(path, error)) {
+  const bool is_folder = fs::is_directory(path, error);
+  if (!is_folder && !fs::exists(path, error)) {
     const std::string dangling = dangling_link(path);
     fail(ErrorCode::kNotFound, "{}: {}", path.string(),
          dangling.empty() ? "no such file or folder" + missing_path_hint(path) : dangling);
   }
-  return open_file(path);
+  auto checkpoint = is_folder ? open_folder(path, options) : open_file(path, options);
+  if (!checkpoint->problem()) checkpoint->settle_head();
+  return checkpoint;
 }
 
 }  // namespace tq

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "format/traits.h"
@@ -42,6 +43,15 @@ struct TensorEntry {
   int64_t n_elements() const { return n_rows() * in(); }
 };
 
+struct OpenOptions {
+  // Fields of config.json (of GGUF: metadata keys, whole) that are taken as if they were not there:
+  // "rope_scaling.factor" for a nested one; text_config is looked into as well.
+  std::vector<std::string> ignore_config;
+  // For looking only: what can be read but not computed with is opened all the same, as it is
+  // stored, and Checkpoint::problem() says why.
+  bool inspect = false;
+};
+
 class Checkpoint {
  public:
   virtual ~Checkpoint() = default;
@@ -56,15 +66,24 @@ class Checkpoint {
   // The name of the checkpoint that this one was compressed from, fit to be shown; empty if
   // unknown.
   const std::string& made_from() const { return made_from_; }
+  // Why this can be looked at but not run or converted; only with OpenOptions::inspect.
+  const std::optional<Error>& problem() const { return problem_; }
   // In the order of the files (sorted by shard, then offset).
   std::span<const TensorEntry> tensors() const { return tensors_; }
   // Null when there is no such tensor.
   const TensorEntry* find(std::string_view name) const;
+  // The output head where it is a copy of the embedding table and need not be kept, else null.
+  // config() says whether the head is tied as the tensors have it, whatever config.json says.
+  const TensorEntry* head_copy() const {
+    return head_copy_ < 0 ? nullptr : &tensors_[at(head_copy_)];
+  }
 
   // Small side files by HF name: tokenizer.json, tokenizer_config.json, chat_template.jinja,
   // generation_config.json, ... GGUF metadata is translated into the same files.
   virtual std::vector<std::string> text_files() const = 0;
   virtual std::optional<std::string> text_file(std::string_view name) const = 0;
+  // Why there is no tokenizer.json though the file has a tokenizer: one that cannot be translated.
+  virtual std::optional<Error> tokenizer_problem() const { return std::nullopt; }
 
   // Rows [row_begin, row_begin + n_rows) as fp32 [n_rows, in] in the plain basis.
   virtual void read_rows(const TensorEntry& tensor, int64_t row_begin, int64_t n_rows,
@@ -88,14 +107,24 @@ class Checkpoint {
   // Sets tensors_, the index for find() and TensorEntry::index; refuses duplicate names (kCorrupt).
   void set_tensors(std::vector<TensorEntry> tensors);
 
+  // Compares the head with the embedding table, where there are both, and makes config_ say whether
+  // they are tied. To be called once the tensors can be read.
+  void settle_head();
+
   CheckpointKind kind_;
   fs::path path_;
   Json config_ = Json::object();
   std::string not_a_model_;
   std::string made_from_;
+  std::optional<Error> problem_;
 
  private:
+  friend std::unique_ptr<Checkpoint> open_checkpoint(const fs::path& path,
+                                                     const OpenOptions& options);
+  static size_t at(int64_t index) { return static_cast<size_t>(index); }
+
   std::vector<TensorEntry> tensors_;
+  int64_t head_copy_ = -1;
   std::vector<int64_t> by_name_;  // indices sorted by name
 };
 
@@ -105,6 +134,6 @@ void refuse_not_a_model(const Checkpoint& checkpoint);
 // Opens a folder (HF, native, reference) or a file (.gguf, .safetensors), telling them apart by
 // content, or the synthetic model that "synth:NAME" names. Throws kNotFound, kCorrupt or
 // kUnsupported with the path and what would be accepted.
-std::unique_ptr<Checkpoint> open_checkpoint(const fs::path& path);
+std::unique_ptr<Checkpoint> open_checkpoint(const fs::path& path, const OpenOptions& options = {});
 
 }  // namespace tq

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "io/file_kind.h"
 
 namespace tq {
@@ -53,6 +54,20 @@ bool is_file_or_dangling(const fs::path& path) {
 bool is_named_template(std::string_view name) {
   if (!name.starts_with(kTemplatesFolder) || !name.ends_with(".jinja")) return false;
   return name.find_first_of("/\\", kTemplatesFolder.size()) == std::string_view::npos;
+}
+
+// Removes the field of a dotted name; false when there is none.
+bool erase_field(Json& object, std::string_view name, bool tell) {
+  if (!object.is_object()) return false;
+  if (const auto at = object.find(name); at != object.end()) {
+    if (tell) warn("config.json: \"{}\" = {} is ignored", name, at->dump());
+    object.erase(at);
+    return true;
+  }
+  const size_t dot = name.find('.');
+  if (dot == std::string_view::npos) return false;
+  const auto inner = object.find(name.substr(0, dot));
+  return inner != object.end() && erase_field(*inner, name.substr(dot + 1), tell);
 }
 
 }  // namespace
@@ -122,6 +137,15 @@ Json read_model_config(const fs::path& folder) {
     fail(ErrorCode::kCorrupt, "{}: must be a JSON object", path.string());
   }
   return config;
+}
+
+void ignore_fields(Json& config, const std::vector<std::string>& fields, bool tell) {
+  for (const std::string& field : fields) {
+    bool found = erase_field(config, field, tell);
+    const auto text = config.find("text_config");
+    if (text != config.end()) found = erase_field(*text, field, tell) || found;
+    if (!found && tell) warn("config.json has no field \"{}\" to ignore", field);
+  }
 }
 
 const Json* quantization_config(const Json& config) {

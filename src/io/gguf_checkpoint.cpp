@@ -2,7 +2,6 @@
 
 #include <charconv>
 #include <cstring>
-#include <map>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -45,13 +44,15 @@ bool is_number_below(std::string_view text, int64_t n) {
 
 class GgufCheckpoint final : public Checkpoint {
  public:
-  explicit GgufCheckpoint(GgufFile file)
+  GgufCheckpoint(GgufFile file, const OpenOptions& options)
       : Checkpoint(CheckpointKind::kGguf, file.name()), file_(std::move(file)) {
-    refuse_other_contents();
-    config_ = gguf_config(file_);
-    std::vector<TensorEntry> entries;
-    for (const GgufTensor& tensor : file_.tensors()) add(tensor, entries);
-    set_tensors(std::move(entries));
+    try {
+      translate(options);
+    } catch (const Error& error) {
+      if (!options.inspect) throw;
+      problem_ = error;
+      show_as_stored();
+    }
   }
 
   // GGUF files that hold something else than a whole model.
@@ -81,14 +82,16 @@ class GgufCheckpoint final : public Checkpoint {
 
   std::vector<std::string> text_files() const override {
     std::vector<std::string> names;
-    for (const auto& file : texts()) names.push_back(file.first);
+    for (const auto& file : texts().files) names.push_back(file.first);
     return names;
   }
   std::optional<std::string> text_file(std::string_view name) const override {
-    const auto found = texts().find(std::string(name));
-    if (found == texts().end()) return std::nullopt;
+    const auto& files = texts().files;
+    const auto found = files.find(std::string(name));
+    if (found == files.end()) return std::nullopt;
     return found->second;
   }
+  std::optional<Error> tokenizer_problem() const override { return texts().problem; }
 
   void read_rows(const TensorEntry& entry, int64_t row_begin, int64_t n_rows,
                  float* out) const override {
@@ -158,7 +161,36 @@ class GgufCheckpoint final : public Checkpoint {
     return head_begin + in_head % source.half_head * 2 + in_head / source.half_head;
   }
 
+  void translate(const OpenOptions& options) {
+    refuse_other_contents();
+    config_ = gguf_config(file_, options.ignore_config);
+    std::vector<TensorEntry> entries;
+    for (const GgufTensor& tensor : file_.tensors()) add(tensor, entries);
+    set_tensors(std::move(entries));
+  }
+
+  // For a reader who only looks: names, shapes and types of the file itself.
+  void show_as_stored() {
+    sources_.clear();
+    config_ = Json::object();
+    if (const auto arch = file_.string("general.architecture")) config_["model_type"] = *arch;
+    std::vector<TensorEntry> entries;
+    for (const GgufTensor& tensor : file_.tensors()) {
+      TensorEntry entry;
+      entry.name = tensor.name;
+      entry.shape = tensor.shape;
+      entry.storage = find_ggml_layout(static_cast<uint32_t>(tensor.type))->name;
+      entry.stored_bytes = static_cast<int64_t>(tensor.size_bytes);
+      entries.push_back(std::move(entry));
+    }
+    set_tensors(std::move(entries));
+  }
+
   void add(const GgufTensor& tensor, std::vector<TensorEntry>& entries) {
+    if (find_ggml_type(static_cast<uint32_t>(tensor.type)) == nullptr) {
+      fail(ErrorCode::kUnsupported, "{}: tensor {} has ggml type {}, which is not read",
+           file_.name(), tensor.name, ggml_type_label(static_cast<uint32_t>(tensor.type)));
+    }
     const LayerName name = split_layer(tensor.name);
     const GgufTensorRule& rule = find_rule(tensor, name);
     if (rule.transform == GgufTransform::kDrop) return;
@@ -205,26 +237,41 @@ class GgufCheckpoint final : public Checkpoint {
   void unpermute(const char* heads_key, Source& source, TensorEntry& entry) const {
     const auto n_heads = config_[heads_key].get<int64_t>();
     const auto head_dim = config_["head_dim"].get<int64_t>();
-    if (entry.shape.size() != 2 || entry.shape[0] != n_heads * head_dim || head_dim % 2 != 0) {
+    const size_t rank = entry.shape.size();
+    if (rank == 0 || rank > 2 || entry.shape[0] != n_heads * head_dim || head_dim % 2 != 0) {
       fail(ErrorCode::kCorrupt, "{}: tensor {} has shape {}; {} heads of {} rows were expected",
            file_.name(), source.tensor->name, shape_string(entry.shape), n_heads, head_dim);
     }
     source.half_head = head_dim / 2;
+    if (rank == 1) return unpermute_bias(source, entry);
     entry.dtype.reset();
   }
 
-  // Norms are small: they are decoded here once, so that all ways to read them agree.
+  void unpermute_bias(Source& source, TensorEntry& entry) const {
+    decode_vector(source, entry);
+    const std::span<float> values = source.values.as<float>();
+    const std::vector<float> stored(values.begin(), values.end());
+    for (size_t i = 0; i < stored.size(); ++i) {
+      values[i] = stored[static_cast<size_t>(stored_row(source, static_cast<int64_t>(i)))];
+    }
+  }
+
   void subtract_one(Source& source, TensorEntry& entry) const {
+    decode_vector(source, entry);
+    for (float& value : source.values.as<float>()) value -= 1.0f;
+  }
+
+  // Vectors are small: where elements change they are decoded once, so that all ways to read them
+  // agree.
+  void decode_vector(Source& source, TensorEntry& entry) const {
     const int64_t n = entry.n_elements();
     if (entry.shape.size() != 1) {
       fail(ErrorCode::kCorrupt, "{}: tensor {} has shape {}; a vector was expected", file_.name(),
            source.tensor->name, shape_string(entry.shape));
     }
     source.values = Buffer(static_cast<size_t>(n) * sizeof(float));
-    const std::span<float> values = source.values.as<float>();
     source.type->decode(file_.tensor_bytes(*source.tensor).data(), n / source.type->block_weights,
-                        values.data());
-    for (float& value : values) value -= 1.0f;
+                        source.values.as<float>().data());
     entry.dtype = DType::kF32;
     entry.storage = "f32";
   }
@@ -241,11 +288,11 @@ class GgufCheckpoint final : public Checkpoint {
   }
 
   // Made when first asked for: a tokenizer takes longer to translate than everything else.
-  const std::map<std::string, std::string>& texts() const {
+  const GgufTokenizer& texts() const {
     const std::lock_guard lock(texts_mutex_);
     if (!texts_) {
-      std::map<std::string, std::string> texts = gguf_tokenizer_files(file_);
-      texts["generation_config.json"] = gguf_generation_config(file_).dump(2);
+      GgufTokenizer texts = gguf_tokenizer(file_);
+      texts.files["generation_config.json"] = gguf_generation_config(file_).dump(2);
       texts_ = std::move(texts);
     }
     return *texts_;
@@ -254,17 +301,17 @@ class GgufCheckpoint final : public Checkpoint {
   GgufFile file_;
   std::vector<Source> sources_;  // parallel to tensors()
   mutable std::mutex texts_mutex_;
-  mutable std::optional<std::map<std::string, std::string>> texts_;
+  mutable std::optional<GgufTokenizer> texts_;
 };
 
 }  // namespace
 
-std::unique_ptr<Checkpoint> open_gguf_checkpoint(const fs::path& path) {
-  return open_gguf_checkpoint(GgufFile(path));
+std::unique_ptr<Checkpoint> open_gguf_checkpoint(const fs::path& path, const OpenOptions& options) {
+  return open_gguf_checkpoint(GgufFile(path), options);
 }
 
-std::unique_ptr<Checkpoint> open_gguf_checkpoint(GgufFile file) {
-  return std::make_unique<GgufCheckpoint>(std::move(file));
+std::unique_ptr<Checkpoint> open_gguf_checkpoint(GgufFile file, const OpenOptions& options) {
+  return std::make_unique<GgufCheckpoint>(std::move(file), options);
 }
 
 }  // namespace tq

@@ -10,9 +10,12 @@
 
 namespace tq {
 
-// Throws kNotFound, kCorrupt or kUnsupported, naming the file and the tensor or key.
-std::unique_ptr<Checkpoint> open_gguf_checkpoint(const fs::path& path);
+// Throws kNotFound, kCorrupt or kUnsupported, naming the file and the tensor or key. With
+// options.inspect a file that cannot be presented as a Hugging Face checkpoint has its own names,
+// and the problem().
+std::unique_ptr<Checkpoint> open_gguf_checkpoint(const fs::path& path,
+                                                 const OpenOptions& options = {});
 // The same of a file already read.
-std::unique_ptr<Checkpoint> open_gguf_checkpoint(GgufFile file);
+std::unique_ptr<Checkpoint> open_gguf_checkpoint(GgufFile file, const OpenOptions& options = {});
 
 }  // namespace tq

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "io/gguf_dequant.h"
 
 namespace tq {
@@ -23,8 +24,16 @@ namespace tq {
 // what was asked for, so that keys nobody understood can be refused. Of one gguf_config() call.
 class GgufMetadata {
  public:
-  GgufMetadata(const GgufFile& file, std::string_view arch)
-      : file_(file), prefix_(std::string(arch) + ".") {}
+  GgufMetadata(const GgufFile& file, std::string_view arch, std::span<const std::string> ignored)
+      : file_(file), prefix_(std::string(arch) + "."), ignored_(ignored.begin(), ignored.end()) {
+    for (const std::string& key : ignored) {
+      if (file.has(key)) {
+        warn("{}: metadata key {} is ignored", file.name(), key);
+      } else {
+        warn("{}: there is no metadata key {} to ignore", file.name(), key);
+      }
+    }
+  }
 
   const GgufFile& file() const { return file_; }
 
@@ -55,7 +64,7 @@ class GgufMetadata {
   std::optional<std::vector<int64_t>> integers_if(std::string_view name) {
     return file_.integers(use(name));
   }
-  bool is_array(std::string_view name) const { return file_.is_array(full(name)); }
+  bool is_array(std::string_view name) { return file_.is_array(use(name)); }
 
   // For keys that mean nothing here, and keys of which one value is understood.
   void ignore(std::string_view name) { use(name); }
@@ -69,11 +78,11 @@ class GgufMetadata {
   }
   void refuse_unread() const {
     for (const std::string_view key : file_.keys()) {
-      if (key.starts_with(prefix_) && !used_.contains(std::string(key))) {
-        fail(ErrorCode::kUnsupported,
-             "{}: metadata key {} is not understood; the model would be computed wrongly",
-             file_.name(), key);
-      }
+      if (!key.starts_with(prefix_) || used_.contains(key) || ignored_.contains(key)) continue;
+      fail(ErrorCode::kUnsupported,
+           "{}: metadata key {} is not understood: the model might be computed wrongly; if it "
+           "cannot matter, give --ignore-config {}",
+           file_.name(), key, key);
     }
   }
   [[noreturn]] void unsupported(std::string_view name, const std::string& what) const {
@@ -83,7 +92,11 @@ class GgufMetadata {
 
  private:
   std::string full(std::string_view name) const { return prefix_ + std::string(name); }
-  std::string use(std::string_view name) { return *used_.insert(full(name)).first; }
+  // The whole key; none that a file can have where it is to be ignored.
+  std::string use(std::string_view name) {
+    std::string key = *used_.insert(full(name)).first;
+    return ignored_.contains(key) ? std::string() : key;
+  }
   template <typename T>
   T require(const std::optional<T>& value, std::string_view name) const {
     if (!value) {
@@ -102,7 +115,8 @@ class GgufMetadata {
 
   const GgufFile& file_;
   std::string prefix_;
-  std::set<std::string> used_;
+  std::set<std::string, std::less<>> used_;
+  std::set<std::string, std::less<>> ignored_;
 };
 
 namespace {
@@ -110,10 +124,10 @@ namespace {
 std::optional<int64_t> token_id(const GgufFile& file, std::string_view name) {
   const std::string key = fmt::format("tokenizer.ggml.{}_token_id", name);
   const auto id = file.integer(key);
-  if (id && (*id < 0 || *id > std::numeric_limits<int32_t>::max())) {
-    fail(ErrorCode::kCorrupt, "{}: metadata key {} is {}", file.name(), key, *id);
-  }
-  return id;
+  // Writers say "none" by -1 or its 32 bits; the tokenizer warns of it.
+  const GgufTensor* table = file.find_tensor("token_embd.weight");
+  const int64_t limit = table != nullptr ? table->shape[0] : std::numeric_limits<int32_t>::max();
+  return id && *id >= 0 && *id < limit ? id : std::nullopt;
 }
 
 const GgufTensor& embedding(const GgufFile& file, int64_t hidden) {
@@ -146,6 +160,7 @@ Json rope_scaling(GgufMetadata& metadata) {
   auto factor = metadata.positive_if("rope.scaling.factor");
   if (!factor) factor = metadata.positive_if("rope.scale_linear");  // its name in old files
   metadata.ignore("rope.scaling.finetuned");
+  metadata.ignore("rope.scaling.original_context_length");  // for types that are refused here
   if (type && *type != "none" && *type != "linear") {
     metadata.unsupported("rope.scaling.type", std::string(*type));
   }
@@ -202,6 +217,13 @@ constexpr GgufTensorRule kLlamaTensors[] = {
     {"blk.{}.ffn_gate.weight", "model.layers.{}.mlp.gate_proj.weight"},
     {"blk.{}.ffn_up.weight", "model.layers.{}.mlp.up_proj.weight"},
     {"blk.{}.ffn_down.weight", "model.layers.{}.mlp.down_proj.weight"},
+    {"blk.{}.attn_q.bias", "model.layers.{}.self_attn.q_proj.bias", GgufTransform::kUnpermuteQ},
+    {"blk.{}.attn_k.bias", "model.layers.{}.self_attn.k_proj.bias", GgufTransform::kUnpermuteK},
+    {"blk.{}.attn_v.bias", "model.layers.{}.self_attn.v_proj.bias"},
+    {"blk.{}.attn_output.bias", "model.layers.{}.self_attn.o_proj.bias"},
+    {"blk.{}.ffn_gate.bias", "model.layers.{}.mlp.gate_proj.bias"},
+    {"blk.{}.ffn_up.bias", "model.layers.{}.mlp.up_proj.bias"},
+    {"blk.{}.ffn_down.bias", "model.layers.{}.mlp.down_proj.bias"},
 };
 
 struct Llama3Scaling {
@@ -257,7 +279,10 @@ Json llama3_rope_scaling(const GgufFile& file, const GgufTensor& tensor, const J
 Json llama_config(GgufMetadata& metadata) {
   Json config = decoder_config(metadata, "llama", "LlamaForCausalLM");
   config["hidden_act"] = "silu";
-  config["mlp_bias"] = false;
+  // As Llama's classes have biases: in all four projections, in all three. Others are used too.
+  const auto has = [&](const char* name) { return metadata.file().find_tensor(name) != nullptr; };
+  config["attention_bias"] = has("blk.0.attn_q.bias") && has("blk.0.attn_output.bias");
+  config["mlp_bias"] = has("blk.0.ffn_gate.bias") && has("blk.0.ffn_down.bias");
   if (const GgufTensor* divisors = metadata.file().find_tensor("rope_freqs.weight")) {
     if (!config["rope_scaling"].is_null()) {
       metadata.unsupported("rope.scaling.type", "linear while there is a rope_freqs.weight too");
@@ -395,9 +420,9 @@ const GgufArch& gguf_arch(const GgufFile& file) {
        file.name(), *name, known);
 }
 
-Json gguf_config(const GgufFile& file) {
+Json gguf_config(const GgufFile& file, std::span<const std::string> ignored) {
   const GgufArch& arch = gguf_arch(file);
-  GgufMetadata metadata(file, arch.name);
+  GgufMetadata metadata(file, arch.name, ignored);
   Json config = arch.config(metadata);
   metadata.refuse_unread();
   return config;

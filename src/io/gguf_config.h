@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "base/json.h"
@@ -44,8 +45,8 @@ const GgufArch& gguf_arch(const GgufFile& file);
 
 // config.json. Throws kUnsupported for metadata that would change the mathematics in a way the
 // config cannot say (any "<arch>." key that is not understood), kCorrupt or kNotFound for broken or
-// missing values, naming the key.
-Json gguf_config(const GgufFile& file);
+// missing values, naming the key. Keys in `ignored` count as absent.
+Json gguf_config(const GgufFile& file, std::span<const std::string> ignored = {});
 
 // generation_config.json: bos_token_id, and eos_token_id as the list of all ids that end a turn:
 // those the metadata names, then tokens whose text says so ("<end_of_turn>").

@@ -255,14 +255,23 @@ constexpr std::array kTypes = {
     element_row<DType::kBF16>(GgmlType::kBF16, "bf16", 2),
 };
 
-// Types that ggml has, or had, and that are not read: for messages only.
-constexpr std::pair<uint32_t, std::string_view> kUnreadTypes[] = {
-    {4, "q4_2"},        {5, "q4_3"},     {9, "q8_1"},   {15, "q8_k"},       {16, "iq2_xxs"},
-    {17, "iq2_xs"},     {18, "iq3_xxs"}, {19, "iq1_s"}, {20, "iq4_nl"},     {21, "iq3_s"},
-    {22, "iq2_s"},      {23, "iq4_xs"},  {24, "i8"},    {25, "i16"},        {26, "i32"},
-    {27, "i64"},        {28, "f64"},     {29, "iq1_m"}, {31, "q4_0_4_4"},   {32, "q4_0_4_8"},
-    {33, "q4_0_8_8"},   {34, "tq1_0"},   {35, "tq2_0"}, {36, "iq4_nl_4_4"}, {37, "iq4_nl_4_8"},
-    {38, "iq4_nl_8_8"}, {39, "mxfp4"},   {40, "nvfp4"}, {41, "q1_0"},
+// Types that ggml has, or had, and that are not read. Of those that it no longer has nothing but
+// the name is known.
+struct UnreadType {
+  uint32_t type;
+  GgmlLayout layout;  // no bytes: unknown
+};
+constexpr UnreadType kUnreadTypes[] = {
+    {4, {"q4_2", 0, 0}},        {5, {"q4_3", 0, 0}},        {9, {"q8_1", 32, 36}},
+    {15, {"q8_k", 256, 292}},   {16, {"iq2_xxs", 256, 66}}, {17, {"iq2_xs", 256, 74}},
+    {18, {"iq3_xxs", 256, 98}}, {19, {"iq1_s", 256, 50}},   {20, {"iq4_nl", 32, 18}},
+    {21, {"iq3_s", 256, 110}},  {22, {"iq2_s", 256, 82}},   {23, {"iq4_xs", 256, 136}},
+    {24, {"i8", 1, 1}},         {25, {"i16", 1, 2}},        {26, {"i32", 1, 4}},
+    {27, {"i64", 1, 8}},        {28, {"f64", 1, 8}},        {29, {"iq1_m", 256, 56}},
+    {31, {"q4_0_4_4", 0, 0}},   {32, {"q4_0_4_8", 0, 0}},   {33, {"q4_0_8_8", 0, 0}},
+    {34, {"tq1_0", 256, 54}},   {35, {"tq2_0", 256, 66}},   {36, {"iq4_nl_4_4", 0, 0}},
+    {37, {"iq4_nl_4_8", 0, 0}}, {38, {"iq4_nl_8_8", 0, 0}}, {39, {"mxfp4", 32, 17}},
+    {40, {"nvfp4", 64, 36}},    {41, {"q1_0", 128, 18}},
 };
 
 }  // namespace
@@ -282,11 +291,21 @@ const GgmlTypeInfo& ggml_type_info(GgmlType type) {
   return *info;
 }
 
+std::optional<GgmlLayout> find_ggml_layout(uint32_t type) {
+  if (const GgmlTypeInfo* info = find_ggml_type(type)) {
+    return GgmlLayout{info->name, info->block_weights, info->block_bytes};
+  }
+  for (const UnreadType& unread : kUnreadTypes) {
+    if (unread.type == type && unread.layout.block_bytes > 0) return unread.layout;
+  }
+  return std::nullopt;
+}
+
 std::string ggml_type_label(uint32_t type) {
   std::string_view name = "unknown";
   if (const GgmlTypeInfo* info = find_ggml_type(type)) name = info->name;
-  for (const auto& [number, unread_name] : kUnreadTypes) {
-    if (number == type) name = unread_name;
+  for (const UnreadType& unread : kUnreadTypes) {
+    if (unread.type == type) name = unread.layout.name;
   }
   return fmt::format("{} ({})", type, name);
 }

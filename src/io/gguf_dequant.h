@@ -23,11 +23,20 @@ struct GgmlTypeInfo {
   void (*decode)(const uint8_t* blocks, int64_t n_blocks, float* out);
 };
 
+// How a type that is not read lies in a file: enough to show a file that has it.
+struct GgmlLayout {
+  std::string_view name;
+  int block_weights;
+  int block_bytes;
+};
+
 // All types that are read, in the order of their numbers.
 std::span<const GgmlTypeInfo> all_ggml_types();
 // Null when the type is not read.
 const GgmlTypeInfo* find_ggml_type(uint32_t type);
 const GgmlTypeInfo& ggml_type_info(GgmlType type);
+// Of every type there is, read or not; nothing for numbers that are no type (any more).
+std::optional<GgmlLayout> find_ggml_layout(uint32_t type);
 // For messages: "20 (iq4_nl)", "77 (unknown)".
 std::string ggml_type_label(uint32_t type);
 

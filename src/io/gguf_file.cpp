@@ -238,18 +238,18 @@ class GgufFile::Parser {
       tensor.shape.insert(tensor.shape.begin(), dim);
     }
     const uint32_t type = take<uint32_t>("the tensor directory");
-    const GgmlTypeInfo* info = find_ggml_type(type);
-    if (info == nullptr) {
+    const std::optional<GgmlLayout> layout = find_ggml_layout(type);
+    if (!layout) {
       fail(ErrorCode::kUnsupported, "{}: tensor {} has ggml type {}, which is not read",
            file_.name_, tensor.name, ggml_type_label(type));
     }
-    tensor.type = info->type;
-    tensor.size_bytes = tensor_bytes(tensor, *info);
+    tensor.type = static_cast<GgmlType>(type);
+    tensor.size_bytes = tensor_bytes(tensor, *layout);
     tensor.offset = take<uint64_t>("the tensor directory");
     file_.tensors_.push_back(std::move(tensor));
   }
 
-  uint64_t tensor_bytes(const GgufTensor& tensor, const GgmlTypeInfo& info) const {
+  uint64_t tensor_bytes(const GgufTensor& tensor, const GgmlLayout& info) const {
     if (tensor.shape.back() % info.block_weights != 0) {
       corrupt("tensor {} has rows of {} weights, no multiple of the {} of a {} block", tensor.name,
               tensor.shape.back(), info.block_weights, info.name);

@@ -15,7 +15,7 @@
 
 namespace tq {
 
-// ggml tensor types that are read; the values are those of the file.
+// ggml tensor types that are read; the values are those of the file, which may have others.
 enum class GgmlType : uint32_t {
   kF32 = 0,
   kF16 = 1,
@@ -42,7 +42,8 @@ struct GgufTensor {
 
 class GgufFile {
  public:
-  // Throws kCorrupt / kUnsupported / kNotFound with the path and the fault.
+  // Throws kCorrupt / kUnsupported / kNotFound with the path and the fault. Tensors of types that
+  // are not read are listed as the others: find_ggml_type() tells.
   explicit GgufFile(const fs::path& path);
   // The same over bytes in memory, which must outlive the object; `name` stands for the path in
   // messages.

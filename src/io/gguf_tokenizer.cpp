@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <numeric>
 #include <optional>
 #include <string_view>
@@ -69,10 +70,12 @@ void append_json_string(std::string_view text, std::string& out) {
 
 std::optional<int64_t> token_id(const GgufFile& file, const char* key, size_t n_tokens) {
   const std::optional<int64_t> id = file.integer(key);
-  if (id && (*id < 0 || *id >= static_cast<int64_t>(n_tokens))) {
-    corrupt(file, fmt::format("{} is {}, of {} tokens", key, *id, n_tokens));
+  if (!id || (*id >= 0 && *id < static_cast<int64_t>(n_tokens))) return id;
+  // How converters say that there is none: -1, if need be in 32 bits.
+  if (*id != -1 && *id != std::numeric_limits<uint32_t>::max()) {
+    warn("{}: {} is {}, but there are {} tokens: it is left out", file.name(), key, *id, n_tokens);
   }
-  return id;
+  return std::nullopt;
 }
 
 GgufVocab read_vocab(const GgufFile& file, bool sentencepiece) {
@@ -183,6 +186,84 @@ Json split_and_byte_level(const std::string& regex) {
   return {{"type", "Sequence"}, {"pretokenizers", {split, byte_level(false)}}};
 }
 
+// The ways to split, and the values of tokenizer.ggml.pre that ask for each: those that llama.cpp
+// (src/llama-vocab.cpp) splits by the same expression.
+enum class Split : uint8_t { kGpt2, kDigitsGpt2, kLlama3, kThreeDigits, kQwen2 };
+
+struct NamedSplit {
+  std::string_view pre;
+  Split split;
+};
+
+constexpr NamedSplit kSplits[] = {
+    {"default", Split::kGpt2},
+    {"gpt-2", Split::kGpt2},
+    {"a.x-4.0", Split::kGpt2},
+    {"exaone4", Split::kGpt2},
+    {"gigachat", Split::kGpt2},
+    {"granite-docling", Split::kGpt2},
+    {"jais", Split::kGpt2},
+    {"jina-de", Split::kGpt2},
+    {"jina-es", Split::kGpt2},
+    {"jina-v2-de", Split::kGpt2},
+    {"jina-v2-es", Split::kGpt2},
+    {"mellum", Split::kGpt2},
+    {"modern-bert", Split::kGpt2},
+    {"mpt", Split::kGpt2},
+    {"olmo", Split::kGpt2},
+    {"phi-2", Split::kGpt2},
+    {"trillion", Split::kGpt2},
+    {"smollm", Split::kDigitsGpt2},
+    {"codeshell", Split::kDigitsGpt2},
+    {"command-r", Split::kDigitsGpt2},
+    {"exaone", Split::kDigitsGpt2},
+    {"mellum2", Split::kDigitsGpt2},
+    {"minerva-7b", Split::kDigitsGpt2},
+    {"refact", Split::kDigitsGpt2},
+    {"starcoder", Split::kDigitsGpt2},
+    {"llama-bpe", Split::kLlama3},
+    {"llama3", Split::kLlama3},
+    {"llama-v3", Split::kLlama3},
+    {"falcon-h1", Split::kLlama3},
+    {"falcon3", Split::kLlama3},
+    {"jina-v5-nano", Split::kLlama3},
+    {"lfm2", Split::kLlama3},
+    {"midm-2.0", Split::kLlama3},
+    {"pixtral", Split::kLlama3},
+    {"chatglm-bpe", Split::kThreeDigits},
+    {"dbrx", Split::kThreeDigits},
+    {"glm4", Split::kThreeDigits},
+    {"smaug-bpe", Split::kThreeDigits},
+    {"qwen2", Split::kQwen2},
+    {"deepseek-r1-qwen", Split::kQwen2},
+    {"f2llmv2", Split::kQwen2},
+    {"grok-2", Split::kQwen2},
+    {"hunyuan", Split::kQwen2},
+    {"kormo", Split::kQwen2},
+    {"megrez", Split::kQwen2},
+    {"solar-open", Split::kQwen2},
+    {"stablelm2", Split::kQwen2},
+};
+
+// Those whose tokenizer.json brings text into NFC first, as Qwen's does.
+bool normalizes(std::string_view pre) {
+  return pre == "qwen2" || pre == "deepseek-r1-qwen" || pre == "megrez";
+}
+
+Split find_split(const GgufFile& file, std::string_view pre) {
+  for (const NamedSplit& named : kSplits) {
+    if (named.pre == pre) return named.split;
+  }
+  std::string known;
+  for (const NamedSplit& named : kSplits) {
+    known += fmt::format("{}{}", known.empty() ? "" : " ", named.pre);
+  }
+  fail(ErrorCode::kUnsupported,
+       "{}: tokenizer.ggml.pre \"{}\" is not supported: text cannot be split as the model was "
+       "trained; prompts of token ids can be run (--tokens). Known are: {}",
+       file.name(), pre, known);
+}
+
 // The splitting that tokenizer.ggml.pre names.
 Pipeline byte_level_pipeline(const GgufFile& file) {
   const std::string kContractions = R"((?i:'s|'t|'re|'ve|'m|'ll|'d))";
@@ -191,31 +272,22 @@ Pipeline byte_level_pipeline(const GgufFile& file) {
   const std::string_view pre = file.string("tokenizer.ggml.pre").value_or("default");
   Pipeline pipeline;
   pipeline.decoder = byte_level(true);
-  if (pre == "smollm") {
+  const Split split = find_split(file, pre);
+  if (pre == "default") {
+    warn("{}: the file does not say how its tokenizer splits words; GPT-2's way is assumed",
+         file.name());
+  }
+  if (split == Split::kDigitsGpt2) {
     const Json digits = {{"type", "Digits"}, {"individual_digits", true}};
     pipeline.pre_tokenizer = {{"type", "Sequence"}, {"pretokenizers", {digits, byte_level(true)}}};
-  } else if (pre == "gpt-2" || pre == "default") {
-    if (pre == "default") {
-      warn("{}: the file does not say how its tokenizer splits words; GPT-2's way is assumed",
-           file.name());
-    }
+  } else if (split == Split::kGpt2) {
     pipeline.pre_tokenizer = byte_level(true);
-  } else if (pre == "llama-bpe" || pre == "llama3" || pre == "llama-v3") {
-    pipeline.pre_tokenizer =
-        split_and_byte_level(kContractions + kLetters + R"(\p{N}{1,3})" + kTail);
-    pipeline.ignore_merges = true;
-  } else if (pre == "qwen2") {
-    pipeline.normalizer = {{"type", "NFC"}};
-    pipeline.pre_tokenizer = split_and_byte_level(kContractions + kLetters + R"(\p{N})" + kTail);
-  } else if (pre == "glm4" || pre == "chatglm-bpe") {
-    pipeline.pre_tokenizer =
-        split_and_byte_level(kContractions + kLetters + R"(\p{N}{1,3})" + kTail);
   } else {
-    fail(ErrorCode::kUnsupported,
-         "{}: tokenizer.ggml.pre \"{}\" is not supported (only smollm, gpt-2, llama-bpe, qwen2 and "
-         "glm4)",
-         file.name(), pre);
+    const char* digits = split == Split::kQwen2 ? R"(\p{N})" : R"(\p{N}{1,3})";
+    pipeline.pre_tokenizer = split_and_byte_level(kContractions + kLetters + digits + kTail);
   }
+  pipeline.ignore_merges = split == Split::kLlama3;
+  if (normalizes(pre)) pipeline.normalizer = {{"type", "NFC"}};
   return pipeline;
 }
 
@@ -375,28 +447,37 @@ std::string tokenizer_config_json(const GgufFile& file, const GgufVocab& vocab) 
 
 }  // namespace
 
-std::map<std::string, std::string> gguf_tokenizer_files(const GgufFile& file) {
+GgufTokenizer gguf_tokenizer(const GgufFile& file) {
   const auto model = file.string("tokenizer.ggml.model");
   if (!model) return {};
   const bool sentencepiece = *model == "llama";
   if (!sentencepiece && *model != "gpt2") {
-    fail(ErrorCode::kUnsupported,
-         "{}: tokenizer.ggml.model \"{}\" is not supported (only gpt2 and llama)", file.name(),
-         *model);
+    return {{},
+            Error(ErrorCode::kUnsupported,
+                  fmt::format("{}: tokenizer.ggml.model \"{}\" is not supported (only gpt2 and "
+                              "llama): prompts of token ids can be run (--tokens)",
+                              file.name(), *model))};
   }
+  GgufTokenizer out;
   GgufVocab vocab = read_vocab(file, sentencepiece);
-  Pipeline pipeline;
-  if (sentencepiece) {
-    const bool prefix = file.boolean("tokenizer.ggml.add_space_prefix").value_or(true);
-    pipeline = sentencepiece_pipeline(prefix);
-  } else {
-    pipeline = byte_level_pipeline(file);
-    if (pipeline.ignore_merges && !file.has("tokenizer.ggml.add_bos_token")) {
-      vocab.add_bos = true;  // Llama 3's files leave it out and mean it
+  try {
+    Pipeline pipeline;
+    if (sentencepiece) {
+      const bool prefix = file.boolean("tokenizer.ggml.add_space_prefix").value_or(true);
+      pipeline = sentencepiece_pipeline(prefix);
+    } else {
+      pipeline = byte_level_pipeline(file);
+      if (pipeline.ignore_merges && !file.has("tokenizer.ggml.add_bos_token")) {
+        vocab.add_bos = true;  // Llama 3's files leave it out and mean it
+      }
     }
+    out.files["tokenizer.json"] = tokenizer_json(file, vocab, sentencepiece, pipeline);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kUnsupported) throw;
+    out.problem = error;
   }
-  return {{"tokenizer.json", tokenizer_json(file, vocab, sentencepiece, pipeline)},
-          {"tokenizer_config.json", tokenizer_config_json(file, vocab)}};
+  out.files["tokenizer_config.json"] = tokenizer_config_json(file, vocab);
+  return out;
 }
 
 }  // namespace tq

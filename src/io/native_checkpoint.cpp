@@ -20,8 +20,8 @@ constexpr std::string_view kScales = kScalesSuffix;
 
 class NativeCheckpoint : public SafetensorsCheckpoint {
  public:
-  NativeCheckpoint(const fs::path& folder, NativeManifest manifest)
-      : SafetensorsCheckpoint(CheckpointKind::kNative, folder) {
+  NativeCheckpoint(const fs::path& folder, NativeManifest manifest, const OpenOptions& options)
+      : SafetensorsCheckpoint(CheckpointKind::kNative, folder, options) {
     made_from_ = name_to_show(manifest.source, "name");
     std::map<std::string, NativeTensor, std::less<>> described;
     for (NativeTensor& tensor : manifest.tensors) {
@@ -166,8 +166,10 @@ class NativeCheckpoint : public SafetensorsCheckpoint {
 }  // namespace
 
 std::unique_ptr<Checkpoint> open_native_checkpoint(const fs::path& folder, const Json& manifest,
-                                                   const std::string& name) {
-  return std::make_unique<NativeCheckpoint>(folder, NativeManifest::from_json(manifest, name));
+                                                   const std::string& name,
+                                                   const OpenOptions& options) {
+  return std::make_unique<NativeCheckpoint>(folder, NativeManifest::from_json(manifest, name),
+                                            options);
 }
 
 }  // namespace tq

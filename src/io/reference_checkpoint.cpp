@@ -53,8 +53,8 @@ int64_t integer_or(const Json& json, const char* key, int64_t fallback, const st
 
 class ReferenceCheckpoint : public SafetensorsCheckpoint {
  public:
-  ReferenceCheckpoint(const fs::path& folder, ReferenceConfig reference)
-      : SafetensorsCheckpoint(CheckpointKind::kReference, folder),
+  ReferenceCheckpoint(const fs::path& folder, ReferenceConfig reference, const OpenOptions& options)
+      : SafetensorsCheckpoint(CheckpointKind::kReference, folder, options),
         reference_(std::move(reference)) {
     made_from_ = reference_.original;
     std::vector<TensorEntry> entries;
@@ -318,8 +318,9 @@ ReferenceConfig ReferenceConfig::from_json(const Json& json, const std::string& 
 }
 
 std::unique_ptr<Checkpoint> open_reference_checkpoint(const fs::path& folder,
-                                                      ReferenceConfig reference) {
-  return std::make_unique<ReferenceCheckpoint>(folder, std::move(reference));
+                                                      ReferenceConfig reference,
+                                                      const OpenOptions& options) {
+  return std::make_unique<ReferenceCheckpoint>(folder, std::move(reference), options);
 }
 
 }  // namespace tq

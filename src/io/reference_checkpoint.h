@@ -25,6 +25,7 @@ struct ReferenceConfig {
 
 // Throws kNotFound, kCorrupt or kUnsupported, naming the tensor.
 std::unique_ptr<Checkpoint> open_reference_checkpoint(const fs::path& folder,
-                                                      ReferenceConfig reference);
+                                                      ReferenceConfig reference,
+                                                      const OpenOptions& options);
 
 }  // namespace tq

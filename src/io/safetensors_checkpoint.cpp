@@ -28,18 +28,13 @@ bool is_readable(DType dtype) {
 
 class HfCheckpoint : public SafetensorsCheckpoint {
  public:
-  explicit HfCheckpoint(const fs::path& path)
-      : SafetensorsCheckpoint(CheckpointKind::kHuggingFace, path) {
-    refuse_foreign_quantization(config(), (path / "config.json").string());
+  HfCheckpoint(const fs::path& path, const OpenOptions& options, std::optional<Error> problem)
+      : SafetensorsCheckpoint(CheckpointKind::kHuggingFace, path, options) {
+    problem_ = std::move(problem);
+    if (!problem_) check(options);
     std::vector<TensorEntry> entries;
     std::vector<const StoredTensor*> stored;
     for (const StoredTensor& tensor : set().tensors()) {
-      if (tensor.name().ends_with(kPackedSuffix)) {
-        fail(ErrorCode::kUnsupported,
-             "{}: tensor \"{}\" is compressed, which these files alone do not explain; open the "
-             "whole folder, with its {}",
-             path.string(), tensor.name(), kNativeConfigName);
-      }
       entries.push_back(plain_entry(tensor));
       stored.push_back(&tensor);
     }
@@ -62,13 +57,33 @@ class HfCheckpoint : public SafetensorsCheckpoint {
     return fmt::format("its weights alone, without config and tokenizer; name the folder {}",
                        where.empty() ? "." : where.string());
   }
+
+  void check(const OpenOptions& options) {
+    try {
+      refuse_foreign_quantization(config(), (path() / "config.json").string());
+      for (const StoredTensor& tensor : set().tensors()) refuse_packed(tensor);
+    } catch (const Error& error) {
+      if (!options.inspect) throw;
+      problem_ = error;
+    }
+  }
+
+  void refuse_packed(const StoredTensor& tensor) const {
+    if (!tensor.name().ends_with(kPackedSuffix)) return;
+    fail(ErrorCode::kUnsupported,
+         "{}: tensor \"{}\" is compressed, which these files alone do not explain; open the whole "
+         "folder, with its {}",
+         path().string(), tensor.name(), kNativeConfigName);
+  }
 };
 
 }  // namespace
 
-SafetensorsCheckpoint::SafetensorsCheckpoint(CheckpointKind kind, const fs::path& path)
+SafetensorsCheckpoint::SafetensorsCheckpoint(CheckpointKind kind, const fs::path& path,
+                                             const OpenOptions& options)
     : Checkpoint(kind, path), folder_(fs::is_directory(path) ? path : fs::path()), set_(path) {
   if (!folder_.empty()) config_ = read_model_config(folder_);
+  ignore_fields(config_, options.ignore_config, /*tell=*/true);
 }
 
 std::vector<std::string> SafetensorsCheckpoint::text_files() const {
@@ -159,8 +174,9 @@ void SafetensorsCheckpoint::drop_plane_rows(const StoredTensor& plane, const Ten
                    static_cast<uint64_t>(n_rows) * row_bytes);
 }
 
-std::unique_ptr<Checkpoint> open_hf_checkpoint(const fs::path& path) {
-  return std::make_unique<HfCheckpoint>(path);
+std::unique_ptr<Checkpoint> open_hf_checkpoint(const fs::path& path, const OpenOptions& options,
+                                               std::optional<Error> problem) {
+  return std::make_unique<HfCheckpoint>(path, options, std::move(problem));
 }
 
 }  // namespace tq

@@ -29,7 +29,7 @@ class SafetensorsCheckpoint : public Checkpoint {
 
  protected:
   // path: a folder or a .safetensors file (which has neither config nor text files).
-  SafetensorsCheckpoint(CheckpointKind kind, const fs::path& path);
+  SafetensorsCheckpoint(CheckpointKind kind, const fs::path& path, const OpenOptions& options);
 
   const SafetensorsSet& set() const { return set_; }
   // Where the tensor's bytes lie; for compressed tensors the code plane.
@@ -53,7 +53,10 @@ class SafetensorsCheckpoint : public Checkpoint {
 };
 
 // Throws as SafetensorsSet does, and kUnsupported for checkpoints whose tensors are not what they
-// seem: a foreign quantization_config, packed tensors without their description.
-std::unique_ptr<Checkpoint> open_hf_checkpoint(const fs::path& path);
+// seem: a foreign quantization_config, packed tensors without their description. With
+// options.inspect these become the problem(), if `problem` is not one already.
+std::unique_ptr<Checkpoint> open_hf_checkpoint(const fs::path& path,
+                                               const OpenOptions& options = {},
+                                               std::optional<Error> problem = std::nullopt);
 
 }  // namespace tq

@@ -1,72 +1,13 @@
 #include "model/config_reader.h"
 
-#include <algorithm>
-#include <array>
 #include <cmath>
 #include <utility>
 
 #include "base/error.h"
+#include "model/harmless_fields.h"
 
 namespace tq {
 namespace {
-
-// What Hugging Face writes into configs of every architecture: identity, training, generation and
-// API defaults, and the ids and storage that tokenizer and checkpoint readers look after.
-constexpr std::array kBoilerplate = std::to_array<std::string_view>({
-    "_attn_implementation_autoset",
-    "_commit_hash",
-    "_model_name_or_path",
-    "_name_or_path",
-    "architectures",
-    "attention_dropout",
-    "auto_map",
-    "bos_token_id",
-    "cache_implementation",
-    "chunk_size_feed_forward",
-    "decoder_start_token_id",
-    "do_sample",
-    "dtype",
-    "embd_pdrop",
-    "eos_token_id",
-    "finetuning_task",
-    "forced_bos_token_id",
-    "forced_eos_token_id",
-    "hidden_dropout",
-    "id2label",
-    "initializer_range",
-    "label2id",
-    "length_penalty",
-    "max_length",
-    "min_length",
-    "model_type",
-    "num_beams",
-    "num_return_sequences",
-    "output_attentions",
-    "output_hidden_states",
-    "pad_token_id",
-    "prefix",
-    "pretraining_tp",
-    "problem_type",
-    "quantization_config",
-    "repetition_penalty",
-    "resid_pdrop",
-    "return_dict",
-    "return_dict_in_generate",
-    "sep_token_id",
-    "task_specific_params",
-    "temperature",
-    "tf_legacy_loss",
-    "tokenizer_class",
-    "top_k",
-    "top_p",
-    "torch_dtype",
-    "torchscript",
-    "transformers.js_config",
-    "transformers_version",
-    "typical_p",
-    "unk_token_id",
-    "use_cache",
-});
 
 // A value that switches nothing on.
 bool says_nothing(const Json& value) {
@@ -78,6 +19,18 @@ std::string short_text(const Json& value) {
   std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
   if (text.size() > 60) text.replace(57, text.npos, "...");
   return text;
+}
+
+// What --ignore-config has before a field of the object that messages call `where`: of
+// "config.json: text_config: rope_scaling" it is "rope_scaling.".
+std::string option_prefix(std::string_view where) {
+  std::string prefix;
+  for (size_t at = where.find(": "); at != where.npos; at = where.find(": ")) {
+    where.remove_prefix(at + 2);
+    const std::string_view name = where.substr(0, where.find(": "));
+    if (name != "text_config") prefix += fmt::format("{}.", name);
+  }
+  return prefix;
 }
 
 }  // namespace
@@ -213,17 +166,17 @@ void ConfigReader::ignore(std::initializer_list<std::string_view> keys) {
 
 void ConfigReader::finish() const {
   std::string unknown;
+  std::string options;
   for (const auto& [key, value] : object_.items()) {
-    if (known_.contains(key) || says_nothing(value) ||
-        std::find(kBoilerplate.begin(), kBoilerplate.end(), key) != kBoilerplate.end()) {
-      continue;
-    }
+    if (known_.contains(key) || says_nothing(value) || is_harmless_field(key)) continue;
     unknown += fmt::format("{}\"{}\" = {}", unknown.empty() ? "" : ", ", key, short_text(value));
+    options += fmt::format(" --ignore-config {}{}", option_prefix(where_), key);
   }
   if (!unknown.empty()) {
     fail(ErrorCode::kUnsupported,
-         "{}: unknown field {}: it may change what the model computes, so it is not ignored",
-         where_, unknown);
+         "{}: unknown field {}: it may change what the model computes, so it is not ignored; if it "
+         "cannot, give{}",
+         where_, unknown, options);
   }
 }
 

@@ -1,6 +1,7 @@
 // ConfigReader: reads a Hugging Face config so that nothing in it is silently ignored. Every field
-// an architecture asks for is marked as known; finish() refuses the rest unless it is boilerplate
-// or says nothing (null, false, empty). Used within one make_spec call, by one thread.
+// an architecture asks for is marked as known; finish() refuses the rest unless it is harmless
+// (harmless_fields.h) or says nothing (null, false, empty). Used within one make_spec call, by one
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -53,7 +54,7 @@ class ConfigReader {
 
   // Marks fields as known that do not change what a forward pass computes.
   void ignore(std::initializer_list<std::string_view> keys);
-  // Throws kUnsupported naming every field that is not known, not boilerplate of all Hugging Face
+  // Throws kUnsupported naming every field that is not known, not harmless in all Hugging Face
   // configs, and not null, false or empty.
   void finish() const;
 

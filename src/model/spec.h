@@ -126,9 +126,6 @@ struct ModelSpec {
   std::vector<RopeSpec> ropes;
   std::vector<LayerSpec> layers;
   std::optional<PerLayerInputSpec> per_layer_input;
-  // Layers that checkpoints hold after the last one and that a forward pass does not run: heads for
-  // multi-token prediction.
-  int64_t n_mtp_layers = 0;
 
   // What each layer keeps in the KV cache; nothing where it reads another layer's.
   std::vector<KvLayerShape> kv_layers() const;

@@ -1,14 +1,11 @@
 #include "model/tensor_lookup.h"
 
-#include <algorithm>
-#include <array>
-#include <charconv>
-#include <optional>
-#include <set>
 #include <string>
+#include <string_view>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "model/leftovers.h"
 
 namespace tq {
 namespace {
@@ -46,81 +43,16 @@ void resolve(const Checkpoint& checkpoint, std::vector<TensorRequest>& requests)
   }
 }
 
-// The number in "<layers>7.mlp..."; nothing for other names.
-std::optional<int64_t> layer_number(std::string_view name, std::string_view layers) {
-  if (!name.starts_with(layers)) return std::nullopt;
-  name.remove_prefix(layers.size());
-  int64_t number = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
-  if (error != std::errc() || end == name.data() + name.size() || *end != '.') return std::nullopt;
-  return number;
-}
-
-bool is_known_leftover(std::string_view name, const TensorNames& names,
-                       const TensorNames::Place& place) {
-  // Left in some quantised checkpoints beside weights that no longer need them.
-  constexpr auto kQuantiserLeftovers =
-      std::to_array<std::string_view>({".weight_scale_inv", ".weight_scale", ".input_scale"});
-  const auto inside = [&](std::string_view part) {
-    return name.find(part) != std::string_view::npos;
-  };
-  return std::any_of(names.unused.begin(), names.unused.end(), inside) ||
-         std::any_of(kQuantiserLeftovers.begin(), kQuantiserLeftovers.end(),
-                     [&](std::string_view end) { return name.ends_with(end); }) ||
-         name == fmt::format("{}.weight", place.head);  // a copy of a tied head
-}
-
-// Some checkpoints hold keys and values for layers that use another layer's.
-bool is_shared_kv(std::string_view name, const TensorNames& names, const LayerSpec& layer) {
-  const auto* gqa = std::get_if<GqaSpec>(&layer.attention);
-  const auto inside = [&](std::string_view part) {
-    return name.find(part) != std::string_view::npos;
-  };
-  return gqa != nullptr && gqa->kv_from &&
-         (inside(names.k) || inside(names.v) || inside(names.k_norm));
-}
-
-// Tensors that are left out knowingly are counted and told, a tensor of a decoder layer that the
-// spec has no place for would be mathematics left out, any other is worth a warning.
-void check_leftovers(const Checkpoint& checkpoint, const ModelSpec& spec,
-                     const std::vector<TensorRequest>& requests, const TensorNames& names,
-                     const TensorNames::Place& place, bool tell) {
-  std::set<std::string_view> used;
-  for (const TensorRequest& request : requests) used.insert(request.name);
-  const std::string layers = fmt::format("{}layers.", place.body);
-  const auto n_layers = static_cast<int64_t>(spec.layers.size());
+// Parts that the config denies and the checkpoint has.
+void tell_unannounced(const Checkpoint& checkpoint, const std::vector<TensorRequest>& requests) {
+  int64_t n = 0;
   std::string_view example;
-  int64_t n_unused = 0;
-  std::string_view skipped_example;
-  int64_t n_skipped = 0;
-  int64_t skipped_bytes = 0;
-  for (const TensorEntry& entry : checkpoint.tensors()) {
-    if (used.contains(entry.name)) continue;
-    const std::optional<int64_t> layer = layer_number(entry.name, layers);
-    const bool mtp = layer && *layer >= n_layers && *layer < n_layers + spec.n_mtp_layers;
-    const bool shared_kv =
-        layer && *layer < n_layers &&
-        is_shared_kv(entry.name, names, spec.layers[static_cast<size_t>(*layer)]);
-    if (mtp || shared_kv || is_known_leftover(entry.name, names, place)) {
-      if (n_skipped++ == 0) skipped_example = entry.name;
-      skipped_bytes += entry.stored_bytes;
-      continue;
-    }
-    if (layer) {
-      fail(ErrorCode::kUnsupported, "{}: the architecture has no tensor {}",
-           checkpoint.path().string(), entry.name);
-    }
-    if (n_unused++ == 0) example = entry.name;
+  for (const TensorRequest& request : requests) {
+    if (request.unannounced && n++ == 0) example = request.name;
   }
-  if (!tell) return;
-  if (n_skipped > 0) {
-    info("{}: {} tensors ({:.1f} MB) play no part in text and are not loaded, such as {}",
-         checkpoint.path().string(), n_skipped, static_cast<double>(skipped_bytes) * 1e-6,
-         skipped_example);
-  }
-  if (n_unused > 0) {
-    warn("{}: {} tensors are not used by the model, such as {}", checkpoint.path().string(),
-         n_unused, example);
+  if (n > 0) {
+    info("{}: {} tensors are there although the config says otherwise, and are used, such as {}",
+         checkpoint.path().string(), n, example);
   }
 }
 
@@ -133,7 +65,8 @@ std::vector<TensorRequest> find_tensors(const Checkpoint& checkpoint, const Mode
   std::vector<TensorRequest> requests =
       request_tensors({spec, names, place, checkpoint, backend}, weights);
   resolve(checkpoint, requests);
-  check_leftovers(checkpoint, spec, requests, names, place, tell);
+  check_leftovers({checkpoint, spec, names, place}, requests, tell);
+  if (tell) tell_unannounced(checkpoint, requests);
   return requests;
 }
 

@@ -9,9 +9,9 @@
 
 namespace tq {
 
-// request_tensors(), each found in the checkpoint. Tells on the log what is left out. Throws
-// kNotFound listing missing tensors, kCorrupt naming a misshapen one, kUnsupported for a tensor
-// inside the decoder's layers that the spec does not account for.
+// request_tensors(), each found in the checkpoint. Tells on the log what is left out, and what is
+// used against the config's word. Throws kNotFound listing missing tensors, kCorrupt naming a
+// misshapen one, kUnsupported for a tensor of the decoder that the spec does not account for.
 std::vector<TensorRequest> find_tensors(const Checkpoint& checkpoint, const ModelSpec& spec,
                                         const TensorNames& names, Backend& backend,
                                         DecoderWeights& weights, bool tell = true);

@@ -98,10 +98,13 @@ class RequestBuilder {
                    target = loading.place(view);
                  });
   }
+  // A bias that is there is used, whatever the config says: it was trained.
   void linear(std::string_view name, Shape shape, bool bias, Linear& target) {
     const int64_t rows = shape[0];
     matrix(name, std::move(shape), target.weight);
-    if (bias) vector(fmt::format("{}.bias", name), rows, target.bias);
+    const std::string bias_name = fmt::format("{}.bias", name);
+    if (!bias && !has(bias_name)) return;
+    vector(bias_name, rows, target.bias).unannounced = !bias;
   }
   TensorRequest& vector(std::string name, int64_t n, const float*& target) {
     TensorRequest& request = add(std::move(name), {n});
@@ -148,12 +151,17 @@ class RequestBuilder {
   void make(const GqaSpec& spec, DecoderLayer& layer) {
     Gqa& gqa = layer.attention.emplace<Gqa>();
     gqa.spec = spec;
+    // Values of their own outrank the word that keys are values.
+    const bool own_v = spec.v_is_k && !spec.kv_from && has(fmt::format("{}.weight", names_.v));
+    if (own_v) gqa.spec.v_is_k = false;
     const int64_t q_width = spec.n_heads * spec.head_dim;
     const int64_t kv_width = spec.n_kv_heads * spec.head_dim;
     linear(names_.q, {q_width, spec_.hidden}, spec.bias, gqa.q);
     if (!spec.kv_from) linear(names_.k, {kv_width, spec_.hidden}, spec.bias, gqa.k);
-    if (!spec.kv_from && !spec.v_is_k) {
+    if (!spec.kv_from && !gqa.spec.v_is_k) {
+      const size_t at = requests_.size();
       linear(names_.v, {kv_width, spec_.hidden}, spec.bias, gqa.v);
+      requests_[at].unannounced = own_v;
     }
     linear(names_.o, {spec_.hidden, q_width}, spec.o_bias, gqa.o);
     if (!spec.qk_norm) return;

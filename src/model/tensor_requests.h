@@ -39,6 +39,7 @@ struct TensorRequest {
   AffineMap map;               // of a vector's elements
   bool plain = false;          // a matrix that is never computed with in compressed form
   bool on_host = false;        // bind reads the matrix
+  bool unannounced = false;    // the config says that there is none
   int64_t rows_per_token = 1;  // input rows of a matrix for each token of a step
   // Of the bytes, a decoded token reads read_part / read_whole.
   int64_t read_part = 1;
@@ -50,7 +51,7 @@ struct RequestContext {
   const ModelSpec& spec;
   const TensorNames& names;
   const TensorNames::Place& place;
-  const Checkpoint& checkpoint;  // tells which of several forms the experts have
+  const Checkpoint& checkpoint;  // tells which form the experts have, and what the config denies
   Backend& backend;
 };
 

@@ -55,10 +55,22 @@ FOREIGN = {
 class SourceTest(TqTest):
     def everywhere(self, model, code, *parts):
         """Every command that opens a model fails alike, and convert leaves nothing."""
+        self.assert_fails(run_tq("inspect", model), code, *parts)
+        self.everywhere_but_inspect(model, code, *parts)
+
+    def only_shown(self, model, code, *parts):
+        """inspect shows the file and why it cannot be run, which all others fail with."""
+        shown = run_tq("inspect", model)
+        self.assert_ok(shown)
+        for part in ("cannot be run: ", *parts):
+            self.assertIn(str(part), shown.stdout)
+        self.everywhere_but_inspect(model, code, *parts)
+
+    def everywhere_but_inspect(self, model, code, *parts):
         result = self.dir / "result"
         ids = self.dir / "ids.json"
         ids.write_text("[1, 2]")
-        for command in (["convert", model, result], ["inspect", model], ["verify", model],
+        for command in (["convert", model, result], ["verify", model],
                         ["run", model, "--tokens", ids], ["chat", model], ["bench", model],
                         ["tokenize", model, "a"]):
             self.assert_fails(run_tq(*command, stdin=None), code, *parts)
@@ -262,8 +274,9 @@ class Gguf(SourceTest):
             path.write_bytes(gguf({"general.architecture": "llama", "split.no": i, "split.count": 2},
                                   [("token_embd.weight", [4, 32])]))
         merge = f"llama-gguf-split --merge {paths[0]} {folder}/big-Q4_K_M.gguf"
-        for model in (folder, *paths):
-            self.everywhere(model, UNSUPPORTED, "one of 2 parts of a split model", merge)
+        self.everywhere(folder, UNSUPPORTED, "one of 2 parts of a split model", merge)
+        for path in paths:
+            self.only_shown(path, UNSUPPORTED, "one of 2 parts of a split model", merge)
 
     def test_adapter_projector_and_others(self):
         path = self.dir / "file.gguf"
@@ -274,7 +287,7 @@ class Gguf(SourceTest):
                 ({"general.type": "imatrix"}, ("importance matrix",)),
                 ({"general.architecture": "llama", "general.type": "vocab"}, ("vocabulary",))):
             path.write_bytes(gguf(metadata, [("a", [4, 32])]))
-            self.everywhere(path, UNSUPPORTED, path, *words)
+            self.only_shown(path, UNSUPPORTED, path, *words)
 
     def test_projector_beside_a_model(self):
         folder = self.dir / "folder"

@@ -39,7 +39,7 @@ Chat::Chat(const ChatOptions& options, const GlobalOptions& global)
     : global_(global),
       model_name_(name_of(options.model.path)),
       format_(options.model.preset.empty() ? options.model.format : options.model.preset),
-      loaded_(open_model(options.model, {}, global)),
+      loaded_(open_model(options.model, {.text = true}, global)),
       template_(loaded_.tokenizer ? loaded_.chat_template() : nullptr),
       transcript_(options.system) {
   if (!template_) {

@@ -101,7 +101,7 @@ ModelSpec read_glm4_moe_lite_config(const Json& json) {
   spec.max_position = config.size_or("max_position_embeddings", 202752);
   spec.norm_eps = static_cast<float>(config.positive_or("rms_norm_eps", 1e-5));
   spec.tied_head = config.bool_or("tie_word_embeddings", false);
-  spec.n_mtp_layers = config.count_or("num_nextn_predict_layers", 0, kMaxLayers);
+  config.ignore({"num_nextn_predict_layers"});  // such layers are known by their tensors
 
   const MlaSpec attention = read_attention(config);
   spec.ropes = {read_interleaved_rope(config, attention.rope_dim)};

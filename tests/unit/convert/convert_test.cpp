@@ -94,6 +94,35 @@ TEST_F(ConvertTest, WritesACheckpointThatReadsBack) {
   EXPECT_EQ(contents(options_.destination).size(), 4u);  // nothing else is left
 }
 
+TEST_F(ConvertTest, AHeadOfItsOwnIsStoredAndTheConfigSaysSo) {
+  write_bytes(source_ / "config.json", R"({"model_type": "llama", "tie_word_embeddings": true})");
+  convert_folder(source_, options_);
+  const auto result = open_checkpoint(options_.destination);
+  EXPECT_NE(result->find("lm_head.weight"), nullptr);
+  EXPECT_EQ(parse_json(read_bytes(options_.destination / "config.json"), "")["tie_word_embeddings"],
+            false);
+}
+
+TEST_F(ConvertTest, ACopyOfTheEmbeddingTableIsNotStored) {
+  const std::vector<float> table = values_for("table", 40 * 128);
+  SafetensorsBuilder builder;
+  builder.add_floats("model.embed_tokens.weight", {40, 128}, table)
+      .add_floats("lm_head.weight", {40, 128}, table)
+      .write(source_ / "model.safetensors");
+  int64_t total = 0;
+  options_.progress = [&](const ConvertProgress& now) {
+    total = now.total_bytes;
+    EXPECT_LE(now.done_bytes, now.total_bytes);
+  };
+  const ConvertReport report = convert_folder(source_, options_);
+  EXPECT_EQ(report.n_parameters, 40 * 128);
+  EXPECT_EQ(total, 40 * 128 * 4);
+  const auto result = open_checkpoint(options_.destination);
+  EXPECT_EQ(result->find("lm_head.weight"), nullptr);
+  EXPECT_EQ(result->tensors().size(), 1u);
+  EXPECT_EQ(result->config()["tie_word_embeddings"], true);
+}
+
 TEST_F(ConvertTest, ReportedErrorIsTheTrueOne) {
   const auto source = open_checkpoint(source_);
   const ConvertReport report = convert(*source, options_);

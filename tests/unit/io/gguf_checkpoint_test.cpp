@@ -272,16 +272,40 @@ TEST(GgufCheckpoint, HasTheTokenizerAndItsEndsOfTurn) {
   EXPECT_EQ(json("tokenizer_config.json")["chat_template"], "{{ messages }}");
 }
 
-TEST(GgufCheckpoint, RefusesATokenizerItCannotTranslateOnlyWhenAsked) {
+TEST(GgufCheckpoint, LeavesOutATokenizerItCannotTranslateAndSaysWhy) {
   const Opened model(tiny_gguf("llama").string("tokenizer.ggml.model", "bert"));
+  EXPECT_EQ(model.rows("model.norm.weight", 0, 1).size(), 64u);
+  EXPECT_THAT(model.checkpoint->text_files(), ElementsAre("generation_config.json"));
+  EXPECT_EQ(model.checkpoint->text_file("tokenizer.json"), std::nullopt);
+  ASSERT_TRUE(model.checkpoint->tokenizer_problem().has_value());
+  EXPECT_THAT(model.checkpoint->tokenizer_problem()->what(), HasSubstr("bert"));
+}
+
+TEST(GgufCheckpoint, RefusesADamagedTokenizerWhenAsked) {
+  const Opened model(tiny_gguf("llama").string("tokenizer.ggml.model", "gpt2"));
   EXPECT_EQ(model.rows("model.norm.weight", 0, 1).size(), 64u);
   for (int i = 0; i < 2; ++i) EXPECT_THROW(model.checkpoint->text_files(), Error);
 }
 
+// Converters interleave the biases of q and k as they do the rows.
+TEST(GgufCheckpoint, PutsBiasesOfHeadsInOrder) {
+  GgufBuilder builder = tiny_gguf("llama");
+  const std::vector<float> q = counted(64);
+  builder.tensor("blk.0.attn_q.bias", {64}, interleave_heads(q, 1, 16));
+  builder.tensor("blk.0.attn_k.bias", {32}, interleave_heads(counted(32), 1, 16));
+  builder.tensor("blk.0.attn_v.bias", {32}, counted(32));
+  const Opened model(builder);
+  EXPECT_EQ(model.all("model.layers.0.self_attn.q_proj.bias"), q);
+  EXPECT_EQ(model.all("model.layers.0.self_attn.k_proj.bias"), counted(32));
+  EXPECT_EQ(model.all("model.layers.0.self_attn.v_proj.bias"), counted(32));
+  EXPECT_EQ(model.at("model.layers.0.self_attn.q_proj.bias").dtype, DType::kF32);
+  EXPECT_EQ(model.checkpoint->raw(model.at("model.layers.0.self_attn.q_proj.bias")).size(), 256u);
+}
+
 TEST(GgufCheckpoint, RefusesTensorsItDoesNotKnow) {
   GgufBuilder llama = tiny_gguf("llama");
-  expect_error(GgufBuilder(llama).tensor("blk.0.attn_q.bias", {64}), ErrorCode::kUnsupported,
-               "tensor blk.0.attn_q.bias is not one that a model of architecture llama has");
+  expect_error(GgufBuilder(llama).tensor("blk.0.attn_norm.bias", {64}), ErrorCode::kUnsupported,
+               "tensor blk.0.attn_norm.bias is not one that a model of architecture llama has");
   expect_error(GgufBuilder(llama).tensor("blk.0.attn_q_norm.weight", {16}), ErrorCode::kUnsupported,
                "attn_q_norm");
   expect_error(GgufBuilder(llama).tensor("blk.", {16}), ErrorCode::kUnsupported, "tensor blk. ");
@@ -301,6 +325,14 @@ TEST(GgufCheckpoint, RefusesShapesItCannotPermute) {
   GgufBuilder gemma = tiny_gguf("gemma3");
   gemma.erase_tensor("output_norm.weight").tensor("output_norm.weight", {8, 8});
   expect_error(gemma, ErrorCode::kCorrupt, "a vector was expected");
+}
+
+TEST(GgufCheckpoint, RefusesTypesItDoesNotRead) {
+  GgufBuilder builder = tiny_gguf("llama");
+  builder.erase_tensor("blk.0.ffn_up.weight")
+      .tensor("blk.0.ffn_up.weight", 20, {96, 64}, std::string(96 * 2 * 18, '\0'));
+  expect_error(builder, ErrorCode::kUnsupported,
+               "tensor blk.0.ffn_up.weight has ggml type 20 (iq4_nl), which is not read");
 }
 
 TEST(GgufCheckpoint, RefusesOnePartOfASplitModel) {

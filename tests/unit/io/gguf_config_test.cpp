@@ -214,6 +214,25 @@ TEST(GgufConfig, RefusesWhatItDoesNotUnderstand) {
   EXPECT_NO_THROW(config_of(tiny_gguf("llama").u32("other.key", 1)));
 }
 
+// A special token that cannot be is as good as none.
+TEST(GgufConfig, LeavesOutTokensOutsideTheVocabulary) {
+  const GgufBuilder builder = tiny_gguf("llama")
+                                  .u32("tokenizer.ggml.eos_token_id", 0xffffffffu)
+                                  .u32("tokenizer.ggml.bos_token_id", 40);
+  EXPECT_FALSE(config_of(builder).contains("eos_token_id"));
+  EXPECT_FALSE(config_of(builder).contains("bos_token_id"));
+}
+
+TEST(GgufConfig, SaysWhichBiasesThereAre) {
+  GgufBuilder builder = tiny_gguf("llama");
+  EXPECT_EQ(config_of(builder)["attention_bias"], false);
+  builder.tensor("blk.0.attn_q.bias", {64});
+  EXPECT_EQ(config_of(builder)["attention_bias"], false);  // which means the output's as well
+  builder.tensor("blk.0.attn_output.bias", {64});
+  EXPECT_EQ(config_of(builder)["attention_bias"], true);
+  EXPECT_EQ(config_of(builder)["mlp_bias"], false);
+}
+
 TEST(GgufConfig, RefusesBrokenValues) {
   for (const char* key : {"block_count", "embedding_length", "feed_forward_length",
                           "attention.head_count", "context_length"}) {
@@ -233,8 +252,6 @@ TEST(GgufConfig, RefusesBrokenValues) {
                "no tensor token_embd.weight");
   expect_error(tiny_gguf("llama").u32("llama.embedding_length", 32), ErrorCode::kCorrupt,
                "token_embd.weight has shape [40, 64], but embedding_length is 32");
-  expect_error(tiny_gguf("llama").u32("tokenizer.ggml.eos_token_id", 0xffffffffu),
-               ErrorCode::kCorrupt, "tokenizer.ggml.eos_token_id is 4294967295");
   GgufBuilder odd = tiny_gguf("llama").erase("llama.attention.key_length");
   expect_error(odd.u32("llama.attention.head_count", 3), ErrorCode::kUnsupported,
                "llama.attention.head_count is 3, which does not divide 64");

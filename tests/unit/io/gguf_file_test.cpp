@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "io/gguf_dequant.h"
 #include "support/gguf_builder.h"
 
 namespace tq {
@@ -273,12 +274,17 @@ TEST(GgufFileHostile, TensorPlaces) {
                ErrorCode::kCorrupt, "overlap");
 }
 
+// Those that exist are listed for who only looks; whether they can be decoded is not asked here.
 TEST(GgufFileHostile, TypesThatAreNotRead) {
   const std::string data(64, '\0');
-  expect_error(GgufBuilder().tensor("w", 20, {1, 32}, data).build(), ErrorCode::kUnsupported,
-               "tensor w has ggml type 20 (iq4_nl)");
-  expect_error(GgufBuilder().tensor("w", 39, {1, 32}, data).build(), ErrorCode::kUnsupported,
-               "39 (mxfp4)");
+  const std::string bytes = GgufBuilder().tensor("w", 39, {1, 64}, data).build();
+  const GgufFile file({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, "m.gguf");
+  EXPECT_EQ(file.tensors()[0].size_bytes, 2u * 17);  // mxfp4
+  EXPECT_EQ(find_ggml_type(39), nullptr);
+  expect_error(GgufBuilder().tensor("w", 20, {1, 33}, data).build(), ErrorCode::kCorrupt,
+               "no multiple of the 32 of a iq4_nl block");
+  expect_error(GgufBuilder().tensor("w", 31, {1, 32}, data).build(), ErrorCode::kUnsupported,
+               "tensor w has ggml type 31 (q4_0_4_4)");
   expect_error(GgufBuilder().tensor("w", 999, {1, 32}, data).build(), ErrorCode::kUnsupported,
                "999 (unknown)");
 }

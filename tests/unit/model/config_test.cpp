@@ -169,6 +169,96 @@ TEST(LlamaConfig, RefusesWhatItWouldComputeWrongly) {
   make_spec(with("no_rope_layers", Json::array()));
 }
 
+// As the tools write them: unsloth, transformers' full dumps of 4.x and 5.x, axolotl,
+// LLaMA-Factory, peft and trl.
+TEST(LlamaConfig, IgnoresWhatCannotMatter) {
+  const Json fields = {{"unsloth_version", "2026.3.3"},
+                       {"unsloth_fixed", true},
+                       {"model_name", "unsloth/x"},
+                       {"_attn_implementation", "sdpa"},
+                       {"attn_implementation", "flash_attention_2"},
+                       {"_attn_implementation_internal", "eager"},
+                       {"_attn_implementation_autoset", true},
+                       {"_experts_implementation", "grouped_mm"},
+                       {"_flash_attn_2_enabled", true},
+                       {"use_flash_attention_2", true},
+                       {"tokenizer_class", "LlamaTokenizer"},
+                       {"tokenizer_padding_side", "right"},
+                       {"_tokenizer_hash", 7},
+                       {"padding_side", "left"},
+                       {"image_token_index", 9},
+                       {"decoder_start_token_id", 1},
+                       {"forced_eos_token_id", 2},
+                       {"diversity_penalty", 0.5},
+                       {"encoder_repetition_penalty", 1.0},
+                       {"num_beam_groups", 1},
+                       {"num_beams", 1},
+                       {"no_repeat_ngram_size", 3},
+                       {"encoder_no_repeat_ngram_size", 3},
+                       {"early_stopping", true},
+                       {"output_scores", true},
+                       {"output_attentions", true},
+                       {"remove_invalid_values", true},
+                       {"is_decoder", true},
+                       {"use_bfloat16", true},
+                       {"num_labels", 2},
+                       {"id2label", {{"0", "LABEL_0"}}},
+                       {"problem_type", "regression"},
+                       {"classifier_dropout", 0.1},
+                       {"hidden_dropout_prob", 0.1},
+                       {"embd_pdrop", 0.1},
+                       {"layerdrop", 0.1},
+                       {"initializer_range", 0.02},
+                       {"initializer_factor", 1.0},
+                       {"gradient_checkpointing", true},
+                       {"router_aux_loss_coef", 0.001},
+                       {"tf_legacy_loss", true},
+                       {"quantization_config", {{"quant_method", "turboquant"}}},
+                       {"return_dict", true},
+                       {"return_dict_in_generate", true},
+                       {"temperature", 0.7},
+                       {"top_k", 50},
+                       {"min_p", 0.1},
+                       {"max_new_tokens", 64},
+                       {"transformers_version", "5.1"},
+                       {"transformers_weights", "x"},
+                       {"_name_or_path", "a/b"},
+                       {"auto_map", {{"AutoModel", "x"}}},
+                       {"max_seq_length", 2048},
+                       {"neftune_noise_alpha", 5.0},
+                       {"use_cache", true},
+                       {"torch_dtype", "bfloat16"}};
+  Json config = smollm2();
+  config.update(fields);
+  const ModelSpec spec = make_spec(config);
+  EXPECT_EQ(spec.hidden, make_spec(smollm2()).hidden);
+  EXPECT_EQ(spec.ropes, make_spec(smollm2()).ropes);
+}
+
+// Names that look like those of harmless fields, and are mathematics.
+TEST(LlamaConfig, RefusesUnknownFieldsAndSaysHowToIgnoreThem) {
+  for (const char* key : {"output_gate_type", "output_multiplier", "use_qk_norm", "logit_scale",
+                          "attn_logit_softcapping", "use_dynamic_ntk", "sliding_window_size",
+                          "no_rope_layers", "token_scale", "loss", "use_mrope", "alibi"}) {
+    Json config = smollm2();
+    config[key] = 2;
+    expect_refused(config, ErrorCode::kUnsupported, std::string("--ignore-config ") + key);
+  }
+  Json config = smollm2();
+  config["rope_scaling"] = {{"type", "linear"}, {"factor", 4.0}, {"attention_factor", 1.5}};
+  expect_refused(config, ErrorCode::kUnsupported, "--ignore-config rope_scaling.attention_factor");
+  config = smollm2();
+  config.update({{"alibi", 1}, {"logit_scale", 2}});
+  expect_refused(config, ErrorCode::kUnsupported,
+                 "--ignore-config alibi --ignore-config logit_scale");
+}
+
+TEST(Gemma3Config, NamesFieldsOfTheTextConfigAsTheOptionTakesThem) {
+  Json config = {{"model_type", "gemma3"}, {"text_config", gemma3_1b()}};
+  config["text_config"]["alibi"] = 1;
+  expect_refused(config, ErrorCode::kUnsupported, "give --ignore-config alibi");
+}
+
 TEST(LlamaConfig, RefusesBrokenValues) {
   const auto with = [](const char* key, const Json& value) {
     Json config = smollm2();

@@ -31,7 +31,6 @@ TEST(GlmConfig, PublishedFlash) {
   EXPECT_EQ(spec.arch, "glm4_moe_lite");
   EXPECT_FLOAT_EQ(spec.norm_eps, 1e-5f);
   EXPECT_FALSE(spec.tied_head);
-  EXPECT_EQ(spec.n_mtp_layers, 1);
   ASSERT_EQ(spec.layers.size(), 47u);
   const auto& attention = std::get<MlaSpec>(spec.layers[46].attention);
   EXPECT_EQ(attention.n_heads, 20);

@@ -64,6 +64,7 @@ class MemoryCheckpoint : public Checkpoint {
     reindex();
   }
 
+  using Checkpoint::settle_head;  // as open_checkpoint does
   Json& config() { return config_; }
   std::vector<Tensor>& contents() { return tensors_; }
   Tensor& tensor(const std::string& name) {

@@ -79,31 +79,33 @@ TEST_F(WeightsTest, RefusesNanInNorms) {
 }
 
 TEST_F(WeightsTest, KnownLeftoversAreTold) {
-  add("lm_head.weight");  // tied
+  add("model.layers.1.self_attn.rotary_emb.inv_freq");
   add("model.layers.0.self_attn.rotary_emb.inv_freq");
   add("model.layers.0.mlp.up_proj.weight_scale");
   testing::internal::CaptureStderr();
   Runner runner(checkpoint_);
   EXPECT_THAT(testing::internal::GetCapturedStderr(),
-              AllOf(HasSubstr("3 tensors"), HasSubstr("not loaded, such as lm_head.weight")));
+              AllOf(HasSubstr("2 tensors (0.0 MB) with rotary angles"),
+                    HasSubstr("1 tensors (0.0 MB) with scales"),
+                    HasSubstr("not loaded, such as model.layers.0.mlp.up_proj.weight_scale")));
   EXPECT_LE(relative_difference(runner.run(golden_.tokens), golden_.logits), 1e-4);
 }
 
 TEST_F(WeightsTest, UnknownLeftoversAreWarnedOfOnce) {
-  add("visual.patch.weight");
-  add("visual.patch.bias");
+  add("score.weight");
+  add("score.bias");
   testing::internal::CaptureStderr();
   Runner runner(checkpoint_);
   EXPECT_THAT(testing::internal::GetCapturedStderr(),
-              AllOf(HasSubstr("2 tensors"), HasSubstr("visual.patch.weight")));
+              AllOf(HasSubstr("2 tensors of \"score\""), HasSubstr("such as score.weight")));
 }
 
-// The config says no biases, the layer has one: leaving it out would be wrong.
+// The architecture norms no queries, the layer has weights for it: leaving them out would be wrong.
 TEST_F(WeightsTest, RefusesAnUnaccountedTensorInsideALayer) {
-  add("model.layers.1.self_attn.q_proj.bias");
+  add("model.layers.1.self_attn.q_norm.weight");
   const Error error = load_error();
   EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
-  EXPECT_THAT(error.what(), HasSubstr("layers.1.self_attn.q_proj.bias"));
+  EXPECT_THAT(error.what(), HasSubstr("layers.1.self_attn.q_norm.weight"));
 }
 
 TEST_F(WeightsTest, ReportsProgressToTheEnd) {
