@@ -92,6 +92,7 @@ TEST_F(ExportTest, NeedsAnEmptyFolder) {
   expect_error(ErrorCode::kInvalidArgument, {"result", "empty or a new folder"}, run);
   fs::remove(options_.destination / "notes.txt");
   fs::create_directories(options_.destination / kWorkFolderName);
+  write_bytes(options_.destination / kWorkFolderName / "journal", "a line");
   expect_error(ErrorCode::kInvalidArgument, {"unfinished conversion"}, run);
   fs::remove_all(options_.destination);
   write_bytes(options_.destination, "a file");
