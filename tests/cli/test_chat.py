@@ -170,11 +170,32 @@ class ChatPiped(ChatBase):
     def test_an_answer_fills_the_context(self):
         done = tq("chat", self.model, "--ctx", 64, "--ignore-eos", "--json", stdin="hello\n")
         self.assertEqual(json.loads(done.stdout)["generated_tokens"], 64 - 8)
+        self.assertEqual(done.stderr, "")  # --json is quiet
+        done = tq("chat", self.model, "--ctx", 64, "--ignore-eos", stdin="hello\n")
         self.assertIn("the context of 64 tokens is full", done.stderr)
         # -n is a limit, not a demand.
         done = tq("chat", self.model, "--ctx", 64, "-n", 1000, "--ignore-eos", "--json",
                   stdin="hello\n")
         self.assertEqual(json.loads(done.stdout)["generated_tokens"], 64 - 8)
+
+    def test_jsonl(self):
+        done = tq("chat", self.model, "-n", 6, "--ignore-eos", "--jsonl", "--seed", 3,
+                  stdin="hello\nworld\n")
+        self.assertEqual(done.returncode, 0, done)
+        self.assertEqual(done.stderr, "")
+        start, *lines = map(json.loads, done.stdout.splitlines())
+        self.assertEqual((start["type"], start["command"], start["seed"]), ("start", "chat", 3))
+        self.assertEqual([line["type"] for line in lines if line["type"] != "text"],
+                         ["result", "result"])
+        text = ""
+        for line in lines:
+            if line["type"] == "result":
+                self.assertEqual(line["text"], text)
+                self.assertEqual(line["schema"], 1)
+            text = text + line["text"] if line["type"] == "text" else ""
+        first, second = self.chat("hello", "world")
+        self.assertEqual([line["text"] for line in lines if line["type"] == "result"],
+                         [first["text"], second["text"]])
 
     def test_drop_oldest(self):
         lines = ["abcdefghij" * 2] * 4
@@ -188,7 +209,9 @@ class ChatPiped(ChatBase):
         self.assertEqual(done.returncode, 0, done)
         answers = [json.loads(line) for line in done.stdout.splitlines()]
         self.assertEqual(len(answers), 4)
-        self.assertIn("oldest 1 turns no more", done.stderr)
+        said = tq("chat", self.model, "--ctx", 64, "-n", 6, "--ignore-eos", "--system", "xyz",
+                  "--context-full", "drop-oldest", stdin="\n".join(lines))
+        self.assertIn("oldest 1 turns no more", said.stderr)
         self.assertEqual(len(self.saved("c.json")), 1 + 2 * 4)
         # The last prompt: the system message, one turn before, and the question.
         texts = [m["content"] for m in self.saved("c.json")]

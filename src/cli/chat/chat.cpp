@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "cli/answer_printer.h"
 #include "cli/chat/transcript_file.h"
+#include "cli/result.h"
 
 namespace tq {
 namespace {
@@ -37,6 +38,7 @@ std::string name_of(const std::string& path) {
 
 Chat::Chat(const ChatOptions& options, const GlobalOptions& global)
     : global_(global),
+      model_options_(options.model),
       model_name_(name_of(options.model.path)),
       format_(options.model.preset.empty() ? options.model.format : options.model.preset),
       loaded_(open_model(options.model, {.text = true}, global)),
@@ -55,6 +57,13 @@ Chat::Chat(const ChatOptions& options, const GlobalOptions& global)
   engine_.emplace(
       *loaded_.model, loaded_.tokenizer, loaded_.eos_ids,
       EngineOptions{.kv_dtype = options.model.kv(), .suppressed_ids = loaded_.not_text});
+  if (global_.jsonl) print_json(typed("start", head()));
+}
+
+Json Chat::head() const {
+  Json json = result_json("chat", model_options_, loaded_);
+  json["seed"] = settings_.sampling.seed + n_retries_;
+  return json;
 }
 
 std::string Chat::description() const {
@@ -220,7 +229,11 @@ bool Chat::answer(std::vector<int32_t> given) {
   AnswerPrinter printer(settings_.reasoning, settings_.wrap);
   const Generation result = generate(*engine_, std::move(request), std::move(prompt), global_,
                                      [&](const ReasoningPiece& piece) {
-                                       if (!global_.json) printer.print(piece);
+                                       if (global_.jsonl) {
+                                         print_json(piece_json(piece));
+                                       } else if (!global_.json) {
+                                         printer.print(piece);
+                                       }
                                      });
   if (!global_.json) printer.finish();
   count(result.stats);
@@ -246,13 +259,14 @@ void Chat::count(const RequestStats& stats) {
 
 void Chat::tell(const Generation& result, bool has_reasoning) const {
   if (global_.json) {
-    Json json = {{"text", result.text},
+    Json json = head();
+    json.update({{"text", result.text},
                  {"finish_reason", finish_reason_name(result.finish)},
                  {"prompt_tokens", result.stats.prompt_tokens},
                  {"reused_tokens", result.stats.reused_tokens},
-                 {"generated_tokens", result.stats.generated_tokens}};
+                 {"generated_tokens", result.stats.generated_tokens}});
     if (has_reasoning) json["reasoning"] = result.reasoning;
-    print_json(json);
+    print_json(global_.jsonl ? typed("result", json) : json);
   } else {
     print_text(result.finish == FinishReason::kCancelled ? " [stopped]\n" : "\n");
   }

@@ -67,6 +67,8 @@ class Chat {
   // The conversation's prompt; if settings say so, of as many of the last turns as leave room.
   Prompt make_prompt(std::vector<int32_t> given);
   Request make_request(const Prompt& prompt);
+  // What every JSON object of the chat begins with.
+  Json head() const;
   void count(const RequestStats& stats);
   void tell(const Generation& result, bool has_reasoning) const;
   void tell_cut(const Generation& result) const;
@@ -74,6 +76,7 @@ class Chat {
   std::vector<int32_t> last_ids() const;
 
   const GlobalOptions& global_;
+  const ModelOptions model_options_;
   std::string model_name_;
   std::string format_;  // that weights are compressed to at load; empty: as stored
   LoadedModel loaded_;
