@@ -15,6 +15,7 @@
 #include "cli/command.h"
 #include "cli/line_editor.h"
 #include "cli/terminal.h"
+#include "cli/values.h"
 
 namespace tq {
 namespace {
@@ -109,7 +110,7 @@ void add_chat(CLI::App& app, const GlobalOptions& global) {
           "--context-full", options->context_full,
           "When the context is full: stop, or drop-oldest: the model sees the oldest turns "
           "no more")
-      ->check(CLI::IsMember({"stop", "drop-oldest"}));
+      ->check(one_of({"stop", "drop-oldest"}));
   command->add_flag("--no-wrap", options->no_wrap, "Do not break lines between words");
   add_reasoning_options(*command, options->reasoning);
   command->add_flag("--no-history", options->no_history, "Keep no history of the lines typed");

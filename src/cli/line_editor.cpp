@@ -61,11 +61,10 @@ LineEditor::Edit::Edit(std::string file) : history_file(std::move(file)) {
   el_wset(line, EL_GETCFN, &Edit::read_char);
   el_set(line, EL_EDITOR, "emacs");
   el_set(line, EL_HIST, history, past);
-  // While a line is edited Ctrl-C and Ctrl-Z are keys, not signals; "\r\n" in what is pasted is one
-  // newline, so the terminal must not make two of it.
-  el_set(line, EL_SETTY, "-d", "-isig", "-icrnl", nullptr);
+  // While a line is edited Ctrl-C and Ctrl-Z are keys, not signals.
+  el_set(line, EL_SETTY, "-d", "-isig", nullptr);
   // Between lines keys are kept, also by Ctrl-C, and not echoed.
-  el_set(line, EL_SETTY, "-x", "-icanon", "-echo", "-icrnl", "+noflsh", nullptr);
+  el_set(line, EL_SETTY, "-x", "-icanon", "-echo", "+noflsh", nullptr);
   bind();
   el_set(line, EL_PREP_TERM, 1);
   el_set(line, EL_PREP_TERM, 0);
@@ -147,9 +146,7 @@ unsigned char LineEditor::Edit::on_paste(EditLine* line, int) {
   constexpr std::wstring_view kEnd = L"\x1b[201~";
   std::wstring pasted;
   wchar_t c = 0;
-  for (bool after_return = false; el_wgetc(line, &c) == 1 && c != kCtrlC;) {
-    const bool is_end_of_return = std::exchange(after_return, c == L'\r') && c == L'\n';
-    if (is_end_of_return) continue;
+  while (el_wgetc(line, &c) == 1 && c != kCtrlC) {
     pasted += c == L'\r' ? L'\n' : c;
     if (pasted.ends_with(kEnd)) {
       pasted.resize(pasted.size() - kEnd.size());

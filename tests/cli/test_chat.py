@@ -203,15 +203,14 @@ class ChatPiped(ChatBase):
                    stdin="\n".join(lines))
         self.check_error(stops, 2, "context of 64")
         self.assertEqual(len(stops.stdout.splitlines()), 2)
-        done = tq("chat", self.model, "--ctx", 64, "-n", 6, "--ignore-eos", "--json", "--system",
-                  "xyz", "--context-full", "drop-oldest",
-                  stdin="\n".join([*lines, "/save " + self.path("c.json")]))
+        drops = ["chat", self.model, "--ctx", 64, "-n", 6, "--ignore-eos", "--system", "xyz",
+                 "--context-full", "drop-oldest"]
+        said = tq(*drops, stdin="\n".join(lines))
+        self.assertIn("oldest 1 turns no more", said.stderr)
+        done = tq(*drops, "--json", stdin="\n".join([*lines, "/save " + self.path("c.json")]))
         self.assertEqual(done.returncode, 0, done)
         answers = [json.loads(line) for line in done.stdout.splitlines()]
         self.assertEqual(len(answers), 4)
-        said = tq("chat", self.model, "--ctx", 64, "-n", 6, "--ignore-eos", "--system", "xyz",
-                  "--context-full", "drop-oldest", stdin="\n".join(lines))
-        self.assertIn("oldest 1 turns no more", said.stderr)
         self.assertEqual(len(self.saved("c.json")), 1 + 2 * 4)
         # The last prompt: the system message, one turn before, and the question.
         texts = [m["content"] for m in self.saved("c.json")]
@@ -360,7 +359,7 @@ class ChatTerminal(ChatBase):
 
     def test_pasted_text_is_one_message(self):
         self.start("-n", 2, "--ignore-eos")
-        text = "first line\r\tthe second\r\n\n/quit is text\r\u6f22\u5b57 and \U0001f600\r\r"
+        text = "first line\r\tthe second\r\r/quit is text\r\u6f22\u5b57 and \U0001f600\r\r"
         self.paste(text)
         self.expect("\U0001f600")
         self.type(" end\r")

@@ -88,7 +88,8 @@ class RealModel:
 
     def test_tokens_survive_conversion(self):
         text = "Fünf  tests:\n\n\tint x = 42; 你好 🙂"
-        ids = [json.loads(run_tq("tokenize", model, text, "--json")) for model in (self.source, self.compressed)]
+        ids = [json.loads(run_tq("tokenize", model, text, "--json"))["ids"]
+               for model in (self.source, self.compressed)]
         self.assertEqual(ids[0], ids[1])
 
     def margins(self, prompt_ids, answer_ids, isa):

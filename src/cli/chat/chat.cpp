@@ -69,11 +69,11 @@ Json Chat::head() const {
 std::string Chat::description() const {
   const Model& model = *loaded_.model;
   const std::string format = format_.empty() ? main_storage(*loaded_.checkpoint) : format_;
-  return fmt::format("{}: {}, {} parameters, {} ({}); context {} of {} tokens; {}; {}", model_name_,
-                     model.spec().arch, human_count(static_cast<double>(model.n_parameters())),
-                     format, human_bytes(static_cast<double>(model.weight_bytes())),
-                     engine_->max_context(), model.spec().max_position,
-                     loaded_.backend->description(), list_sampling(settings_.sampling));
+  return fmt::format(
+      "{}: {}, {} parameters, {} ({} in memory); context {} of {} tokens; {}; {}", model_name_,
+      model.spec().arch, human_count(static_cast<double>(model.n_parameters())), format,
+      human_bytes(static_cast<double>(model.weight_bytes())), engine_->max_context(),
+      model.spec().max_position, loaded_.backend->description(), list_sampling(settings_.sampling));
 }
 
 void Chat::restart(std::string_view system) {

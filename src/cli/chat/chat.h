@@ -55,7 +55,8 @@ class Chat {
   void print_stats() const;
 
   const Transcript& transcript() const { return transcript_; }
-  // "MODEL: llama, 135M parameters, q4_1 (97.5 MB); context 4096 of 8192 tokens; cpu ...; greedy"
+  // "MODEL: llama, 135M parameters, q4_1 (269 MB in memory); context 4096 of 8192 tokens; cpu ...;
+  // greedy"
   std::string description() const;
   // Whether Ctrl-C ended the last answer.
   bool interrupted() const { return interrupted_; }

@@ -20,6 +20,7 @@ struct Setting {
   std::string (*get)(const ChatSettings&);
   // False for a value that it cannot have.
   bool (*set)(ChatSettings&, std::string_view value);
+  bool is_switch = false;  // its name alone turns it on
 };
 
 template <typename T>
@@ -47,9 +48,12 @@ Setting sampling_number(std::string_view name, std::string_view other_names,
 
 template <auto Member>
 Setting on_off(std::string_view name, std::string_view other_names, std::string_view values) {
-  return {name, other_names, values,
+  return {name,
+          other_names,
+          values,
           [](const ChatSettings& s) { return std::string(s.*Member ? "on" : "off"); },
-          [](ChatSettings& s, std::string_view v) { return read_switch(v, s.*Member); }};
+          [](ChatSettings& s, std::string_view v) { return read_switch(v, s.*Member); },
+          true};
 }
 
 bool set_max_tokens(ChatSettings& settings, std::string_view value) {
@@ -109,8 +113,8 @@ const std::vector<Setting>& all_settings() {
        },
        set_stop},
       {"think", "", "on, off, or auto: as the model's template has it",
-       [](const S& s) { return s.reasoning.think.empty() ? "auto" : s.reasoning.think; },
-       set_think},
+       [](const S& s) { return s.reasoning.think.empty() ? "auto" : s.reasoning.think; }, set_think,
+       true},
       {"reasoning", "", "show, hide, or auto: show on a terminal",
        [](const S& s) { return s.reasoning.show; }, set_reasoning},
       {"context-full", "", "stop, or drop-oldest: the model sees the oldest turns no more",
@@ -176,8 +180,7 @@ void change_setting(ChatSettings& settings, std::string_view name, std::string_v
   for (const Setting& setting : all_settings()) {
     if (!has_name(setting, usual)) continue;
     ChatSettings changed = settings;
-    const bool is_switch = setting.get(settings) == "on" || setting.get(settings) == "off";
-    if (value.empty() && (is_switch || setting.name == "think")) value = "on";
+    if (value.empty() && setting.is_switch) value = "on";
     if (value.empty() || !setting.set(changed, value)) {
       fail(ErrorCode::kInvalidArgument, "/set {} {}: {}", setting.name, value, setting.values);
     }
