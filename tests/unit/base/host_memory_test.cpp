@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "support/sanitized.h"
 #include "support/temp_dir.h"
 
 namespace tq {
@@ -75,7 +76,7 @@ TEST_F(HostMemoryTest, ASystemThatNeverOvercommits) {
 TEST(AvailableHostMemory, IsSome) { EXPECT_GT(available_host_memory(), int64_t{1} << 20); }
 
 TEST(AvailableHostMemory, EndsWithTheAddressSpace) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef TQ_SANITIZED
   GTEST_SKIP() << "sanitizers reserve terabytes of it";
 #endif
   rlimit before{};

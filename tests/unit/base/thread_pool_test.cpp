@@ -15,6 +15,8 @@
 #include <thread>
 #include <vector>
 
+#include "support/sanitized.h"
+
 namespace tq {
 namespace {
 
@@ -51,7 +53,7 @@ rlim_t address_space() {
 // A limit on threads cannot be set for a test that may run as root; one on the address space, which
 // their stacks need, makes the same call fail with the same code.
 TEST(ThreadPool, WorksWithFewerThreadsThanAskedFor) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef TQ_SANITIZED
   GTEST_SKIP() << "sanitizers reserve address space of their own";
 #endif
   rlimit before{};

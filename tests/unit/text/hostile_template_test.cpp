@@ -10,13 +10,14 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "support/sanitized.h"
 #include "text/chat_template.h"
 
 namespace tq {
 namespace {
 
 // Instruments slow down and take memory of their own: there only crashes and leaks count.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(NDEBUG)
+#if defined(TQ_SANITIZED) || !defined(NDEBUG)
 constexpr bool kMeasured = false;
 #else
 constexpr bool kMeasured = true;

@@ -11,12 +11,13 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "support/sanitized.h"
 #include "text/tokenizer.h"
 
 namespace tq {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(NDEBUG)
+#if defined(TQ_SANITIZED) || !defined(NDEBUG)
 constexpr bool kMeasured = false;  // instruments slow down
 #else
 constexpr bool kMeasured = true;
