@@ -217,14 +217,16 @@ TEST(HostileTemplates, LongConversationsRender) {
   EXPECT_GT(chat.render(one).size(), 5'000'000u);
 }
 
+// Where instruments make all of them take minutes, every source still meets a sixth of the sinks.
 TEST(HostileTemplates, EndSoonAndStaySmall) {
+  constexpr int kEvery = kMeasured ? 1 : 6;
   run("warm", "{{ messages[0].content | tojson }}");
   const double before = peak_megabytes();
   int n = 0;
   for (const Named& source : sources()) {
     for (const Named& sink : sinks()) {
+      if (n++ % kEvery != 0) continue;
       run(fmt::format("{}: {}", source.name, sink.name), source.text + sink.text);
-      ++n;
     }
   }
   for (const Named& whole : whole_templates()) {
