@@ -94,9 +94,9 @@ Generation generate(Engine& engine, Request request, Prompt prompt, const Global
   };
   const auto n_prompt = static_cast<int64_t>(request.prompt.size());
   const int64_t n_known = n_common(request);
+  const InterruptScope interrupt;  // before anything is shown that invites a Ctrl-C
   const int64_t id = engine.add(std::move(request));
   if (n_prompt - n_known >= kLongPrompt) progress.begin(n_known, n_prompt);
-  const InterruptScope interrupt;
   while (engine.step()) {
     if (InterruptScope::interrupted()) engine.cancel(id);
   }

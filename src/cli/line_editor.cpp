@@ -1,6 +1,7 @@
 #include "cli/line_editor.h"
 
 #include <histedit.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -18,6 +19,15 @@ namespace tq {
 namespace {
 
 constexpr wchar_t kCtrlC = 3;
+
+// "\r\n" in what is pasted is one newline, so the terminal must not make "\r\r" or "\n\n" of it.
+// (libedit asks for the first and cannot be told otherwise.)
+void keep_newlines() {
+  termios modes;
+  if (tcgetattr(STDIN_FILENO, &modes) != 0) return;
+  modes.c_iflag &= ~static_cast<tcflag_t>(INLCR | ICRNL);
+  tcsetattr(STDIN_FILENO, TCSANOW, &modes);
+}
 
 }  // namespace
 
@@ -179,6 +189,7 @@ LineEditor::Line LineEditor::read(const std::string& prompt, std::string_view no
   int count = 0;
   // Before anything is shown that invites a Ctrl-C, which would be a signal until now.
   el_set(edit_->line, EL_PREP_TERM, 1);
+  keep_newlines();
   std::fwrite(notice.data(), 1, notice.size(), stdout);
   const char* const typed = el_gets(edit_->line, &count);
   if (edit_->interrupted) return {End::kInterrupted, std::move(edit_->discarded)};

@@ -497,17 +497,17 @@ class ChatTerminal(ChatBase):
 
     def test_a_long_prompt_shows_its_progress(self):
         self.start("-n", 2, "--ignore-eos", "--ctx", 6000, "--batch", 8)
-        self.paste("a" * 3000)
+        self.paste("a" * 700)
         self.type("\r")
         self.expect("prompt [")
-        self.expect("3003 tokens")
+        self.expect("703 tokens")
         self.expect("\r\x1b[K")
         self.expect("answer 2 tokens")
         self.leave()
-        self.start("a" * 3000, "-n", 2, "--ignore-eos", "--ctx", 6000, "--batch", 8, command="run",
+        self.start("a" * 700, "-n", 2, "--ignore-eos", "--ctx", 6000, "--batch", 8, command="run",
                    prompt=None)
         self.assertEqual(self.finish(), 0)
-        self.assertRegex(self.screen, r"prompt \[=* *\] +\d+% \d+ / 3003 tokens")
+        self.assertRegex(self.screen, r"prompt \[=* *\] +\d+% \d+ / 703 tokens")
 
     def test_an_answer_stopped_at_once_is_taken_back(self):
         self.start("-n", 2, "--ignore-eos", "--ctx", 20000, "--batch", 4)
