@@ -50,7 +50,7 @@ TEST(ChatSettings, EveryNameOfASetting) {
 TEST(ChatSettings, WrongValuesChangeNothing) {
   ChatSettings s;
   s.sampling.temperature = 0.7f;
-  for (const auto& [name, value] :
+  for (const auto& wrong :
        std::vector<std::pair<std::string, std::string>>{{"temperature", "hot"},
                                                         {"temperature", "-1"},
                                                         {"temperature", "nan"},
@@ -69,7 +69,7 @@ TEST(ChatSettings, WrongValuesChangeNothing) {
                                                         {"stop", ""},
                                                         {"repeat-penalty", "0"},
                                                         {"", ""}}) {
-    expect_error(ErrorCode::kInvalidArgument, {}, [&] { change_setting(s, name, value); });
+    expect_error(ErrorCode::kInvalidArgument, {}, [&] { change_setting(s, wrong.first, wrong.second); });
     EXPECT_EQ(s.sampling.temperature, 0.7f);
   }
   expect_error(ErrorCode::kInvalidArgument, {"--ctx 8192"},
