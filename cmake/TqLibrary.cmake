@@ -23,6 +23,9 @@ endif()
 # Headers that most files include, parsed once for all libraries and once for all tests: half of the build
 # time otherwise. `from`: the target whose precompiled headers are used; itself makes them.
 function(tq_precompile target from)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    target_compile_options(${target} PRIVATE -fpch-preprocess)  # for ccache
+  endif()
   if(target STREQUAL from)
     target_precompile_headers(${target} PRIVATE <fmt/format.h> <nlohmann/json.hpp> <algorithm>
       <filesystem> <functional> <map> <memory> <optional> <string> <string_view> <unordered_map>
@@ -30,6 +33,13 @@ function(tq_precompile target from)
   else()
     target_precompile_headers(${target} REUSE_FROM ${from})
   endif()
+endfunction()
+
+# The presets compile ten sources as one (CMAKE_UNITY_BUILD), which halves the build; "dev" does not. Sources whose
+# path matches `but` stay alone: the same names in each, as of one instruction set or one model family.
+function(tq_unity but)
+  list(FILTER ARGN INCLUDE REGEX "${but}")
+  set_source_files_properties(${ARGN} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 endfunction()
 
 # tq_library(name DEPS other folders and packages): every .cpp of the folder becomes libtq_<name>.
@@ -42,6 +52,7 @@ function(tq_library name)
     list(FILTER sources EXCLUDE REGEX "/backend/cuda/")
   endif()
   add_library(tq_${name} STATIC ${sources})
+  tq_unity("/simd/|/arch/|/cpu/generic" ${sources})
   target_link_libraries(tq_${name} PUBLIC tq_flags ${ARG_DEPS})
   tq_precompile(tq_${name} tq_base)
 endfunction()

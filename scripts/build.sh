@@ -11,6 +11,7 @@ preset=${1:-release}
 launcher=()
 # Asked once in the life of a build folder: another launcher would build everything anew.
 [ -f "build/$preset/CMakeCache.txt" ] || ! command -v ccache >/dev/null || launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+export CCACHE_SLOPPINESS=pch_defines,time_macros  # or it keeps nothing that precompiled headers are part of
 cmake --preset "$preset" "${launcher[@]}" | sed -n 's/^-- \(CUDA .*\|Without .*\)/\1/p'
 [ $configure_only = 1 ] && exit 0
 targets=()

@@ -12,7 +12,7 @@
 namespace tq {
 namespace {
 
-constexpr uint64_t kSlackBytes = 1 << 20;
+constexpr uint64_t kSideFileBytes = 1 << 20;
 
 class Exporter {
  public:
@@ -54,7 +54,7 @@ class Exporter {
            options_.destination.string());
     }
     destination_.refuse_taken(/*overwrite=*/false);
-    uint64_t side_bytes = kSlackBytes;
+    uint64_t side_bytes = kSideFileBytes;
     for (const std::string& name : source_.text_files()) {
       side_bytes += source_.text_file(name).value_or("").size();
     }

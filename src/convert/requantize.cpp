@@ -16,7 +16,7 @@ bool is_quantised(const TensorEntry& tensor) {
   return format == nullptr || format->has_scales;
 }
 
-double planned_bytes(const PlannedTensor& tensor) {
+double bytes_of(const PlannedTensor& tensor) {
   double bytes = 0;
   for (const SafetensorsItem& plane : tensor.planes) {
     double size = static_cast<double>(dtype_info(plane.dtype).bytes);
@@ -46,7 +46,7 @@ std::string requantize_note(const Checkpoint& source, const ConvertPlan& plan) {
   for (const PlannedTensor& tensor : plan.tensors) {
     const TensorEntry& entry = source.tensors()[static_cast<size_t>(tensor.source)];
     before += static_cast<double>(entry.stored_bytes);
-    after += planned_bytes(tensor);
+    after += bytes_of(tensor);
     const bool again = tensor.action == TensorAction::kEncode && tensor.compressed();
     if (again && is_quantised(entry)) storage[entry.storage] += entry.n_elements();
   }

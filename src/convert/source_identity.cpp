@@ -18,7 +18,7 @@ namespace {
 constexpr uint64_t kWholeBytes = uint64_t{64} << 20;
 constexpr uint64_t kEndBytes = uint64_t{1} << 20;
 constexpr uint64_t kPieces = 512;
-constexpr uint64_t kPieceBytes = 4096;
+constexpr uint64_t kSampleBytes = 4096;
 constexpr uint64_t kReadBytes = uint64_t{4} << 20;
 
 class SourceFile {
@@ -40,7 +40,7 @@ class SourceFile {
       add(0, size);
     } else {
       add(0, kEndBytes);
-      for (uint64_t i = 0; i < kPieces; ++i) add(size / kPieces * i, kPieceBytes);
+      for (uint64_t i = 0; i < kPieces; ++i) add(size / kPieces * i, kSampleBytes);
       add(size - kEndBytes, kEndBytes);
     }
     return fmt::format("{} bytes, modified {}.{:09}, content {}", size, info.st_mtim.tv_sec,

@@ -13,7 +13,6 @@
 namespace tq {
 namespace {
 
-constexpr size_t kLengthBytes = 8;
 constexpr size_t kMaxNameBytes = 1024;
 constexpr size_t kMaxDims = 16;
 constexpr size_t kMaxMetadata = 65536;

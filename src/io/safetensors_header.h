@@ -23,6 +23,9 @@ struct SafetensorsEntry {
   uint64_t size_bytes = 0;
 };
 
+// Before the JSON stands its length, as a little-endian 64-bit integer.
+constexpr size_t kLengthBytes = 8;
+
 struct SafetensorsHeader {
   std::vector<SafetensorsEntry> entries;  // by offset; they tile the data section exactly
   std::map<std::string, std::string> metadata;

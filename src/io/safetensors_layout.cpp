@@ -13,7 +13,6 @@ namespace tq {
 namespace {
 
 constexpr uint64_t kAlignment = 64;
-constexpr size_t kLengthBytes = 8;
 
 uint64_t item_bytes(const SafetensorsItem& item) {
   const auto elements = checked_product(item.shape);

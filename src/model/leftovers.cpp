@@ -51,7 +51,7 @@ struct Pattern {
   std::string_view part;
   Kind kind;
 };
-constexpr Pattern kInside[] = {
+constexpr Pattern kInsideRules[] = {
     {"rotary_emb.", Kind::kRotary},        {"rotary_pos_emb.", Kind::kRotary},
     {"vision_tower.", Kind::kModality},    {"vision_model.", Kind::kModality},
     {"vision_embedder.", Kind::kModality}, {"visual.", Kind::kModality},
@@ -59,7 +59,7 @@ constexpr Pattern kInside[] = {
     {"embed_vision.", Kind::kModality},    {"embed_audio.", Kind::kModality},
     {"v_head.", Kind::kValueHead},         {"value_head.", Kind::kValueHead},
 };
-constexpr Pattern kEnds[] = {
+constexpr Pattern kEndRules[] = {
     {".weight_scale_inv", Kind::kQuantiser}, {".weight_scale", Kind::kQuantiser},
     {".input_scale", Kind::kQuantiser},      {".k_scale", Kind::kQuantiser},
     {".v_scale", Kind::kQuantiser},
@@ -123,10 +123,10 @@ class Leftovers {
       return name.find(part) != std::string_view::npos;
     };
     if (&entry == context_.checkpoint.head_copy()) return Kind::kHeadCopy;
-    for (const Pattern& pattern : kInside) {
+    for (const Pattern& pattern : kInsideRules) {
       if (inside(pattern.part)) return pattern.kind;
     }
-    for (const Pattern& pattern : kEnds) {
+    for (const Pattern& pattern : kEndRules) {
       if (name.ends_with(pattern.part)) return pattern.kind;
     }
     if (std::any_of(context_.names.unused.begin(), context_.names.unused.end(), inside)) {

@@ -7,8 +7,8 @@
 namespace tq {
 namespace {
 
-using testing::OnDevice;
-using testing::random_floats;
+using fixtures::OnDevice;
+using fixtures::random_floats;
 
 struct DecodeShape {
   std::vector<int32_t> kv_len;

@@ -6,9 +6,9 @@
 namespace tq {
 namespace {
 
-using testing::AttentionCase;
-using testing::OnDevice;
-using testing::PagedBatch;
+using fixtures::AttentionCase;
+using fixtures::OnDevice;
+using fixtures::PagedBatch;
 
 std::vector<int32_t> values_of(const int32_t* data, int64_t n) { return {data, data + n}; }
 
@@ -40,7 +40,7 @@ std::vector<float> attend(PagedBatch& batch, const AttentionCase& c, const How& 
     store.k = keys.get();
     store.v = values.get();
     cuda::kv_store(store, nullptr);
-    testing::cuda_check(cudaDeviceSynchronize());
+    fixtures::cuda_check(cudaDeviceSynchronize());
   }
   const int64_t n_seqs = batch.n_seqs();
   const OnDevice<int32_t> q_begin(how.last > 0
@@ -148,7 +148,7 @@ TEST(GpuAttention, DecodeStepsMatchTheDefinition) {
     const How decode{.decode_up_to = 64};
     const std::vector<float> out = attend(batch, c, decode);
     expect_close(out, batch.reference(), c.dtype == KvDType::kBF16 ? 4e-5 : 2e-5);
-    EXPECT_TRUE(testing::same_bits(attend(batch, c, decode), out));
+    EXPECT_TRUE(fixtures::same_bits(attend(batch, c, decode), out));
   }
 }
 
@@ -181,11 +181,11 @@ TEST(GpuAttention, PromptsMatchTheDefinition) {
     const std::vector<float> out = attend(batch, c, kFast);
     // A weight is off by 2^-12 of itself: an output by 2^-12 of the values' sizes, of up to 7.
     expect_close(out, batch.reference(), 1.7e-3);
-    EXPECT_TRUE(testing::same_bits(attend(batch, c, kFast), out));
+    EXPECT_TRUE(fixtures::same_bits(attend(batch, c, kFast), out));
     // Another kernel, but where heads are too wide for this GPU's shared memory.
     constexpr int kForWideHeads = 200 << 10;
     if (c.k_dim <= 256 || cuda::gpu_target().max_shared_bytes >= kForWideHeads) {
-      EXPECT_FALSE(testing::same_bits(attend(batch, c, {.split = false}), out));
+      EXPECT_FALSE(fixtures::same_bits(attend(batch, c, {.split = false}), out));
     }
   }
 }
@@ -201,7 +201,7 @@ TEST(GpuAttention, BitsOfPromptsDoNotDependOnTheTile) {
       const std::vector<float> all = attend(batch, prompt, kFast);
       constexpr int64_t kLast = 477;  // more than there are blocks for that would share keys
       const std::vector<float> last(all.end() - kLast * heads * dim, all.end());
-      EXPECT_TRUE(testing::same_bits(
+      EXPECT_TRUE(fixtures::same_bits(
           attend(batch, prompt, {.last = kLast, .split = false, .fast_prompts = true}), last))
           << heads << " heads of " << dim << ", window " << window;
     }
@@ -211,8 +211,8 @@ TEST(GpuAttention, BitsOfPromptsDoNotDependOnTheTile) {
 TEST(GpuAttention, ValuesMayBeAPartOfTheKeys) {
   for (const std::vector<int64_t>& queries : std::vector<std::vector<int64_t>>{{1}, {150}}) {
     const int64_t n = 200, heads = 4, k_dim = 96, v_dim = 64;
-    const std::vector<float> keys = testing::random_floats(n * k_dim, 3);
-    const std::vector<float> q = testing::random_floats(queries[0] * heads * k_dim, 4);
+    const std::vector<float> keys = fixtures::random_floats(n * k_dim, 3);
+    const std::vector<float> q = fixtures::random_floats(queries[0] * heads * k_dim, 4);
     std::vector<int64_t> slots(n);
     std::vector<int32_t> table(13);
     for (int64_t i = 0; i < n; ++i) slots[i] = i;
@@ -269,10 +269,11 @@ TEST(GpuAttention, BitsDoNotDependOnTheSplit) {
         const AttentionCase prefill{{700}, {700}, heads, kv_heads, dim, dim, dtype, window};
         PagedBatch batch(prefill);
         const std::vector<float> all = attend(batch, prefill);
-        EXPECT_TRUE(testing::same_bits(attend(batch, prefill, {.split = false}), all));
+        EXPECT_TRUE(fixtures::same_bits(attend(batch, prefill, {.split = false}), all));
         const std::vector<float> last(all.end() - heads * dim, all.end());
         for (const bool split : {true, false}) {
-          EXPECT_TRUE(testing::same_bits(attend(batch, prefill, {.last = 1, .split = split}), last))
+          EXPECT_TRUE(
+              fixtures::same_bits(attend(batch, prefill, {.last = 1, .split = split}), last))
               << heads << " heads of " << dim << ", window " << window << ", split " << split;
         }
       }

@@ -7,19 +7,19 @@ namespace tq {
 namespace {
 
 using cuda::Tier;
-using testing::cpu;
-using testing::FormatTest;
-using testing::OnDevice;
-using testing::random_floats;
-using testing::RandomStack;
-using testing::RandomWeight;
-using testing::relative_error;
-using testing::same_bits;
+using fixtures::cpu;
+using fixtures::FormatTest;
+using fixtures::OnDevice;
+using fixtures::random_floats;
+using fixtures::RandomStack;
+using fixtures::RandomWeight;
+using fixtures::relative_error;
+using fixtures::same_bits;
 
 template <typename T>
 std::vector<T> copy_of(const T* device, int64_t n) {
   std::vector<T> host(static_cast<size_t>(n));
-  testing::cuda_check(
+  fixtures::cuda_check(
       cudaMemcpy(host.data(), device, host.size() * sizeof(T), cudaMemcpyDeviceToHost));
   return host;
 }
@@ -314,8 +314,8 @@ TEST_P(GpuStrided, RowsThatLieApartGiveTheSameBits) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, GpuStrided, ::testing::ValuesIn(testing::formats()),
-                         testing::format_name);
+INSTANTIATE_TEST_SUITE_P(Formats, GpuStrided, ::testing::ValuesIn(fixtures::formats()),
+                         fixtures::format_name);
 
 }  // namespace
 }  // namespace tq

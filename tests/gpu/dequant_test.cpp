@@ -13,16 +13,16 @@ namespace {
 
 using cuda::ProductOptions;
 using cuda::Tier;
-using testing::cpu;
-using testing::cuda_check;
-using testing::FormatTest;
-using testing::OnDevice;
-using testing::Prepared;
-using testing::random_floats;
-using testing::RandomStack;
-using testing::RandomWeight;
-using testing::relative_error;
-using testing::same_bits;
+using fixtures::cpu;
+using fixtures::cuda_check;
+using fixtures::FormatTest;
+using fixtures::OnDevice;
+using fixtures::Prepared;
+using fixtures::random_floats;
+using fixtures::RandomStack;
+using fixtures::RandomWeight;
+using fixtures::relative_error;
+using fixtures::same_bits;
 
 // The tier with scratch of its own.
 class Dequant {
@@ -306,8 +306,8 @@ TEST_P(GpuDequant, GatedExpertsEqualTheCpu) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, GpuDequant, ::testing::ValuesIn(testing::formats()),
-                         testing::format_name);
+INSTANTIATE_TEST_SUITE_P(Formats, GpuDequant, ::testing::ValuesIn(fixtures::formats()),
+                         fixtures::format_name);
 
 // More activations and weights than the scratch holds at a time: parts, whose last is smaller.
 TEST(GpuDequantParts, EqualTheCpu) {

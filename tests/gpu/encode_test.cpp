@@ -10,7 +10,7 @@
 
 #include "gpu_testing.h"
 
-namespace tq::testing {
+namespace tq::fixtures {
 namespace {
 
 constexpr Effort kEfforts[] = {Effort::kReference, Effort::kFast, Effort::kDefault, Effort::kBest};
@@ -305,4 +305,4 @@ TEST(GpuCompressAtLoad, TakesNoMoreThanItSays) {
 }
 
 }  // namespace
-}  // namespace tq::testing
+}  // namespace tq::fixtures

@@ -20,7 +20,7 @@
 #include "base/math.h"
 #include "kernels/cuda/ops.h"
 
-namespace tq::testing {
+namespace tq::fixtures {
 
 inline void cuda_check(cudaError_t error) {
   if (error != cudaSuccess) fail(ErrorCode::kDevice, "test: {}", cudaGetErrorString(error));
@@ -202,4 +202,4 @@ inline std::string format_name(const ::testing::TestParamInfo<FormatTraits>& inf
 }
 class FormatTest : public ::testing::TestWithParam<FormatTraits> {};
 
-}  // namespace tq::testing
+}  // namespace tq::fixtures

@@ -9,15 +9,15 @@ namespace tq {
 namespace {
 
 using cuda::Tier;
-using testing::cpu;
-using testing::FormatTest;
-using testing::OnDevice;
-using testing::Prepared;
-using testing::random_floats;
-using testing::RandomStack;
-using testing::RandomWeight;
-using testing::relative_error;
-using testing::same_bits;
+using fixtures::cpu;
+using fixtures::FormatTest;
+using fixtures::OnDevice;
+using fixtures::Prepared;
+using fixtures::random_floats;
+using fixtures::RandomStack;
+using fixtures::RandomWeight;
+using fixtures::relative_error;
+using fixtures::same_bits;
 
 constexpr double kTolerance = 2e-6;
 
@@ -174,8 +174,8 @@ TEST_P(GpuMatmul, ExpertsEqualTheCpu) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, GpuMatmul, ::testing::ValuesIn(testing::formats()),
-                         testing::format_name);
+INSTANTIATE_TEST_SUITE_P(Formats, GpuMatmul, ::testing::ValuesIn(fixtures::formats()),
+                         fixtures::format_name);
 
 class GpuFused : public FormatTest {};
 
@@ -328,8 +328,8 @@ TEST_P(GpuFused, MergesThePartsOfItsInput) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, GpuFused, ::testing::ValuesIn(testing::rotated_formats()),
-                         testing::format_name);
+INSTANTIATE_TEST_SUITE_P(Formats, GpuFused, ::testing::ValuesIn(fixtures::rotated_formats()),
+                         fixtures::format_name);
 
 }  // namespace
 }  // namespace tq

@@ -4,13 +4,13 @@
 namespace tq {
 namespace {
 
-using testing::cpu;
-using testing::FormatTest;
-using testing::OnDevice;
-using testing::random_floats;
-using testing::RandomWeight;
-using testing::relative_error;
-using testing::same_bits;
+using fixtures::cpu;
+using fixtures::FormatTest;
+using fixtures::OnDevice;
+using fixtures::random_floats;
+using fixtures::RandomWeight;
+using fixtures::relative_error;
+using fixtures::same_bits;
 
 class GpuEmbed : public FormatTest {};
 
@@ -28,8 +28,8 @@ TEST_P(GpuEmbed, EqualsTheCpu) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, GpuEmbed, ::testing::ValuesIn(testing::formats()),
-                         testing::format_name);
+INSTANTIATE_TEST_SUITE_P(Formats, GpuEmbed, ::testing::ValuesIn(fixtures::formats()),
+                         fixtures::format_name);
 
 struct PrepareShape {
   int64_t in;
@@ -53,9 +53,9 @@ class GpuPrepare : public ::testing::TestWithParam<PrepareShape> {
     const auto n = static_cast<size_t>(tokens_ * in_padded_);
     std::vector<int8_t> q8(n);
     std::vector<float> scale(n / static_cast<size_t>(group_));
-    testing::cuda_check(cudaMemcpy(q8.data(), device.q8, n, cudaMemcpyDeviceToHost));
-    testing::cuda_check(cudaMemcpy(scale.data(), device.q8_scale, scale.size() * sizeof(float),
-                                   cudaMemcpyDeviceToHost));
+    fixtures::cuda_check(cudaMemcpy(q8.data(), device.q8, n, cudaMemcpyDeviceToHost));
+    fixtures::cuda_check(cudaMemcpy(scale.data(), device.q8_scale, scale.size() * sizeof(float),
+                                    cudaMemcpyDeviceToHost));
     EXPECT_LT(relative_error(scale, {host.q8_scale, host.q8_scale + scale.size()}), 1e-6);
     int64_t different = 0;
     for (size_t i = 0; i < n; ++i) {
@@ -80,8 +80,8 @@ TEST_P(GpuPrepare, RotatesExactly) {
   const Activation device =
       cuda::prepare(args(device_x.get(), device_storage_.get()), true, nullptr);
   std::vector<float> rotated(static_cast<size_t>(tokens_ * in_padded_));
-  testing::cuda_check(cudaMemcpy(rotated.data(), device.f32, rotated.size() * sizeof(float),
-                                 cudaMemcpyDeviceToHost));
+  fixtures::cuda_check(cudaMemcpy(rotated.data(), device.f32, rotated.size() * sizeof(float),
+                                  cudaMemcpyDeviceToHost));
   EXPECT_TRUE(same_bits(rotated, {host.f32, host.f32 + rotated.size()}));
 }
 

@@ -15,7 +15,7 @@
 namespace tq {
 namespace {
 
-using testing::OnDevice;
+using fixtures::OnDevice;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
@@ -240,7 +240,7 @@ TEST(GpuSample, EndsOfTheRangeAndLimitsAmongTies) {
 
 TEST(GpuSample, FindsTheFirstLargest) {
   const int64_t vocab = 70001;
-  std::vector<float> logits = testing::random_floats(vocab, 17);
+  std::vector<float> logits = fixtures::random_floats(vocab, 17);
   logits[12345] = logits[54321] = 100.0f;
   logits[vocab - 1] = 100.0f;
   Rows rows(vocab, vocab);

@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 
-namespace tq::testing {
+namespace tq::fixtures {
 
 inline void expect_error(ErrorCode code, std::initializer_list<std::string> parts,
                          const std::function<void()>& action) {
@@ -26,4 +26,4 @@ inline void expect_error(ErrorCode code, std::initializer_list<std::string> part
   }
 }
 
-}  // namespace tq::testing
+}  // namespace tq::fixtures

@@ -14,7 +14,7 @@
 #include "io/gguf_file.h"
 #include "support/temp_dir.h"
 
-namespace tq::testing {
+namespace tq::fixtures {
 
 class GgufBuilder {
  public:
@@ -234,4 +234,4 @@ inline GgufBuilder tiny_gguf(const std::string& arch, const TinyGguf& size = {})
   return out;
 }
 
-}  // namespace tq::testing
+}  // namespace tq::fixtures

@@ -14,7 +14,7 @@
 #include "base/math.h"
 #include "kernels/op_args.h"
 
-namespace tq::testing {
+namespace tq::fixtures {
 
 struct AttentionCase {
   std::vector<int64_t> n_queries;  // of each sequence,
@@ -198,4 +198,4 @@ class PagedBatch {
   std::vector<float> out_;
 };
 
-}  // namespace tq::testing
+}  // namespace tq::fixtures

@@ -15,7 +15,7 @@
 #include "support/temp_dir.h"
 #include "tensor/dtype.h"
 
-namespace tq::testing {
+namespace tq::fixtures {
 
 // Length word, header and data, exactly as given.
 inline std::string raw_safetensors(std::string_view header, std::string_view data) {
@@ -70,4 +70,4 @@ class SafetensorsBuilder {
   std::string data_;
 };
 
-}  // namespace tq::testing
+}  // namespace tq::fixtures

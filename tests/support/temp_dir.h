@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-namespace tq::testing {
+namespace tq::fixtures {
 
 class TempDir {
  public:
@@ -45,4 +45,4 @@ inline std::string read_bytes(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
 }
 
-}  // namespace tq::testing
+}  // namespace tq::fixtures

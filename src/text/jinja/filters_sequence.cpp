@@ -346,7 +346,7 @@ Value select(Interpreter& interpreter, Arguments& arguments) {
   return iterator(std::move(out));
 }
 
-constexpr BuiltinRow kRows[] = {
+constexpr BuiltinRow kSequenceFilters[] = {
     {"attr", attr},
     {"batch", batch},
     {"count", length},
@@ -376,6 +376,6 @@ constexpr BuiltinRow kRows[] = {
 
 }  // namespace
 
-std::span<const BuiltinRow> sequence_filters() { return kRows; }
+std::span<const BuiltinRow> sequence_filters() { return kSequenceFilters; }
 
 }  // namespace tq::jinja

@@ -235,7 +235,7 @@ Value safe(Interpreter&, Arguments& arguments) {
   return Value::markup(subject(arguments).to_string());
 }
 
-constexpr BuiltinRow kRows[] = {
+constexpr BuiltinRow kTextFilters[] = {
     {"abs", absolute},
     {"capitalize", change_text<to_capitalized>},
     {"center", center},
@@ -260,6 +260,6 @@ constexpr BuiltinRow kRows[] = {
 
 }  // namespace
 
-std::span<const BuiltinRow> text_filters() { return kRows; }
+std::span<const BuiltinRow> text_filters() { return kTextFilters; }
 
 }  // namespace tq::jinja

@@ -47,7 +47,7 @@ CharacterRange character_range(std::string_view text, const Value& start, const 
 }
 
 template <std::string (*kChange)(std::string_view)>
-Value change_text(Interpreter&, Arguments& arguments) {
+Value change_self(Interpreter&, Arguments& arguments) {
   return Value(kChange(self_text(arguments)));
 }
 
@@ -199,7 +199,7 @@ Value remove_affix(Interpreter& interpreter, Arguments& arguments) {
   return Value(text);
 }
 
-Value replace(Interpreter& interpreter, Arguments& arguments) {
+Value replace_method(Interpreter& interpreter, Arguments& arguments) {
   const auto args = bind_arguments(interpreter, arguments, "replace", {"old", "new", "count"});
   const std::string& text = self_text(arguments);
   const std::string& from = text_of(interpreter, args[0]);
@@ -263,7 +263,7 @@ Value count(Interpreter& interpreter, Arguments& arguments) {
   return Value(n);
 }
 
-Value join(Interpreter& interpreter, Arguments& arguments) {
+Value join_method(Interpreter& interpreter, Arguments& arguments) {
   const auto args = bind_arguments(interpreter, arguments, "join", {"iterable"});
   TextBuilder out;
   bool begin = true;
@@ -378,8 +378,8 @@ Value list_count(Interpreter& interpreter, Arguments& arguments) {
 }
 
 constexpr std::array<BuiltinRow, 38> kStringMethods = {{
-    {"capitalize", change_text<to_capitalized>},
-    {"casefold", change_text<to_lower>},
+    {"capitalize", change_self<to_capitalized>},
+    {"casefold", change_self<to_lower>},
     {"center", justify<true, true>},
     {"count", count},
     {"endswith", affix_test<false>},
@@ -394,14 +394,14 @@ constexpr std::array<BuiltinRow, 38> kStringMethods = {{
     {"isnumeric", all_characters<is_unicode_digit>},
     {"isspace", all_characters<is_unicode_space>},
     {"isupper", cased<is_unicode_upper, is_unicode_lower>},
-    {"join", join},
+    {"join", join_method},
     {"ljust", justify<false, true>},
-    {"lower", change_text<to_lower>},
+    {"lower", change_self<to_lower>},
     {"lstrip", strip_method<true, false>},
     {"partition", partition<false>},
     {"removeprefix", remove_affix<true>},
     {"removesuffix", remove_affix<false>},
-    {"replace", replace},
+    {"replace", replace_method},
     {"rfind", find<true, false>},
     {"rjust", justify<true, false>},
     {"rindex", find<true, true>},
@@ -412,9 +412,9 @@ constexpr std::array<BuiltinRow, 38> kStringMethods = {{
     {"splitlines", splitlines},
     {"startswith", affix_test<true>},
     {"strip", strip_method<true, true>},
-    {"swapcase", change_text<to_swapped_case>},
-    {"title", change_text<to_title>},
-    {"upper", change_text<to_upper>},
+    {"swapcase", change_self<to_swapped_case>},
+    {"title", change_self<to_title>},
+    {"upper", change_self<to_upper>},
     {"zfill", zfill},
 }};
 constexpr std::array<BuiltinRow, 5> kDictMethods = {{

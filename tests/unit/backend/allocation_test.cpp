@@ -57,7 +57,7 @@ TEST_P(OperatorAllocations, AreNone) {
   options.threads = 3;
   options.exact = GetParam();
   const auto backend = make_cpu_backend(options);
-  testing::OperatorRun operators;
+  fixtures::OperatorRun operators;
   operators.reserve(*backend);
   operators.store_kv(*backend);
   const KvStoreArgs store = operators.kv_store_args();

@@ -12,7 +12,7 @@
 #include "base/math.h"
 #include "support/paged_attention.h"
 
-namespace tq::testing {
+namespace tq::fixtures {
 
 // A weight of random codes; gains are 1 and plain weights small.
 struct RandomWeight {
@@ -187,4 +187,4 @@ class OperatorRun {
   std::vector<int32_t> begin_;
 };
 
-}  // namespace tq::testing
+}  // namespace tq::fixtures

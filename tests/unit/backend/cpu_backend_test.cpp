@@ -17,10 +17,10 @@
 namespace tq {
 namespace {
 
-using testing::AttentionCase;
-using testing::OperatorRun;
-using testing::PagedBatch;
-using testing::RandomWeight;
+using fixtures::AttentionCase;
+using fixtures::OperatorRun;
+using fixtures::PagedBatch;
+using fixtures::RandomWeight;
 
 std::unique_ptr<Backend> make_backend(int threads, bool exact = false) {
   CpuOptions options;
@@ -170,8 +170,8 @@ TEST(CpuBackend, AllocatesAligned) {
   Buffer buffer = make_backend(1)->allocate(100);
   EXPECT_EQ(buffer.size_bytes(), 100u);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(buffer.data()) % 64, 0u);
-  testing::expect_error(ErrorCode::kOutOfMemory, {"cannot allocate"},
-                        [] { (void)make_backend(1)->allocate(size_t{1} << 62); });
+  fixtures::expect_error(ErrorCode::kOutOfMemory, {"cannot allocate"},
+                         [] { (void)make_backend(1)->allocate(size_t{1} << 62); });
 }
 
 TEST(CpuBackend, RefusesActivationsOfAnotherForm) {
@@ -180,7 +180,7 @@ TEST(CpuBackend, RefusesActivationsOfAnotherForm) {
   const std::vector<float> x(128, 1.0f);
   std::vector<float> out(4);
   const Activation plain = backend->prepare({x.data(), 1, 128, 128, 0, InputForm::kPlain, nullptr});
-  testing::expect_error(ErrorCode::kInternal, {"tq3"}, [&] {
+  fixtures::expect_error(ErrorCode::kInternal, {"tq3"}, [&] {
     backend->matmul({weight.view, plain, nullptr, false, out.data()});
   });
 }
@@ -189,8 +189,8 @@ TEST(CpuBackend, RefusesHeadsBeyondItsScratch) {
   const auto backend = make_backend(1);
   AttentionCase shape{{1}, {1}, 1, 1, 1025, 8};
   PagedBatch batch(shape);
-  testing::expect_error(ErrorCode::kInternal, {"1025"},
-                        [&] { backend->attention(batch.attention_args()); });
+  fixtures::expect_error(ErrorCode::kInternal, {"1025"},
+                         [&] { backend->attention(batch.attention_args()); });
 }
 
 TEST(KvDTypeBytes, AreTheElementSizes) {

@@ -15,8 +15,8 @@
 namespace tq {
 namespace {
 
+using fixtures::RandomWeight;
 using ::testing::ElementsAre;
-using testing::RandomWeight;
 
 struct RoutingStorage {
   RoutingStorage(int64_t n_tokens, int64_t top_k, int64_t n_experts)

@@ -30,15 +30,15 @@ TEST(Error, CodesHaveDistinctNamesAndExitCodes) {
 }
 
 TEST(Error, SystemErrorsSayWhatFailed) {
-  testing::expect_error(ErrorCode::kIo, {"/a/file", "Permission denied"},
-                        [] { fail_errno(EACCES, "/a/file"); });
-  testing::expect_error(ErrorCode::kNoSpace, {"No space left"}, [] { fail_errno(ENOSPC, "x"); });
-  testing::expect_error(ErrorCode::kNoSpace, {"quota"}, [] { fail_errno(EDQUOT, "x"); });
+  fixtures::expect_error(ErrorCode::kIo, {"/a/file", "Permission denied"},
+                         [] { fail_errno(EACCES, "/a/file"); });
+  fixtures::expect_error(ErrorCode::kNoSpace, {"No space left"}, [] { fail_errno(ENOSPC, "x"); });
+  fixtures::expect_error(ErrorCode::kNoSpace, {"quota"}, [] { fail_errno(EDQUOT, "x"); });
 }
 
 TEST(Check, ThrowsWithPlaceAndMessage) {
-  testing::expect_error(ErrorCode::kInternal, {"error_test.cpp", "1 == 2", "seven is 7"},
-                        [] { TQ_CHECK(1 == 2, "seven is {}", 7); });
+  fixtures::expect_error(ErrorCode::kInternal, {"error_test.cpp", "1 == 2", "seven is 7"},
+                         [] { TQ_CHECK(1 == 2, "seven is {}", 7); });
   EXPECT_NO_THROW(TQ_CHECK(true, "never"));
 }
 

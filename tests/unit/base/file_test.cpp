@@ -15,10 +15,10 @@
 namespace tq {
 namespace {
 
-using testing::expect_error;
-using testing::read_bytes;
-using testing::TempDir;
-using testing::write_bytes;
+using fixtures::expect_error;
+using fixtures::read_bytes;
+using fixtures::TempDir;
+using fixtures::write_bytes;
 
 std::string text(std::span<const uint8_t> bytes) { return {bytes.begin(), bytes.end()}; }
 std::span<const uint8_t> bytes(std::string_view text) {

@@ -16,7 +16,7 @@ class HostMemoryTest : public ::testing::Test {
  protected:
   void write(const fs::path& path, const std::string& text) {
     fs::create_directories((dir_.path() / path).parent_path());
-    testing::write_bytes(dir_.path() / path, text);
+    fixtures::write_bytes(dir_.path() / path, text);
   }
   void write_group(const fs::path& folder, const std::string& max, const std::string& current) {
     write(folder / "memory.max", max + "\n");
@@ -25,7 +25,7 @@ class HostMemoryTest : public ::testing::Test {
   }
   int64_t available() const { return available_host_memory(dir_.path()); }
 
-  testing::TempDir dir_;
+  fixtures::TempDir dir_;
 };
 
 TEST_F(HostMemoryTest, NothingIsKnown) { EXPECT_EQ(available(), 0); }

@@ -12,8 +12,8 @@ namespace {
 void expect_corrupt(const std::string& text, std::initializer_list<std::string> parts,
                     const JsonLimits& limits = {}) {
   SCOPED_TRACE(text.substr(0, 80));
-  testing::expect_error(ErrorCode::kCorrupt, parts,
-                        [&] { (void)parse_json(text, "config.json", limits); });
+  fixtures::expect_error(ErrorCode::kCorrupt, parts,
+                         [&] { (void)parse_json(text, "config.json", limits); });
 }
 
 TEST(Json, ParsesAndKeepsTheOrderOfKeys) {

@@ -9,7 +9,7 @@
 namespace tq {
 namespace {
 
-using testing::expect_error;
+using fixtures::expect_error;
 using ::testing::HasSubstr;
 
 TEST(ChatSettings, EveryNameOfASetting) {
@@ -69,7 +69,8 @@ TEST(ChatSettings, WrongValuesChangeNothing) {
                                                         {"stop", ""},
                                                         {"repeat-penalty", "0"},
                                                         {"", ""}}) {
-    expect_error(ErrorCode::kInvalidArgument, {}, [&] { change_setting(s, wrong.first, wrong.second); });
+    expect_error(ErrorCode::kInvalidArgument, {},
+                 [&] { change_setting(s, wrong.first, wrong.second); });
     EXPECT_EQ(s.sampling.temperature, 0.7f);
   }
   expect_error(ErrorCode::kInvalidArgument, {"--ctx 8192"},

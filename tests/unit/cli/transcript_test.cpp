@@ -14,8 +14,8 @@
 namespace tq {
 namespace {
 
+using fixtures::expect_error;
 using ::testing::ElementsAre;
-using testing::expect_error;
 
 std::vector<std::string> texts(const Json& messages) {
   std::vector<std::string> out;

@@ -16,7 +16,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using namespace tq::testing;  // NOLINT(google-build-using-namespace): the fixture
+using namespace tq::fixtures;  // NOLINT(google-build-using-namespace): the fixture
 
 class ConvertTest : public ::testing::Test {
  protected:

@@ -11,7 +11,7 @@
 namespace tq {
 namespace {
 
-using namespace tq::testing;  // NOLINT(google-build-using-namespace): the fixture
+using namespace tq::fixtures;  // NOLINT(google-build-using-namespace): the fixture
 
 // A checkpoint like a synthetic one: plain values that can be read but have no bytes.
 class Bytesless : public Checkpoint {

@@ -15,7 +15,7 @@
 #include "support/safetensors_builder.h"
 #include "support/temp_dir.h"
 
-namespace tq::testing {
+namespace tq::fixtures {
 
 // Deterministic values of about unit scale, different for every name.
 inline std::vector<float> values_for(const std::string& name, int64_t n) {
@@ -100,4 +100,4 @@ inline Error conversion_error(const fs::path& source, const ConvertOptions& opti
   return Error(ErrorCode::kInternal, "the conversion succeeded");
 }
 
-}  // namespace tq::testing
+}  // namespace tq::fixtures

@@ -11,7 +11,7 @@ namespace tq {
 namespace {
 
 using ::testing::HasSubstr;
-using namespace tq::testing;  // NOLINT(google-build-using-namespace): the fixture
+using namespace tq::fixtures;  // NOLINT(google-build-using-namespace): the fixture
 
 class ForeignTest : public ::testing::Test {
  protected:

@@ -16,7 +16,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-using namespace tq::testing;  // NOLINT(google-build-using-namespace): the fixture
+using namespace tq::fixtures;  // NOLINT(google-build-using-namespace): the fixture
 
 struct Crash : std::runtime_error {
   Crash() : std::runtime_error("simulated crash") {}

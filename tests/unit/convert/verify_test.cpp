@@ -13,7 +13,7 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using namespace tq::testing;  // NOLINT(google-build-using-namespace): the fixture
+using namespace tq::fixtures;  // NOLINT(google-build-using-namespace): the fixture
 
 class VerifyTest : public ::testing::Test {
  protected:

@@ -13,8 +13,8 @@
 namespace tq {
 namespace {
 
+using fixtures::expect_error;
 using ::testing::ElementsAre;
-using testing::expect_error;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 

@@ -58,10 +58,10 @@ TEST(EvalWindows, ScoreEveryTokenOnce) {
 }
 
 TEST(EvalWindows, RefuseAStrideThatLeavesGaps) {
-  testing::expect_error(ErrorCode::kInvalidArgument, {"stride of 5", "1 to 4"},
-                        [] { eval_windows(10, 4, 5, false); });
-  testing::expect_error(ErrorCode::kInvalidArgument, {"stride of 0"},
-                        [] { eval_windows(10, 4, 0, false); });
+  fixtures::expect_error(ErrorCode::kInvalidArgument, {"stride of 5", "1 to 4"},
+                         [] { eval_windows(10, 4, 5, false); });
+  fixtures::expect_error(ErrorCode::kInvalidArgument, {"stride of 0"},
+                         [] { eval_windows(10, 4, 0, false); });
 }
 
 TEST(Evaluate, NllIsThatOfTheDefinition) {
@@ -153,15 +153,15 @@ TEST(Evaluate, BrokenLogitsAreAnError) {
   ToyModel model(limits(8, 8));
   LogitReader reader(model, KvDType::kF32, 16);
   const std::vector<int32_t> ids = {4, kToyNan, 1};
-  testing::expect_error(ErrorCode::kInternal, {"not finite"}, [&] {
+  fixtures::expect_error(ErrorCode::kInternal, {"not finite"}, [&] {
     evaluate_nll(reader, {ids, {}, eval_windows(3, 16, 16, false)}, {});
   });
 }
 
 TEST(Evaluate, MoreTokensThanTheContextAreRefused) {
   ToyModel model(limits(8, 8));
-  testing::expect_error(ErrorCode::kInvalidArgument, {"65 tokens", "context of 64"},
-                        [&] { LogitReader(model, KvDType::kF32, 65); });
+  fixtures::expect_error(ErrorCode::kInvalidArgument, {"65 tokens", "context of 64"},
+                         [&] { LogitReader(model, KvDType::kF32, 65); });
 }
 
 TEST(Evaluate, LogSumExpOfLargeLogits) {

@@ -10,7 +10,7 @@
 namespace tq {
 namespace {
 
-using testing::expect_error;
+using fixtures::expect_error;
 using ::testing::HasSubstr;
 
 // A model of 512 tokens on the CPU, which may have as much memory as a test says.

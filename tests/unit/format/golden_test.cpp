@@ -61,13 +61,13 @@ std::vector<float> golden_input(int n) {
   return x;
 }
 
-const FormatTraits& scalar_format(int bits) { return *find_format(fmt::format("tq{}", bits)); }
+const FormatTraits& tq_format(int bits) { return *find_format(fmt::format("tq{}", bits)); }
 
 TEST(GoldenVectors, ReferenceEncoderReproducesBytesAndGains) {
   for (const Golden& golden : kGolden) {
     SCOPED_TRACE(fmt::format("g={} bits={}", golden.group, golden.bits));
     const auto x = golden_input(golden.group);
-    const FormatTraits& format = scalar_format(golden.bits);
+    const FormatTraits& format = tq_format(golden.bits);
     std::vector<uint8_t> codes(format.code_row_bytes(golden.group));
     float gain = 0;
     format.encode_row(x.data(), golden.group, golden.group, {Effort::kReference}, codes.data(),
@@ -83,7 +83,7 @@ TEST(GoldenVectors, ReferenceEncoderReproducesBytesAndGains) {
 TEST(GoldenVectors, ThreeBitsDequantiseAsTheReference) {
   constexpr int kGroup = 128;
   const auto x = golden_input(kGroup);
-  const FormatTraits& format = scalar_format(3);
+  const FormatTraits& format = tq_format(3);
   std::vector<uint8_t> codes(format.code_row_bytes(kGroup));
   float gain = 0;
   const EncodeStats stats =

@@ -22,7 +22,8 @@ namespace {
 
 constexpr int kBits[] = {2, 3, 4, 5, 6, 8};
 constexpr int kGroups[] = {32, 64, 128, 256};
-constexpr Effort kEfforts[] = {Effort::kReference, Effort::kFast, Effort::kDefault, Effort::kBest};
+constexpr Effort kScalarEfforts[] = {Effort::kReference, Effort::kFast, Effort::kDefault,
+                                     Effort::kBest};
 
 struct NamedRow {
   std::string name;
@@ -85,7 +86,7 @@ class ScalarEncoder : public ::testing::TestWithParam<Isa> {
     const ScalarEncodeRow portable = generic_scalar_encoders().by_bits[bits];
     const ScalarEncodeRow tested = scalar_encoders(GetParam()).by_bits[bits];
     for (const int group : kGroups) {
-      for (const Effort effort : kEfforts) {
+      for (const Effort effort : kScalarEfforts) {
         SCOPED_TRACE(fmt::format("{} tq{} g={} effort={}", name, bits, group, int(effort)));
         const Encoded expected = run(portable, bits, x, group, {effort});
         const Encoded actual = run(tested, bits, x, group, {effort});

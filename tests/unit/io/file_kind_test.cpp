@@ -11,10 +11,10 @@
 namespace tq {
 namespace {
 
-using testing::expect_error;
-using testing::raw_safetensors;
-using testing::TempDir;
-using testing::write_bytes;
+using fixtures::expect_error;
+using fixtures::raw_safetensors;
+using fixtures::TempDir;
+using fixtures::write_bytes;
 
 using namespace std::string_literals;  // NOLINT(google-build-using-namespace): NULs
 

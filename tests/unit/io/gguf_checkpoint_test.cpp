@@ -16,11 +16,11 @@
 namespace tq {
 namespace {
 
+using fixtures::GgufBuilder;
+using fixtures::tiny_gguf;
+using fixtures::TinyGguf;
 using ::testing::ElementsAre;
-using testing::GgufBuilder;
 using ::testing::HasSubstr;
-using testing::tiny_gguf;
-using testing::TinyGguf;
 
 // A checkpoint in a temporary folder.
 struct Opened {
@@ -41,7 +41,7 @@ struct Opened {
   }
   std::vector<float> all(std::string_view name) const { return rows(name, 0, at(name).n_rows()); }
 
-  testing::TempDir folder;
+  fixtures::TempDir folder;
   std::unique_ptr<Checkpoint> checkpoint;
 };
 

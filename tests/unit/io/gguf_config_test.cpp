@@ -13,10 +13,10 @@
 namespace tq {
 namespace {
 
-using testing::GgufBuilder;
+using fixtures::GgufBuilder;
+using fixtures::tiny_gguf;
+using fixtures::TinyGguf;
 using ::testing::HasSubstr;
-using testing::tiny_gguf;
-using testing::TinyGguf;
 
 Json config_of(const GgufBuilder& builder) {
   const std::string bytes = builder.build();
@@ -24,7 +24,7 @@ Json config_of(const GgufBuilder& builder) {
       {std::span(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()), "test.gguf"});
 }
 
-void expect_error(const GgufBuilder& builder, ErrorCode code, const std::string& part) {
+void expect_refused(const GgufBuilder& builder, ErrorCode code, const std::string& part) {
   try {
     config_of(builder);
     ADD_FAILURE() << "no error: " << part;
@@ -127,7 +127,7 @@ TEST(GgufConfig, LinearRopeScaling) {
   builder.string("gemma3.rope.scaling.type", "none");
   EXPECT_EQ(config_of(builder)["rope_scaling"], nullptr);
   builder.string("gemma3.rope.scaling.type", "yarn");
-  expect_error(builder, ErrorCode::kUnsupported, "gemma3.rope.scaling.type is yarn");
+  expect_refused(builder, ErrorCode::kUnsupported, "gemma3.rope.scaling.type is yarn");
   EXPECT_EQ(config_of(tiny_gguf("llama").f32("llama.rope.scale_linear", 8.0f))["rope_scaling"],
             linear);
 }
@@ -167,13 +167,13 @@ TEST(GgufConfig, TranslatesTheRopeScalingOfLlama3) {
                   {"original_max_position_embeddings", 8192}}));
   GgufBuilder both = llama3(divisors);
   both.f32("llama.rope.scaling.factor", 2.0f);
-  expect_error(both, ErrorCode::kUnsupported, "rope_freqs.weight too");
+  expect_refused(both, ErrorCode::kUnsupported, "rope_freqs.weight too");
   divisors[20] *= 1.01f;
-  expect_error(llama3(divisors), ErrorCode::kUnsupported, "is not the rope scaling of Llama 3");
+  expect_refused(llama3(divisors), ErrorCode::kUnsupported, "is not the rope scaling of Llama 3");
   divisors[20] = NAN;
-  expect_error(llama3(divisors), ErrorCode::kUnsupported, "is not the rope scaling of Llama 3");
+  expect_refused(llama3(divisors), ErrorCode::kUnsupported, "is not the rope scaling of Llama 3");
   divisors.pop_back();
-  expect_error(llama3(divisors), ErrorCode::kCorrupt, "32 plain numbers were expected");
+  expect_refused(llama3(divisors), ErrorCode::kCorrupt, "32 plain numbers were expected");
 }
 
 TEST(GgufConfig, SlidingLayersOfGemma3) {
@@ -186,7 +186,7 @@ TEST(GgufConfig, SlidingLayersOfGemma3) {
                 std::string("\0\1\0", 3));
   EXPECT_EQ(types(), R"(["full_attention","sliding_attention","full_attention"])");
   builder.i32s("gemma3.attention.sliding_window_pattern", {1, 0});
-  expect_error(builder, ErrorCode::kUnsupported, "of 2 layers, not 3");
+  expect_refused(builder, ErrorCode::kUnsupported, "of 2 layers, not 3");
 }
 
 TEST(GgufConfig, OnlyGemma3Of27BScalesQueriesByTheHiddenSize) {
@@ -195,21 +195,22 @@ TEST(GgufConfig, OnlyGemma3Of27BScalesQueriesByTheHiddenSize) {
 }
 
 TEST(GgufConfig, RefusesOtherArchitectures) {
-  expect_error(tiny_gguf("llama").string("general.architecture", "mamba"), ErrorCode::kUnsupported,
-               "architecture mamba is not supported; supported are llama, qwen2, gemma3");
-  expect_error(tiny_gguf("llama").erase("general.architecture"), ErrorCode::kCorrupt,
-               "general.architecture is missing");
+  expect_refused(tiny_gguf("llama").string("general.architecture", "mamba"),
+                 ErrorCode::kUnsupported,
+                 "architecture mamba is not supported; supported are llama, qwen2, gemma3");
+  expect_refused(tiny_gguf("llama").erase("general.architecture"), ErrorCode::kCorrupt,
+                 "general.architecture is missing");
 }
 
 TEST(GgufConfig, RefusesWhatItDoesNotUnderstand) {
-  expect_error(tiny_gguf("llama").f32("llama.logit_scale", 2.0f), ErrorCode::kUnsupported,
-               "llama.logit_scale is not understood");
-  expect_error(tiny_gguf("llama").u32("llama.expert_count", 8), ErrorCode::kUnsupported,
-               "llama.expert_count is 8, not 0");
-  expect_error(tiny_gguf("llama").u32("llama.attention.value_length", 8), ErrorCode::kUnsupported,
-               "llama.attention.value_length is 8, not 16");
-  expect_error(tiny_gguf("llama").u32("llama.rope.dimension_count", 8), ErrorCode::kUnsupported,
-               "llama.rope.dimension_count is 8, not 16");
+  expect_refused(tiny_gguf("llama").f32("llama.logit_scale", 2.0f), ErrorCode::kUnsupported,
+                 "llama.logit_scale is not understood");
+  expect_refused(tiny_gguf("llama").u32("llama.expert_count", 8), ErrorCode::kUnsupported,
+                 "llama.expert_count is 8, not 0");
+  expect_refused(tiny_gguf("llama").u32("llama.attention.value_length", 8), ErrorCode::kUnsupported,
+                 "llama.attention.value_length is 8, not 16");
+  expect_refused(tiny_gguf("llama").u32("llama.rope.dimension_count", 8), ErrorCode::kUnsupported,
+                 "llama.rope.dimension_count is 8, not 16");
   EXPECT_NO_THROW(config_of(tiny_gguf("llama").u32("llama.expert_count", 0)));
   EXPECT_NO_THROW(config_of(tiny_gguf("llama").u32("other.key", 1)));
 }
@@ -237,26 +238,27 @@ TEST(GgufConfig, RefusesBrokenValues) {
   for (const char* key : {"block_count", "embedding_length", "feed_forward_length",
                           "attention.head_count", "context_length"}) {
     const std::string full = "llama." + std::string(key);
-    expect_error(tiny_gguf("llama").erase(full), ErrorCode::kNotFound, full + " is missing");
-    expect_error(tiny_gguf("llama").u32(full, 0), ErrorCode::kCorrupt, full + " is 0");
-    expect_error(tiny_gguf("llama").u32(full, 0xffffffffu), ErrorCode::kCorrupt, full + " is 429");
-    expect_error(tiny_gguf("llama").string(full, "x"), ErrorCode::kCorrupt, full + " is of type");
+    expect_refused(tiny_gguf("llama").erase(full), ErrorCode::kNotFound, full + " is missing");
+    expect_refused(tiny_gguf("llama").u32(full, 0), ErrorCode::kCorrupt, full + " is 0");
+    expect_refused(tiny_gguf("llama").u32(full, 0xffffffffu), ErrorCode::kCorrupt,
+                   full + " is 429");
+    expect_refused(tiny_gguf("llama").string(full, "x"), ErrorCode::kCorrupt, full + " is of type");
   }
   const std::string eps = "llama.attention.layer_norm_rms_epsilon";
-  expect_error(tiny_gguf("llama").erase(eps), ErrorCode::kNotFound, eps + " is missing");
-  expect_error(tiny_gguf("llama").f32(eps, NAN), ErrorCode::kCorrupt, eps + " is nan");
-  expect_error(tiny_gguf("llama").f32(eps, -1.0f), ErrorCode::kCorrupt, eps + " is -1");
-  expect_error(tiny_gguf("llama").u32("llama.block_count", 1000), ErrorCode::kCorrupt,
-               "1000 layers, but only 20 tensors");
-  expect_error(tiny_gguf("llama").erase_tensor("token_embd.weight"), ErrorCode::kNotFound,
-               "no tensor token_embd.weight");
-  expect_error(tiny_gguf("llama").u32("llama.embedding_length", 32), ErrorCode::kCorrupt,
-               "token_embd.weight has shape [40, 64], but embedding_length is 32");
+  expect_refused(tiny_gguf("llama").erase(eps), ErrorCode::kNotFound, eps + " is missing");
+  expect_refused(tiny_gguf("llama").f32(eps, NAN), ErrorCode::kCorrupt, eps + " is nan");
+  expect_refused(tiny_gguf("llama").f32(eps, -1.0f), ErrorCode::kCorrupt, eps + " is -1");
+  expect_refused(tiny_gguf("llama").u32("llama.block_count", 1000), ErrorCode::kCorrupt,
+                 "1000 layers, but only 20 tensors");
+  expect_refused(tiny_gguf("llama").erase_tensor("token_embd.weight"), ErrorCode::kNotFound,
+                 "no tensor token_embd.weight");
+  expect_refused(tiny_gguf("llama").u32("llama.embedding_length", 32), ErrorCode::kCorrupt,
+                 "token_embd.weight has shape [40, 64], but embedding_length is 32");
   GgufBuilder odd = tiny_gguf("llama").erase("llama.attention.key_length");
-  expect_error(odd.u32("llama.attention.head_count", 3), ErrorCode::kUnsupported,
-               "llama.attention.head_count is 3, which does not divide 64");
-  expect_error(tiny_gguf("gemma3").erase("gemma3.attention.sliding_window"), ErrorCode::kNotFound,
-               "gemma3.attention.sliding_window is missing");
+  expect_refused(odd.u32("llama.attention.head_count", 3), ErrorCode::kUnsupported,
+                 "llama.attention.head_count is 3, which does not divide 64");
+  expect_refused(tiny_gguf("gemma3").erase("gemma3.attention.sliding_window"), ErrorCode::kNotFound,
+                 "gemma3.attention.sliding_window is missing");
 }
 
 }  // namespace

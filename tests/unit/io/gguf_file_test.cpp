@@ -14,20 +14,20 @@
 namespace tq {
 namespace {
 
+using fixtures::GgufBuilder;
 using ::testing::ElementsAre;
-using testing::GgufBuilder;
 using ::testing::HasSubstr;
 
 constexpr uint32_t kF32Type = static_cast<uint32_t>(GgmlType::kF32);
 
-GgufFile parse(const std::string& bytes) {
+GgufFile parse_gguf(const std::string& bytes) {
   return {std::span(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()), "test.gguf"};
 }
 
 // The error of parsing these bytes; fails the test when there is none.
 Error parse_error(const std::string& bytes) {
   try {
-    parse(bytes);
+    parse_gguf(bytes);
   } catch (const Error& error) {
     return error;
   }
@@ -66,7 +66,7 @@ GgufBuilder sample() {
 
 TEST(GgufFile, ReadsEveryValueType) {
   const std::string bytes = sample().build();
-  const GgufFile file = parse(bytes);
+  const GgufFile file = parse_gguf(bytes);
   EXPECT_EQ(file.string("text"), "hello");
   EXPECT_EQ(file.integer("u8"), 200);
   EXPECT_EQ(file.integer("i8"), -2);
@@ -92,7 +92,7 @@ TEST(GgufFile, ReadsEveryValueType) {
 
 TEST(GgufFile, AbsentKeysAreNothing) {
   const std::string bytes = sample().build();
-  const GgufFile file = parse(bytes);
+  const GgufFile file = parse_gguf(bytes);
   EXPECT_FALSE(file.has("nothing"));
   EXPECT_EQ(file.string("nothing"), std::nullopt);
   EXPECT_EQ(file.integer("nothing"), std::nullopt);
@@ -105,7 +105,7 @@ TEST(GgufFile, AbsentKeysAreNothing) {
 
 TEST(GgufFile, WrongTypesAreNamed) {
   const std::string bytes = sample().build();
-  const GgufFile file = parse(bytes);
+  const GgufFile file = parse_gguf(bytes);
   const std::vector<std::pair<std::function<void()>, std::string>> cases = {
       {[&] { file.string("u32"); }, "metadata key u32 is of type u32, not a string"},
       {[&] { file.integer("f32"); }, "metadata key f32 is of type f32, not an integer"},
@@ -135,7 +135,7 @@ TEST(GgufFile, ReadsTensorsSortedByOffset) {
   builder.tensor("a", {4}, {9, 8, 7, 6}).at_offset(0);
   const std::string data = std::string(64, '\1') + std::string(32, '\2');
   const std::string bytes = builder.build() + data;
-  const GgufFile file = parse(bytes);
+  const GgufFile file = parse_gguf(bytes);
   ASSERT_EQ(file.tensors().size(), 2u);
   EXPECT_EQ(file.tensors()[0].name, "a");
   EXPECT_EQ(file.tensors()[1].name, "b");
@@ -150,7 +150,7 @@ TEST(GgufFile, ReadsTensorsSortedByOffset) {
 }
 
 TEST(GgufFile, OpensAFileOfVersionTwo) {
-  const testing::TempDir folder;
+  const fixtures::TempDir folder;
   GgufBuilder().version(2).string("k", "v").write(folder / "m.gguf");
   const GgufFile file(folder / "m.gguf");
   EXPECT_EQ(file.string("k"), "v");
@@ -158,7 +158,7 @@ TEST(GgufFile, OpensAFileOfVersionTwo) {
 }
 
 TEST(GgufFile, SurvivesBeingMoved) {
-  const testing::TempDir folder;
+  const fixtures::TempDir folder;
   sample().tensor("t", {3}, {1, 2, 3}).write(folder / "m.gguf");
   GgufFile first(folder / "m.gguf");
   const GgufFile second = std::move(first);
@@ -170,7 +170,7 @@ TEST(GgufFile, HonoursTheAlignment) {
   GgufBuilder builder;
   builder.alignment(128).tensor("a", {1}, {5}).tensor("b", {1}, {6});
   const std::string bytes = builder.build();
-  const GgufFile file = parse(bytes);
+  const GgufFile file = parse_gguf(bytes);
   EXPECT_EQ(file.tensors()[1].offset % 128, 0u);
   EXPECT_EQ(file.tensors()[1].offset - file.tensors()[0].offset, 128u);
 }
@@ -191,8 +191,9 @@ TEST(GgufFileHostile, Header) {
 
 TEST(GgufFileHostile, EveryTruncationIsRefused) {
   const std::string bytes = sample().tensor("t", {2, 4}).build();
-  for (size_t n = 0; n < bytes.size(); ++n) EXPECT_THROW(parse(bytes.substr(0, n)), Error) << n;
-  EXPECT_NO_THROW(parse(bytes));
+  for (size_t n = 0; n < bytes.size(); ++n)
+    EXPECT_THROW(parse_gguf(bytes.substr(0, n)), Error) << n;
+  EXPECT_NO_THROW(parse_gguf(bytes));
 }
 
 TEST(GgufFileHostile, CountsBeyondTheFile) {

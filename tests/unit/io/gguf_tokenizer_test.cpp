@@ -12,7 +12,7 @@
 namespace tq {
 namespace {
 
-using testing::GgufBuilder;
+using fixtures::GgufBuilder;
 
 GgufTokenizer read(const GgufBuilder& builder) {
   const std::string bytes = builder.build();

@@ -12,12 +12,12 @@
 namespace tq {
 namespace {
 
+using fixtures::expect_error;
+using fixtures::raw_safetensors;
+using fixtures::SafetensorsBuilder;
+using fixtures::TempDir;
+using fixtures::write_bytes;
 using ::testing::ElementsAre;
-using testing::expect_error;
-using testing::raw_safetensors;
-using testing::SafetensorsBuilder;
-using testing::TempDir;
-using testing::write_bytes;
 
 std::vector<float> read_all(const Checkpoint& checkpoint, std::string_view name) {
   const TensorEntry* tensor = checkpoint.find(name);

@@ -12,14 +12,14 @@
 namespace tq {
 namespace {
 
+using fixtures::expect_error;
+using fixtures::GgufBuilder;
+using fixtures::SafetensorsBuilder;
+using fixtures::TempDir;
+using fixtures::tiny_gguf;
+using fixtures::write_bytes;
 using ::testing::AllOf;
-using testing::expect_error;
-using testing::GgufBuilder;
 using ::testing::HasSubstr;
-using testing::SafetensorsBuilder;
-using testing::TempDir;
-using testing::tiny_gguf;
-using testing::write_bytes;
 
 constexpr int kIq4Xs = 23;
 

@@ -14,10 +14,10 @@
 namespace tq {
 namespace {
 
-using testing::expect_error;
-using testing::SafetensorsBuilder;
-using testing::TempDir;
-using testing::write_bytes;
+using fixtures::expect_error;
+using fixtures::SafetensorsBuilder;
+using fixtures::TempDir;
+using fixtures::write_bytes;
 
 struct Planes {
   std::vector<uint8_t> codes;
@@ -214,7 +214,9 @@ TEST(NativeCheckpoint, RefusesHalfPairsAndWrongDtypes) {
   refused(twice.add_floats("a.weight", {1}, std::vector<float>{1}), {"\"a.weight\" twice"});
 }
 
-NativeManifest parse(const Json& json) { return NativeManifest::from_json(json, "tq_config.json"); }
+NativeManifest parse_manifest(const Json& json) {
+  return NativeManifest::from_json(json, "tq_config.json");
+}
 
 TEST(NativeManifest, RoundTrips) {
   NativeManifest manifest = manifest_of({matrix(), stack()});
@@ -222,8 +224,8 @@ TEST(NativeManifest, RoundTrips) {
   manifest.report = {{"attention", {{"bytes", 12}}}};
   manifest.hashes = {{"w", "00"}};
   const Json json = manifest.to_json();
-  EXPECT_EQ(parse(parse_json(json.dump(), "x")).to_json(), json);
-  EXPECT_EQ(parse(json).tensors[1].in_padded, 64);
+  EXPECT_EQ(parse_manifest(parse_json(json.dump(), "x")).to_json(), json);
+  EXPECT_EQ(parse_manifest(json).tensors[1].in_padded, 64);
 }
 
 TEST(NativeManifest, RefusesOtherVersionsSeedsAndFormats) {
@@ -231,13 +233,13 @@ TEST(NativeManifest, RefusesOtherVersionsSeedsAndFormats) {
   const auto refused = [&](const char* key, const Json& value, const std::string& part) {
     Json json = good;
     json[key] = value;
-    expect_error(ErrorCode::kUnsupported, {"tq_config.json", part}, [&] { parse(json); });
+    expect_error(ErrorCode::kUnsupported, {"tq_config.json", part}, [&] { parse_manifest(json); });
   };
   refused("version", 2, "version 2");
   refused("seed", 43, "seed 43");
   Json json = good;
   json["tensors"][0]["format"] = "tq99";
-  expect_error(ErrorCode::kUnsupported, {"\"a.weight\"", "tq99"}, [&] { parse(json); });
+  expect_error(ErrorCode::kUnsupported, {"\"a.weight\"", "tq99"}, [&] { parse_manifest(json); });
 }
 
 TEST(NativeManifest, RefusesWrongValues) {
@@ -253,7 +255,7 @@ TEST(NativeManifest, RefusesWrongValues) {
                                                            {"version", UINT64_MAX}}) {
     Json json = good;
     json[key] = value;
-    expect_error(ErrorCode::kCorrupt, {"tq_config.json", key}, [&] { parse(json); });
+    expect_error(ErrorCode::kCorrupt, {"tq_config.json", key}, [&] { parse_manifest(json); });
   }
   for (const auto& [key, value] : std::initializer_list<std::pair<const char*, Json>>{
            {"shape", {5}},
@@ -276,19 +278,20 @@ TEST(NativeManifest, RefusesWrongValues) {
     SCOPED_TRACE(std::string(key) + " " + value.dump());
     Json json = good;
     json["tensors"][0][key] = value;
-    expect_error(ErrorCode::kCorrupt, {"tq_config.json", "a.weight"}, [&] { parse(json); });
+    expect_error(ErrorCode::kCorrupt, {"tq_config.json", "a.weight"},
+                 [&] { parse_manifest(json); });
   }
   for (const char* key : {"version", "seed", "tool_version", "tensors"}) {
     Json json = good;
     json.erase(key);
-    expect_error(ErrorCode::kCorrupt, {key}, [&] { parse(json); });
+    expect_error(ErrorCode::kCorrupt, {key}, [&] { parse_manifest(json); });
   }
   Json json = good;
   json["tensors"].push_back(json["tensors"][0]);
-  expect_error(ErrorCode::kCorrupt, {"\"a.weight\" twice"}, [&] { parse(json); });
+  expect_error(ErrorCode::kCorrupt, {"\"a.weight\" twice"}, [&] { parse_manifest(json); });
   json["tensors"] = {1};
-  expect_error(ErrorCode::kCorrupt, {"object"}, [&] { parse(json); });
-  expect_error(ErrorCode::kCorrupt, {"object"}, [&] { parse(Json::array()); });
+  expect_error(ErrorCode::kCorrupt, {"object"}, [&] { parse_manifest(json); });
+  expect_error(ErrorCode::kCorrupt, {"object"}, [&] { parse_manifest(Json::array()); });
 }
 
 }  // namespace

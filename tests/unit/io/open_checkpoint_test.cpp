@@ -9,10 +9,10 @@
 namespace tq {
 namespace {
 
-using testing::expect_error;
-using testing::SafetensorsBuilder;
-using testing::TempDir;
-using testing::write_bytes;
+using fixtures::expect_error;
+using fixtures::SafetensorsBuilder;
+using fixtures::TempDir;
+using fixtures::write_bytes;
 
 TEST(OpenCheckpoint, SaysWhatIsMissing) {
   const TempDir dir;

@@ -10,9 +10,9 @@
 namespace tq {
 namespace {
 
-using testing::expect_error;
-using testing::TempDir;
-using testing::write_bytes;
+using fixtures::expect_error;
+using fixtures::TempDir;
+using fixtures::write_bytes;
 
 TEST(PathHint, NamesBesideThePath) {
   const TempDir dir;

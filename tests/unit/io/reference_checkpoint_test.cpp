@@ -16,10 +16,10 @@
 namespace tq {
 namespace {
 
-using testing::expect_error;
-using testing::SafetensorsBuilder;
-using testing::TempDir;
-using testing::write_bytes;
+using fixtures::expect_error;
+using fixtures::SafetensorsBuilder;
+using fixtures::TempDir;
+using fixtures::write_bytes;
 
 const fs::path kGolden = fs::path(TQ_TEST_DATA) / "golden" / "reference";
 const std::string kLayer = "model.layers.0.";
@@ -158,7 +158,7 @@ TEST(ReferenceCheckpoint, ReadsNamesWithoutWeightAndSkipsLeftovers) {
 
 TEST(ReferenceCheckpoint, ReadsThePairAcrossShardsBesideConfigInConfigJson) {
   const TempDir dir;
-  Json config = parse_json(testing::read_bytes(kGolden / "config.json"), "config.json");
+  Json config = parse_json(fixtures::read_bytes(kGolden / "config.json"), "config.json");
   config["quantization_config"] = {
       {"quant_method", "turboquant"}, {"bits", 3}, {"group_size", 128}};
   write_bytes(dir / "config.json", config.dump());
@@ -182,7 +182,7 @@ TEST(ReferenceCheckpoint, ReadsThePairAcrossShardsBesideConfigInConfigJson) {
 TEST(ReferenceCheckpoint, TakesWidthsFromOrigInDims) {
   const TempDir dir;
   fs::copy_file(kGolden / "model.safetensors", dir / "model.safetensors");
-  Json reference = parse_json(testing::read_bytes(kGolden / "tq_config.json"), "tq_config.json");
+  Json reference = parse_json(fixtures::read_bytes(kGolden / "tq_config.json"), "tq_config.json");
   reference["orig_in_dims"] = {{kLayer + "self_attn.q_proj.weight", 130},
                                {kLayer + "self_attn.o_proj", 1}};
   write_bytes(dir / "tq_config.json", reference.dump());

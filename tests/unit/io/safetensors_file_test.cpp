@@ -11,10 +11,10 @@
 namespace tq {
 namespace {
 
-using testing::expect_error;
-using testing::SafetensorsBuilder;
-using testing::TempDir;
-using testing::write_bytes;
+using fixtures::expect_error;
+using fixtures::SafetensorsBuilder;
+using fixtures::TempDir;
+using fixtures::write_bytes;
 
 constexpr float kValues[] = {1, 2, 3, 4};
 
@@ -141,13 +141,13 @@ TEST(SafetensorsSet, NamesTheFileOfAFault) {
                [&] { SafetensorsSet set(dir / "gone.safetensors"); });
 }
 
-SafetensorsIndex parse(const std::string& text) {
+SafetensorsIndex parse_index_text(const std::string& text) {
   return parse_safetensors_index(text, "index.json");
 }
 
 TEST(SafetensorsIndex, ReadsTheWeightMapOnly) {
-  const auto index =
-      parse(R"({"metadata":{"a":[1,{"weight_map":2.5}],"b":null},"weight_map":{"y":"f","x":"g"},
+  const auto index = parse_index_text(
+      R"({"metadata":{"a":[1,{"weight_map":2.5}],"b":null},"weight_map":{"y":"f","x":"g"},
                 "later":[true]})");
   EXPECT_EQ(index, (SafetensorsIndex{{"x", "g"}, {"y", "f"}}));
 }
@@ -158,16 +158,16 @@ TEST(SafetensorsIndex, RefusesBrokenDocuments) {
         R"({"weight_map":{"a":1}})", R"({"weight_map":{"a":{}}})", R"({"weight_map":{"a":["f"]}})",
         R"({"weight_map":{"a":null}})", R"({"weight_map":{}} x)", R"({"a":NaN,"weight_map":{}})"}) {
     SCOPED_TRACE(text);
-    expect_error(ErrorCode::kCorrupt, {"index.json"}, [&] { parse(text); });
+    expect_error(ErrorCode::kCorrupt, {"index.json"}, [&] { parse_index_text(text); });
   }
   expect_error(ErrorCode::kCorrupt, {"\"a\" twice"},
-               [] { parse(R"({"weight_map":{"a":"f","b":"f","a":"g"}})"); });
+               [] { parse_index_text(R"({"weight_map":{"a":"f","b":"f","a":"g"}})"); });
   expect_error(ErrorCode::kCorrupt, {"weight_map twice"},
-               [] { parse(R"({"weight_map":{},"weight_map":{}})"); });
+               [] { parse_index_text(R"({"weight_map":{},"weight_map":{}})"); });
   expect_error(ErrorCode::kCorrupt, {"deeper"},
-               [] { parse("{\"a\":" + std::string(100000, '[')); });
+               [] { parse_index_text("{\"a\":" + std::string(100000, '[')); });
   expect_error(ErrorCode::kCorrupt, {"NUL"},
-               [] { parse(std::string("{\"weight_map\":{}}\0x", 19)); });
+               [] { parse_index_text(std::string("{\"weight_map\":{}}\0x", 19)); });
 }
 
 TEST(SafetensorsIndex, RefusesShardNamesThatLeaveTheFolder) {
@@ -175,7 +175,7 @@ TEST(SafetensorsIndex, RefusesShardNamesThatLeaveTheFolder) {
        {"", ".", "..", "../x.safetensors", "/etc/passwd", "a/b.safetensors", "a\\\\b"}) {
     SCOPED_TRACE(name);
     expect_error(ErrorCode::kCorrupt, {"\"w\"", "within the folder"},
-                 [&] { parse(R"({"weight_map":{"w":")" + name + "\"}}"); });
+                 [&] { parse_index_text(R"({"weight_map":{"w":")" + name + "\"}}"); });
   }
 }
 

@@ -10,18 +10,18 @@
 namespace tq {
 namespace {
 
-using testing::expect_error;
-using testing::raw_safetensors;
-using testing::SafetensorsBuilder;
+using fixtures::expect_error;
+using fixtures::raw_safetensors;
+using fixtures::SafetensorsBuilder;
 
-SafetensorsHeader parse(const std::string& file) {
+SafetensorsHeader parse_header(const std::string& file) {
   return parse_safetensors_header({reinterpret_cast<const uint8_t*>(file.data()), file.size()},
                                   "x.safetensors");
 }
 
 void expect_corrupt(const std::string& file, std::initializer_list<std::string> parts) {
   SCOPED_TRACE(file.substr(0, 200));
-  expect_error(ErrorCode::kCorrupt, parts, [&] { parse(file); });
+  expect_error(ErrorCode::kCorrupt, parts, [&] { parse_header(file); });
 }
 
 std::string data(size_t size) { return std::string(size, 'd'); }
@@ -31,7 +31,7 @@ TEST(SafetensorsHeader, ReadsEntriesByOffsetAndMetadata) {
                              R"("b":{"data_offsets":[4,10],"shape":[3],"dtype":"BF16"},)"
                              R"("a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},)"
                              R"("empty":{"dtype":"I64","shape":[0,7],"data_offsets":[4,4]}} )";
-  const SafetensorsHeader parsed = parse(raw_safetensors(header, data(10)));
+  const SafetensorsHeader parsed = parse_header(raw_safetensors(header, data(10)));
   ASSERT_EQ(parsed.entries.size(), 3u);
   EXPECT_EQ(parsed.entries[0].name, "a");
   EXPECT_EQ(parsed.entries[0].offset, 8 + header.size());
@@ -47,16 +47,17 @@ TEST(SafetensorsHeader, ReadsEntriesByOffsetAndMetadata) {
 }
 
 TEST(SafetensorsHeader, ReadsAFileWithoutTensors) {
-  EXPECT_TRUE(parse(raw_safetensors("{}", "")).entries.empty());
+  EXPECT_TRUE(parse_header(raw_safetensors("{}", "")).entries.empty());
 }
 
 TEST(SafetensorsHeader, RefusesTruncatedFiles) {
   const float values[] = {1, 2, 3};
   const std::string file = SafetensorsBuilder().add_floats("w", {3}, values).bytes();
-  ASSERT_EQ(parse(file).entries.size(), 1u);
+  ASSERT_EQ(parse_header(file).entries.size(), 1u);
   for (size_t size = 0; size < file.size(); ++size) {
     SCOPED_TRACE(size);
-    expect_error(ErrorCode::kCorrupt, {"x.safetensors"}, [&] { parse(file.substr(0, size)); });
+    expect_error(ErrorCode::kCorrupt, {"x.safetensors"},
+                 [&] { parse_header(file.substr(0, size)); });
   }
 }
 
@@ -136,7 +137,8 @@ TEST(SafetensorsHeader, RefusesMetadataThatIsNotStrings) {
 
 TEST(SafetensorsHeader, RefusesUnknownDtypes) {
   expect_error(ErrorCode::kUnsupported, {"\"w\"", "unknown dtype \"F4\""}, [] {
-    parse(raw_safetensors(R"({"w":{"dtype":"F4","shape":[1],"data_offsets":[0,4]}})", data(4)));
+    parse_header(
+        raw_safetensors(R"({"w":{"dtype":"F4","shape":[1],"data_offsets":[0,4]}})", data(4)));
   });
 }
 
@@ -145,7 +147,7 @@ TEST(SafetensorsHeader, RefusesImpossibleShapes) {
     return raw_safetensors(
         "{\"w\":{\"dtype\":\"F32\",\"shape\":" + shape + ",\"data_offsets\":[0,4]}}", data(4));
   };
-  ASSERT_EQ(parse(shaped("[1,1]")).entries.size(), 1u);
+  ASSERT_EQ(parse_header(shaped("[1,1]")).entries.size(), 1u);
   expect_corrupt(shaped("[-1]"), {"\"w\"", "-1"});
   expect_corrupt(shaped("[9223372036854775808]"), {"out of range"});
   expect_corrupt(shaped("[99999999999999999999999]"), {"unexpected"});
@@ -162,7 +164,7 @@ TEST(SafetensorsHeader, RefusesOffsetsThatDoNotTileTheFile) {
                                R"(},"b":{"dtype":"U8","shape":[4],"data_offsets":)" + b + "}}",
                            data(bytes));
   };
-  ASSERT_EQ(parse(two("[4,8]", "[0,4]", 8)).entries[0].name, "b");
+  ASSERT_EQ(parse_header(two("[4,8]", "[0,4]", 8)).entries[0].name, "b");
   expect_corrupt(two("[0,4]", "[2,6]", 6), {"\"b\"", "overlapping"});
   expect_corrupt(two("[0,4]", "[0,4]", 4), {"overlapping"});
   expect_corrupt(two("[0,4]", "[5,9]", 9), {"\"b\"", "hole"});

@@ -13,7 +13,7 @@
 namespace tq {
 namespace {
 
-using testing::expect_error;
+using fixtures::expect_error;
 
 SafetensorsLayout sample() {
   return SafetensorsLayout({{"odd", DType::kBF16, {3}},
@@ -91,19 +91,19 @@ TEST(SafetensorsLayout, RefusesDuplicatesAndOverflow) {
 }
 
 TEST(SafetensorsLayout, IndexMakesASetOfShards) {
-  const testing::TempDir dir;
+  const fixtures::TempDir dir;
   const SafetensorsLayout one({{"b", DType::kU8, {64}}}, {});
   const SafetensorsLayout two({{"a", DType::kF32, {3}}, {"c", DType::kU8, {1}}}, {});
   for (const auto& [name, layout] :
        {std::pair("one.safetensors", &one), {"two.safetensors", &two}}) {
     std::string file = layout->header();
     file.resize(layout->file_bytes());
-    testing::write_bytes(dir / name, file);
+    fixtures::write_bytes(dir / name, file);
   }
   const Json index = safetensors_index({"one.safetensors", "two.safetensors"}, {&one, &two});
   EXPECT_EQ(index.dump(), R"({"metadata":{"total_size":77},"weight_map":{"a":"two.safetensors",)"
                           R"("b":"one.safetensors","c":"two.safetensors"}})");
-  testing::write_bytes(dir / kSafetensorsIndexName, index.dump(2));
+  fixtures::write_bytes(dir / kSafetensorsIndexName, index.dump(2));
   EXPECT_EQ(SafetensorsSet(dir.path()).tensors().size(), 3u);
 }
 

@@ -18,8 +18,8 @@
 namespace tq {
 namespace {
 
+using fixtures::expect_error;
 using ::testing::ElementsAre;
-using testing::expect_error;
 
 uint64_t fnv1a(std::string_view text) {
   uint64_t hash = 0xcbf29ce484222325;

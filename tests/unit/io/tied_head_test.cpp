@@ -13,11 +13,11 @@
 namespace tq {
 namespace {
 
+using fixtures::SafetensorsBuilder;
+using fixtures::TempDir;
+using fixtures::tiny_gguf;
+using fixtures::write_bytes;
 using ::testing::HasSubstr;
-using testing::SafetensorsBuilder;
-using testing::TempDir;
-using testing::tiny_gguf;
-using testing::write_bytes;
 
 struct Names {
   std::string embedding = "model.embed_tokens.weight";

@@ -12,10 +12,10 @@
 namespace tq {
 namespace {
 
-using testing::AttentionCase;
-using testing::PagedBatch;
+using fixtures::AttentionCase;
+using fixtures::PagedBatch;
 
-class Attention : public testing::IsaTest {
+class Attention : public fixtures::IsaTest {
  protected:
   void store(PagedBatch& batch, KvDType dtype) {
     for (int64_t s = 0; s < batch.n_seqs(); ++s) {
@@ -197,8 +197,8 @@ TEST_P(Attention, StoreWritesItsSlotsAndNothingElse) {
   EXPECT_EQ(v, expected_v);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Attention, ::testing::ValuesIn(testing::all_isas()),
-                         testing::isa_name);
+INSTANTIATE_TEST_SUITE_P(All, Attention, ::testing::ValuesIn(fixtures::all_isas()),
+                         fixtures::isa_name);
 
 }  // namespace
 }  // namespace tq

@@ -12,7 +12,7 @@
 namespace tq {
 namespace {
 
-using testing::random_floats;
+using fixtures::random_floats;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
@@ -66,7 +66,7 @@ TEST(VectorMath, DotDoesNotDependOnTheRowsBesideIt) {
   }
 }
 
-class Elementwise : public testing::IsaTest {
+class Elementwise : public fixtures::IsaTest {
  protected:
   static void check_rope(bool interleaved);
   static void check_glu(Activate activate, double (*reference)(double));
@@ -220,8 +220,8 @@ TEST_P(Elementwise, GatherRowsCopiesRows) {
   EXPECT_EQ(out, (std::vector<float>{6, 7, 0, 1, -1, -1}));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Elementwise, ::testing::ValuesIn(testing::all_isas()),
-                         testing::isa_name);
+INSTANTIATE_TEST_SUITE_P(All, Elementwise, ::testing::ValuesIn(fixtures::all_isas()),
+                         fixtures::isa_name);
 
 }  // namespace
 }  // namespace tq

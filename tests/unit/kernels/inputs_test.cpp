@@ -13,15 +13,15 @@
 namespace tq {
 namespace {
 
-using testing::FormatTest;
-using testing::random_floats;
-using testing::TestWeight;
+using fixtures::FormatTest;
+using fixtures::random_floats;
+using fixtures::TestWeight;
 
 class Embed : public FormatTest {};
 
 TEST_P(Embed, DecodesRowsToThePlainBasis) {
   for (const int64_t in : {32, 576, 640, 100, 700}) {
-    const TestWeight table = testing::make_weight(format(), 9, in, 3);
+    const TestWeight table = fixtures::make_weight(format(), 9, in, 3);
     const std::vector<int32_t> ids = {8, 0, 3, 3};
     std::vector<float> out(static_cast<size_t>(4 * in + 1), -7.0f);
     const EmbedArgs args{table.view, ids.data(), 4, 2.5f, out.data()};
@@ -39,8 +39,8 @@ TEST_P(Embed, DecodesRowsToThePlainBasis) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Embed, ::testing::ValuesIn(testing::isas_and_formats()),
-                         testing::isa_and_format_name);
+INSTANTIATE_TEST_SUITE_P(All, Embed, ::testing::ValuesIn(fixtures::isas_and_formats()),
+                         fixtures::isa_and_format_name);
 
 struct RotateCase {
   int64_t in;
@@ -70,7 +70,7 @@ TEST_P(Rotate, MatchesItsDefinition) {
     std::vector<double> row(x_.begin() + t * in_, x_.begin() + (t + 1) * in_);
     row.resize(static_cast<size_t>(in_padded_), 0.0);
     for (int64_t g = 0; g < in_padded_; g += group_) {
-      const auto expected = testing::rotate_reference({row.begin() + g, row.begin() + g + group_});
+      const auto expected = fixtures::rotate_reference({row.begin() + g, row.begin() + g + group_});
       for (int64_t i = 0; i < group_; ++i) {
         ASSERT_NEAR(f32_[static_cast<size_t>(t * in_padded_ + g + i)],
                     expected[static_cast<size_t>(i)], 2e-6);
@@ -111,7 +111,7 @@ TEST_P(Rotate, QuantisesToTheNearestStepOfEachGroup) {
 
 INSTANTIATE_TEST_SUITE_P(
     Shapes, Rotate,
-    ::testing::Combine(::testing::ValuesIn(testing::all_isas()),
+    ::testing::Combine(::testing::ValuesIn(fixtures::all_isas()),
                        ::testing::Values(RotateCase{32, 32}, RotateCase{96, 32},
                                          RotateCase{576, 64}, RotateCase{640, 128},
                                          RotateCase{100, 128}, RotateCase{300, 128},
@@ -121,7 +121,7 @@ INSTANTIATE_TEST_SUITE_P(
       return fmt::format("{}_in{}_group{}", std::get<0>(test.param)->name, shape.in, shape.group);
     });
 
-class RotateQuantize : public testing::IsaTest {};
+class RotateQuantize : public fixtures::IsaTest {};
 
 TEST_P(RotateQuantize, ZerosStayZero) {
   const std::vector<float> x(128, 0.0f);
@@ -144,8 +144,8 @@ TEST_P(RotateQuantize, NanAndInfinityShowInTheScale) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, RotateQuantize, ::testing::ValuesIn(testing::all_isas()),
-                         testing::isa_name);
+INSTANTIATE_TEST_SUITE_P(All, RotateQuantize, ::testing::ValuesIn(fixtures::all_isas()),
+                         fixtures::isa_name);
 
 }  // namespace
 }  // namespace tq

@@ -20,13 +20,13 @@ TEST(SelectKernels, TakesTheBestUnlessForced) {
 }
 
 TEST(SelectKernels, NamesWhatThereIs) {
-  testing::expect_error(ErrorCode::kInvalidArgument, {"TQ_FORCE_ISA=mmx", "generic"},
-                        [] { (void)select_kernels("mmx"); });
+  fixtures::expect_error(ErrorCode::kInvalidArgument, {"TQ_FORCE_ISA=mmx", "generic"},
+                         [] { (void)select_kernels("mmx"); });
 }
 
 TEST(SelectKernels, ReadsTheEnvironment) {
   ASSERT_EQ(::setenv("TQ_FORCE_ISA", "sse9", 1), 0);
-  testing::expect_error(ErrorCode::kInvalidArgument, {"sse9"}, [] { (void)select_kernels(); });
+  fixtures::expect_error(ErrorCode::kInvalidArgument, {"sse9"}, [] { (void)select_kernels(); });
   ASSERT_EQ(::unsetenv("TQ_FORCE_ISA"), 0);
   EXPECT_EQ(&select_kernels(), &available_kernels().back());
   ASSERT_EQ(::setenv("TQ_FORCE_ISA", "generic", 1), 0);
@@ -34,7 +34,7 @@ TEST(SelectKernels, ReadsTheEnvironment) {
   ASSERT_EQ(::unsetenv("TQ_FORCE_ISA"), 0);
 }
 
-class Kernels : public testing::IsaTest {};
+class Kernels : public fixtures::IsaTest {};
 
 TEST_P(Kernels, FillEverySlot) {
   const CpuKernels& kernels = *GetParam();
@@ -59,7 +59,8 @@ TEST_P(Kernels, FillEverySlot) {
   EXPECT_NE(kernels.gather_rows, nullptr);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Kernels, ::testing::ValuesIn(testing::all_isas()), testing::isa_name);
+INSTANTIATE_TEST_SUITE_P(All, Kernels, ::testing::ValuesIn(fixtures::all_isas()),
+                         fixtures::isa_name);
 
 }  // namespace
 }  // namespace tq

@@ -10,11 +10,11 @@
 namespace tq {
 namespace {
 
-using testing::FormatTest;
-using testing::make_weight;
-using testing::norm;
-using testing::random_floats;
-using testing::TestWeight;
+using fixtures::FormatTest;
+using fixtures::make_weight;
+using fixtures::norm;
+using fixtures::random_floats;
+using fixtures::TestWeight;
 
 // Activations in every form a kernel may ask for.
 struct Inputs {
@@ -295,11 +295,11 @@ TEST_P(IntegerMatmul, ReadsEveryWeightAtItsPlace) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Matmul, ::testing::ValuesIn(testing::isas_and_formats()),
-                         testing::isa_and_format_name);
+INSTANTIATE_TEST_SUITE_P(All, Matmul, ::testing::ValuesIn(fixtures::isas_and_formats()),
+                         fixtures::isa_and_format_name);
 INSTANTIATE_TEST_SUITE_P(All, IntegerMatmul,
-                         ::testing::ValuesIn(testing::isas_and_rotated_formats()),
-                         testing::isa_and_format_name);
+                         ::testing::ValuesIn(fixtures::isas_and_rotated_formats()),
+                         fixtures::isa_and_format_name);
 
 }  // namespace
 }  // namespace tq

@@ -17,7 +17,7 @@
 #include "format/traits.h"
 #include "kernels/cpu/kernels.h"
 
-namespace tq::testing {
+namespace tq::fixtures {
 
 inline std::vector<float> random_floats(int64_t n, uint32_t seed, float sigma = 1.0f) {
   std::mt19937 random(seed);
@@ -152,4 +152,4 @@ inline std::string isa_and_format_name(const ::testing::TestParamInfo<IsaAndForm
   return fmt::format("{}_{}", info.param.kernels->name, info.param.format.name);
 }
 
-}  // namespace tq::testing
+}  // namespace tq::fixtures

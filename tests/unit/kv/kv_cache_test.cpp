@@ -41,10 +41,10 @@ TEST(KvCache, HasAPlaneOfKeysAndOneOfValuesForEachLayer) {
 
 TEST(KvCache, SaysWhatDoesNotFit) {
   const auto backend = make_backend();
-  testing::expect_error(ErrorCode::kOutOfMemory, {"tokens", "bytes", "shorter context"}, [&] {
+  fixtures::expect_error(ErrorCode::kOutOfMemory, {"tokens", "bytes", "shorter context"}, [&] {
     const KvCache cache(*backend, kLayers, KvDType::kF32, int64_t{1} << 44);
   });
-  testing::expect_error(ErrorCode::kOutOfMemory, {"overflow"}, [&] {
+  fixtures::expect_error(ErrorCode::kOutOfMemory, {"overflow"}, [&] {
     const KvCache cache(*backend, kLayers, KvDType::kF32, int64_t{1} << 56);
   });
 }

@@ -11,10 +11,8 @@
 namespace tq::test {
 namespace {
 
-constexpr double kTolerance = 1e-4;
-
 // A GGUF file of a golden: `names` replaces parts of names, one after the other.
-void write_gguf(const MemoryCheckpoint& checkpoint, tq::testing::GgufBuilder builder,
+void write_gguf(const MemoryCheckpoint& checkpoint, tq::fixtures::GgufBuilder builder,
                 const std::vector<std::pair<std::string, std::string>>& names,
                 const fs::path& path) {
   for (const TensorEntry& entry : checkpoint.tensors()) {
@@ -33,13 +31,13 @@ void write_gguf(const MemoryCheckpoint& checkpoint, tq::testing::GgufBuilder bui
 // Queries and keys of Qwen2 stand unpermuted in GGUF files, and their biases too.
 TEST(GoldenGguf, Qwen2) {
   const Golden golden("qwen2");
-  tq::testing::GgufBuilder builder;
+  tq::fixtures::GgufBuilder builder;
   builder.string("general.architecture", "qwen2").u32("qwen2.block_count", 3);
   builder.u32("qwen2.context_length", 512).u32("qwen2.embedding_length", 96);
   builder.u32("qwen2.feed_forward_length", 80).u32("qwen2.attention.head_count", 6);
   builder.u32("qwen2.attention.head_count_kv", 2).f32("qwen2.rope.freq_base", 1e6f);
   builder.f32("qwen2.attention.layer_norm_rms_epsilon", 1e-6f);
-  const tq::testing::TempDir folder;
+  const tq::fixtures::TempDir folder;
   write_gguf(MemoryCheckpoint(*golden.checkpoint), builder,
              {{"model.layers.", "blk."},
               {"model.embed_tokens", "token_embd"},

@@ -9,7 +9,6 @@
 namespace tq::test {
 namespace {
 
-constexpr double kTolerance = 1e-4;
 // Products of 16-bit numbers, where they are forced, round the inputs of 16-bit weights.
 double tolerance(const std::string& model) {
   return forced_kernels() == "dequant" && model.ends_with("bf16") ? 1e-2 : kTolerance;

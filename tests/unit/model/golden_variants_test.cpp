@@ -15,8 +15,6 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr double kTolerance = 1e-4;
-
 std::string name_of(const testing::TestParamInfo<const char*>& test) { return test.param; }
 
 // The goldens only mean something if each part of the computation shows in the logits.

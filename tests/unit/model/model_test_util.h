@@ -169,6 +169,9 @@ class Runner {
   BlockManager blocks_{0};
 };
 
+// What logits may differ from those of transformers by.
+constexpr double kTolerance = 1e-4;
+
 // Largest absolute difference over the largest absolute value expected.
 inline double relative_difference(std::span<const float> actual, std::span<const float> expected) {
   EXPECT_EQ(actual.size(), expected.size());

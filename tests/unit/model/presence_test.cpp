@@ -10,8 +10,6 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr double kTolerance = 1e-4;
-
 Error load_error(const Checkpoint& checkpoint) {
   return error_of([&] { Runner runner(checkpoint); });
 }

@@ -13,7 +13,7 @@ namespace tq::test {
 namespace {
 
 using ::testing::ElementsAre;
-using tq::testing::expect_error;
+using tq::fixtures::expect_error;
 
 // Parameters in all and those a token passes through (the head once, no embedding row), counted by
 // hand from the published configs.

@@ -4,30 +4,19 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
-#include <ctime>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
-#include "support/sanitized.h"
+#include "support/measured.h"
 #include "text/chat_template.h"
 
 namespace tq {
 namespace {
 
-// Instruments slow down and take memory of their own: there only crashes and leaks count.
-#if defined(TQ_SANITIZED) || !defined(NDEBUG)
-constexpr bool kMeasured = false;
-#else
-constexpr bool kMeasured = true;
-#endif
-
-double thread_seconds() {
-  std::timespec t{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
+using fixtures::kMeasured;
+using fixtures::thread_seconds;
 
 double peak_megabytes() {
   rusage usage{};

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <ctime>
 #include <functional>
 #include <optional>
 #include <string>
@@ -11,30 +10,18 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "support/sanitized.h"
+#include "support/golden_tokenizer.h"
+#include "support/measured.h"
 #include "text/tokenizer.h"
 
 namespace tq {
 namespace {
 
-#if defined(TQ_SANITIZED) || !defined(NDEBUG)
-constexpr bool kMeasured = false;  // instruments slow down
-#else
-constexpr bool kMeasured = true;
-#endif
+using fixtures::golden_tokenizer;
+using fixtures::kMeasured;
+using fixtures::thread_seconds;
 
 constexpr size_t kBytes = 100'000;
-
-double thread_seconds() {
-  std::timespec t{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
-
-Json fixture(const std::string& name) {
-  const fs::path path = fs::path(TQ_TEST_DATA "/golden/tokenizer") / (name + ".json");
-  return parse_json(read_text_file(path), name);
-}
 
 // The error that `act` ends with, empty for none; and that it ended in time.
 std::string error_in_time(const std::function<void()>& act) {
@@ -81,7 +68,7 @@ Json added(int id, const std::string& content, const Json& more = Json::object()
 TEST(TokenizerBombs, NormalizersThatMultiply) {
   Json rules = Json::array();
   for (int i = 0; i < 60; ++i) rules.push_back(replace_rule("a", "aa"));
-  Json json = fixture("gemma");
+  Json json = golden_tokenizer("gemma");
   json["normalizer"] = sequence("normalizers", rules);
   EXPECT_NE(encode_in_time(json, repeated("a")).find("multipl"), std::string::npos);
   // Not only in the whole text: added tokens cut it into many stretches.
@@ -102,7 +89,7 @@ TEST(TokenizerBombs, NormalizersThatMultiply) {
 TEST(TokenizerBombs, DecodersThatMultiply) {
   Json rules = Json::array();
   for (int i = 0; i < 60; ++i) rules.push_back(replace_rule("e", "ee"));
-  Json json = fixture("gemma");
+  Json json = golden_tokenizer("gemma");
   json["decoder"] = sequence("decoders", rules);
   EXPECT_NE(encode_in_time(json, "a").find("multipl"), std::string::npos);
   json["decoder"] =
@@ -111,20 +98,20 @@ TEST(TokenizerBombs, DecodersThatMultiply) {
 }
 
 TEST(TokenizerBombs, LongAddedTokens) {
-  Json json = fixture("smollm");
+  Json json = golden_tokenizer("smollm");
   const int id = 200'000;
   json["added_tokens"].push_back(added(id, std::string(kBytes, 'a') + "b"));
   EXPECT_NE(encode_in_time(json, std::string(kBytes, 'a')).find("steps"), std::string::npos);
   EXPECT_EQ(encode_in_time(json, repeated("It is a plain text. ")), "");
   // White space that many tokens take.
-  json = fixture("smollm");
+  json = golden_tokenizer("smollm");
   json["added_tokens"].push_back(added(id, "\n", {{"rstrip", true}}));
   json["added_tokens"].push_back(added(id + 1, " ", {{"lstrip", true}}));
   EXPECT_EQ(encode_in_time(json, std::string(kBytes, '\n')), "");
   EXPECT_EQ(encode_in_time(json, repeated(" \n")), "");
   EXPECT_EQ(encode_in_time(json, std::string(kBytes, ' ')), "");
   // Many that begin alike.
-  json = fixture("smollm");
+  json = golden_tokenizer("smollm");
   for (int i = 0; i < 2000; ++i)
     json["added_tokens"].push_back(
         added(id + i, "ab" + repeated(fmt::format("{:x}", i * 7919), 40)));
@@ -135,7 +122,7 @@ TEST(TokenizerBombs, RegexesThatBacktrack) {
   for (const char* regex : {"(a?){20}a{20}b|c", "(a+)+b", "(a|aa)+$|b", "(?:a*)*c", "a*a*a*a*a*b",
                             "(.*)*x", "(?=(a+))\\1{2,}b", "\\s*(?=\\s*x)y|(a{1,50}){1,50}b"}) {
     SCOPED_TRACE(regex);
-    Json json = fixture("generic_split");
+    Json json = golden_tokenizer("generic_split");
     json["pre_tokenizer"] = sequence(
         "pretokenizers",
         Json::array({{{"type", "Split"},
@@ -153,14 +140,14 @@ TEST(TokenizerBombs, RegexesThatBacktrack) {
 }
 
 TEST(TokenizerBombs, TokensOfAMegabyte) {
-  Json json = fixture("smollm");
+  Json json = golden_tokenizer("smollm");
   json["model"]["vocab"][std::string(1'000'000, 'a')] = 200'000;
   json["model"]["ignore_merges"] = true;
   EXPECT_EQ(encode_in_time(json, std::string(kBytes, 'a')), "");
 }
 
 TEST(TokenizerBombs, ReplacementsAreOneCharacter) {
-  Json json = fixture("metaspace");
+  Json json = golden_tokenizer("metaspace");
   json["pre_tokenizer"] = {{"type", "Metaspace"}, {"replacement", std::string(1'000'000, '_')}};
   EXPECT_NE(encode_in_time(json, repeated(" ")).find("one character"), std::string::npos);
 }

@@ -7,16 +7,13 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "support/golden_tokenizer.h"
 
 namespace tq {
 namespace {
 
+using fixtures::golden_tokenizer;
 using testing::HasSubstr;
-
-Json fixture(const std::string& name) {
-  const fs::path path = fs::path(TQ_TEST_DATA "/golden/tokenizer") / (name + ".json");
-  return parse_json(read_text_file(path), name);
-}
 
 std::shared_ptr<const Tokenizer> load(const Json& json, const std::string& config = "") {
   return Tokenizer::from_json(json.dump(), config);
@@ -47,7 +44,7 @@ class TokenizerRefuses : public testing::TestWithParam<BadFile> {};
 
 TEST_P(TokenizerRefuses, WithAClearMessage) {
   const BadFile& bad = GetParam();
-  Json json = fixture("smollm");
+  Json json = golden_tokenizer("smollm");
   const Json::json_pointer pointer(bad.pointer);
   if (*bad.replacement == '\0') {
     json[pointer.parent_pointer()].erase(pointer.back());
@@ -141,8 +138,8 @@ TEST(Tokenizer, RefusesWhatIsNotJson) {
   }
   std::string deep(5000, '[');
   EXPECT_EQ(load_error(deep).first, ErrorCode::kCorrupt);
-  EXPECT_EQ(load_error(fixture("smollm").dump(), "{").first, ErrorCode::kCorrupt);
-  EXPECT_EQ(load_error(fixture("smollm").dump(), R"({"bos_token":[1]})").first,
+  EXPECT_EQ(load_error(golden_tokenizer("smollm").dump(), "{").first, ErrorCode::kCorrupt);
+  EXPECT_EQ(load_error(golden_tokenizer("smollm").dump(), R"({"bos_token":[1]})").first,
             ErrorCode::kCorrupt);
 }
 
@@ -157,7 +154,7 @@ TEST(Tokenizer, RefusesDuplicateKeys) {
 }
 
 TEST(Tokenizer, SpecialTokensByName) {
-  const Json json = fixture("smollm");
+  const Json json = golden_tokenizer("smollm");
   const auto tokenizer =
       load(json, R"({"bos_token":"<|im_start|>","eos_token":{"content":"<|im_end|>"}})");
   EXPECT_EQ(tokenizer->bos(), 1);
@@ -173,7 +170,7 @@ TEST(Tokenizer, SpecialTokensByName) {
 }
 
 TEST(Tokenizer, SpecialTokensInTextOnlyWhenAsked) {
-  const auto tokenizer = load(fixture("smollm"));
+  const auto tokenizer = load(golden_tokenizer("smollm"));
   EXPECT_THAT(tokenizer->encode("<|im_start|>"), testing::ElementsAre(1));
   const auto plain = tokenizer->encode("<|im_start|>", {.parse_special = false});
   EXPECT_GT(plain.size(), 1u);
@@ -183,7 +180,7 @@ TEST(Tokenizer, SpecialTokensInTextOnlyWhenAsked) {
 }
 
 TEST(Tokenizer, AddedTokensBeyondTheModelKeepTheirIds) {
-  Json json = fixture("smollm");
+  Json json = golden_tokenizer("smollm");
   json["added_tokens"].push_back({{"id", 1000}, {"content", "<far>"}, {"special", true}});
   const auto tokenizer = load(json);
   EXPECT_EQ(tokenizer->vocab_size(), 1001);
@@ -194,7 +191,7 @@ TEST(Tokenizer, AddedTokensBeyondTheModelKeepTheirIds) {
 
 TEST(Tokenizer, InvalidUtf8CountsAsReplacementCharacters) {
   for (const char* name : {"smollm", "gemma"}) {
-    const auto tokenizer = load(fixture(name));
+    const auto tokenizer = load(golden_tokenizer(name));
     EXPECT_EQ(tokenizer->encode("a\xFF z"), tokenizer->encode("a\uFFFD z"));
     // One for a truncated character, one for each byte of an overlong form.
     EXPECT_EQ(tokenizer->encode("\xE4\xBD"), tokenizer->encode("\uFFFD"));
@@ -205,7 +202,7 @@ TEST(Tokenizer, InvalidUtf8CountsAsReplacementCharacters) {
 }
 
 TEST(Tokenizer, LongWordsTakeNoQuadraticTime) {
-  const auto tokenizer = load(fixture("gemma"));
+  const auto tokenizer = load(golden_tokenizer("gemma"));
   std::string text;
   for (int i = 0; i < 200000; ++i) text += "ab "[i % 3];
   const auto ids = tokenizer->encode(text, {.add_special = false});
@@ -213,7 +210,7 @@ TEST(Tokenizer, LongWordsTakeNoQuadraticTime) {
 }
 
 TEST(StreamDetokenizer, GivesWholeCharacters) {
-  const auto tokenizer = load(fixture("smollm"));
+  const auto tokenizer = load(golden_tokenizer("smollm"));
   const std::string text = "x\u00e9\u4f60\U0001F600y";
   std::string joined;
   StreamDetokenizer detokenizer(tokenizer, true);
@@ -229,7 +226,7 @@ TEST(StreamDetokenizer, GivesWholeCharacters) {
 }
 
 TEST(StreamDetokenizer, ReplacesWhatCannotBecomeACharacter) {
-  const auto tokenizer = load(fixture("gemma"));
+  const auto tokenizer = load(golden_tokenizer("gemma"));
   const auto byte = [&](const char* name) { return tokenizer->token_id(name).value(); };
   StreamDetokenizer detokenizer(tokenizer, true);
   EXPECT_EQ(detokenizer.push(byte("<0xF0>")), "");
@@ -242,7 +239,7 @@ TEST(StreamDetokenizer, ReplacesWhatCannotBecomeACharacter) {
 }
 
 TEST(StreamDetokenizer, DropsTheSpaceThatEncodingAddedOnce) {
-  const auto tokenizer = load(fixture("llama2"));
+  const auto tokenizer = load(golden_tokenizer("llama2"));
   StreamDetokenizer detokenizer(tokenizer, true);
   std::string text;
   for (const int32_t id : tokenizer->encode("the  of")) text += detokenizer.push(id);
