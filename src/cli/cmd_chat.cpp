@@ -14,6 +14,7 @@
 #include "cli/chat/input_assembler.h"
 #include "cli/command.h"
 #include "cli/line_editor.h"
+#include "cli/template_options.h"
 #include "cli/terminal.h"
 #include "cli/values.h"
 
@@ -90,9 +91,14 @@ void run_chat(const ChatOptions& options, const GlobalOptions& global) {
     info("/help lists the commands; Ctrl-D leaves.");
     TerminalScope::ignore_interrupts();
   }
+  bool empty = true;
   while (const auto input = next_input(editor)) {
     if (input->text.find_first_not_of(" \t\r\n") == std::string::npos) continue;
+    empty = false;
     if (run_input(chat, *input, editor.interactive()) == ChatStep::kLeave) return;
+  }
+  if (empty && !editor.interactive()) {
+    fail(ErrorCode::kInvalidArgument, "there is nothing to answer: stdin is empty");
   }
 }
 
@@ -112,6 +118,7 @@ void add_chat(CLI::App& app, const GlobalOptions& global) {
           "no more")
       ->check(one_of({"stop", "drop-oldest"}));
   command->add_flag("--no-wrap", options->no_wrap, "Do not break lines between words");
+  add_template_choice(*command, options->chat_template);
   add_reasoning_options(*command, options->reasoning);
   command->add_flag("--no-history", options->no_history, "Keep no history of the lines typed");
   add_sampling_options(*command, options->sampling);

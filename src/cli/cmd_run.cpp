@@ -122,10 +122,8 @@ void run_run(const RunOptions& options, const GlobalOptions& global) {
   const bool has_reasoning = prompt.parser.has_value();
   Request request;
   request.sampling = options.sampling.over(loaded.sampling);
-  if (!options.sampling.max_tokens) {
-    request.sampling.max_tokens =
-        default_max_tokens(loaded.model->options().max_context, prompt.ids.size());
-  }
+  request.sampling.max_tokens = most_tokens(options.sampling.max_tokens,
+                                            loaded.model->options().max_context, prompt.ids.size());
   const SamplingParams sampling = request.sampling;
   info("{}", describe_sampling(sampling, options.sampling, loaded.sampling));
   Engine engine(*loaded.model, loaded.tokenizer, loaded.eos_ids,

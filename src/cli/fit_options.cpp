@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "cli/model_options.h"
 #include "cli/sizes.h"
+#include "cli/values.h"
 #include "engine/load.h"
 
 namespace tq {
@@ -28,7 +29,7 @@ void add_fit_options(CLI::App& command, FitOptions& options) {
       ->transform(token_count(0, int64_t{1} << 24))
       ->group(kGroup);
   command.add_option("--kv-dtype", options.kv_dtype, "Type of the KV cache")
-      ->check(CLI::IsMember({"f32", "f16", "bf16"}))
+      ->check(one_of({"f32", "f16", "bf16"}))
       ->group(kGroup);
   command.add_option("--batch", options.batch, "Tokens of one forward pass at most")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 16))

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "base/error.h"
@@ -53,10 +54,12 @@ Prompt chat_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat_template
   return prompt;
 }
 
-int default_max_tokens(int64_t context, size_t prompt_tokens) {
+int most_tokens(std::optional<int> asked, int64_t context, size_t prompt_tokens) {
   constexpr int64_t kDefault = 512;
+  if (asked && *asked != -1) return *asked;
+  const int64_t left = context - static_cast<int64_t>(prompt_tokens);
   return static_cast<int>(
-      std::clamp<int64_t>(context - static_cast<int64_t>(prompt_tokens), 1, kDefault));
+      std::clamp<int64_t>(left, 1, asked ? std::numeric_limits<int>::max() : kDefault));
 }
 
 Generation generate(Engine& engine, Request request, Prompt prompt, const GlobalOptions& global,

@@ -37,9 +37,10 @@ Prompt chat_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat_template
 Prompt chat_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat_template,
                    const Json& messages, const RenderOptions& options);
 
-// max_tokens when nobody asked for a number: 512, or what the context leaves after the prompt (at
-// least 1, so that a prompt without room is refused by the engine, with both numbers).
-int default_max_tokens(int64_t context, size_t prompt_tokens);
+// max_tokens of a request: the number asked for. For -1 what the context leaves after the prompt
+// (at least 1, so that a prompt without room is refused by the engine, with both numbers); when
+// nobody asked, that or 512.
+int most_tokens(std::optional<int> asked, int64_t context, size_t prompt_tokens);
 
 // Of the whole answer, what was given included.
 struct Generation {

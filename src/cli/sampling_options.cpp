@@ -47,7 +47,7 @@ CLI::Validator seed_value() {
 
 SamplingParams SamplingOptions::over(const SamplingParams& defaults) const {
   SamplingParams params = defaults;
-  params.max_tokens = max_tokens.value_or(defaults.max_tokens);
+  if (max_tokens && *max_tokens != -1) params.max_tokens = *max_tokens;
   params.temperature = temperature.value_or(defaults.temperature);
   params.top_k = top_k.value_or(defaults.top_k);
   params.top_p = top_p.value_or(defaults.top_p);
@@ -119,7 +119,7 @@ void add_sampling_options(CLI::App& command, SamplingOptions& options) {
   command
       .add_option(
           "-n,--max-tokens", options.max_tokens,
-          "Tokens to generate at most; default: what the context leaves, in run 512 at most")
+          "Tokens to generate at most; -1: what the context leaves, in run without it 512 at most")
       ->group(kGroup);
   command.add_option("--temp", options.temperature, "Temperature; 0 is greedy")->group(kGroup);
   command.add_option("--top-k", options.top_k, "Keep the k best tokens; 0 is off")->group(kGroup);

@@ -14,7 +14,7 @@
 namespace tq {
 
 struct SamplingOptions {
-  std::optional<int> max_tokens;
+  std::optional<int> max_tokens;  // -1: what the context leaves
   std::optional<float> temperature;
   std::optional<int> top_k;
   std::optional<float> top_p;

@@ -63,12 +63,21 @@ Json user_messages(const std::string& system, const std::string& text) {
   return messages;
 }
 
-void add_template_options(CLI::App& command, TemplateOptions& options) {
-  constexpr const char* kGroup = "Chat template";
+namespace {
+
+constexpr const char* kGroup = "Chat template";
+
+}  // namespace
+
+void add_template_choice(CLI::App& command, std::string& chat_template) {
   command
-      .add_option("--chat-template", options.chat_template,
+      .add_option("--chat-template", chat_template,
                   "A named template of the model, or a Jinja file, instead of the model's own")
       ->group(kGroup);
+}
+
+void add_template_options(CLI::App& command, TemplateOptions& options) {
+  add_template_choice(command, options.chat_template);
   command
       .add_option("--messages", options.messages,
                   "Conversation as a JSON file: a list of {\"role\", \"content\", ...}; - is stdin")

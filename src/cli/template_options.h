@@ -25,6 +25,8 @@ struct TemplateOptions {
   bool any() const;
 };
 
+// --chat-template alone.
+void add_template_choice(CLI::App& command, std::string& chat_template);
 void add_template_options(CLI::App& command, TemplateOptions& options);
 
 // What a template renders, read from the files and options.

@@ -13,7 +13,7 @@
 namespace tq::cuda {
 namespace {
 
-constexpr int64_t kSlotBytes = int64_t{16} << 20;
+constexpr int64_t kStageBytes = int64_t{16} << 20;
 constexpr int64_t kPlaneBytes = int64_t{8} << 20;
 constexpr uint32_t kNone = 0xffffffff;
 
@@ -50,7 +50,7 @@ LoadEncoder::~LoadEncoder() {
 }
 
 int64_t LoadEncoder::staging_bytes() {
-  return int64_t{kSlots} * kSlotBytes + kPlaneBytes + int64_t{Buffer::kAlignment};
+  return int64_t{kSlots} * kStageBytes + kPlaneBytes + int64_t{Buffer::kAlignment};
 }
 
 WeightView LoadEncoder::encode(const WeightView& weight, const EncodeSource& source,
@@ -59,7 +59,7 @@ WeightView LoadEncoder::encode(const WeightView& weight, const EncodeSource& sou
   WeightView tile = weight;
   tile.rows = kTileRows;
   const int64_t source_row = weight.in * dtype_info(source.dtype).bytes;
-  reserve(std::max(kSlotBytes, kTileRows * source_row), std::max(kPlaneBytes, native_bytes(tile)));
+  reserve(std::max(kStageBytes, kTileRows * source_row), std::max(kPlaneBytes, native_bytes(tile)));
   const int64_t tiles_at_once =
       std::min(slot_bytes_ / (kTileRows * source_row), plane_bytes_ / native_bytes(tile));
   const int64_t rows_at_once = tiles_at_once * kTileRows;

@@ -13,6 +13,7 @@
 #include "cli/answer_printer.h"
 #include "cli/chat/transcript_file.h"
 #include "cli/result.h"
+#include "cli/template_options.h"
 
 namespace tq {
 namespace {
@@ -42,14 +43,16 @@ Chat::Chat(const ChatOptions& options, const GlobalOptions& global)
       model_name_(name_of(options.model.path)),
       format_(options.model.preset.empty() ? options.model.format : options.model.preset),
       loaded_(open_model(options.model, {.text = true}, global)),
-      template_(loaded_.tokenizer ? loaded_.chat_template() : nullptr),
+      template_(loaded_.tokenizer
+                    ? open_chat_template(*loaded_.checkpoint, options.chat_template, false)
+                    : nullptr),
       transcript_(options.system) {
   if (!template_) {
     fail(ErrorCode::kInvalidArgument, "{} has no {}: use tq run --raw", options.model.path,
          loaded_.tokenizer ? "chat template" : "tokenizer.json");
   }
   settings_.sampling = options.sampling.over(loaded_.sampling);
-  settings_.max_tokens = options.sampling.max_tokens;
+  if (options.sampling.max_tokens != -1) settings_.max_tokens = options.sampling.max_tokens;
   settings_.reasoning = options.reasoning;
   settings_.drop_oldest = options.context_full == "drop-oldest";
   settings_.wrap = !options.no_wrap;

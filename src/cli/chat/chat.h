@@ -25,6 +25,7 @@ struct ChatOptions {
   ModelOptions model;
   SamplingOptions sampling;
   ReasoningOptions reasoning;
+  std::string chat_template;  // as TemplateOptions has it
   std::string system;
   std::string context_full = "stop";
   bool no_history = false;
