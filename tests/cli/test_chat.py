@@ -69,6 +69,20 @@ class ChatPiped(ChatBase):
         with_system = self.chat("hello", options=("--system", "abc"))
         self.assertEqual(with_system[0]["text"], system["text"])
 
+    def test_another_template(self):
+        with open(self.path("short.jinja"), "w", encoding="utf-8") as file:
+            file.write("{{ messages[-1].content }}")
+        options = ("--chat-template", self.path("short.jinja"))
+        self.assertEqual(self.chat("hello", options=options)[0]["prompt_tokens"], 5)
+        plain = make_model(self.path("plain"), template=None)
+        self.check_error(tq("chat", plain, stdin="hello\n"), 2, "no chat template")
+        done = tq("chat", plain, "-n", 2, "--ignore-eos", *options, stdin="hello\n")
+        self.assertEqual(done.returncode, 0, done)
+
+    def test_nothing_to_answer(self):
+        for stdin in ("", "\n  \n"):
+            self.check_error(tq("chat", self.model, stdin=stdin), 2, "stdin is empty")
+
     def test_an_answer_that_was_cut_goes_on(self):
         for sampling in (("--temp", 0), ("--temp", 1, "--seed", 3, "--frequency-penalty", 1)):
             (whole,) = self.chat("hello", n=30, options=sampling)

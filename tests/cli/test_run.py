@@ -213,6 +213,13 @@ class RunText(RunBase):
         self.assertEqual(result["finish_reason"], "length")
         self.check_error(tq("run", self.model, "a" * 30, "--ctx", 20), 2, "33", "20")
 
+    def test_no_limit_but_the_context(self):
+        long = make_model(f"{self.folder}/long", max_position=1024)
+        options = ("run", long, "abc", "--ctx", 600, "--ignore-eos")
+        self.assertEqual(len(tq_json(*options)["ids"]), 512)
+        self.assertEqual(len(tq_json(*options, "-n", -1)["ids"]), 600 - 6)
+        self.check_error(tq(*options, "-n", -2), 2, "-n")
+
     def test_prompt_that_begins_with_a_dash(self):
         self.assertEqual(self.run_json("-n", 1, "--raw", "--", "-a")["prompt_tokens"], 2)
 

@@ -18,15 +18,13 @@ constexpr int64_t kLong = 1152;  // more than the windows of Gemma 4
 constexpr int64_t kSequences = 4;
 constexpr int64_t kContext = 1280;
 
-std::string as_tq3(const TensorEntry& tensor) { return tensor.shape.size() > 1 ? "tq3" : ""; }
-
 int32_t token_at(int64_t sequence, int64_t i) {
   return static_cast<int32_t>((static_cast<uint64_t>(i + 1000 * sequence) * 2654435761u >> 7) %
                               256);
 }
 
 // What a run gives, in the order of the calls.
-struct Logits {
+struct RunLogits {
   std::vector<float> prompt;   // of all its tokens
   std::vector<float> windows;  // of the long prompt's last token
   std::vector<float> one;      // of the steps of one sequence
@@ -46,12 +44,12 @@ class LoadedModelOn {
     model_ = Model::load(checkpoint, *backend_, options);
   }
 
-  Logits run(KvDType kv) {
+  RunLogits run(KvDType kv) {
     const KvLayout layout = model_->kv_layout();
     const int64_t pages = kSequences * kContext / kKvBlockTokens;
     BlockManager blocks(pages, layout.recent_blocks, kSequences * layout.recent_blocks);
     KvCache cache(*backend_, layout, kv, pages, kSequences * layout.recent_blocks);
-    Logits out;
+    RunLogits out;
     {
       BlockTable table;
       EXPECT_TRUE(blocks.reserve(table, kContext));
@@ -127,8 +125,8 @@ class GpuFullSize : public ::testing::TestWithParam<const char*> {
 struct Bounds {
   double typical, bound;
 };
-void expect_close(const char* what, const Logits& actual, const Logits& expected, size_t vocab,
-                  Bounds bounds) {
+void expect_close(const char* what, const RunLogits& actual, const RunLogits& expected,
+                  size_t vocab, Bounds bounds) {
   const auto expect = [&](const char* part, const std::vector<float>& a,
                           const std::vector<float>& e) {
     ASSERT_EQ(a.size(), e.size());
@@ -146,16 +144,17 @@ void expect_close(const char* what, const Logits& actual, const Logits& expected
 
 TEST_P(GpuFullSize, EqualsTheCpu) {
   const auto checkpoint = open_checkpoint(GetParam());
-  const Logits exact =
+  const RunLogits exact =
       LoadedModelOn(*checkpoint, make_cpu_backend({.exact = true})).run(KvDType::kF32);
-  const Logits on_gpu =
+  const RunLogits on_gpu =
       LoadedModelOn(*checkpoint, make_cuda_backend({.exact = true})).run(KvDType::kF32);
   const size_t vocab = exact.windows.size();  // a row
   expect_close("GPU exact against CPU exact", on_gpu, exact, vocab, {1e-4, 0.02});
   // What users run: int8 activations and a 16-bit cache cost no more than they do on the CPU.
-  const Logits fast = LoadedModelOn(*checkpoint, make_cpu_backend({})).run(KvDType::kF16);
+  const RunLogits fast = LoadedModelOn(*checkpoint, make_cpu_backend({})).run(KvDType::kF16);
   expect_close("CPU int8 against CPU exact", fast, exact, vocab, {0.05, 0.05});
-  const Logits auto_on_gpu = LoadedModelOn(*checkpoint, make_cuda_backend({})).run(KvDType::kF16);
+  const RunLogits auto_on_gpu =
+      LoadedModelOn(*checkpoint, make_cuda_backend({})).run(KvDType::kF16);
   expect_close("GPU int8 against CPU exact", auto_on_gpu, exact, vocab, {0.05, 0.05});
 }
 

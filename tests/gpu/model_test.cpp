@@ -25,8 +25,6 @@ const std::vector<MidSize>& mid_sizes() {
   return models;
 }
 
-std::string as_tq3(const TensorEntry& tensor) { return tensor.shape.size() > 1 ? "tq3" : ""; }
-
 // A model on one backend; logits of every token of a prompt, and of tokens decoded one by one.
 struct Logits {
   std::vector<float> prompt;

@@ -169,6 +169,11 @@ class Runner {
   BlockManager blocks_{0};
 };
 
+// LoadOptions::format_for: every matrix as tq3.
+inline std::string as_tq3(const TensorEntry& tensor) {
+  return tensor.shape.size() > 1 ? "tq3" : "";
+}
+
 // What logits may differ from those of transformers by.
 constexpr double kTolerance = 1e-4;
 
