@@ -218,7 +218,7 @@ class RunText(RunBase):
         options = ("run", long, "abc", "--ctx", 600, "--ignore-eos")
         self.assertEqual(len(tq_json(*options)["ids"]), 512)
         self.assertEqual(len(tq_json(*options, "-n", -1)["ids"]), 600 - 6)
-        self.check_error(tq(*options, "-n", -2), 2, "-n")
+        self.check_error(tq(*options, "-n", -2), 2, "max_tokens")
 
     def test_prompt_that_begins_with_a_dash(self):
         self.assertEqual(self.run_json("-n", 1, "--raw", "--", "-a")["prompt_tokens"], 2)
