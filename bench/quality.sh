@@ -12,10 +12,11 @@ shift 3
 work=$(mktemp -d "${WORK:-/tmp}/quality.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-"$tq" --quiet eval kld "$src" --save-reference "$work/reference" --text "$text" --max-tokens "$tokens" --ctx "$tokens"
+"$tq" --quiet eval kld "$src" --save-reference "$work/reference" --text "$text" --max-tokens "$tokens" \
+  --ctx "$tokens" >/dev/null
 "$tq" --json inspect "$src" >"$work/inspect.json"
 for format in "$@"; do
-  "$tq" --quiet convert "$src" "$work/tq" --format "$format"
+  "$tq" --quiet convert "$src" "$work/tq" --format "$format" >/dev/null
   "$tq" --json eval kld "$work/tq" --reference-logits "$work/reference" --ctx "$tokens" >"$work/kld.json"
   rm -r "$work/tq"
   python3 - "$work" "$format" "$(basename "$src")" <<'PYTHON'
