@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Formatting (clang-format 14), layers, and file sizes: at most 800 lines a source file, 8 MB any file.
+# Formatting (clang-format 14), layers, and file sizes: at most 600 lines a source file, 8 MB any file.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,7 +19,7 @@ for path in sys.stdin.read().splitlines():
     if path.endswith((".h", ".cpp", ".cu", ".cuh", ".py")):
         with open(path) as f:
             lines = sum(1 for _ in f)
-        if lines > 800:
-            faults.append(f"{path}: {lines} lines, more than 800")
+        if lines > 600:
+            faults.append(f"{path}: {lines} lines, more than 600")
 print("\n".join(faults) or "sizes: ok")
 sys.exit(bool(faults))'
