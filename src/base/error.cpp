@@ -58,9 +58,15 @@ const char* error_name(ErrorCode code) {
 }
 
 void fail_errno(int errno_value, const std::string& what) {
-  const bool full = errno_value == ENOSPC || errno_value == EDQUOT || errno_value == EFBIG;
-  throw Error(full ? ErrorCode::kNoSpace : ErrorCode::kIo,
-              what + ": " + std::strerror(errno_value));
+  ErrorCode code = ErrorCode::kIo;
+  if (errno_value == ENOSPC || errno_value == EDQUOT || errno_value == EFBIG) {
+    code = ErrorCode::kNoSpace;
+  } else if (errno_value == ENAMETOOLONG) {
+    code = ErrorCode::kInvalidArgument;
+  } else if (errno_value == ENOMEM) {
+    code = ErrorCode::kOutOfMemory;
+  }
+  throw Error(code, what + ": " + std::strerror(errno_value));
 }
 
 }  // namespace tq

@@ -9,13 +9,9 @@
 namespace tq {
 namespace {
 
-int64_t plane_bytes(const PlannedTensor& tensor) {
+int64_t stored_bytes(const PlannedTensor& tensor) {
   int64_t bytes = 0;
-  for (const SafetensorsItem& plane : tensor.planes) {
-    int64_t size = dtype_info(plane.dtype).bytes;  // the layout has checked the product
-    for (const int64_t dim : plane.shape) size *= dim;
-    bytes += size;
-  }
+  for (const SafetensorsItem& plane : tensor.planes) bytes += plane_bytes(plane);
   return bytes;
 }
 
@@ -106,12 +102,12 @@ ConvertReport make_report(const Checkpoint& source, const ConvertPlan& plan,
     row.format = tensor.format;
     row.n_tensors += 1;
     row.n_parameters += entry.n_elements();
-    row.stored_bytes += plane_bytes(tensor);
+    row.stored_bytes += stored_bytes(tensor);
     row.lossy = row.lossy || tensor.action == TensorAction::kEncode;
     row.stats.add(results[t].stats);
     report.n_parameters += entry.n_elements();
     report.source_bytes += entry.stored_bytes;
-    report.stored_bytes += plane_bytes(tensor);
+    report.stored_bytes += stored_bytes(tensor);
     report.non_finite += results[t].non_finite;
   }
   for (auto& [key, row] : rows) report.rows.push_back(std::move(row));

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/math.h"
@@ -187,6 +188,14 @@ const TensorEntry* Checkpoint::find(std::string_view name) const {
 void Checkpoint::read_raw(const TensorEntry& tensor, int64_t offset, std::span<uint8_t> out) const {
   std::memcpy(out.data(), raw(tensor).subspan(static_cast<size_t>(offset), out.size()).data(),
               out.size());
+}
+
+void Checkpoint::read_plane(const TensorEntry& tensor, size_t plane, int64_t offset,
+                            std::span<uint8_t> out) const {
+  const std::optional<WeightView> weight = view(tensor);
+  TQ_CHECK(weight, "{} has no planes", tensor.name);
+  const auto* from = plane == 0 ? weight->codes : reinterpret_cast<const uint8_t*>(weight->gains);
+  std::memcpy(out.data(), from + offset, out.size());
 }
 
 void refuse_not_a_model(const Checkpoint& checkpoint) {

@@ -95,6 +95,9 @@ class Checkpoint {
   virtual std::span<const uint8_t> raw(const TensorEntry& tensor) const = 0;
   // Copies some of these bytes from `offset` on; where they lie in a file, without mapping them.
   virtual void read_raw(const TensorEntry& tensor, int64_t offset, std::span<uint8_t> out) const;
+  // The same for a plane of a tensor that view() shows as packed: 0 its codes, 1 its gains as f16.
+  virtual void read_plane(const TensorEntry& tensor, size_t plane, int64_t offset,
+                          std::span<uint8_t> out) const;
   // Advice that these rows will not be read again soon: keeps streaming within a bounded resident
   // set.
   virtual void drop_rows(const TensorEntry& tensor, int64_t row_begin, int64_t n_rows) const = 0;

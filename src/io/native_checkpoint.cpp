@@ -1,7 +1,6 @@
 #include "io/native_checkpoint.h"
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 #include <string_view>
 #include <utility>
@@ -66,19 +65,26 @@ class NativeCheckpoint : public SafetensorsCheckpoint {
     check_rows(tensor, row_begin, n_rows);
     WeightView row = packed.view;
     std::vector<float> scratch(static_cast<size_t>(row.in_padded));
+    std::vector<uint8_t> codes(static_cast<size_t>(row.code_row_bytes()));
     std::vector<uint16_t> gains(static_cast<size_t>(row.gains_per_row()));
-    const int64_t row_bytes = row.code_row_bytes();
+    row.codes = codes.data();
+    row.gains = gains.data();
     for (int64_t i = 0; i < n_rows; ++i) {
-      row.codes = packed.view.codes + (row_begin + i) * row_bytes;
-      if (packed.scales != nullptr) {  // copied: a plane may lie at an odd address
-        const size_t gain_bytes = 2 * gains.size();
-        std::memcpy(gains.data(),
-                    packed.scales->bytes().data() + static_cast<size_t>(row_begin + i) * gain_bytes,
-                    gain_bytes);
-        row.gains = gains.data();
+      const auto at = static_cast<uint64_t>(row_begin + i);
+      packed.codes->read(at * codes.size(), codes);
+      const size_t gain_bytes = 2 * gains.size();
+      if (packed.scales != nullptr) {
+        packed.scales->read(at * gain_bytes,
+                            {reinterpret_cast<uint8_t*>(gains.data()), gain_bytes});
       }
       decode_row_plain(row, 0, out + i * row.in, scratch.data());
     }
+  }
+
+  void read_plane(const TensorEntry& tensor, size_t plane, int64_t offset,
+                  std::span<uint8_t> out) const override {
+    const Packed& packed = packed_of(tensor);
+    (plane == 0 ? packed.codes : packed.scales)->read(static_cast<uint64_t>(offset), out);
   }
 
   std::optional<WeightView> view(const TensorEntry& tensor) const override {

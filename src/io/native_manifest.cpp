@@ -129,7 +129,6 @@ NativeManifest NativeManifest::from_json(const Json& json, const std::string& na
   if (const Json* source = reader.get("source")) manifest.source = *source;
   if (const Json* report = reader.get("report")) manifest.report = *report;
   if (const Json* hashes = reader.get("hashes")) manifest.hashes = *hashes;
-  if (const Json* hashes = reader.get("hashes")) manifest.hashes = *hashes;
   manifest.tool_version = reader.string("tool_version");
   const Json& tensors = reader.need("tensors");
   if (!tensors.is_array()) reader.wrong("\"tensors\" must be an array");
@@ -153,7 +152,6 @@ Json NativeManifest::to_json() const {
   if (!encoder.is_null()) json["encoder"] = encoder;
   if (!source.is_null()) json["source"] = source;
   if (!report.is_null()) json["report"] = report;
-  if (!hashes.is_null()) json["hashes"] = hashes;
   json["tensors"] = std::move(list);
   if (!hashes.is_null()) json["hashes"] = hashes;
   return json;

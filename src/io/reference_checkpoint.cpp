@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 #include <mutex>
 #include <string_view>
 #include <utility>
@@ -92,15 +91,24 @@ class ReferenceCheckpoint : public SafetensorsCheckpoint {
     check_rows(tensor, row_begin, n_rows);
     const WeightView& view = packed->view;
     std::vector<float> x(static_cast<size_t>(view.in_padded));
+    std::vector<uint8_t> codes(static_cast<size_t>(view.code_row_bytes()));
+    std::vector<float> norms(static_cast<size_t>(view.gains_per_row()));
     // Decoded with gains of one: the exact norms come after the rotation, as in the reference
     // library.
-    const std::vector<uint16_t> ones(static_cast<size_t>(view.gains_per_row()), kOneF16);
+    const std::vector<uint16_t> ones(norms.size(), kOneF16);
     for (int64_t row = row_begin; row < row_begin + n_rows; ++row, out += view.in) {
-      view.traits().decode_row(view.code_row(row), ones.data(), view.in_padded, view.group,
-                               x.data());
-      unrotate_row(*packed, row, x.data());
+      stored(tensor).read(static_cast<uint64_t>(row) * codes.size(), codes);
+      read_norms(*packed, row, norms);
+      view.traits().decode_row(codes.data(), ones.data(), view.in_padded, view.group, x.data());
+      unrotate_row(*packed, norms, x.data());
       std::copy_n(x.data(), view.in, out);
     }
+  }
+
+  void read_plane(const TensorEntry& tensor, size_t plane, int64_t offset,
+                  std::span<uint8_t> out) const override {
+    if (plane > 0) return SafetensorsCheckpoint::read_plane(tensor, plane, offset, out);
+    stored(tensor).read(static_cast<uint64_t>(offset), out);
   }
 
   std::optional<WeightView> view(const TensorEntry& tensor) const override {
@@ -238,31 +246,34 @@ class ReferenceCheckpoint : public SafetensorsCheckpoint {
     return padded;
   }
 
-  static float norm_at(const Packed& packed, int64_t index) {
-    float norm;  // copied: the plane may lie at an odd address
-    std::memcpy(&norm, packed.norms->bytes().data() + 4 * index, 4);
-    return norm;
+  // Those of one row.
+  static void read_norms(const Packed& packed, int64_t row, std::vector<float>& norms) {
+    const size_t bytes = norms.size() * sizeof(float);
+    packed.norms->read(static_cast<uint64_t>(row) * bytes,
+                       {reinterpret_cast<uint8_t*>(norms.data()), bytes});
   }
 
-  static void unrotate_row(const Packed& packed, int64_t row, float* x) {
+  static void unrotate_row(const Packed& packed, const std::vector<float>& norms, float* x) {
     const int group = packed.view.group;
-    const int64_t groups = packed.view.gains_per_row();
-    for (int64_t g = 0; g < groups; ++g) {
-      float* values = x + g * group;
-      unrotate_group(values, group);
-      const float norm = norm_at(packed, row * groups + g);
-      for (int i = 0; i < group; ++i) values[i] *= norm;
+    for (const float norm : norms) {
+      unrotate_group(x, group);
+      for (int i = 0; i < group; ++i) x[i] *= norm;
+      x += group;
     }
   }
 
   static void convert_gains(const Packed& packed) {
-    const int64_t n = packed.view.experts * packed.view.rows * packed.view.gains_per_row();
-    Buffer gains(static_cast<size_t>(n) * 2);
-    const auto out = gains.as<uint16_t>();
-    for (int64_t i = 0; i < n; ++i) {
-      const uint16_t gain = f32_to_f16(norm_at(packed, i));
-      if (!std::isfinite(f16_to_f32(gain))) return;
-      out[static_cast<size_t>(i)] = gain;
+    const int64_t n_rows = packed.view.experts * packed.view.rows;
+    std::vector<float> norms(static_cast<size_t>(packed.view.gains_per_row()));
+    Buffer gains(static_cast<size_t>(n_rows) * norms.size() * 2);
+    auto out = gains.as<uint16_t>().begin();
+    for (int64_t row = 0; row < n_rows; ++row) {
+      read_norms(packed, row, norms);
+      for (const float norm : norms) {
+        const uint16_t gain = f32_to_f16(norm);
+        if (!std::isfinite(f16_to_f32(gain))) return;
+        *out++ = gain;
+      }
     }
     packed.gains = std::move(gains);
   }

@@ -10,6 +10,7 @@
 namespace tq {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using namespace tq::fixtures;  // NOLINT(google-build-using-namespace): the fixture
 
@@ -40,14 +41,16 @@ TEST_F(ForeignTest, AWorkFolderThatIsALink) {
   fs::create_directory_symlink(dir_ / "precious", options_.destination / kWorkFolderName);
   for (const bool resume : {true, false}) {
     options_.resume = resume;
-    expect_refused({kWorkFolderName, "is a link"});
+    expect_refused({kWorkFolderName, "a link"});
   }
 }
 
 TEST_F(ForeignTest, AnEmptyWorkFolderMakesNothingOurs) {
   fs::create_directories(options_.destination / kWorkFolderName);
   write_bytes(options_.destination / "model-mine.safetensors", "mine");
-  expect_refused({"files that are no checkpoint of ours"});
+  expect_refused({"model-mine.safetensors"});
+  write_bytes(options_.destination / kWorkFolderName / std::string("journal"), "torn");
+  expect_refused({"model-mine.safetensors"});
   EXPECT_EQ(read_bytes(options_.destination / "model-mine.safetensors"), "mine");
 }
 
@@ -59,7 +62,46 @@ TEST_F(ForeignTest, OverwritingRemovesOnlyWhatIsOurs) {
   convert_folder(source_, options_);
   EXPECT_EQ(read_bytes(options_.destination / "model-mine.safetensors"), "mine");
   EXPECT_FALSE(fs::exists(options_.destination / "model.safetensors"));  // of the old one
-  EXPECT_TRUE(fs::exists(options_.destination / "model.safetensors.index.json"));
+  EXPECT_TRUE(fs::exists(options_.destination / "model-00001-of-00004.safetensors"));
+}
+
+TEST_F(ForeignTest, LinksInPlaceOfOurFilesAreNotFollowed) {
+  convert_folder(source_, options_);
+  fs::remove(options_.destination / "config.json");
+  fs::create_symlink(dir_ / "precious/thesis", options_.destination / "config.json");
+  options_.overwrite = true;
+  options_.plan.format = "tq4";
+  const Error error = conversion_error(source_, options_);
+  EXPECT_THAT(error.what(), AllOf(HasSubstr("config.json"), HasSubstr("a link")));
+  EXPECT_EQ(read_bytes(dir_ / "precious/thesis"), "precious");
+  fs::remove(options_.destination / "config.json");
+  convert_folder(source_, options_);  // goes on
+  EXPECT_TRUE(fs::is_regular_file(options_.destination / "config.json"));
+}
+
+TEST_F(ForeignTest, LinksPlantedInTheWorkFolderAreNotFollowed) {
+  ConvertOptions options = options_;
+  options.shard_bytes = 30'000;
+  options.hooks.at = [&](std::string_view point) {
+    if (point != "tensor") return;
+    const fs::path planted =
+        options_.destination / kWorkFolderName / std::string("model-00002-of-00004.safetensors");
+    if (!fs::exists(planted)) fs::create_symlink(dir_ / "precious/thesis", planted);
+  };
+  const Error error = conversion_error(source_, options);
+  EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+  EXPECT_THAT(error.what(), HasSubstr("a link"));
+  EXPECT_EQ(read_bytes(dir_ / "precious/thesis"), "precious");
+}
+
+TEST_F(ForeignTest, ADestinationThatIsALinkToAFolderIsThatFolder) {
+  fs::create_directory(dir_ / "disk");
+  fs::create_directory_symlink(dir_ / "disk", options_.destination);
+  convert_folder(source_, options_);
+  EXPECT_TRUE(fs::exists(dir_ / "disk/tq_config.json"));
+  options_.destination = dir_ / "nowhere";
+  fs::create_directory_symlink(dir_ / "gone", options_.destination);
+  expect_refused({"link to nothing"});
 }
 
 TEST_F(ForeignTest, SmallFilesFromElsewhereAreNotCopied) {
