@@ -10,7 +10,6 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/thread_pool.h"
-#include "convert/content_hash.h"
 #include "convert/destination.h"
 #include "convert/journal.h"
 #include "convert/quantize.h"
@@ -18,6 +17,7 @@
 #include "convert/side_files.h"
 #include "convert/source_identity.h"
 #include "convert/verify.h"
+#include "io/content_hash.h"
 #include "io/folder.h"
 #include "io/native_manifest.h"
 
@@ -211,9 +211,11 @@ class Converter {
   }
 
   void read_text_files() {
+    const bool folder = fs::is_directory(source_.path());
+    if (folder) refuse_outside_link(source_.path(), "config.json");
     for (const std::string& name : source_.text_files()) {
       try {
-        if (fs::is_directory(source_.path())) refuse_outside_link(source_.path(), name);
+        if (folder) refuse_outside_link(source_.path(), name);
         if (auto text = source_.text_file(name)) text_files_.emplace_back(name, std::move(*text));
       } catch (const Error& error) {
         if (!options_.anyway) throw;
@@ -352,14 +354,20 @@ class Converter {
 
   void write_side_files(const ConvertReport& report) const {
     const FolderHandle& work = destination_.work();
-    const auto write_json = [&](const std::string& name, const Json& json) {
-      work.write_file(name, json.dump(2) + "\n");
+    NativeFiles files;
+    for (const Shard& shard : shards_.shards) {
+      files.shards[shard.file_name] = {shard.layout.file_bytes(),
+                                       content_hash(shard.layout.header())};
+    }
+    const auto write = [&](const std::string& name, const std::string& text) {
+      work.write_file(staged_name(name), text);
+      files.texts[name] = content_hash(text);
     };
-    if (shards_.shards.size() > 1) write_json(kIndexName, shards_.index());
-    write_json("config.json", model_config(source_, plan_));
-    for (const auto& [name, text] : text_files_) work.write_file(staged_name(name), text);
-    write_json(kNativeConfigName,
-               quantization_description({source_, plan_, encode_, results_, report}));
+    if (shards_.shards.size() > 1) write(kIndexName, shards_.index().dump(2) + "\n");
+    write("config.json", model_config(source_, plan_).dump(2) + "\n");
+    for (const auto& [name, text] : text_files_) write(name, text);
+    work.write_file(kNativeConfigName,
+                    quantization_description({source_, plan_, encode_, results_, report, files}));
     work.sync();
   }
 
@@ -447,9 +455,9 @@ bool finish_conversion(const fs::path& folder) {
   remove_replaced(destination, *journal->commit());
   destination.put_in_place(journal->commit()->place);
   const VerifyReport report = verify_checkpoint(*open_checkpoint(folder));
-  if (!report.faults.empty()) {
+  if (!report.sound()) {
     fail(ErrorCode::kCorrupt, "{}: is not as it was written: {}", folder.string(),
-         report.faults[0]);
+         report.faults.empty() ? report.edited[0] : report.faults[0]);
   }
   destination.discard_work();
   return true;

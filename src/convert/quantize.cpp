@@ -9,8 +9,8 @@
 #include <span>
 
 #include "base/error.h"
-#include "convert/content_hash.h"
 #include "format/encode_checks.h"
+#include "io/content_hash.h"
 #include "tensor/buffer.h"
 
 namespace tq {

@@ -34,6 +34,7 @@ Json native_description(const Conversion& conversion) {
                       {"beta", conversion.encode.beta}};
   manifest.source = source_json(conversion.source, conversion.report.source_bytes);
   manifest.report = conversion.report.to_json();
+  manifest.files = conversion.files;
   manifest.hashes = Json::object();
   const auto& tensors = conversion.plan.tensors;
   for (size_t t = 0; t < tensors.size(); ++t) {
@@ -84,9 +85,11 @@ Json model_config(const Checkpoint& source, const ConvertPlan& plan) {
   return config;
 }
 
-Json quantization_description(const Conversion& conversion) {
-  return conversion.plan.layout == Layout::kNative ? native_description(conversion)
-                                                   : reference_description(conversion);
+std::string quantization_description(const Conversion& conversion) {
+  const bool native = conversion.plan.layout == Layout::kNative;
+  const Json json = native ? native_description(conversion) : reference_description(conversion);
+  const std::string text = json.dump(2) + "\n";
+  return native ? with_own_hash(text) : text;
 }
 
 ConvertReport make_report(const Checkpoint& source, const ConvertPlan& plan,

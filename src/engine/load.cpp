@@ -93,6 +93,15 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, const Backend& backend,
   return plan;
 }
 
+void warn_of_edits(const Checkpoint& checkpoint) {
+  for (const std::string& edit : checkpoint.edited_files()) {
+    warn(
+        "{} since tq convert wrote the checkpoint; if that is your edit, tq verify --update "
+        "accepts it",
+        (checkpoint.path() / edit).string());
+  }
+}
+
 // Null also where it cannot be used and is not needed.
 std::shared_ptr<const Tokenizer> read_usable_tokenizer(const Checkpoint& checkpoint,
                                                        const LoadModelOptions& options) {
@@ -220,6 +229,7 @@ std::unique_ptr<Backend> open_device(const LoadModelOptions& options) {
 }
 
 LoadedModel load_model(std::unique_ptr<Checkpoint> checkpoint, const LoadModelOptions& options) {
+  warn_of_edits(*checkpoint);
   const auto start = std::chrono::steady_clock::now();
   LoadedModel loaded;
   loaded.checkpoint = std::move(checkpoint);

@@ -23,7 +23,6 @@
 namespace tq {
 namespace {
 
-constexpr int64_t kMaxDescriptionBytes = int64_t{256} << 20;
 constexpr const char* kAccepted =
     "a Hugging Face folder (config.json and .safetensors), a folder written by tq convert or "
     "turboquant-vllm, a .gguf or a .safetensors file";
@@ -44,8 +43,8 @@ std::unique_ptr<Checkpoint> open_file(const fs::path& path, const OpenOptions& o
 std::unique_ptr<Checkpoint> open_described(const fs::path& folder, const OpenOptions& options) {
   const fs::path path = folder / kNativeConfigName;
   if (fs::exists(path)) {
-    const Json json = parse_json(read_checkpoint_text(path, kMaxDescriptionBytes), path.string(),
-                                 {.max_bytes = kMaxDescriptionBytes});
+    const Json json = parse_json(read_checkpoint_text(path, kMaxManifestBytes), path.string(),
+                                 {.max_bytes = kMaxManifestBytes});
     if (json.contains("version") && json.contains("tensors")) {
       return open_native_checkpoint(folder, json, path.string(), options);
     }
@@ -88,7 +87,7 @@ std::unique_ptr<Checkpoint> open_safetensors(const fs::path& folder,
   // A description that is none (a Git LFS pointer, a web page) is an error even for who only looks.
   const fs::path description = folder / kNativeConfigName;
   if (options.inspect && fs::exists(description)) {
-    (void)read_checkpoint_text(description, kMaxDescriptionBytes);
+    (void)read_checkpoint_text(description, kMaxManifestBytes);
   }
   try {
     refuse_jang(folder, names);

@@ -102,6 +102,10 @@ class Checkpoint {
   // set.
   virtual void drop_rows(const TensorEntry& tensor, int64_t row_begin, int64_t n_rows) const = 0;
 
+  // The small files that are not as tq convert wrote them, each with what is different; nothing
+  // where that is not known. Reads them all. Throws kIo.
+  virtual std::vector<std::string> edited_files() const { return {}; }
+
   // The files the tensors live in (identity, size report, "DST must not equal SRC").
   virtual std::vector<fs::path> files() const = 0;
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -22,6 +23,7 @@ class NativeCheckpoint : public SafetensorsCheckpoint {
   NativeCheckpoint(const fs::path& folder, NativeManifest manifest, const OpenOptions& options)
       : SafetensorsCheckpoint(CheckpointKind::kNative, folder, options) {
     made_from_ = name_to_show(manifest.source, "name");
+    files_ = std::move(manifest.files);
     std::map<std::string, NativeTensor, std::less<>> described;
     for (NativeTensor& tensor : manifest.tensors) {
       std::string name = tensor.name;
@@ -85,6 +87,11 @@ class NativeCheckpoint : public SafetensorsCheckpoint {
                   std::span<uint8_t> out) const override {
     const Packed& packed = packed_of(tensor);
     (plane == 0 ? packed.codes : packed.scales)->read(static_cast<uint64_t>(offset), out);
+  }
+
+  std::vector<std::string> edited_files() const override {
+    if (!files_) return {};
+    return tq::edited_files(path(), *files_, text_files());
   }
 
   std::optional<WeightView> view(const TensorEntry& tensor) const override {
@@ -166,6 +173,7 @@ class NativeCheckpoint : public SafetensorsCheckpoint {
     return entry;
   }
 
+  std::optional<NativeFiles> files_;
   std::vector<Packed> packed_;  // parallel to tensors()
 };
 

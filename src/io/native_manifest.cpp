@@ -129,6 +129,9 @@ NativeManifest NativeManifest::from_json(const Json& json, const std::string& na
   if (const Json* source = reader.get("source")) manifest.source = *source;
   if (const Json* report = reader.get("report")) manifest.report = *report;
   if (const Json* hashes = reader.get("hashes")) manifest.hashes = *hashes;
+  if (const Json* files = reader.get("files")) {
+    manifest.files = NativeFiles::from_json(*files, name);
+  }
   manifest.tool_version = reader.string("tool_version");
   const Json& tensors = reader.need("tensors");
   if (!tensors.is_array()) reader.wrong("\"tensors\" must be an array");
@@ -154,6 +157,7 @@ Json NativeManifest::to_json() const {
   if (!report.is_null()) json["report"] = report;
   json["tensors"] = std::move(list);
   if (!hashes.is_null()) json["hashes"] = hashes;
+  if (files) json["files"] = files->to_json();
   return json;
 }
 

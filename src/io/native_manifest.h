@@ -3,16 +3,19 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
+#include "io/native_files.h"
 #include "tensor/dtype.h"
 
 namespace tq {
 
 constexpr int kNativeVersion = 1;
 constexpr const char* kNativeConfigName = "tq_config.json";
+constexpr int64_t kMaxManifestBytes = int64_t{256} << 20;
 constexpr const char* kPackedSuffix = ".tq_packed";  // u8 [rows, code_row_bytes]
 constexpr const char* kScalesSuffix = ".tq_scales";  // f16 [rows, groups]
 
@@ -31,6 +34,7 @@ struct NativeManifest {
   Json source;         // path, kind, bytes, identity of the source: for the record
   Json report;         // per class: tensors, bytes, bits per weight, relMSE
   Json hashes;         // stored tensor name -> XXH3-128 of its bytes, 32 hex digits; tq verify
+  std::optional<NativeFiles> files;  // nothing in checkpoints of older versions; tq verify
   std::string tool_version;
   std::vector<NativeTensor> tensors;
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <mutex>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -22,7 +23,7 @@
 namespace tq {
 namespace {
 
-constexpr std::string_view kPacked = kPackedSuffix;
+constexpr std::string_view kPackedPlane = kPackedSuffix;
 constexpr std::string_view kNorms = ".tq_norms";
 constexpr std::string_view kWeight = ".weight";
 constexpr uint16_t kOneF16 = 0x3c00;
@@ -62,11 +63,11 @@ class ReferenceCheckpoint : public SafetensorsCheckpoint {
       const std::string_view name = plane.name();
       if (is_leftover(name)) continue;
       if (name.ends_with(kNorms)) {
-        need_plane(without(name, kNorms), kPacked, plane);
+        need_plane(without(name, kNorms), kPackedPlane, plane);
         continue;
       }
       auto packed = std::make_unique<Packed>();
-      if (name.ends_with(kPacked)) {
+      if (name.ends_with(kPackedPlane)) {
         entries.push_back(open_packed(plane, *packed));
       } else {
         entries.push_back(plain_entry(plane));
@@ -158,7 +159,7 @@ class ReferenceCheckpoint : public SafetensorsCheckpoint {
 
   // Fills `packed` from the pair of planes and returns the logical tensor.
   TensorEntry open_packed(const StoredTensor& codes, Packed& packed) {
-    const std::string_view base = without(codes.name(), kPacked);
+    const std::string_view base = without(codes.name(), kPackedPlane);
     const StoredTensor& norms = need_plane(base, kNorms, codes);
     if (codes.entry->dtype != DType::kU8 || norms.entry->dtype != DType::kF32) {
       wrong(ErrorCode::kUnsupported, base,
@@ -246,11 +247,11 @@ class ReferenceCheckpoint : public SafetensorsCheckpoint {
     return padded;
   }
 
-  // Those of one row.
-  static void read_norms(const Packed& packed, int64_t row, std::vector<float>& norms) {
-    const size_t bytes = norms.size() * sizeof(float);
-    packed.norms->read(static_cast<uint64_t>(row) * bytes,
-                       {reinterpret_cast<uint8_t*>(norms.data()), bytes});
+  // As many as there is room for, from those of a row on.
+  static void read_norms(const Packed& packed, int64_t row, std::span<float> norms) {
+    const int64_t row_bytes = packed.view.gains_per_row() * int64_t{sizeof(float)};
+    packed.norms->read(static_cast<uint64_t>(row * row_bytes),
+                       {reinterpret_cast<uint8_t*>(norms.data()), norms.size_bytes()});
   }
 
   static void unrotate_row(const Packed& packed, const std::vector<float>& norms, float* x) {
@@ -263,11 +264,14 @@ class ReferenceCheckpoint : public SafetensorsCheckpoint {
   }
 
   static void convert_gains(const Packed& packed) {
+    constexpr int64_t kRows = 1024;  // at a time
     const int64_t n_rows = packed.view.experts * packed.view.rows;
-    std::vector<float> norms(static_cast<size_t>(packed.view.gains_per_row()));
-    Buffer gains(static_cast<size_t>(n_rows) * norms.size() * 2);
+    const int64_t row_norms = packed.view.gains_per_row();
+    Buffer gains(static_cast<size_t>(n_rows * row_norms) * 2);
     auto out = gains.as<uint16_t>().begin();
-    for (int64_t row = 0; row < n_rows; ++row) {
+    std::vector<float> norms;
+    for (int64_t row = 0; row < n_rows; row += kRows) {
+      norms.resize(static_cast<size_t>(std::min(kRows, n_rows - row) * row_norms));
       read_norms(packed, row, norms);
       for (const float norm : norms) {
         const uint16_t gain = f32_to_f16(norm);

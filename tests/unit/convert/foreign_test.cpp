@@ -49,9 +49,44 @@ TEST_F(ForeignTest, AnEmptyWorkFolderMakesNothingOurs) {
   fs::create_directories(options_.destination / kWorkFolderName);
   write_bytes(options_.destination / "model-mine.safetensors", "mine");
   expect_refused({"model-mine.safetensors"});
-  write_bytes(options_.destination / kWorkFolderName / std::string("journal"), "torn");
-  expect_refused({"model-mine.safetensors"});
   EXPECT_EQ(read_bytes(options_.destination / "model-mine.safetensors"), "mine");
+}
+
+TEST_F(ForeignTest, AWorkFolderOfOthersIsLeftAsItIs) {
+  const fs::path work = options_.destination / kWorkFolderName;
+  fs::create_directories(work);
+  for (const char* name : {"notes", "journal"}) {
+    write_bytes(work / name, "mine");
+    for (const bool resume : {true, false}) {
+      options_.resume = resume;
+      expect_refused({(work / name).string(), "remove it"});
+    }
+    EXPECT_EQ(read_bytes(work / name), "mine");
+    fs::remove(work / name);
+  }
+  convert_folder(source_, options_);
+}
+
+TEST_F(ForeignTest, FoldersOfTheResultToo) {
+  fs::create_directory(source_ / "additional_chat_templates");
+  write_bytes(source_ / "additional_chat_templates/tool.jinja", "of a tool");
+  const fs::path inner = options_.destination / "additional_chat_templates";
+  convert_folder(source_, options_);
+  EXPECT_EQ(read_bytes(inner / "tool.jinja"), "of a tool");
+  write_bytes(inner / "mine", "mine");
+  fs::remove_all(source_ / "additional_chat_templates");
+  options_.overwrite = true;
+  convert_folder(source_, options_);
+  EXPECT_FALSE(fs::exists(inner / "tool.jinja"));
+  EXPECT_EQ(read_bytes(inner / "mine"), "mine");
+
+  fs::create_directory(source_ / "additional_chat_templates");
+  write_bytes(source_ / "additional_chat_templates/thesis", "");
+  write_bytes(source_ / "additional_chat_templates/tool.jinja", "of a tool");
+  fs::remove_all(inner);
+  fs::create_directory_symlink(dir_ / "precious", inner);
+  expect_refused({inner.string(), "a link"});
+  EXPECT_FALSE(fs::exists(dir_ / "precious/tool.jinja"));
 }
 
 TEST_F(ForeignTest, OverwritingRemovesOnlyWhatIsOurs) {
@@ -109,6 +144,20 @@ TEST_F(ForeignTest, SmallFilesFromElsewhereAreNotCopied) {
   expect_refused({"LICENSE", "link out of the folder", "thesis"});
   EXPECT_FALSE(fs::exists(options_.destination));
   fs::remove(source_ / "LICENSE");
+  fs::rename(source_ / "config.json", dir_ / "precious/config.json");
+  fs::create_symlink(dir_ / "precious/config.json", source_ / "config.json");
+  expect_refused({"config.json", "link out of the folder"});
+  fs::remove(source_ / "config.json");
+  fs::rename(dir_ / "precious/config.json", source_ / "config.json");
+  fs::rename(source_, dir_ / "precious/source");
+  fs::create_directory(source_);
+  for (const char* name : {"config.json", "model.safetensors"}) {
+    fs::rename(dir_ / "precious/source" / std::string(name), source_ / name);
+  }
+  fs::create_directory_symlink(dir_ / "precious", source_ / "additional_chat_templates");
+  write_bytes(dir_ / "precious/letter.jinja", "private");
+  expect_refused({"letter.jinja", "link out of the folder"});
+  fs::remove(source_ / "additional_chat_templates");
   fs::create_directory(source_ / "legal");
   write_bytes(source_ / "legal/text", "free");
   fs::create_symlink("legal/text", source_ / "LICENSE");

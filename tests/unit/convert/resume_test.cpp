@@ -134,6 +134,23 @@ TEST_F(ResumeTest, TornJournalCostsOnlyItsTail) {
   }
 }
 
+// A first line that is no whole one says nothing of what lies beside it: all is made again.
+TEST_F(ResumeTest, AJournalTornInItsFirstLineStartsOver) {
+  crash_at("commit");
+  const std::string journal = read_bytes(work("journal"));
+  const size_t line = journal.find('\n');
+  for (const size_t n :
+       {size_t{0}, size_t{1}, size_t{16}, size_t{17}, size_t{18}, line / 2, line}) {
+    for (const size_t zeros : {0, 100}) {
+      fs::remove_all(options_.destination);
+      crash_at("commit");  // all shards lie in the work folder
+      write_bytes(work("journal"), journal.substr(0, n) + std::string(zeros, '\0'));
+      EXPECT_EQ(convert_folder(source_, options_).resumed, 0) << n;
+      EXPECT_EQ(contents(options_.destination), expected_) << n;
+    }
+  }
+}
+
 TEST_F(ResumeTest, OtherOptionsAreRefusedByName) {
   crash_at(first("journal") + 1);
   options_.plan.format = "tq4";
@@ -263,6 +280,21 @@ TEST_F(ResumeTest, ACommitIsFinishedWithoutTheSource) {
     EXPECT_FALSE(fs::exists(options_.destination / kWorkFolderName));
     EXPECT_FALSE(finish_conversion(options_.destination));
     fs::remove_all(options_.destination);
+  }
+}
+
+// The old checkpoint's files have the names of the new one's.
+TEST_F(ResumeTest, ACommitThatOverwritesIsFinishedWithoutTheSource) {
+  options_.overwrite = true;
+  for (const char* point : {"commit", "removed", "complete"}) {
+    options_.plan.format = "tq4";
+    convert_folder(source_, options_);
+    options_.plan.format = "tq3";
+    crash_at(point);
+    fs::rename(source_, dir_ / "away");
+    EXPECT_TRUE(finish_conversion(options_.destination)) << point;
+    EXPECT_EQ(contents(options_.destination), expected_) << point;
+    fs::rename(dir_ / "away", source_);
   }
 }
 
