@@ -13,10 +13,10 @@ namespace tq {
 namespace {
 
 using ::testing::ElementsAre;
-using testing::expect_error;
-using testing::read_bytes;
-using testing::TempDir;
-using testing::write_bytes;
+using fixtures::expect_error;
+using fixtures::read_bytes;
+using fixtures::TempDir;
+using fixtures::write_bytes;
 using Entry = FolderHandle::Entry;
 
 class FolderHandleTest : public ::testing::Test {

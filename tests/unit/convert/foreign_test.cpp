@@ -97,7 +97,7 @@ TEST_F(ForeignTest, OverwritingRemovesOnlyWhatIsOurs) {
   convert_folder(source_, options_);
   EXPECT_EQ(read_bytes(options_.destination / "model-mine.safetensors"), "mine");
   EXPECT_FALSE(fs::exists(options_.destination / "model.safetensors"));  // of the old one
-  EXPECT_TRUE(fs::exists(options_.destination / "model-00001-of-00004.safetensors"));
+  EXPECT_TRUE(fs::exists(options_.destination / "model-00001-of-00002.safetensors"));
 }
 
 TEST_F(ForeignTest, LinksInPlaceOfOurFilesAreNotFollowed) {
@@ -120,7 +120,7 @@ TEST_F(ForeignTest, LinksPlantedInTheWorkFolderAreNotFollowed) {
   options.hooks.at = [&](std::string_view point) {
     if (point != "tensor") return;
     const fs::path planted =
-        options_.destination / kWorkFolderName / std::string("model-00002-of-00004.safetensors");
+        options_.destination / kWorkFolderName / std::string("model-00002-of-00002.safetensors");
     if (!fs::exists(planted)) fs::create_symlink(dir_ / "precious/thesis", planted);
   };
   const Error error = conversion_error(source_, options);

@@ -211,7 +211,7 @@ TEST_F(ResumeTest, DamagedWorkIsNotBelieved) {
 // In place already: nothing can be made again under a commit that was begun.
 TEST_F(ResumeTest, DamageDuringACommitIsAnError) {
   crash_at("commit");
-  fs::resize_file(work("model-00001-of-00004.safetensors"), 100);
+  fs::resize_file(work("model-00001-of-00002.safetensors"), 100);
   const Error error = conversion_error(source_, options_);
   EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
   EXPECT_THAT(error.what(), HasSubstr("--no-resume"));
