@@ -31,8 +31,8 @@ struct CommitSteps {
 
 class Journal {
  public:
-  // Opens, locks and reads the journal in the work folder; null when the folder is empty. Throws kIo
-  // when another process holds it, kCorrupt when a line that is whole makes no sense,
+  // Opens, locks and reads the journal in the work folder; null when the folder is empty. Throws
+  // kIo when another process holds it, kCorrupt when a line that is whole makes no sense,
   // kInvalidArgument for what is no journal of ours, not even what a crash leaves of one.
   static std::unique_ptr<Journal> open(const FolderHandle& work);
   // A new one, without a line. Throws the same.

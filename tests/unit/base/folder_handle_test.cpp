@@ -12,11 +12,11 @@
 namespace tq {
 namespace {
 
-using ::testing::ElementsAre;
 using fixtures::expect_error;
 using fixtures::read_bytes;
 using fixtures::TempDir;
 using fixtures::write_bytes;
+using ::testing::ElementsAre;
 using Entry = FolderHandle::Entry;
 
 class FolderHandleTest : public ::testing::Test {
