@@ -40,9 +40,9 @@ std::vector<Plane> planes_of(const Checkpoint& checkpoint, const TensorEntry& te
 
 Json read_hashes(const Checkpoint& checkpoint) {
   const fs::path path = checkpoint.path() / kNativeConfigName;
-  const Json json = parse_json(read_text_file(path, kMaxManifestBytes), path.string(),
-                               {.max_bytes = kMaxManifestBytes});
-  Json hashes = NativeManifest::from_json(json, path.string()).hashes;
+  Json hashes = NativeManifest::parse(read_text_file(path, kMaxManifestBytes), path.string(),
+                                      ManifestHashes::kRead)
+                    .hashes;
   const bool strings =
       hashes.is_object() &&
       std::all_of(hashes.begin(), hashes.end(), [](const Json& hash) { return hash.is_string(); });
