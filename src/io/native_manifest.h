@@ -37,7 +37,7 @@ struct NativeManifest {
   std::string tool_version;
   std::vector<NativeTensor> tensors;
 
-  // Takes time and memory in proportion to the text ; no copy is made
+  // Takes time and memory in proportion to the text; no copy is made
   // of one with 64 bytes of capacity to spare, as files are read. Without kRead `hashes` stays
   // null.
   static NativeManifest parse(const std::string& text, const std::string& name,
