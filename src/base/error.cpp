@@ -57,16 +57,23 @@ const char* error_name(ErrorCode code) {
   return "internal";
 }
 
-void fail_errno(int errno_value, const std::string& what) {
-  ErrorCode code = ErrorCode::kIo;
-  if (errno_value == ENOSPC || errno_value == EDQUOT || errno_value == EFBIG) {
-    code = ErrorCode::kNoSpace;
-  } else if (errno_value == ENAMETOOLONG) {
-    code = ErrorCode::kInvalidArgument;
-  } else if (errno_value == ENOMEM) {
-    code = ErrorCode::kOutOfMemory;
+ErrorCode errno_code(int errno_value) {
+  switch (errno_value) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+      return ErrorCode::kNoSpace;
+    case ENAMETOOLONG:
+      return ErrorCode::kInvalidArgument;
+    case ENOMEM:
+      return ErrorCode::kOutOfMemory;
+    default:
+      return ErrorCode::kIo;
   }
-  throw Error(code, what + ": " + std::strerror(errno_value));
+}
+
+void fail_errno(int errno_value, const std::string& what) {
+  throw Error(errno_code(errno_value), what + ": " + std::strerror(errno_value));
 }
 
 }  // namespace tq

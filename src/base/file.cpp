@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/file_faults.h"
 #include "base/nearest.h"
 
 namespace tq {
@@ -85,11 +86,15 @@ MappedFile::MappedFile(const fs::path& path) : path_(path) {
   void* address = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.fd, 0);
   if (address == MAP_FAILED) fail_errno(errno, path.string() + ": mmap");
   data_ = static_cast<const uint8_t*>(address);
+  add_file_mapping(data_, size_, path);
   fd_ = std::exchange(file.fd, -1);
 }
 
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) ::munmap(const_cast<uint8_t*>(data_), size_);
+  if (data_ != nullptr) {
+    remove_file_mapping(data_);
+    ::munmap(const_cast<uint8_t*>(data_), size_);
+  }
   if (fd_ >= 0) ::close(fd_);
 }
 
@@ -153,7 +158,10 @@ std::string read_text_file(const fs::path& path, int64_t max_bytes) {
     fail(ErrorCode::kCorrupt, "{}: {} bytes, more than the {} such a file may have", path.string(),
          size, max_bytes);
   }
-  std::string text(size, '\0');
+  constexpr size_t kRoomBehind = 64;  // parsers that read whole blocks need no copy with it
+  std::string text;
+  text.reserve(size + kRoomBehind);
+  text.resize(size);
   size_t done = 0;
   while (done < size) {
     const ssize_t n = ::read(file.fd, text.data() + done, size - done);

@@ -41,9 +41,8 @@ std::vector<Plane> planes_of(const Checkpoint& checkpoint, const TensorEntry& te
 
 NativeManifest read_manifest(const fs::path& folder) {
   const fs::path path = folder / kNativeConfigName;
-  const Json json = parse_json(read_text_file(path, kMaxManifestBytes), path.string(),
-                               {.max_bytes = kMaxManifestBytes});
-  NativeManifest manifest = NativeManifest::from_json(json, path.string());
+  NativeManifest manifest = NativeManifest::parse(read_text_file(path, kMaxManifestBytes),
+                                                  path.string(), ManifestHashes::kRead);
   const Json& hashes = manifest.hashes;
   const bool strings =
       hashes.is_object() &&

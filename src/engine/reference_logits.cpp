@@ -87,14 +87,12 @@ std::span<const uint8_t> as_bytes(const std::vector<int32_t>& ids) {
 int64_t number(const Json& json, const char* name, int64_t least, int64_t most,
                const std::string& path) {
   const auto found = json.find(name);
-  const bool whole = found != json.end() && found->is_number_integer() &&
-                     !(found->is_number_unsigned() && found->get<uint64_t>() > INT64_MAX);
-  const int64_t value = whole ? found->get<int64_t>() : -1;
-  if (!whole || value < least || value > most) {
+  const auto value = found == json.end() ? std::nullopt : json_integer(*found, least, most);
+  if (!value) {
     fail(ErrorCode::kCorrupt, "{}: \"{}\" of the header is no whole number from {} to {}", path,
          name, least, most);
   }
-  return value;
+  return *value;
 }
 
 std::string string_of(const Json& json, const char* name, const std::string& path) {

@@ -43,11 +43,12 @@ std::unique_ptr<Checkpoint> open_file(const fs::path& path, const OpenOptions& o
 std::unique_ptr<Checkpoint> open_described(const fs::path& folder, const OpenOptions& options) {
   const fs::path path = folder / kNativeConfigName;
   if (fs::exists(path)) {
-    const Json json = parse_json(read_checkpoint_text(path, kMaxManifestBytes), path.string(),
-                                 {.max_bytes = kMaxManifestBytes});
-    if (json.contains("version") && json.contains("tensors")) {
-      return open_native_checkpoint(folder, json, path.string(), options);
+    const std::string text = read_checkpoint_text(path, kMaxDescriptionBytes);
+    if (is_native_manifest(text)) {
+      return open_native_checkpoint(folder, NativeManifest::parse(text, path.string()), options);
     }
+    const Json json = parse_json(text, path.string());
+    if (!json.is_object()) fail(ErrorCode::kCorrupt, "{}: must be a JSON object", path.string());
     if (json.contains("bits") || json.contains("group_size")) {
       return open_reference_checkpoint(folder, ReferenceConfig::from_json(json, path.string()),
                                        options);
@@ -197,6 +198,24 @@ void Checkpoint::read_plane(const TensorEntry& tensor, size_t plane, int64_t off
   std::memcpy(out.data(), from + offset, out.size());
 }
 
+std::string Checkpoint::name_of(std::string_view file) const {
+  std::error_code none;
+  return fs::is_directory(path_, none) ? (path_ / file).string()
+                                       : fmt::format("{}: {}", path_.string(), file);
+}
+
+void rethrow_located(const Error& error, const Checkpoint& checkpoint) {
+  const std::string message = error.what();
+  const std::string path = checkpoint.path().string();
+  if (message.starts_with(path)) throw error;
+  std::error_code none;
+  const std::string first_word = message.substr(0, message.find_first_of(": "));
+  if (fs::is_regular_file(checkpoint.path() / first_word, none)) {
+    throw Error(error.code(), checkpoint.name_of(message));
+  }
+  throw Error(error.code(), path + ": " + message);
+}
+
 void refuse_not_a_model(const Checkpoint& checkpoint) {
   if (checkpoint.not_a_model().empty()) return;
   fail(ErrorCode::kUnsupported, "{}: {}", checkpoint.path().string(), checkpoint.not_a_model());
@@ -206,6 +225,10 @@ std::unique_ptr<Checkpoint> open_checkpoint(const fs::path& path, const OpenOpti
   if (const auto name = synth_model_name(path)) return open_synth_checkpoint(*name);
   std::error_code error;
   const bool is_folder = fs::is_directory(path, error);
+  if (error && error != std::errc::no_such_file_or_directory &&
+      error != std::errc::not_a_directory) {
+    fail_errno(error.value(), path.string());
+  }
   if (!is_folder && !fs::exists(path, error)) {
     const std::string dangling = dangling_link(path);
     fail(ErrorCode::kNotFound, "{}: {}", path.string(),

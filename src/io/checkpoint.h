@@ -58,6 +58,8 @@ class Checkpoint {
 
   CheckpointKind kind() const { return kind_; }
   const fs::path& path() const { return path_; }
+  // What messages call one of its small files: "FOLDER/config.json", "model.gguf: config.json".
+  std::string name_of(std::string_view file) const;
   // config.json, or what stands for it; an empty object when the folder has none.
   const Json& config() const { return config_; }
   // Why nothing can be run from these files though they can be read, and what to name instead ("a
@@ -134,6 +136,10 @@ class Checkpoint {
   int64_t head_copy_ = -1;
   std::vector<int64_t> by_name_;  // indices sorted by name
 };
+
+// Throws the error of what was read from a checkpoint's small files, with where they lie: readers
+// that get a text and not a path call it "config.json".
+[[noreturn]] void rethrow_located(const Error& error, const Checkpoint& checkpoint);
 
 // Throws kUnsupported with the path when the checkpoint is not_a_model().
 void refuse_not_a_model(const Checkpoint& checkpoint);

@@ -9,7 +9,6 @@
 
 #include "base/error.h"
 #include "io/folder.h"
-#include "io/native_manifest.h"
 #include "io/safetensors_checkpoint.h"
 
 namespace tq {
@@ -141,7 +140,7 @@ class NativeCheckpoint : public SafetensorsCheckpoint {
   }
 
   Packed open_packed(const NativeTensor& tensor, const StoredTensor& codes) const {
-    const FormatTraits& format = *find_format(tensor.format);  // from_json has checked it
+    const FormatTraits& format = *find_format(tensor.format);  // parse has checked it
     Packed packed;
     packed.codes = &codes;
     WeightView& view = packed.view;
@@ -179,11 +178,9 @@ class NativeCheckpoint : public SafetensorsCheckpoint {
 
 }  // namespace
 
-std::unique_ptr<Checkpoint> open_native_checkpoint(const fs::path& folder, const Json& manifest,
-                                                   const std::string& name,
+std::unique_ptr<Checkpoint> open_native_checkpoint(const fs::path& folder, NativeManifest manifest,
                                                    const OpenOptions& options) {
-  return std::make_unique<NativeCheckpoint>(folder, NativeManifest::from_json(manifest, name),
-                                            options);
+  return std::make_unique<NativeCheckpoint>(folder, std::move(manifest), options);
 }
 
 }  // namespace tq

@@ -27,6 +27,9 @@ struct NativeTensor {
   int64_t in_padded = 0;
 };
 
+// Whether the hashes, which are most of the text, are wanted.
+enum class ManifestHashes { kSkip, kRead };
+
 struct NativeManifest {
   int version = kNativeVersion;
   uint32_t seed = 42;  // of the rotation signs; other values are refused
@@ -38,8 +41,15 @@ struct NativeManifest {
   std::string tool_version;
   std::vector<NativeTensor> tensors;
 
-  static NativeManifest from_json(const Json& json, const std::string& name);
+  // Takes time and memory in proportion to the text; no copy is made
+  // of one with 64 bytes of capacity to spare, as files are read. Without kRead `hashes` stays
+  // null.
+  static NativeManifest parse(const std::string& text, const std::string& name,
+                              ManifestHashes hashes = ManifestHashes::kSkip);
   Json to_json() const;
 };
+
+// Whether a text is a JSON object with "version" and "tensors"; false also for what is no JSON.
+bool is_native_manifest(const std::string& text);
 
 }  // namespace tq

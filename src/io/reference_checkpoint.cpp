@@ -40,10 +40,12 @@ bool is_leftover(std::string_view name) {
 }
 
 int64_t integer(const Json& value, std::string_view key, const std::string& name) {
-  if (!value.is_number_integer()) {
-    fail(ErrorCode::kCorrupt, "{}: \"{}\" must be an integer, is {}", name, key, value.dump());
+  const auto number = json_integer(value, 0, int64_t{1} << 40);
+  if (!number) {
+    fail(ErrorCode::kCorrupt, "{}: \"{}\" must be an integer from 0 to 2^40, is {}", name, key,
+         json_for_message(value));
   }
-  return value.get<int64_t>();
+  return *number;
 }
 
 int64_t integer_or(const Json& json, const char* key, int64_t fallback, const std::string& name) {

@@ -83,7 +83,7 @@ SafetensorsCheckpoint::SafetensorsCheckpoint(CheckpointKind kind, const fs::path
                                              const OpenOptions& options)
     : Checkpoint(kind, path), folder_(fs::is_directory(path) ? path : fs::path()), set_(path) {
   if (!folder_.empty()) config_ = read_model_config(folder_);
-  ignore_fields(config_, options.ignore_config, /*tell=*/true);
+  ignore_fields(config_, options.ignore_config, name_of("config.json"));
 }
 
 std::vector<std::string> SafetensorsCheckpoint::text_files() const {
