@@ -43,7 +43,7 @@ std::unique_ptr<Checkpoint> open_file(const fs::path& path, const OpenOptions& o
 std::unique_ptr<Checkpoint> open_described(const fs::path& folder, const OpenOptions& options) {
   const fs::path path = folder / kNativeConfigName;
   if (fs::exists(path)) {
-    const std::string text = read_checkpoint_text(path, kMaxDescriptionBytes);
+    const std::string text = read_checkpoint_text(path, kMaxManifestBytes);
     if (is_native_manifest(text)) {
       return open_native_checkpoint(folder, NativeManifest::parse(text, path.string()), options);
     }
