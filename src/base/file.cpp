@@ -202,6 +202,10 @@ ReplacementFile::~ReplacementFile() {
   if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
+void ReplacementFile::allocate(uint64_t size_bytes) {
+  if (!in_place_) out_->allocate(size_bytes);
+}
+
 void ReplacementFile::commit() {
   if (in_place_) return;
   out_->sync();

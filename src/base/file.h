@@ -97,6 +97,8 @@ class ReplacementFile {
   ReplacementFile& operator=(const ReplacementFile&) = delete;
 
   void write_at(uint64_t offset, std::span<const uint8_t> bytes) { out_->write_at(offset, bytes); }
+  // Reserves space for the final size; of a device there is none to reserve.
+  void allocate(uint64_t size_bytes);
   // Makes it durable and puts it in its place.
   void commit();
 

@@ -123,31 +123,16 @@ int64_t reference_bytes(const ReferenceText& text, int64_t vocab) {
   return *rows + ids_bytes(text);
 }
 
-ReferenceWriter::ReferenceWriter(fs::path path, const ReferenceText& text,
+ReferenceWriter::ReferenceWriter(const fs::path& path, const ReferenceText& text,
                                  const ReferenceModel& model, const Json& about)
-    : path_(std::move(path)),
-      temporary_(path_.string() + ".tmp"),
-      file_(temporary_),
-      vocab_(model.vocab),
-      row_(static_cast<size_t>(row_bytes(model.vocab))) {
-  try {
-    const std::string header = header_text(text, model, about);
-    end_ = header.size() + static_cast<uint64_t>(reference_bytes(text, vocab_));
-    file_.allocate(end_);
-    for (const auto bytes : {as_bytes(header), as_bytes(text.ids), as_bytes(text.prefix)}) {
-      file_.write_at(offset_, bytes);
-      offset_ += bytes.size();
-    }
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove(temporary_, ignored);
-    throw;
+    : file_(path), vocab_(model.vocab), row_(static_cast<size_t>(row_bytes(model.vocab))) {
+  const std::string header = header_text(text, model, about);
+  end_ = header.size() + static_cast<uint64_t>(reference_bytes(text, vocab_));
+  file_.allocate(end_);
+  for (const auto bytes : {as_bytes(header), as_bytes(text.ids), as_bytes(text.prefix)}) {
+    file_.write_at(offset_, bytes);
+    offset_ += bytes.size();
   }
-}
-
-ReferenceWriter::~ReferenceWriter() {
-  std::error_code ignored;
-  if (!temporary_.empty()) fs::remove(temporary_, ignored);
 }
 
 void ReferenceWriter::add(int32_t token, std::span<const float> logits) {
@@ -174,9 +159,7 @@ void ReferenceWriter::add(int32_t token, std::span<const float> logits) {
 
 void ReferenceWriter::finish() {
   TQ_CHECK(offset_ == end_, "{} bytes written of {}", offset_, end_);
-  file_.sync();
-  rename_durable(temporary_, path_);
-  temporary_.clear();
+  file_.commit();
 }
 
 ReferenceReader::ReferenceReader(const fs::path& path) : file_(path) {
