@@ -57,10 +57,23 @@ const char* error_name(ErrorCode code) {
   return "internal";
 }
 
+ErrorCode errno_code(int errno_value) {
+  switch (errno_value) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+      return ErrorCode::kNoSpace;
+    case ENAMETOOLONG:
+      return ErrorCode::kInvalidArgument;
+    case ENOMEM:
+      return ErrorCode::kOutOfMemory;
+    default:
+      return ErrorCode::kIo;
+  }
+}
+
 void fail_errno(int errno_value, const std::string& what) {
-  const bool full = errno_value == ENOSPC || errno_value == EDQUOT || errno_value == EFBIG;
-  throw Error(full ? ErrorCode::kNoSpace : ErrorCode::kIo,
-              what + ": " + std::strerror(errno_value));
+  throw Error(errno_code(errno_value), what + ": " + std::strerror(errno_value));
 }
 
 }  // namespace tq

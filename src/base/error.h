@@ -46,8 +46,11 @@ template <typename... Args>
   throw Error(code, fmt::format(format, std::forward<Args>(args)...));
 }
 
-// Throws kIo (kNoSpace for ENOSPC, EDQUOT and EFBIG: disk, quota or file size limit reached) for a
-// failed system call: "<what>: <strerror(errno_value)>".
+// The code of a failed system call: kNoSpace for ENOSPC, EDQUOT and EFBIG (disk, quota or file size
+// limit reached), kInvalidArgument for ENAMETOOLONG, kOutOfMemory for ENOMEM, kIo for others.
+ErrorCode errno_code(int errno_value);
+
+// Throws an error of that code: "<what>: <strerror(errno_value)>".
 [[noreturn]] void fail_errno(int errno_value, const std::string& what);
 
 }  // namespace tq

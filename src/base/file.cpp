@@ -6,10 +6,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <utility>
 
 #include "base/error.h"
+#include "base/file_faults.h"
 #include "base/nearest.h"
 
 namespace tq {
@@ -44,10 +47,34 @@ size_t open_regular(const fs::path& path, Descriptor& file) {
   return static_cast<size_t>(info.st_size);
 }
 
-void sync_folder(const fs::path& folder) {
-  Descriptor dir{::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  // Some file systems refuse fsync of a folder; the rename itself has then happened all the same.
-  if (dir.fd >= 0) (void)::fsync(dir.fd);
+// The file that writing to `path` is to replace, with links followed as a shell's redirection
+// would.
+fs::path file_to_replace(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_symlink(path, error)) return path;
+  const std::string dangling = dangling_link(path);
+  if (!dangling.empty()) {
+    fail(ErrorCode::kInvalidArgument, "{}: is a link to nothing; remove it or name another file",
+         path.string());
+  }
+  const fs::path target = fs::canonical(path, error);
+  if (error) fail_errno(error.value(), path.string());
+  return target;
+}
+
+// A name that nothing had before, in the folder of `path`, and its open file.
+int create_temporary(const fs::path& path, std::string& name) {
+  static std::atomic<uint64_t> count{0};
+  constexpr int kAttempts = 100;
+  const fs::path folder = path.parent_path();
+  for (int i = 0; i < kAttempts; ++i) {
+    const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
+    name = (folder / fmt::format(".tq-{}-{:x}-{}.tmp", ::getpid(), now, count++)).string();
+    const int fd = ::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (fd >= 0) return fd;
+    if (errno != EEXIST) break;
+  }
+  fail_errno(errno, path.string() + ": cannot be written");
 }
 
 }  // namespace
@@ -59,11 +86,15 @@ MappedFile::MappedFile(const fs::path& path) : path_(path) {
   void* address = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.fd, 0);
   if (address == MAP_FAILED) fail_errno(errno, path.string() + ": mmap");
   data_ = static_cast<const uint8_t*>(address);
+  add_file_mapping(data_, size_, path);
   fd_ = std::exchange(file.fd, -1);
 }
 
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) ::munmap(const_cast<uint8_t*>(data_), size_);
+  if (data_ != nullptr) {
+    remove_file_mapping(data_);
+    ::munmap(const_cast<uint8_t*>(data_), size_);
+  }
   if (fd_ >= 0) ::close(fd_);
 }
 
@@ -127,7 +158,10 @@ std::string read_text_file(const fs::path& path, int64_t max_bytes) {
     fail(ErrorCode::kCorrupt, "{}: {} bytes, more than the {} such a file may have", path.string(),
          size, max_bytes);
   }
-  std::string text(size, '\0');
+  constexpr size_t kRoomBehind = 64;  // parsers that read whole blocks need no copy with it
+  std::string text;
+  text.reserve(size + kRoomBehind);
+  text.resize(size);
   size_t done = 0;
   while (done < size) {
     const ssize_t n = ::read(file.fd, text.data() + done, size - done);
@@ -141,16 +175,42 @@ std::string read_text_file(const fs::path& path, int64_t max_bytes) {
 }
 
 void write_file_atomic(const fs::path& path, std::string_view bytes) {
-  const fs::path temporary = path.string() + ".tmp";
-  try {
-    OutputFile out(temporary);
-    out.write_at(0, {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
-    out.sync();
-    rename_durable(temporary, path);
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
+  ReplacementFile file(path);
+  file.write_at(0, {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
+  file.commit();
+}
+
+ReplacementFile::ReplacementFile(const fs::path& path) {
+  struct stat info {};
+  const bool there = ::stat(path.c_str(), &info) == 0;
+  if (there && S_ISDIR(info.st_mode)) {
+    fail(ErrorCode::kInvalidArgument, "{}: is a folder, not a file to write", path.string());
   }
+  if (there && !S_ISREG(info.st_mode)) {
+    in_place_ = true;
+    const int fd = ::open(path.c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0) fail_errno(errno, path.string());
+    out_ = std::make_unique<OutputFile>(fd, path);
+    return;
+  }
+  path_ = file_to_replace(path);
+  const int fd = create_temporary(path_, temporary_);
+  out_ = std::make_unique<OutputFile>(fd, path_);
+}
+
+ReplacementFile::~ReplacementFile() {
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void ReplacementFile::allocate(uint64_t size_bytes) {
+  if (!in_place_) out_->allocate(size_bytes);
+}
+
+void ReplacementFile::commit() {
+  if (in_place_) return;
+  out_->sync();
+  rename_durable(temporary_, path_);
+  temporary_.clear();
 }
 
 OutputFile::OutputFile(const fs::path& path, Mode mode) : path_(path) {
@@ -168,12 +228,25 @@ OutputFile::OutputFile(OutputFile&& other) noexcept
 
 void OutputFile::write_at(uint64_t offset, std::span<const uint8_t> bytes) {
   while (!bytes.empty()) {
-    const ssize_t n = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    ssize_t n = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == ESPIPE) n = ::write(fd_, bytes.data(), bytes.size());  // pipes: in order
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) fail_errno(errno, path_.string() + ": write");
     bytes = bytes.subspan(static_cast<size_t>(n));
     offset += static_cast<uint64_t>(n);
   }
+}
+
+bool OutputFile::read_at(uint64_t offset, std::span<uint8_t> out) const {
+  while (!out.empty()) {
+    const ssize_t n = ::pread(fd_, out.data(), out.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail_errno(errno, path_.string() + ": read");
+    if (n == 0) return false;
+    out = out.subspan(static_cast<size_t>(n));
+    offset += static_cast<uint64_t>(n);
+  }
+  return true;
 }
 
 void OutputFile::allocate(uint64_t size_bytes) {
@@ -192,6 +265,20 @@ void OutputFile::truncate(uint64_t size_bytes) {
 
 void OutputFile::sync() {
   if (::fsync(fd_) != 0) fail_errno(errno, path_.string() + ": fsync");
+}
+
+void sync_folder(const fs::path& folder) {
+  const Descriptor dir{
+      ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (dir.fd < 0) fail_errno(errno, folder.string());
+  sync_folder(dir.fd, folder);
+}
+
+void sync_folder(int fd, const fs::path& folder) {
+  if (::fsync(fd) == 0) return;
+  // File systems that have no such thing say so; the rest are failures.
+  if (errno == EINVAL || errno == ENOTSUP || errno == ENOSYS) return;
+  fail_errno(errno, folder.string() + ": fsync");
 }
 
 void rename_durable(const fs::path& from, const fs::path& to) {

@@ -4,9 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace tq {
 
@@ -50,9 +52,10 @@ std::string dangling_link(const fs::path& path);
 // The whole file as a string; throws kNotFound, kIo, or kCorrupt when it exceeds max_bytes.
 std::string read_text_file(const fs::path& path, int64_t max_bytes = int64_t{64} << 20);
 
-// Writes bytes to path so that a crash leaves the old content or the new, never a part: a temporary
-// file beside it, fsync, rename, fsync of the folder. Throws kIo or kNoSpace and removes the
-// temporary.
+// Writes bytes to path so that a crash leaves the old content or the new, never a part: a new
+// temporary file beside it, fsync, rename, fsync of the folder. Of a link the file that it names is
+// replaced. Devices and pipes are written to as they are. Throws kInvalidArgument for a folder and
+// a dangling link, kIo or kNoSpace, and removes the temporary.
 void write_file_atomic(const fs::path& path, std::string_view bytes);
 
 // A file being written at known offsets, durable after sync(). Owns the descriptor.
@@ -60,6 +63,8 @@ class OutputFile {
  public:
   enum class Mode { kCreate, kReopen };  // kCreate truncates; kReopen keeps what is there
   explicit OutputFile(const fs::path& path, Mode mode = Mode::kCreate);
+  // Takes the descriptor of a file that was opened for reading and writing.
+  OutputFile(int fd, fs::path path) : fd_(fd), path_(std::move(path)) {}
   ~OutputFile();
   OutputFile(OutputFile&& other) noexcept;
   OutputFile& operator=(OutputFile&&) = delete;
@@ -67,10 +72,13 @@ class OutputFile {
 
   // Writes all bytes at the offset. Thread safe. Throws kIo or kNoSpace.
   void write_at(uint64_t offset, std::span<const uint8_t> bytes);
+  // Fills `out` from the offset on; false when the file ends before. Throws kIo.
+  bool read_at(uint64_t offset, std::span<uint8_t> out) const;
   // Reserves space for the file's final size (fallocate where the file system can; else sets the
   // size).
   void allocate(uint64_t size_bytes);
   void truncate(uint64_t size_bytes);
+  // Throws kIo.
   void sync();
   const fs::path& path() const { return path_; }
 
@@ -78,6 +86,33 @@ class OutputFile {
   int fd_ = -1;
   fs::path path_;
 };
+
+// A file that is written under a temporary name beside its place and takes the place when it is
+// whole: see write_file_atomic. The temporary goes when it does not come to that.
+class ReplacementFile {
+ public:
+  explicit ReplacementFile(const fs::path& path);
+  ~ReplacementFile();
+  ReplacementFile(const ReplacementFile&) = delete;
+  ReplacementFile& operator=(const ReplacementFile&) = delete;
+
+  void write_at(uint64_t offset, std::span<const uint8_t> bytes) { out_->write_at(offset, bytes); }
+  // Reserves space for the final size; of a device there is none to reserve.
+  void allocate(uint64_t size_bytes);
+  // Makes it durable and puts it in its place.
+  void commit();
+
+ private:
+  fs::path path_;  // what is replaced
+  std::string temporary_;
+  std::unique_ptr<OutputFile> out_;
+  bool in_place_ = false;  // a device or pipe, written to directly
+};
+
+// Makes durable what was created, renamed and removed in the folder. Throws kIo; file systems that
+// cannot are passed over.
+void sync_folder(const fs::path& folder);
+void sync_folder(int fd, const fs::path& folder);  // one that is open
 
 // rename(2) followed by fsync of the folder that now holds `to`.
 void rename_durable(const fs::path& from, const fs::path& to);

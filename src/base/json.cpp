@@ -1,5 +1,7 @@
 #include "base/json.h"
 
+#include <cmath>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -90,6 +92,40 @@ Json parse_json(std::string_view text, const std::string& name, const JsonLimits
   Builder builder(name, limits);
   Json::sax_parse(text, &builder);
   return builder.take();
+}
+
+std::optional<int64_t> json_integer(const Json& value, int64_t low, int64_t high) {
+  constexpr double kExact = 0x1p53;  // up to here a double is the integer that was written
+  int64_t number = 0;
+  if (value.is_number_unsigned()) {
+    const auto written = value.get<uint64_t>();
+    if (written > uint64_t{std::numeric_limits<int64_t>::max()}) return std::nullopt;
+    number = static_cast<int64_t>(written);
+  } else if (value.is_number_integer()) {
+    number = value.get<int64_t>();
+  } else if (value.is_number_float()) {
+    const auto written = value.get<double>();
+    if (!(std::fabs(written) <= kExact) || written != std::floor(written)) return std::nullopt;
+    number = static_cast<int64_t>(written);
+  } else {
+    return std::nullopt;
+  }
+  return number < low || number > high ? std::nullopt : std::optional(number);
+}
+
+std::optional<float> json_float(const Json& value) {
+  if (!value.is_number()) return std::nullopt;
+  const auto written = value.get<double>();
+  if (!(std::fabs(written) <= double{std::numeric_limits<float>::max()})) return std::nullopt;
+  const auto number = static_cast<float>(written);
+  return number == 0 && written != 0 ? std::nullopt : std::optional(number);
+}
+
+std::string json_for_message(const Json& value) {
+  constexpr size_t kShown = 60;
+  std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
+  if (text.size() > kShown) text.replace(kShown - 3, text.npos, "...");
+  return text;
 }
 
 }  // namespace tq

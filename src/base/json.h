@@ -3,7 +3,9 @@
 // files go through simdjson, safetensors headers through an event stream, in their own readers.)
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -20,5 +22,16 @@ struct JsonLimits {
 
 // Parses text; throws kCorrupt "<name>: ..." with the place of the fault.
 Json parse_json(std::string_view text, const std::string& name, const JsonLimits& limits = {});
+
+// The whole number that a value is, from low to high; nothing for any other value. 5.0 is one, too:
+// some writers store integers so.
+std::optional<int64_t> json_integer(const Json& value, int64_t low, int64_t high);
+
+// The number that a value is, as fp32; nothing for any other value, and for numbers so large or so
+// small that fp32 has only infinity or zero for them.
+std::optional<float> json_float(const Json& value);
+
+// The value as it is shown in messages: JSON in ASCII, cut where it is long.
+std::string json_for_message(const Json& value);
 
 }  // namespace tq

@@ -194,19 +194,13 @@ NpyArray<int64_t> read_npy_int(const fs::path& path) {
   return {header.shape, {narrow.begin(), narrow.end()}};
 }
 
-NpyWriter::NpyWriter(fs::path path, std::span<const int64_t> shape)
-    : path_(std::move(path)), temporary_{path_.string() + ".tmp"}, file_(temporary_.path) {
+NpyWriter::NpyWriter(const fs::path& path, std::span<const int64_t> shape) : file_(path) {
   const auto n = checked_product(shape);
   TQ_CHECK(n && *n <= INT64_MAX / 8, "shape of {} dimensions", shape.size());
   const std::string header = header_text(shape);
   size_bytes_ = header.size() + static_cast<uint64_t>(*n) * sizeof(float);
   file_.write_at(0, {reinterpret_cast<const uint8_t*>(header.data()), header.size()});
   offset_ = header.size();
-}
-
-NpyWriter::Temporary::~Temporary() {
-  std::error_code ignored;
-  if (!path.empty()) fs::remove(path, ignored);
 }
 
 void NpyWriter::append(std::span<const float> values) {
@@ -217,9 +211,7 @@ void NpyWriter::append(std::span<const float> values) {
 
 void NpyWriter::finish() {
   TQ_CHECK(offset_ == size_bytes_, "{} bytes written of {}", offset_, size_bytes_);
-  file_.sync();
-  rename_durable(temporary_.path, path_);
-  temporary_.path.clear();
+  file_.commit();
 }
 
 }  // namespace tq

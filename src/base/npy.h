@@ -26,7 +26,7 @@ NpyArray<int64_t> read_npy_int(const fs::path& path);
 class NpyWriter {
  public:
   // Throws kIo or kNoSpace.
-  NpyWriter(fs::path path, std::span<const int64_t> shape);
+  NpyWriter(const fs::path& path, std::span<const int64_t> shape);
   NpyWriter(const NpyWriter&) = delete;
   NpyWriter& operator=(const NpyWriter&) = delete;
 
@@ -35,15 +35,7 @@ class NpyWriter {
   void finish();
 
  private:
-  // Removes the file of that name unless it was renamed meanwhile (an empty path).
-  struct Temporary {
-    fs::path path;
-    ~Temporary();
-  };
-
-  fs::path path_;
-  Temporary temporary_;
-  OutputFile file_;
+  ReplacementFile file_;
   uint64_t offset_ = 0;
   uint64_t size_bytes_ = 0;
 };

@@ -121,6 +121,17 @@ void print_report_json(const ConvertReport& report, const std::string& destinati
   print_json(json);
 }
 
+// A result that an earlier run had whole and this one only put in its place.
+void print_finished(const std::string& destination, const GlobalOptions& global) {
+  if (global.json) {
+    Json json = result_json("convert");
+    json.update({{"destination", destination}, {"finished_earlier", true}});
+    print_json(json);
+  } else {
+    print_text(fmt::format("{}: put in place what an earlier run had finished\n", destination));
+  }
+}
+
 void run_convert(const ConvertCommand& command, const GlobalOptions& global) {
   // A file size limit (ulimit -f) becomes an error of write() like a full disk, not the end of us.
   std::signal(SIGXFSZ, SIG_IGN);
@@ -138,7 +149,15 @@ void run_convert(const ConvertCommand& command, const GlobalOptions& global) {
   options.overwrite = command.overwrite;
   options.anyway = command.anyway;
 
-  const auto source = open_checkpoint(command.source, {.ignore_config = command.ignore_config});
+  std::unique_ptr<Checkpoint> source;
+  try {
+    source = open_checkpoint(command.source, {.ignore_config = command.ignore_config});
+  } catch (const Error& error) {
+    if (command.no_resume || !finish_conversion(command.destination)) throw;
+    warn("{}", error.what());
+    print_finished(command.destination, global);
+    return;
+  }
   require_sound_source(*source, command.anyway);
   if (command.target.asked()) {
     options.plan.formats = choose_formats(*source, options.plan, command.target);

@@ -1,8 +1,8 @@
 // tq tokenize: the token ids of a text, or of many (one JSON string a line).
 #include <fmt/format.h>
 
-#include <fstream>
 #include <memory>
+#include <sstream>
 #include <string>
 
 #include "base/error.h"
@@ -50,8 +50,8 @@ Json describe(const std::shared_ptr<const Tokenizer>& tokenizer, const std::vect
 void tokenize_file(const TokenizeOptions& options,
                    const std::shared_ptr<const Tokenizer>& tokenizer,
                    const EncodeTextOptions& encode) {
-  std::ifstream file(options.file, std::ios::binary);
-  if (!file) fail(ErrorCode::kNotFound, "cannot open {}", options.file);
+  constexpr int64_t kMaxBytes = int64_t{1} << 30;
+  std::istringstream file(read_text_file(options.file, kMaxBytes));
   int64_t number = 0;
   for (std::string line; std::getline(file, line);) {
     const std::string name = fmt::format("{}:{}", options.file, ++number);

@@ -10,9 +10,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cwchar>
-#include <iostream>
 #include <utility>
 
+#include "base/error.h"
 #include "cli/terminal.h"
 
 namespace tq {
@@ -170,6 +170,23 @@ unsigned char LineEditor::Edit::on_paste(EditLine* line, int) {
   return el_winsertstr(line, pasted.c_str()) == 0 ? CC_REFRESH : CC_ERROR;
 }
 
+namespace {
+
+// A line of piped input without its end; false where there is none.
+bool read_line(std::string& line) {
+  constexpr size_t kMaxBytes = size_t{64} << 20;  // as a text file may have
+  for (int c = std::getchar(); c != EOF; c = std::getchar()) {
+    if (c == '\n') return true;
+    line += static_cast<char>(c);
+    if (line.size() > kMaxBytes) {
+      fail(ErrorCode::kInvalidArgument, "stdin: a line has more than {} bytes", kMaxBytes);
+    }
+  }
+  return !line.empty();
+}
+
+}  // namespace
+
 LineEditor::LineEditor(std::string history_file) {
   if (isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0) {
     edit_ = std::make_unique<Edit>(std::move(history_file));
@@ -181,7 +198,7 @@ LineEditor::~LineEditor() = default;
 LineEditor::Line LineEditor::read(const std::string& prompt, std::string_view notice) {
   Line out;
   if (!edit_) {
-    if (std::getline(std::cin, out.text)) out.end = End::kLine;
+    if (read_line(out.text)) out.end = End::kLine;
     return out;
   }
   edit_->prompt = prompt;

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/file.h"
+#include "base/file_faults.h"
 #include "base/log.h"
 #include "cli/arguments.h"
 #include "cli/command.h"
@@ -89,15 +91,22 @@ int run_command(CLI::App& app, int argc, char** argv, std::vector<std::string>& 
     std::reverse(arguments.words.begin(), arguments.words.end());  // as the parser wants them
     app.parse(std::move(arguments.words));
     print_text("");  // a full disk behind stdout is an error, not a silent truncation
+    if (const auto fault = first_file_fault()) throw Error(*fault);
     return 0;
   } catch (const CLI::ParseError& error) {
     return report_parse_result(app, error, json);
   } catch (const UsageError& error) {
     print_usage_error(json, error.command(), error.what());
     return kUsageExit;
-  } catch (const Error& error) {
+  } catch (const Error& thrown) {
+    // Zeros in place of a file's bytes look like any damage: that it was cut is what happened.
+    const Error error = first_file_fault().value_or(thrown);
     print_error(json, error_name(error.code()), error.what());
     return exit_code(error.code());
+  } catch (const fs::filesystem_error& error) {
+    const ErrorCode code = errno_code(error.code().value());
+    print_error(json, error_name(code), error.path1().string() + ": " + error.code().message());
+    return exit_code(code);
   } catch (const std::bad_alloc&) {
     print_error(json, error_name(ErrorCode::kOutOfMemory), "out of memory");
     return exit_code(ErrorCode::kOutOfMemory);
@@ -137,5 +146,6 @@ int main_function(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   tq::reserve_standard_descriptors();
+  tq::catch_file_faults();
   return tq::main_function(argc, argv);
 }

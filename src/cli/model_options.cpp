@@ -193,14 +193,14 @@ std::vector<int32_t> read_token_file(const std::string& path, int64_t vocab) {
   std::vector<int32_t> ids;
   for (const Json& item : json) {
     if (!item.is_number_integer()) {
-      fail(ErrorCode::kCorrupt, "{}: {} is not a token id", path, item.dump());
+      fail(ErrorCode::kCorrupt, "{}: {} is not a token id", path, json_for_message(item));
     }
-    const auto id = item.get<int64_t>();
-    if (id < 0 || id >= vocab || (item.is_number_unsigned() && item.get<uint64_t>() > INT32_MAX)) {
+    const auto id = json_integer(item, 0, std::min<int64_t>(vocab - 1, INT32_MAX));
+    if (!id) {
       fail(ErrorCode::kInvalidArgument, "{}: token id {}: ids are 0 to {}", path, item.dump(),
            vocab - 1);
     }
-    ids.push_back(static_cast<int32_t>(id));
+    ids.push_back(static_cast<int32_t>(*id));
   }
   if (ids.empty()) fail(ErrorCode::kInvalidArgument, "{}: an empty list of token ids", path);
   return ids;

@@ -1,5 +1,7 @@
 #include "convert/convert.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <chrono>
 #include <memory>
@@ -8,13 +10,14 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/thread_pool.h"
-#include "convert/content_hash.h"
 #include "convert/destination.h"
 #include "convert/journal.h"
 #include "convert/quantize.h"
 #include "convert/shards.h"
 #include "convert/side_files.h"
 #include "convert/source_identity.h"
+#include "convert/verify.h"
+#include "io/content_hash.h"
 #include "io/folder.h"
 #include "io/native_manifest.h"
 
@@ -23,7 +26,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr const char* kJournalName = "journal";
 // Work that a crash may cost, against the cost of making it durable.
 constexpr auto kFlushInterval = std::chrono::seconds(2);
 constexpr int64_t kFlushBytes = int64_t{512} << 20;
@@ -49,12 +51,6 @@ EncodeOptions encode_options(const ConvertOptions& options) {
   return encode;
 }
 
-uint64_t plane_bytes(const SafetensorsItem& plane) {
-  auto bytes = static_cast<uint64_t>(dtype_info(plane.dtype).bytes);
-  for (const int64_t dim : plane.shape) bytes *= static_cast<uint64_t>(dim);
-  return bytes;
-}
-
 // Of a checkpoint's small files: name, content.
 using TextFiles = std::vector<std::pair<std::string, std::string>>;
 
@@ -78,6 +74,12 @@ Json identity(Json files, const Checkpoint& source, const TextFiles& texts,
             {"allow_nan", options.allow_nan},
             {"shard_size", options.shard_bytes}}},
           {"plan", {{"version", TQ_VERSION}, {"tensors", content_hash(tensors)}}}};
+}
+
+// Removes the files of the checkpoint that is replaced, unless the result is complete already: the
+// description, which is the last to leave the work folder, would be the new one.
+void remove_replaced(const Destination& destination, const CommitSteps& steps) {
+  if (destination.is_staged(steps.place.back())) destination.remove_files(steps.remove);
 }
 
 class Converter {
@@ -125,40 +127,50 @@ class Converter {
   void open_journal() {
     source_files_ = source_identity(source_);
     const Json id = identity(source_files_, source_, text_files_, options_, plan_);
-    const fs::path path = destination_.work_file(kJournalName);
-    const bool resume = options_.resume && destination_.has_work();
+    destination_.remove_empty_work();
+    if (destination_.has_work()) journal_ = Journal::open(destination_.work());
+    const bool known = journal_ != nullptr && journal_->is_known();
+    const bool resume = known && options_.resume;
     if (resume) {
-      journal_ = std::make_unique<Journal>(path, id, true);
+      journal_->require(id);
       check_finished();
+      if (journal_->commit()) return;  // its data lies partly in place
     }
-    if (journal_ != nullptr && journal_->commit()) return;  // its data lies partly in place
-    destination_.refuse_taken(options_.overwrite);
+    if (known && !resume && journal_->commit()) abandon_commit();
+    destination_.refuse_taken({options_.overwrite, known, new_files()});
     destination_.check_space(shards_.total_bytes() + side_bytes(), options_.hooks.free_bytes);
-    if (journal_ == nullptr) {
-      destination_.create();
-      journal_ = std::make_unique<Journal>(path, id, false);
-    }
+    destination_.create();
+    if (journal_ == nullptr) journal_ = Journal::create(destination_.work());
+    if (!resume) journal_->restart(id);
     if (journal_->finished().empty()) destination_.clear_work(kJournalName);
+  }
+
+  // Part of another result may be in place: it is ours, and no checkpoint without its description.
+  void abandon_commit() const {
+    if (destination_.entry(kNativeConfigName) == FolderHandle::Entry::kNone) {
+      destination_.remove_files(journal_->commit()->remove);
+      destination_.remove_files(journal_->commit()->place);
+    }
   }
 
   // What the journal says is finished is hashed again: a power cut, a full disk or a copy of the
   // folder may have lost it. What is not as it was written is made again.
   void check_finished() {
     std::vector<int64_t> lost;
-    MappedFile file;
+    std::unique_ptr<OutputFile> file;
     std::string name;
     for (const auto& [index, result] : journal_->finished()) {
       const auto t = static_cast<size_t>(index);
       if (index < 0 || t >= plan_.tensors.size()) {
         fail(ErrorCode::kCorrupt, "{}: has more tensors than the plan; give --no-resume",
-             destination_.work_file(kJournalName).string());
+             (destination_.work_folder() / kJournalName).string());
       }
       const Shard& shard = shards_.shards[shards_.places[t].shard];
       if (name != shard.file_name) {
         name = shard.file_name;
         file = finished_file(name);
       }
-      if (!is_as_written(file, t, result)) lost.push_back(index);
+      if (file == nullptr || !is_as_written(*file, t, result)) lost.push_back(index);
     }
     const size_t n_there = journal_->finished().size() - lost.size();
     if (journal_->commit() && n_there < plan_.tensors.size()) {
@@ -172,28 +184,23 @@ class Converter {
          destination_.folder().string(), lost.size());
   }
 
-  // Empty when there is none. A shard that is being put in its place lies in either folder.
-  MappedFile finished_file(const std::string& name) const {
-    std::error_code error;
-    if (fs::is_regular_file(destination_.work_file(name), error)) {
-      return MappedFile(destination_.work_file(name));
-    }
-    const fs::path placed = destination_.folder() / name;
-    if (journal_->commit() && fs::is_regular_file(placed, error)) return MappedFile(placed);
-    return {};
+  // Null when there is none: a shard that is being put in its place lies in either folder.
+  std::unique_ptr<OutputFile> finished_file(const std::string& name) const {
+    int fd = destination_.work().open_file(name, O_RDWR);
+    if (fd < 0 && journal_->commit()) fd = destination_.open_folder().open_file(name, O_RDWR);
+    return fd < 0 ? nullptr : std::make_unique<OutputFile>(fd, destination_.folder() / name);
   }
 
-  bool is_as_written(const MappedFile& file, size_t t, const TensorResult& result) const {
+  bool is_as_written(const OutputFile& file, size_t t, const TensorResult& result) const {
     std::vector<uint8_t> buffer;
     for (size_t p = 0; p < plan_.tensors[t].planes.size(); ++p) {
       ContentHash hash;
       uint64_t offset = shards_.places[t].offsets[p];
-      uint64_t left = plane_bytes(plan_.tensors[t].planes[p]);
-      if (offset > file.bytes().size() || left > file.bytes().size() - offset) return false;
+      auto left = static_cast<uint64_t>(plane_bytes(plan_.tensors[t].planes[p]));
       while (left > 0) {
         if (options_.cancelled && options_.cancelled()) fail(ErrorCode::kCancelled, "stopped");
-        buffer.resize(std::min(left, kHashBytes));
-        file.read_at(offset, buffer);
+        buffer.resize(std::min<uint64_t>(left, kHashBytes));
+        if (!file.read_at(offset, buffer)) return false;
         hash.update(buffer);
         offset += buffer.size();
         left -= buffer.size();
@@ -204,9 +211,11 @@ class Converter {
   }
 
   void read_text_files() {
+    const bool folder = fs::is_directory(source_.path());
+    if (folder) refuse_outside_link(source_.path(), "config.json");
     for (const std::string& name : source_.text_files()) {
       try {
-        if (fs::is_directory(source_.path())) refuse_outside_link(source_.path(), name);
+        if (folder) refuse_outside_link(source_.path(), name);
         if (auto text = source_.text_file(name)) text_files_.emplace_back(name, std::move(*text));
       } catch (const Error& error) {
         if (!options_.anyway) throw;
@@ -261,11 +270,12 @@ class Converter {
   }
 
   OutputFile open_shard(const Shard& shard, bool reopen) const {
-    const fs::path path = destination_.work_file(shard.file_name);
-    const uint64_t size = shard.layout.file_bytes();
-    OutputFile file(path, reopen ? OutputFile::Mode::kReopen : OutputFile::Mode::kCreate);
-    file.truncate(size);
-    file.allocate(size);
+    const FolderHandle& work = destination_.work();
+    const int fd = reopen ? work.open_file(shard.file_name, O_RDWR) : -1;
+    OutputFile file =
+        fd < 0 ? work.create_file(shard.file_name) : OutputFile(fd, work.path() / shard.file_name);
+    file.truncate(shard.layout.file_bytes());
+    file.allocate(shard.layout.file_bytes());
     const std::string& header = shard.layout.header();
     file.write_at(0, {reinterpret_cast<const uint8_t*>(header.data()), header.size()});
     return file;
@@ -317,48 +327,59 @@ class Converter {
     options_.progress({done_bytes_ + partial, total_bytes_});
   }
 
-  // Puts the result in place. Every step may be repeated, so that an interrupted commit is simply
-  // done again; tq_config.json comes last: its presence says that the checkpoint is whole.
+  // Puts the result in place. All files are whole and durable in the work folder before the first
+  // is moved, so that an interrupted commit is finished by moving the rest, without the source.
+  // The description comes last: its presence says that the checkpoint is complete.
   ConvertReport commit() {
     ConvertReport report = make_report(source_, plan_, results_);
     if (!journal_->commit()) {
       refuse_changed_source();
-      journal_->append_commit(destination_.stale_files(new_files()));
+      write_side_files(report);
+      at("side files");
+      journal_->append_commit({destination_.stale_files(new_files()), new_files()});
     }
     at("commit");
-    for (const std::string& name : *journal_->commit()) destination_.remove_file(name);
-    for (const Shard& shard : shards_.shards) {
-      destination_.put_in_place(shard.file_name);
-      at("rename");
-    }
-    if (shards_.shards.size() > 1) write_json(kIndexName, shards_.index());
-    write_json("config.json", model_config(source_, plan_));
-    for (const auto& [name, text] : text_files_) {
-      const fs::path path = destination_.folder() / name;  // may be in a folder of its own
-      std::error_code error;
-      fs::create_directories(path.parent_path(), error);
-      if (error) fail_errno(error.value(), path.parent_path().string());
-      write_file_atomic(path, text);
-    }
-    at("side files");
-    write_json(kNativeConfigName,
-               quantization_description({source_, plan_, encode_, results_, report}));
+    remove_replaced(destination_, *journal_->commit());
+    at("removed");
+    destination_.put_in_place(journal_->commit()->place);
     at("complete");
-    journal_.reset();
-    destination_.discard_work();
+    finish();
     return report;
   }
 
-  std::vector<std::string> new_files() const {
-    std::vector<std::string> names = {"config.json"};
-    for (const Shard& shard : shards_.shards) names.push_back(shard.file_name);
-    if (shards_.shards.size() > 1) names.push_back(kIndexName);
-    for (const auto& [name, text] : text_files_) names.push_back(name);
-    return names;
+  void finish() {
+    destination_.discard_work();  // the lock is held until the work is gone
+    journal_.reset();
   }
 
-  void write_json(const std::string& name, const Json& json) const {
-    write_file_atomic(destination_.folder() / name, json.dump(2) + "\n");
+  void write_side_files(const ConvertReport& report) const {
+    const FolderHandle& work = destination_.work();
+    NativeFiles files;
+    for (const Shard& shard : shards_.shards) {
+      files.shards[shard.file_name] = {shard.layout.file_bytes(),
+                                       content_hash(shard.layout.header())};
+    }
+    const auto write = [&](const std::string& name, const std::string& text) {
+      work.write_file(staged_name(name), text);
+      files.texts[name] = content_hash(text);
+    };
+    if (shards_.shards.size() > 1) write(kIndexName, shards_.index().dump(2) + "\n");
+    write("config.json", model_config(source_, plan_).dump(2) + "\n");
+    for (const auto& [name, text] : text_files_) write(name, text);
+    work.write_file(kNativeConfigName,
+                    quantization_description({source_, plan_, encode_, results_, report, files}));
+    work.sync();
+  }
+
+  // In the order in which they are put in place, the description last.
+  std::vector<std::string> new_files() const {
+    std::vector<std::string> names;
+    for (const Shard& shard : shards_.shards) names.push_back(shard.file_name);
+    if (shards_.shards.size() > 1) names.push_back(kIndexName);
+    names.push_back("config.json");
+    for (const auto& [name, text] : text_files_) names.push_back(name);
+    names.push_back(kNativeConfigName);
+    return names;
   }
 
   // What was read while the source changed may be of two models.
@@ -378,11 +399,11 @@ class Converter {
   [[noreturn]] void give_up(const Error& error) {
     const bool committing = journal_ != nullptr && journal_->commit().has_value();
     const bool keep = committing || (is_resumable(error.code()) && !journal_->finished().empty());
-    journal_.reset();
     if (!keep) {
-      destination_.discard_work();
+      finish();
       throw;
     }
+    journal_.reset();
     throw Error(error.code(),
                 fmt::format("{}; finished work is kept in {}: the same command resumes",
                             error.what(), destination_.work_folder().string()));
@@ -424,6 +445,22 @@ class Converter {
 
 ConvertReport convert(const Checkpoint& source, const ConvertOptions& options) {
   return Converter(source, options).run();
+}
+
+bool finish_conversion(const fs::path& folder) {
+  Destination destination(folder);
+  if (!destination.has_work()) return false;
+  const std::unique_ptr<Journal> journal = Journal::open(destination.work());
+  if (journal == nullptr || !journal->commit()) return false;
+  remove_replaced(destination, *journal->commit());
+  destination.put_in_place(journal->commit()->place);
+  const VerifyReport report = verify_checkpoint(*open_checkpoint(folder));
+  if (!report.sound()) {
+    fail(ErrorCode::kCorrupt, "{}: is not as it was written: {}", folder.string(),
+         report.faults.empty() ? report.edited[0] : report.faults[0]);
+  }
+  destination.discard_work();
+  return true;
 }
 
 }  // namespace tq

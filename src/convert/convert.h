@@ -81,6 +81,11 @@ struct ConvertReport {
 // stored; kIo, kNoSpace and kCancelled midway, after which the same call resumes.
 ConvertReport convert(const Checkpoint& source, const ConvertOptions& options);
 
+// Finishes a conversion to the folder that was interrupted while its result was put in place; that
+// needs no source. False when there is none. Throws kIo, and kCorrupt when the result is not as it
+// was written.
+bool finish_conversion(const fs::path& folder);
+
 std::string_view effort_name(Effort effort);
 std::string_view layout_name(Layout layout);
 

@@ -1,12 +1,13 @@
 #include "convert/destination.h"
 
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "base/error.h"
+#include "convert/journal.h"
 #include "convert/shards.h"
 #include "io/native_manifest.h"
 
@@ -40,145 +41,187 @@ fs::path existing_folder(const fs::path& folder) {
   return at;
 }
 
-uint64_t allocated_bytes(const fs::path& folder) {
-  uint64_t bytes = 0;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    struct stat info {};
-    if (::stat(entry.path().c_str(), &info) == 0) {
-      bytes += std::min(static_cast<uint64_t>(info.st_blocks) * 512,
-                        static_cast<uint64_t>(info.st_size));
-    }
-  }
-  return bytes;
+// Of "folder/name" the folder, of "name" nothing.
+std::string folder_part(const std::string& name) {
+  const size_t slash = name.find('/');
+  return slash == std::string::npos ? "" : name.substr(0, slash);
 }
 
 double gigabytes(uint64_t bytes) { return static_cast<double>(bytes) * 1e-9; }
 
 }  // namespace
 
+std::string staged_name(const std::string& name) {
+  std::string staged = name;
+  const size_t slash = staged.find('/');
+  return slash == std::string::npos ? staged : staged.replace(slash, 1, "%2F");
+}
+
+Destination::Destination(fs::path folder) : path_(std::move(folder)) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path_, error);
+  if (!fs::exists(status)) {
+    if (fs::is_symlink(path_, error)) {
+      fail(ErrorCode::kInvalidArgument, "{}: is a link to nothing; choose another destination",
+           path_.string());
+    }
+    return;
+  }
+  if (!fs::is_directory(status)) {
+    fail(ErrorCode::kInvalidArgument, "{}: exists and is not a folder; choose another destination",
+         path_.string());
+  }
+  folder_.emplace(path_);
+  if (folder_->entry(kWorkFolderName) == FolderHandle::Entry::kNone) return;
+  work_.emplace(folder_->open_folder(kWorkFolderName));
+}
+
 void Destination::refuse_overlap(const Checkpoint& source) const {
-  const fs::path destination = resolved(folder_);
+  const fs::path destination = resolved(path_);
   std::vector<fs::path> inputs = source.files();
   if (!inputs.empty()) inputs.push_back(source.path());  // a synthetic model lies nowhere
   for (const fs::path& input : inputs) {
     const fs::path from = resolved(input);
     if (is_within(from, destination) || is_within(destination, from)) {
       fail(ErrorCode::kInvalidArgument,
-           "{}: is, holds or lies in the source {}; choose a folder apart from it",
-           folder_.string(), input.string());
+           "{}: is, holds or lies in the source {}; choose a folder apart from it", path_.string(),
+           input.string());
     }
   }
 }
 
-void Destination::refuse_taken(bool overwrite) const {
-  std::error_code error;
-  const fs::file_status status = fs::status(folder_, error);
-  if (!fs::exists(status)) return;
-  if (!fs::is_directory(status)) {
-    fail(ErrorCode::kInvalidArgument, "{}: exists and is not a folder; choose another destination",
-         folder_.string());
-  }
-  const bool work = has_work();  // refuses a link, whatever else is there
-  if (fs::exists(folder_ / kNativeConfigName, error)) {
-    if (overwrite) return;
-    fail(ErrorCode::kInvalidArgument,
-         "{}: already holds a complete checkpoint; --overwrite replaces it", folder_.string());
-  }
-  if (work) return;
-  for (const auto& entry : fs::directory_iterator(folder_, error)) {
-    // What a run that was killed at its very start leaves, if nothing else is there.
-    if (entry.path().filename() == kWorkFolderName) continue;
-    fail(ErrorCode::kInvalidArgument,
-         "{}: holds files that are no checkpoint of ours; choose an empty or a new folder",
-         folder_.string());
-  }
+FolderHandle::Entry Destination::entry(const std::string& name) const {
+  return folder_ ? folder_->entry(name) : FolderHandle::Entry::kNone;
 }
 
-bool Destination::has_work() const {
-  std::error_code error;
-  const fs::file_status status = fs::symlink_status(work_folder(), error);
-  if (!fs::exists(status)) return false;
-  if (!fs::is_directory(status)) {
+void Destination::refuse_taken(const DestinationClaim& claim) const {
+  if (!folder_) return;
+  if (entry(kNativeConfigName) != FolderHandle::Entry::kNone) {
+    if (claim.overwrite) return;
     fail(ErrorCode::kInvalidArgument,
-         "{}: is a link or a file, where a folder of ours should be; remove it or choose another "
-         "destination",
-         work_folder().string());
+         "{}: already holds a complete checkpoint; --overwrite replaces it", path_.string());
   }
-  const fs::path journal = work_file("journal");
-  return fs::is_regular_file(fs::symlink_status(journal, error)) &&
-         fs::file_size(journal, error) > 0;
+  for (const std::string& name : folder_->names()) {
+    if (name == kWorkFolderName) continue;
+    // Work of ours does not mean that what was put beside it meanwhile is ours.
+    const bool wanted = std::any_of(
+        claim.new_files.begin(), claim.new_files.end(),
+        [&](const std::string& file) { return file == name || folder_part(file) == name; });
+    if (claim.known_work && !wanted) continue;
+    fail(ErrorCode::kInvalidArgument,
+         "{}: holds files that are no checkpoint of ours ({}); choose an empty or a new folder",
+         path_.string(), name);
+  }
 }
 
 void Destination::check_space(uint64_t file_bytes,
                               const std::function<uint64_t(const fs::path&)>& free_bytes) const {
-  const fs::path folder = existing_folder(folder_);
+  const fs::path folder = existing_folder(path_);
   const uint64_t free = free_bytes ? free_bytes(folder) : statvfs_free_bytes(folder);
-  const uint64_t needed = file_bytes - std::min(file_bytes, allocated_bytes(work_folder()));
+  uint64_t written = 0;
+  if (work_) {
+    for (const std::string& name : work_->names()) written += work_->allocated_bytes(name);
+  }
+  const uint64_t needed = file_bytes - std::min(file_bytes, written);
   if (needed <= free) return;
   fail(ErrorCode::kNoSpace,
-       "{}: {:.3f} GB needed, {:.3f} GB free; free space or choose another disk", folder_.string(),
+       "{}: {:.3f} GB needed, {:.3f} GB free; free space or choose another disk", path_.string(),
        gigabytes(needed), gigabytes(free));
 }
 
+void Destination::remove_empty_work() {
+  if (work_ && work_->names().empty() && folder_->remove_folder(kWorkFolderName)) work_.reset();
+}
+
 void Destination::create() {
-  std::error_code error;
-  const bool existed = fs::exists(folder_, error);
-  fs::create_directories(work_folder(), error);
-  if (error) fail_errno(error.value(), work_folder().string() + ": cannot be created");
-  created_ = !existed;
+  if (!folder_) {
+    make_folders(path_);
+    folder_.emplace(path_);
+    created_ = true;
+  }
+  if (work_) return;
+  folder_->make_folder(kWorkFolderName);
+  work_.emplace(folder_->open_folder(kWorkFolderName));
+  folder_->sync();
 }
 
 void Destination::discard_work() {
+  if (!work_) return;
+  clear_work(kJournalName);  // it goes last: without it nothing says that the rest is ours
+  work_->sync();
+  clear_work("");
+  work_.reset();
+  folder_->remove_folder(kWorkFolderName);  // stays when something foreign is in it
+  if (!created_) return;
   std::error_code error;
-  fs::remove_all(work_folder(), error);
-  if (created_) fs::remove(folder_, error);  // refuses a folder that is not empty
+  fs::remove(path_, error);  // refuses a folder that is not empty
 }
 
 std::vector<std::string> Destination::stale_files(const std::vector<std::string>& new_files) const {
-  std::error_code error;
-  if (!fs::exists(folder_ / kNativeConfigName, error)) return {};
-  std::vector<std::string> stale = {kIndexName};
+  if (entry(kNativeConfigName) != FolderHandle::Entry::kFile) return {};
+  std::vector<std::string> stale = {kNativeConfigName, kIndexName};
   try {
-    const auto old = open_checkpoint(folder_);
+    const auto old = open_checkpoint(path_);
     for (std::string& name : old->text_files()) stale.push_back(std::move(name));
     for (const fs::path& file : old->files()) stale.push_back(file.filename());
   } catch (const Error&) {
     // A damaged checkpoint is replaced too; those of its files that have other names stay.
   }
   std::erase_if(stale, [&](const std::string& name) {
-    return std::find(new_files.begin(), new_files.end(), name) != new_files.end();
+    return std::find(new_files.begin(), new_files.end(), name) != new_files.end() &&
+           name != kNativeConfigName;
   });
-  stale.insert(stale.begin(), kNativeConfigName);
   return stale;
 }
 
-void Destination::remove_file(const std::string& name) const {
-  std::error_code error;
-  const fs::file_status status = fs::symlink_status(folder_ / name, error);
-  if (!fs::exists(status)) return;
-  if (!fs::is_regular_file(status)) {
-    fail(ErrorCode::kInvalidArgument, "{}: is no regular file and is left as it is; remove it",
-         (folder_ / name).string());
-  }
-  fs::remove(folder_ / name, error);
-  if (error) fail_errno(error.value(), (folder_ / name).string() + ": cannot be removed");
+bool Destination::is_staged(const std::string& name) const {
+  return work_ && work_->entry(staged_name(name)) == FolderHandle::Entry::kFile;
 }
 
-void Destination::put_in_place(const std::string& name) const {
-  std::error_code error;
-  if (fs::exists(work_file(name), error)) {
-    rename_durable(work_file(name), folder_ / name);
-  } else if (!fs::exists(folder_ / name, error)) {
+void Destination::remove_files(const std::vector<std::string>& names) const {
+  for (size_t i = 0; i < names.size(); ++i) {
+    const std::string inner = folder_part(names[i]);
+    if (inner.empty()) {
+      folder_->remove_file(names[i]);
+    } else if (entry(inner) != FolderHandle::Entry::kNone) {
+      folder_->open_folder(inner).remove_file(names[i].substr(inner.size() + 1));
+      folder_->remove_folder(inner);  // stays when something else is in it
+    }
+    if (i == 0 || i + 1 == names.size()) folder_->sync();
+  }
+}
+
+void Destination::put_in_place(const std::vector<std::string>& names) const {
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (i + 1 == names.size()) folder_->sync();
+    const std::string inner = folder_part(names[i]);
+    if (inner.empty()) {
+      put_in_place(names[i], *folder_, names[i]);
+      continue;
+    }
+    if (entry(inner) == FolderHandle::Entry::kNone) folder_->make_folder(inner);
+    const FolderHandle folder = folder_->open_folder(inner);
+    put_in_place(names[i], folder, names[i].substr(inner.size() + 1));
+    folder.sync();
+  }
+  folder_->sync();
+}
+
+void Destination::put_in_place(const std::string& name, const FolderHandle& folder,
+                               const std::string& plain) const {
+  if (is_staged(name)) {
+    work_->move_file(staged_name(name), folder, plain);
+  } else if (folder.entry(plain) != FolderHandle::Entry::kFile) {
     fail(ErrorCode::kNotFound, "{}: the finished file is gone; give --no-resume to start over",
-         work_file(name).string());
+         (work_folder() / staged_name(name)).string());
   }
 }
 
 void Destination::clear_work(const std::string& keep) const {
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(work_folder(), error)) {
-    if (entry.path().filename() != keep) fs::remove_all(entry.path(), error);
+  for (const std::string& name : work_->names()) {
+    if (name != keep && work_->entry(name) == FolderHandle::Entry::kFile) {
+      work_->remove_file(name);
+    }
   }
 }
 

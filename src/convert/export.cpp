@@ -1,11 +1,14 @@
 #include "convert/export.h"
 
 #include <chrono>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "convert/destination.h"
+#include "convert/journal.h"
 #include "convert/quantize.h"
 #include "convert/shards.h"
 
@@ -48,19 +51,27 @@ class Exporter {
            source_.path().string());
     }
     destination_.refuse_overlap(source_);
-    if (destination_.has_work()) {
+    destination_.remove_empty_work();
+    if (destination_.has_work()) journal_ = Journal::open(destination_.work());
+    if (journal_ != nullptr && journal_->is_known() && journal_->identity() != identity()) {
       fail(ErrorCode::kInvalidArgument,
            "{}: holds an unfinished conversion; choose an empty or a new folder",
            options_.destination.string());
     }
-    destination_.refuse_taken(/*overwrite=*/false);
+    destination_.refuse_taken({});
     uint64_t side_bytes = kSideFileBytes;
     for (const std::string& name : source_.text_files()) {
       side_bytes += source_.text_file(name).value_or("").size();
     }
     destination_.check_space(shards_.total_bytes() + side_bytes, options_.hooks.free_bytes);
     destination_.create();
+    // An export is not resumed: the journal says only whose the work folder is.
+    if (journal_ == nullptr) journal_ = Journal::create(destination_.work());
+    journal_->restart(identity());
+    destination_.clear_work(kJournalName);
   }
+
+  static Json identity() { return {{"option", {{"layout", "export"}}}}; }
 
   void write_tensors() {
     for (const TensorEntry& tensor : source_.tensors()) total_elements_ += tensor.n_elements();
@@ -70,7 +81,7 @@ class Exporter {
     size_t t = 0;
     for (size_t s = 0; s < shards_.shards.size(); ++s) {
       const Shard& shard = shards_.shards[s];
-      OutputFile file(destination_.work_file(shard.file_name));
+      OutputFile file = destination_.work().create_file(shard.file_name);
       file.allocate(shard.layout.file_bytes());
       const std::string& header = shard.layout.header();
       file.write_at(0, {reinterpret_cast<const uint8_t*>(header.data()), header.size()});
@@ -93,22 +104,28 @@ class Exporter {
   }
 
   void put_in_place() {
-    const fs::path& folder = destination_.folder();
-    for (const Shard& shard : shards_.shards) destination_.put_in_place(shard.file_name);
-    if (shards_.shards.size() > 1) {
-      write_file_atomic(folder / kIndexName, shards_.index().dump(2) + "\n");
-    }
+    const FolderHandle& work = destination_.work();
+    std::vector<std::string> names;
+    for (const Shard& shard : shards_.shards) names.push_back(shard.file_name);
+    const auto write = [&](const std::string& name, const std::string& text) {
+      work.write_file(staged_name(name), text);
+      names.push_back(name);
+    };
+    if (shards_.shards.size() > 1) write(kIndexName, shards_.index().dump(2) + "\n");
     for (const std::string& name : source_.text_files()) {
-      if (const auto text = source_.text_file(name)) write_file_atomic(folder / name, *text);
+      if (const auto text = source_.text_file(name)) write(name, *text);
     }
     // Last: without it no one takes the folder for a model.
-    write_file_atomic(folder / "config.json", source_.config().dump(2) + "\n");
+    write("config.json", source_.config().dump(2) + "\n");
+    work.sync();
+    destination_.put_in_place(names);
     destination_.discard_work();
   }
 
   const Checkpoint& source_;
   const ExportOptions& options_;
   Destination destination_;
+  std::unique_ptr<Journal> journal_;  // held to the end: it is locked
   ConvertPlan plan_;
   ShardPlan shards_;
   int64_t done_elements_ = 0;

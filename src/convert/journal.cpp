@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string_view>
 
@@ -35,17 +37,42 @@ std::optional<std::string_view> line_at(std::string_view text, size_t begin) {
   return body;
 }
 
+// Whether the text, of which no line is whole, is what a crash may leave of our first line: its
+// beginning, or nothing, or zeros where the disk had no more.
+bool is_torn(std::string_view text) {
+  constexpr std::string_view kAfterChecksum = " {";
+  for (size_t i = 0; i < std::min(text.size(), kChecksumDigits + kAfterChecksum.size()); ++i) {
+    const char c = text[i];
+    const bool digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+    const bool ours = i < kChecksumDigits ? digit : c == kAfterChecksum[i - kChecksumDigits];
+    if (c != '\0' && !ours) return false;
+  }
+  return true;
+}
+
 // "options.format: tq3 before, tq4 now" for the first value that is not the same.
 std::string first_difference(const Json& before, const Json& now) {
   for (const auto& [section, values] : now.items()) {
     for (const auto& [key, value] : values.items()) {
-      const Json old = before.contains(section) ? before[section].value(key, Json()) : Json();
+      const bool there = before.contains(section) && before[section].is_object();
+      const Json old = there ? before[section].value(key, Json()) : Json();
       if (old != value) {
         return fmt::format("{} {}: {} before, {} now", section, key, old.dump(), value.dump());
       }
     }
   }
   return "its description";
+}
+
+// "name" or "folder/name": a file that a result may have.
+bool is_result_name(std::string_view name) {
+  const size_t slash = name.find('/');
+  if (slash != std::string_view::npos) {
+    return is_result_name(name.substr(0, slash)) &&
+           name.find('/', slash + 1) == std::string_view::npos &&
+           is_result_name(name.substr(slash + 1));
+  }
+  return !name.empty() && name != "." && name != ".." && name.find('\0') == std::string_view::npos;
 }
 
 Json result_json(const FinishedTensor& finished) {
@@ -59,50 +86,107 @@ Json result_json(const FinishedTensor& finished) {
 
 }  // namespace
 
-Journal::Journal(const fs::path& path, const Json& identity, bool resume) : path_(path) {
-  fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (fd_ < 0) fail_errno(errno, path.string());
-  try {
-    lock();
-    if (resume) end_ = read(identity);
-    if (::ftruncate(fd_, static_cast<off_t>(end_)) != 0) fail_errno(errno, path.string());
-    if (end_ == 0) write_lines(checked_line(identity));
-  } catch (...) {
-    ::close(fd_);
-    throw;
+std::unique_ptr<Journal> Journal::open(const FolderHandle& work) {
+  const int fd = work.open_file(kJournalName, O_RDWR);
+  if (fd < 0) {
+    const std::vector<std::string> names = work.names();
+    if (names.empty()) return nullptr;
+    fail(ErrorCode::kInvalidArgument,
+         "{}: there is no journal that says that it is ours; remove it or choose another "
+         "destination",
+         (work.path() / names[0]).string());
   }
+  std::unique_ptr<Journal> journal(new Journal(fd, work.path() / kJournalName));
+  journal->lock();
+  journal->read();
+  return journal;
+}
+
+std::unique_ptr<Journal> Journal::create(const FolderHandle& work) {
+  { const OutputFile made = work.create_file(kJournalName); }
+  work.sync();
+  auto journal = open(work);
+  if (journal != nullptr) return journal;
+  fail(ErrorCode::kIo, "{}: another conversion is using this folder", work.path().string());
 }
 
 Journal::~Journal() { ::close(fd_); }
 
 void Journal::lock() {
-  if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
-  if (errno != EWOULDBLOCK) return;  // file systems without locks
-  fail(ErrorCode::kIo, "{}: another conversion is writing to this folder", path_.string());
+  if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return;  // file systems without locks
+    fail(ErrorCode::kIo, "{}: another conversion is writing to this folder", path_.string());
+  }
+  struct stat info {};
+  if (::fstat(fd_, &info) == 0 && info.st_nlink > 0) return;
+  fail(ErrorCode::kIo, "{}: another conversion was writing to this folder", path_.string());
 }
 
-uint64_t Journal::read(const Json& identity) {
-  const std::string text = read_text_file(path_, kMaxBytes);
-  uint64_t end = 0;
-  while (const auto body = line_at(text, end)) {
-    const Json line = parse_json(*body, path_.string());
-    if (end > 0) {
-      read_line(line);
-    } else if (line != identity) {
-      fail(ErrorCode::kInvalidArgument,
-           "{}: holds an unfinished conversion that differs ({}); repeat its command to finish it, "
-           "or give --no-resume to start over",
-           path_.parent_path().string(), first_difference(line, identity));
-    }
-    end += kChecksumDigits + 1 + body->size() + 1;
+void Journal::require(const Json& identity) const {
+  if (identity_ == identity) return;
+  fail(ErrorCode::kInvalidArgument,
+       "{}: holds an unfinished conversion that differs ({}); repeat its command to finish it, or "
+       "give --no-resume to start over",
+       path_.parent_path().string(), first_difference(identity_, identity));
+}
+
+void Journal::restart(const Json& identity) {
+  if (::ftruncate(fd_, 0) != 0) fail_errno(errno, path_.string());
+  end_ = 0;
+  finished_.clear();
+  commit_.reset();
+  identity_ = identity;
+  write_lines(checked_line(identity));
+}
+
+void Journal::read() {
+  struct stat info {};
+  if (::fstat(fd_, &info) != 0) fail_errno(errno, path_.string());
+  if (info.st_size > kMaxBytes) {
+    fail(ErrorCode::kCorrupt, "{}: {} bytes are too many for a journal", path_.string(),
+         info.st_size);
   }
-  return end;
+  std::string text(static_cast<size_t>(info.st_size), '\0');
+  size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t n =
+        ::pread(fd_, text.data() + done, text.size() - done, static_cast<off_t>(done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail_errno(errno, path_.string());
+    if (n == 0) break;
+    done += static_cast<size_t>(n);
+  }
+  text.resize(done);
+  while (const auto body = line_at(text, end_)) {
+    const Json line = parse_json(*body, path_.string());
+    if (!line.is_object()) break;
+    if (end_ == 0) {
+      identity_ = line;
+    } else {
+      read_line(line);
+    }
+    end_ += kChecksumDigits + 1 + body->size() + 1;
+  }
+  if (end_ == 0 && !is_torn(text)) {
+    fail(ErrorCode::kInvalidArgument,
+         "{}: is no journal of ours; remove it or choose another destination", path_.string());
+  }
 }
 
 void Journal::read_line(const Json& line) {
   try {
     if (line.contains("commit")) {
-      commit_ = line["commit"].get<std::vector<std::string>>();
+      const Json& steps = line["commit"];
+      commit_ = {steps.at("remove").get<std::vector<std::string>>(),
+                 steps.at("place").get<std::vector<std::string>>()};
+      for (const auto* names : {&commit_->remove, &commit_->place}) {
+        for (const std::string& name : *names) {
+          if (!is_result_name(name)) {
+            fail(ErrorCode::kCorrupt, "{}: names a file elsewhere", path_.string());
+          }
+        }
+      }
+      if (commit_->place.empty()) fail(ErrorCode::kCorrupt, "{}: names no file", path_.string());
       return;
     }
     TensorResult result;
@@ -126,9 +210,9 @@ void Journal::append(std::span<const FinishedTensor> tensors) {
   write_lines(lines);
 }
 
-void Journal::append_commit(const std::vector<std::string>& files_to_remove) {
-  write_lines(checked_line({{"commit", files_to_remove}}));
-  commit_ = files_to_remove;
+void Journal::append_commit(const CommitSteps& steps) {
+  write_lines(checked_line({{"commit", {{"remove", steps.remove}, {"place", steps.place}}}}));
+  commit_ = steps;
 }
 
 void Journal::write_lines(const std::string& lines) {

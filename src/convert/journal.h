@@ -6,11 +6,13 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
-#include "base/file.h"
+#include "base/folder_handle.h"
 #include "base/json.h"
 #include "convert/quantize.h"
 
@@ -21,39 +23,58 @@ struct FinishedTensor {
   TensorResult result;
 };
 
+// What is left to do once all tensors are written: both in the order in which it is done.
+struct CommitSteps {
+  std::vector<std::string> remove;
+  std::vector<std::string> place;  // files of the work folder that go to the destination
+};
+
 class Journal {
  public:
-  // Opens or creates the journal of the conversion that `identity` describes (an object of
-  // objects). With resume, a journal of the same conversion is continued; one of another
-  // conversion is refused (kInvalidArgument, saying what differs). Without, it starts over. Throws
-  // kIo when another process holds it.
-  Journal(const fs::path& path, const Json& identity, bool resume);
+  // Opens, locks and reads the journal in the work folder; null when the folder is empty. Throws
+  // kIo when another process holds it, kCorrupt when a line that is whole makes no sense,
+  // kInvalidArgument for what is no journal of ours, not even what a crash leaves of one.
+  static std::unique_ptr<Journal> open(const FolderHandle& work);
+  // A new one, without a line. Throws the same.
+  static std::unique_ptr<Journal> create(const FolderHandle& work);
   ~Journal();
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
 
+  // Whether it names a conversion. Else it was made or begun and never got that far.
+  bool is_known() const { return !identity_.is_null(); }
+  const Json& identity() const { return identity_; }
+  // Throws kInvalidArgument, saying what differs, when it is not the conversion that `identity` (an
+  // object of objects) describes.
+  void require(const Json& identity) const;
+  // Begins the journal of this conversion, forgetting what was in it. Durable on return.
+  void restart(const Json& identity);
+
   const std::map<int64_t, TensorResult>& finished() const { return finished_; }
   // Work that turned out not to be there.
   void forget(int64_t tensor) { finished_.erase(tensor); }
-  // The files to remove before the result takes its place, once that was begun.
-  const std::optional<std::vector<std::string>>& commit() const { return commit_; }
+  // Set once the result was begun to be put in its place.
+  const std::optional<CommitSteps>& commit() const { return commit_; }
 
   // Durable on return: the tensors' data must be so before.
   void append(std::span<const FinishedTensor> tensors);
-  void append_commit(const std::vector<std::string>& files_to_remove);
+  void append_commit(const CommitSteps& steps);
 
  private:
+  Journal(int fd, fs::path path) : fd_(fd), path_(std::move(path)) {}
   void lock();
-  // Reads what is there; returns the length of its valid part, 0 when there is nothing to continue.
-  uint64_t read(const Json& identity);
+  void read();
   void read_line(const Json& line);
   void write_lines(const std::string& lines);
 
-  fs::path path_;
   int fd_ = -1;
-  uint64_t end_ = 0;
+  fs::path path_;
+  uint64_t end_ = 0;  // of the valid part
+  Json identity_;     // null: none
   std::map<int64_t, TensorResult> finished_;
-  std::optional<std::vector<std::string>> commit_;
+  std::optional<CommitSteps> commit_;
 };
+
+constexpr const char* kJournalName = "journal";
 
 }  // namespace tq

@@ -399,6 +399,12 @@ class Planner {
 
 }  // namespace
 
+int64_t plane_bytes(const SafetensorsItem& plane) {
+  int64_t bytes = dtype_info(plane.dtype).bytes;
+  for (const int64_t dim : plane.shape) bytes *= dim;
+  return bytes;
+}
+
 std::string_view tensor_class_name(TensorClass tensor_class) {
   static constexpr std::array<std::string_view, kTensorClasses> kNames = {
       "embed", "head", "attention", "mlp", "experts", "router", "norm", "bias", "vision", "other"};

@@ -16,6 +16,9 @@
 
 namespace tq {
 
+// Bytes of a plane whose shape was checked when it was planned.
+int64_t plane_bytes(const SafetensorsItem& plane);
+
 // The role of a tensor in a transformer, in the order of reports.
 enum class TensorClass : uint8_t {
   kEmbed,

@@ -6,12 +6,11 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include <optional>
 #include <span>
 
 #include "base/error.h"
-#include "convert/content_hash.h"
 #include "format/encode_checks.h"
+#include "io/content_hash.h"
 #include "tensor/buffer.h"
 
 namespace tq {
@@ -132,33 +131,31 @@ Workload TensorWriter::workload() const {
 TensorResult TensorWriter::write(const PlannedTensor& tensor, const TensorPlace& place) {
   const TensorEntry& entry = source_.tensors()[static_cast<size_t>(tensor.source)];
   if (tensor.action == TensorAction::kEncode) return encode(tensor, entry, place);
-  if (tensor.action == TensorAction::kCopy) {
-    const std::array planes = {source_.raw(entry)};
-    return copy(planes, entry, place);
-  }
-  const std::optional<WeightView> view = source_.view(entry);
-  if (!view) fail(ErrorCode::kInternal, "tensor {} lost its packed planes", entry.name);
-  const int64_t rows = entry.n_rows();
-  const std::array planes = {as_bytes(view->codes, rows * view->code_row_bytes()),
-                             as_bytes(view->gains, 2 * rows * view->gains_per_row())};
-  return copy(planes, entry, place);
+  return copy(tensor, entry, place);
 }
 
-TensorResult TensorWriter::copy(std::span<const std::span<const uint8_t>> planes,
-                                const TensorEntry& entry, const TensorPlace& place) {
+TensorResult TensorWriter::copy(const PlannedTensor& tensor, const TensorEntry& entry,
+                                const TensorPlace& place) {
   TensorResult result;
   const int64_t rows = entry.n_rows();
-  const bool floats = entry.dtype && dtype_info(*entry.dtype).is_float;
+  const bool plain = tensor.action == TensorAction::kCopy;
+  const bool floats = plain && dtype_info(*entry.dtype).is_float;
   std::vector<float> values;
+  std::vector<uint8_t> read;
   std::vector<uint8_t> cleaned;
-  for (size_t p = 0; p < planes.size(); ++p) {
+  for (size_t p = 0; p < tensor.planes.size(); ++p) {
     ContentHash hash;
-    const int64_t row_bytes = rows > 0 ? static_cast<int64_t>(planes[p].size()) / rows : 0;
+    const int64_t row_bytes = rows > 0 ? plane_bytes(tensor.planes[p]) / rows : 0;
     const int64_t step = std::max<int64_t>(1, kCopyBytes / std::max<int64_t>(1, row_bytes));
     for (int64_t row = 0; row < rows; row += step) {
       const int64_t n = std::min(step, rows - row);
-      std::span<const uint8_t> bytes = planes[p].subspan(static_cast<size_t>(row * row_bytes),
-                                                         static_cast<size_t>(n * row_bytes));
+      read.resize(static_cast<size_t>(n * row_bytes));
+      if (plain) {
+        source_.read_raw(entry, row * row_bytes, read);
+      } else {
+        source_.read_plane(entry, p, row * row_bytes, read);
+      }
+      std::span<const uint8_t> bytes = read;
       if (floats) {
         values.resize(static_cast<size_t>(n * entry.in()));
         to_f32(*entry.dtype, bytes.data(), n * entry.in(), values.data());

@@ -69,7 +69,7 @@ class TensorWriter {
     std::vector<float> floats;  // rows, a padded row, a row of gains
     Workload work;
   };
-  TensorResult copy(std::span<const std::span<const uint8_t>> planes, const TensorEntry& entry,
+  TensorResult copy(const PlannedTensor& tensor, const TensorEntry& entry,
                     const TensorPlace& place);
   TensorResult encode(const PlannedTensor& tensor, const TensorEntry& entry,
                       const TensorPlace& place);

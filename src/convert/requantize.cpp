@@ -16,16 +16,6 @@ bool is_quantised(const TensorEntry& tensor) {
   return format == nullptr || format->has_scales;
 }
 
-double bytes_of(const PlannedTensor& tensor) {
-  double bytes = 0;
-  for (const SafetensorsItem& plane : tensor.planes) {
-    double size = static_cast<double>(dtype_info(plane.dtype).bytes);
-    for (const int64_t dim : plane.shape) size *= static_cast<double>(dim);
-    bytes += size;
-  }
-  return bytes;
-}
-
 // "q4_1 and q6_k": the storage of most weights first, two at most.
 std::string main_storage(const std::map<std::string, int64_t>& weights) {
   std::vector<std::pair<int64_t, std::string>> by_size;
@@ -46,7 +36,9 @@ std::string requantize_note(const Checkpoint& source, const ConvertPlan& plan) {
   for (const PlannedTensor& tensor : plan.tensors) {
     const TensorEntry& entry = source.tensors()[static_cast<size_t>(tensor.source)];
     before += static_cast<double>(entry.stored_bytes);
-    after += bytes_of(tensor);
+    for (const SafetensorsItem& plane : tensor.planes) {
+      after += static_cast<double>(plane_bytes(plane));
+    }
     const bool again = tensor.action == TensorAction::kEncode && tensor.compressed();
     if (again && is_quantised(entry)) storage[entry.storage] += entry.n_elements();
   }

@@ -9,13 +9,9 @@
 namespace tq {
 namespace {
 
-int64_t plane_bytes(const PlannedTensor& tensor) {
+int64_t stored_bytes(const PlannedTensor& tensor) {
   int64_t bytes = 0;
-  for (const SafetensorsItem& plane : tensor.planes) {
-    int64_t size = dtype_info(plane.dtype).bytes;  // the layout has checked the product
-    for (const int64_t dim : plane.shape) size *= dim;
-    bytes += size;
-  }
+  for (const SafetensorsItem& plane : tensor.planes) bytes += plane_bytes(plane);
   return bytes;
 }
 
@@ -38,6 +34,7 @@ Json native_description(const Conversion& conversion) {
                       {"beta", conversion.encode.beta}};
   manifest.source = source_json(conversion.source, conversion.report.source_bytes);
   manifest.report = conversion.report.to_json();
+  manifest.files = conversion.files;
   manifest.hashes = Json::object();
   const auto& tensors = conversion.plan.tensors;
   for (size_t t = 0; t < tensors.size(); ++t) {
@@ -88,9 +85,11 @@ Json model_config(const Checkpoint& source, const ConvertPlan& plan) {
   return config;
 }
 
-Json quantization_description(const Conversion& conversion) {
-  return conversion.plan.layout == Layout::kNative ? native_description(conversion)
-                                                   : reference_description(conversion);
+std::string quantization_description(const Conversion& conversion) {
+  const bool native = conversion.plan.layout == Layout::kNative;
+  const Json json = native ? native_description(conversion) : reference_description(conversion);
+  const std::string text = json.dump(2) + "\n";
+  return native ? with_own_hash(text) : text;
 }
 
 ConvertReport make_report(const Checkpoint& source, const ConvertPlan& plan,
@@ -106,12 +105,12 @@ ConvertReport make_report(const Checkpoint& source, const ConvertPlan& plan,
     row.format = tensor.format;
     row.n_tensors += 1;
     row.n_parameters += entry.n_elements();
-    row.stored_bytes += plane_bytes(tensor);
+    row.stored_bytes += stored_bytes(tensor);
     row.lossy = row.lossy || tensor.action == TensorAction::kEncode;
     row.stats.add(results[t].stats);
     report.n_parameters += entry.n_elements();
     report.source_bytes += entry.stored_bytes;
-    report.stored_bytes += plane_bytes(tensor);
+    report.stored_bytes += stored_bytes(tensor);
     report.non_finite += results[t].non_finite;
   }
   for (auto& [key, row] : rows) report.rows.push_back(std::move(row));

@@ -10,6 +10,7 @@
 #include "convert/plan.h"
 #include "convert/quantize.h"
 #include "io/checkpoint.h"
+#include "io/native_files.h"
 
 namespace tq {
 
@@ -20,6 +21,7 @@ struct Conversion {
   const EncodeOptions& encode;
   const std::vector<TensorResult>& results;  // parallel to plan.tensors
   const ConvertReport& report;
+  const NativeFiles& files;  // all but tq_config.json
 };
 
 // The last part of a path: what may be recorded of where the source was.
@@ -27,8 +29,8 @@ std::string base_name(const fs::path& path);
 
 // config.json: the source's, plus quantization_config in the native layout.
 Json model_config(const Checkpoint& source, const ConvertPlan& plan);
-// tq_config.json of the plan's layout.
-Json quantization_description(const Conversion& conversion);
+// The text of tq_config.json of the plan's layout.
+std::string quantization_description(const Conversion& conversion);
 
 // Aggregates results by class and format, in the plan's order.
 ConvertReport make_report(const Checkpoint& source, const ConvertPlan& plan,

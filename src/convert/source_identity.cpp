@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "convert/content_hash.h"
 #include "convert/side_files.h"
+#include "io/content_hash.h"
 
 namespace tq {
 namespace {

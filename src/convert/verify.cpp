@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -9,14 +10,14 @@
 
 #include "base/error.h"
 #include "base/thread_pool.h"
-#include "convert/content_hash.h"
+#include "convert/shards.h"
+#include "io/content_hash.h"
 #include "io/native_manifest.h"
 
 namespace tq {
 namespace {
 
 constexpr size_t kPieceBytes = size_t{16} << 20;
-constexpr int64_t kMaxManifestBytes = int64_t{256} << 20;
 
 struct Plane {
   std::string name;
@@ -38,18 +39,66 @@ std::vector<Plane> planes_of(const Checkpoint& checkpoint, const TensorEntry& te
   return planes;
 }
 
-Json read_hashes(const Checkpoint& checkpoint) {
-  const fs::path path = checkpoint.path() / kNativeConfigName;
-  const Json json = parse_json(read_text_file(path, kMaxManifestBytes), path.string(),
-                               {.max_bytes = kMaxManifestBytes});
-  Json hashes = NativeManifest::from_json(json, path.string()).hashes;
+NativeManifest read_manifest(const fs::path& folder) {
+  const fs::path path = folder / kNativeConfigName;
+  NativeManifest manifest = NativeManifest::parse(read_text_file(path, kMaxManifestBytes),
+                                                  path.string(), ManifestHashes::kRead);
+  const Json& hashes = manifest.hashes;
   const bool strings =
       hashes.is_object() &&
       std::all_of(hashes.begin(), hashes.end(), [](const Json& hash) { return hash.is_string(); });
   if (!hashes.is_null() && !strings) {
     fail(ErrorCode::kCorrupt, "{}: \"hashes\" must map tensor names to strings", path.string());
   }
-  return hashes;
+  return manifest;
+}
+
+void check_shards(const fs::path& folder, const NativeFiles& files, VerifyReport& report) {
+  for (const auto& [name, expected] : files.shards) {
+    std::error_code none;
+    if (!fs::is_regular_file(folder / name, none)) {
+      report.faults.push_back(name + ": is missing");
+      continue;
+    }
+    const NativeFiles::Shard found = shard_of(folder / name);
+    if (found.bytes != expected.bytes) {
+      report.faults.push_back(
+          fmt::format("{}: has {} bytes, had {}", name, found.bytes, expected.bytes));
+    } else if (found.header != expected.header) {
+      report.faults.push_back(name + ": its header has changed");
+    }
+  }
+}
+
+// What lies in the folder beside the checkpoint's files, sorted.
+std::vector<std::string> extra_files(const fs::path& folder, const NativeFiles& files,
+                                     const std::vector<std::string>& texts) {
+  std::set<std::string> known = {kNativeConfigName};
+  std::set<std::string> folders;
+  const auto add = [&](const std::string& name) {
+    known.insert(name);
+    if (const size_t slash = name.find('/'); slash != std::string::npos) {
+      folders.insert(name.substr(0, slash));
+    }
+  };
+  for (const auto& [name, hash] : files.texts) add(name);
+  for (const auto& [name, shard] : files.shards) add(name);
+  for (const std::string& name : texts) add(name);  // one that was added is an edit
+  std::vector<std::string> extra;
+  const std::function<void(const std::string&)> look = [&](const std::string& inner) {
+    for (const auto& entry : fs::directory_iterator(folder / inner)) {
+      const std::string name = inner + entry.path().filename().string();
+      const bool is_folder = entry.is_directory();
+      if (is_folder && folders.count(name) > 0) {
+        look(name + "/");
+      } else if (known.count(name) == 0) {
+        extra.push_back(is_folder ? name + "/" : name);
+      }
+    }
+  };
+  look("");
+  std::sort(extra.begin(), extra.end());
+  return extra;
 }
 
 class Verifier {
@@ -137,11 +186,43 @@ VerifyReport verify_checkpoint(const Checkpoint& checkpoint, const VerifyOptions
     report.n_bytes += tensor.stored_bytes;
   }
   if (checkpoint.kind() != CheckpointKind::kNative) return report;
-  const Json hashes = read_hashes(checkpoint);
-  if (hashes.is_null()) return report;
-  report.hashed = true;
-  Verifier(checkpoint, options, hashes).run(report);
+  const NativeManifest manifest = read_manifest(checkpoint.path());
+  if (!manifest.hashes.is_null()) {
+    report.hashed = true;
+    Verifier(checkpoint, options, manifest.hashes).run(report);
+  }
+  if (manifest.files) {
+    report.files_hashed = true;
+    check_shards(checkpoint.path(), *manifest.files, report);
+    report.edited = checkpoint.edited_files();
+    report.extra = extra_files(checkpoint.path(), *manifest.files, checkpoint.text_files());
+  }
   return report;
+}
+
+void update_hashes(const fs::path& folder) {
+  NativeManifest manifest = read_manifest(folder);
+  if (manifest.hashes.is_null()) {
+    fail(ErrorCode::kUnsupported, "{}: has no hashes of its tensors; convert the model again",
+         (folder / kNativeConfigName).string());
+  }
+  const auto checkpoint = open_checkpoint(folder);
+  if (!manifest.files) {
+    manifest.files.emplace();
+    for (const fs::path& file : checkpoint->files()) {
+      manifest.files->shards[file.filename()] = shard_of(file);
+    }
+  }
+  NativeFiles& files = *manifest.files;
+  files.texts.clear();
+  files.own.clear();
+  std::vector<std::string> names = checkpoint->text_files();
+  for (const char* name : {"config.json", kIndexName}) names.emplace_back(name);
+  for (const std::string& name : names) {
+    std::error_code none;
+    if (fs::is_regular_file(folder / name, none)) files.texts[name] = file_hash(folder / name);
+  }
+  write_file_atomic(folder / kNativeConfigName, with_own_hash(manifest.to_json().dump(2) + "\n"));
 }
 
 }  // namespace tq

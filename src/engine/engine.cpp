@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/file_faults.h"
 #include "base/math.h"
 #include "engine/model_limits.h"
 
@@ -177,6 +178,7 @@ bool Engine::run_model(const Step& step, bool chooses) {
                      logits_.as<float>().first(static_cast<size_t>(step.n_logits()) *
                                                static_cast<size_t>(model_.spec().vocab)));
     }
+    check_file_faults();
     return true;
   } catch (const Error& error) {
     const std::vector<Sequence*> failed(step.sequences.begin(), step.sequences.end());

@@ -42,7 +42,8 @@ class Engine {
   // Ends a request at the next step(); unknown or finished numbers are ignored.
   void cancel(int64_t request);
   // Runs one batch and calls on_output of its requests. False when no request is left. When the
-  // model throws (a device error), the requests of the batch end with that error; others go on.
+  // model throws (a device error) or a mapped file could not be read (base/file_faults.h), the
+  // requests of the batch end with that error; others go on.
   bool step();
   // Gives the pages of a prefix back and empties it.
   void release(KvPrefix& prefix);

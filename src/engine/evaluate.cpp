@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/file_faults.h"
 #include "base/math.h"
 #include "engine/model_limits.h"
 
@@ -90,6 +91,7 @@ std::span<float> LogitReader::next(std::span<const int32_t> ids, int64_t n_logit
   const auto logits =
       logits_.as<float>().first(static_cast<size_t>(n_logits * model_.spec().vocab));
   model_.forward({&sequence, 1}, kv_, logits);
+  check_file_faults();
   n_cached_ += n;
   return logits;
 }

@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
-#include <cmath>
+#include <cstdint>
 #include <optional>
 
 #include "base/error.h"
+#include "base/file_faults.h"
 #include "base/host_memory.h"
 #include "base/human.h"
 #include "base/json.h"
@@ -21,19 +22,26 @@ constexpr const char* kTokenizerConfig = "tokenizer_config.json";
 
 Json read_json(const Checkpoint& checkpoint, const char* name) {
   const auto text = checkpoint.text_file(name);
-  return text ? parse_json(*text, name) : Json::object();
+  if (!text) return Json::object();
+  Json json = parse_json(*text, checkpoint.name_of(name));
+  if (!json.is_object()) {
+    fail(ErrorCode::kCorrupt, "{}: must be a JSON object", checkpoint.name_of(name));
+  }
+  return json;
 }
 
-// Adds config[key], an id or a list of ids, to ids.
-void add_ids(const Json& config, const char* name, const char* key, std::vector<int32_t>& ids) {
+// Adds config[key], an id or a list of ids, to ids; negative ones are how some files say "none".
+void add_ids(const Json& config, const std::string& name, const char* key,
+             std::vector<int32_t>& ids) {
   const auto found = config.find(key);
   if (found == config.end() || found->is_null()) return;
   const Json list = found->is_array() ? *found : Json::array({*found});
   for (const Json& id : list) {
-    if (!id.is_number_integer()) {
-      fail(ErrorCode::kCorrupt, "{}: {} holds {}, not a token id", name, key, id.dump());
+    const auto number = json_integer(id, INT32_MIN, INT32_MAX);
+    if (!number) {
+      fail(ErrorCode::kCorrupt, "{}: {} holds {}, not a token id", name, key, json_for_message(id));
     }
-    ids.push_back(id.get<int32_t>());
+    if (*number >= 0) ids.push_back(static_cast<int32_t>(*number));
   }
 }
 
@@ -42,24 +50,25 @@ void sort_unique(std::vector<int32_t>& ids) {
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
 }
 
-void read_number(const Json& config, const char* key, float& value) {
-  const auto found = config.find(key);
-  if (found == config.end() || found->is_null()) return;
-  if (!found->is_number()) {
-    fail(ErrorCode::kCorrupt, "{}: {} is {}, not a number", kGenerationConfig, key, found->dump());
-  }
-  value = found->get<float>();
+[[noreturn]] void not_a(const char* what, const Json& value, const char* key,
+                        const std::string& name) {
+  fail(ErrorCode::kCorrupt, "{}: {} is {}, not {}", name, key, json_for_message(value), what);
 }
 
-void read_number(const Json& config, const char* key, int& value) {
+void read_number(const Json& config, const std::string& name, const char* key, float& value) {
   const auto found = config.find(key);
   if (found == config.end() || found->is_null()) return;
-  const double number = found->is_number() ? found->get<double>() : -1;
-  if (!found->is_number() || number != std::floor(number) || std::fabs(number) > INT32_MAX) {
-    fail(ErrorCode::kCorrupt, "{}: {} is {}, not an integer of 32 bits", kGenerationConfig, key,
-         found->dump());
-  }
-  value = static_cast<int>(number);
+  const auto number = json_float(*found);
+  if (!number) not_a("a number that fp32 can hold", *found, key, name);
+  value = *number;
+}
+
+void read_number(const Json& config, const std::string& name, const char* key, int& value) {
+  const auto found = config.find(key);
+  if (found == config.end() || found->is_null()) return;
+  const auto number = json_integer(*found, INT32_MIN, INT32_MAX);
+  if (!number) not_a("an integer of 32 bits", *found, key, name);
+  value = static_cast<int>(*number);
 }
 
 MemoryPlan plan_device_memory(const MemoryPlanner& planner, std::optional<int64_t> context,
@@ -93,6 +102,15 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, const Backend& backend,
   return plan;
 }
 
+void warn_of_edits(const Checkpoint& checkpoint) {
+  for (const std::string& edit : checkpoint.edited_files()) {
+    warn(
+        "{} since tq convert wrote the checkpoint; if that is your edit, tq verify --update "
+        "accepts it",
+        (checkpoint.path() / edit).string());
+  }
+}
+
 // Null also where it cannot be used and is not needed.
 std::shared_ptr<const Tokenizer> read_usable_tokenizer(const Checkpoint& checkpoint,
                                                        const LoadModelOptions& options) {
@@ -112,18 +130,21 @@ std::unique_ptr<ChatTemplate> LoadedModel::chat_template() const {
 }
 
 ChatTemplates read_chat_templates(const Checkpoint& checkpoint) {
-  return ChatTemplates(checkpoint.text_files(),
-                       [&](std::string_view name) { return checkpoint.text_file(name); });
+  return ChatTemplates(
+      checkpoint.text_files(), [&](std::string_view name) { return checkpoint.text_file(name); },
+      checkpoint.name_of(""));
 }
 
 std::vector<int32_t> read_eos_ids(const Checkpoint& checkpoint, const Tokenizer* tokenizer) {
   std::vector<int32_t> ids;
   constexpr const char* kKey = "eos_token_id";
-  add_ids(read_json(checkpoint, kGenerationConfig), kGenerationConfig, kKey, ids);
+  add_ids(read_json(checkpoint, kGenerationConfig), checkpoint.name_of(kGenerationConfig), kKey,
+          ids);
   const Json& config = checkpoint.config();
-  add_ids(config, "config.json", kKey, ids);
+  const std::string config_name = checkpoint.name_of("config.json");
+  add_ids(config, config_name, kKey, ids);
   if (const auto text = config.find("text_config"); text != config.end() && text->is_object()) {
-    add_ids(*text, "config.json", kKey, ids);
+    add_ids(*text, config_name, kKey, ids);
   }
   if (tokenizer != nullptr) {
     // Gemma 4 hands over to a tool with this one, which its files do not list.
@@ -137,10 +158,11 @@ std::vector<int32_t> read_eos_ids(const Checkpoint& checkpoint, const Tokenizer*
 
 std::vector<int32_t> read_not_text_ids(const Checkpoint& checkpoint, const Tokenizer* tokenizer) {
   std::vector<int32_t> ids;
-  add_ids(read_json(checkpoint, kGenerationConfig), kGenerationConfig, "suppress_tokens", ids);
+  add_ids(read_json(checkpoint, kGenerationConfig), checkpoint.name_of(kGenerationConfig),
+          "suppress_tokens", ids);
   for (const std::string name : {"image", "audio", "video", "boi", "eoi", "boa", "eoa"}) {
     for (const char* suffix : {"_token_id", "_token_index"}) {
-      add_ids(checkpoint.config(), "config.json", (name + suffix).c_str(), ids);
+      add_ids(checkpoint.config(), checkpoint.name_of("config.json"), (name + suffix).c_str(), ids);
     }
   }
   for (int32_t id = 0; tokenizer != nullptr && id < tokenizer->vocab_size(); ++id) {
@@ -152,24 +174,25 @@ std::vector<int32_t> read_not_text_ids(const Checkpoint& checkpoint, const Token
 
 SamplingParams read_default_sampling(const Checkpoint& checkpoint) {
   const Json config = read_json(checkpoint, kGenerationConfig);
+  const std::string name = checkpoint.name_of(kGenerationConfig);
   SamplingParams params;
   if (config.value("do_sample", Json(false)) != Json(true)) return params;
   params.temperature = 1;
-  read_number(config, "temperature", params.temperature);
-  read_number(config, "top_k", params.top_k);
-  read_number(config, "top_p", params.top_p);
-  read_number(config, "min_p", params.min_p);
-  read_number(config, "repetition_penalty", params.repetition_penalty);
+  read_number(config, name, "temperature", params.temperature);
+  read_number(config, name, "top_k", params.top_k);
+  read_number(config, name, "top_p", params.top_p);
+  read_number(config, name, "min_p", params.min_p);
+  read_number(config, name, "repetition_penalty", params.repetition_penalty);
   try {
     params.validate();
   } catch (const Error& error) {
-    fail(ErrorCode::kCorrupt, "{}: {}", kGenerationConfig, error.what());
+    fail(ErrorCode::kCorrupt, "{}: {}", name, error.what());
   }
   return params;
 }
 
 ModelSpec read_spec(const Checkpoint& checkpoint) {
-  return find_architecture(checkpoint).make_spec(checkpoint.config());
+  return find_architecture(checkpoint).make_spec(checkpoint);
 }
 
 int64_t choose_context(const ModelSpec& spec, int64_t asked, int64_t fallback) {
@@ -191,10 +214,14 @@ std::shared_ptr<const Tokenizer> read_tokenizer(const Checkpoint& checkpoint) {
   const Json type = checkpoint.config().value("model_type", Json());
   if (type.is_string() && type.get<std::string>().starts_with("gemma")) {
     Json changed = read_json(checkpoint, kTokenizerConfig);
-    if (changed.is_object()) changed["add_bos_token"] = true;
+    changed["add_bos_token"] = true;
     config = changed.dump();
   }
-  return Tokenizer::from_json(*json, config);
+  try {
+    return Tokenizer::from_json(*json, config);
+  } catch (const Error& error) {
+    rethrow_located(error, checkpoint);
+  }
 }
 
 std::string resolve_device(const std::string& name) {
@@ -220,6 +247,7 @@ std::unique_ptr<Backend> open_device(const LoadModelOptions& options) {
 }
 
 LoadedModel load_model(std::unique_ptr<Checkpoint> checkpoint, const LoadModelOptions& options) {
+  warn_of_edits(*checkpoint);
   const auto start = std::chrono::steady_clock::now();
   LoadedModel loaded;
   loaded.checkpoint = std::move(checkpoint);
@@ -231,6 +259,7 @@ LoadedModel load_model(std::unique_ptr<Checkpoint> checkpoint, const LoadModelOp
   LoadOptions model = options.model;
   loaded.memory = plan_memory(*loaded.checkpoint, *loaded.backend, options, model);
   loaded.model = Model::load(*loaded.checkpoint, *loaded.backend, model);
+  check_file_faults();
   loaded.load_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return loaded;

@@ -87,14 +87,12 @@ std::span<const uint8_t> as_bytes(const std::vector<int32_t>& ids) {
 int64_t number(const Json& json, const char* name, int64_t least, int64_t most,
                const std::string& path) {
   const auto found = json.find(name);
-  const bool whole = found != json.end() && found->is_number_integer() &&
-                     !(found->is_number_unsigned() && found->get<uint64_t>() > INT64_MAX);
-  const int64_t value = whole ? found->get<int64_t>() : -1;
-  if (!whole || value < least || value > most) {
+  const auto value = found == json.end() ? std::nullopt : json_integer(*found, least, most);
+  if (!value) {
     fail(ErrorCode::kCorrupt, "{}: \"{}\" of the header is no whole number from {} to {}", path,
          name, least, most);
   }
-  return value;
+  return *value;
 }
 
 std::string string_of(const Json& json, const char* name, const std::string& path) {
@@ -125,31 +123,16 @@ int64_t reference_bytes(const ReferenceText& text, int64_t vocab) {
   return *rows + ids_bytes(text);
 }
 
-ReferenceWriter::ReferenceWriter(fs::path path, const ReferenceText& text,
+ReferenceWriter::ReferenceWriter(const fs::path& path, const ReferenceText& text,
                                  const ReferenceModel& model, const Json& about)
-    : path_(std::move(path)),
-      temporary_(path_.string() + ".tmp"),
-      file_(temporary_),
-      vocab_(model.vocab),
-      row_(static_cast<size_t>(row_bytes(model.vocab))) {
-  try {
-    const std::string header = header_text(text, model, about);
-    end_ = header.size() + static_cast<uint64_t>(reference_bytes(text, vocab_));
-    file_.allocate(end_);
-    for (const auto bytes : {as_bytes(header), as_bytes(text.ids), as_bytes(text.prefix)}) {
-      file_.write_at(offset_, bytes);
-      offset_ += bytes.size();
-    }
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove(temporary_, ignored);
-    throw;
+    : file_(path), vocab_(model.vocab), row_(static_cast<size_t>(row_bytes(model.vocab))) {
+  const std::string header = header_text(text, model, about);
+  end_ = header.size() + static_cast<uint64_t>(reference_bytes(text, vocab_));
+  file_.allocate(end_);
+  for (const auto bytes : {as_bytes(header), as_bytes(text.ids), as_bytes(text.prefix)}) {
+    file_.write_at(offset_, bytes);
+    offset_ += bytes.size();
   }
-}
-
-ReferenceWriter::~ReferenceWriter() {
-  std::error_code ignored;
-  if (!temporary_.empty()) fs::remove(temporary_, ignored);
 }
 
 void ReferenceWriter::add(int32_t token, std::span<const float> logits) {
@@ -176,9 +159,7 @@ void ReferenceWriter::add(int32_t token, std::span<const float> logits) {
 
 void ReferenceWriter::finish() {
   TQ_CHECK(offset_ == end_, "{} bytes written of {}", offset_, end_);
-  file_.sync();
-  rename_durable(temporary_, path_);
-  temporary_.clear();
+  file_.commit();
 }
 
 ReferenceReader::ReferenceReader(const fs::path& path) : file_(path) {

@@ -51,9 +51,8 @@ struct ReferenceRow {
 class ReferenceWriter {
  public:
   // `about` is kept for people. Throws kIo, or kNoSpace when the disk has no room for all rows.
-  ReferenceWriter(fs::path path, const ReferenceText& text, const ReferenceModel& model,
+  ReferenceWriter(const fs::path& path, const ReferenceText& text, const ReferenceModel& model,
                   const Json& about);
-  ~ReferenceWriter();
   ReferenceWriter(const ReferenceWriter&) = delete;
   ReferenceWriter& operator=(const ReferenceWriter&) = delete;
 
@@ -63,9 +62,7 @@ class ReferenceWriter {
   void finish();
 
  private:
-  fs::path path_;
-  fs::path temporary_;  // empty once it has its name
-  OutputFile file_;
+  ReplacementFile file_;
   int64_t vocab_;
   uint64_t offset_ = 0;
   uint64_t end_ = 0;

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/math.h"
@@ -22,7 +23,6 @@
 namespace tq {
 namespace {
 
-constexpr int64_t kMaxDescriptionBytes = int64_t{256} << 20;
 constexpr const char* kAccepted =
     "a Hugging Face folder (config.json and .safetensors), a folder written by tq convert or "
     "turboquant-vllm, a .gguf or a .safetensors file";
@@ -43,11 +43,12 @@ std::unique_ptr<Checkpoint> open_file(const fs::path& path, const OpenOptions& o
 std::unique_ptr<Checkpoint> open_described(const fs::path& folder, const OpenOptions& options) {
   const fs::path path = folder / kNativeConfigName;
   if (fs::exists(path)) {
-    const Json json = parse_json(read_checkpoint_text(path, kMaxDescriptionBytes), path.string(),
-                                 {.max_bytes = kMaxDescriptionBytes});
-    if (json.contains("version") && json.contains("tensors")) {
-      return open_native_checkpoint(folder, json, path.string(), options);
+    const std::string text = read_checkpoint_text(path, kMaxManifestBytes);
+    if (is_native_manifest(text)) {
+      return open_native_checkpoint(folder, NativeManifest::parse(text, path.string()), options);
     }
+    const Json json = parse_json(text, path.string());
+    if (!json.is_object()) fail(ErrorCode::kCorrupt, "{}: must be a JSON object", path.string());
     if (json.contains("bits") || json.contains("group_size")) {
       return open_reference_checkpoint(folder, ReferenceConfig::from_json(json, path.string()),
                                        options);
@@ -87,7 +88,7 @@ std::unique_ptr<Checkpoint> open_safetensors(const fs::path& folder,
   // A description that is none (a Git LFS pointer, a web page) is an error even for who only looks.
   const fs::path description = folder / kNativeConfigName;
   if (options.inspect && fs::exists(description)) {
-    (void)read_checkpoint_text(description, kMaxDescriptionBytes);
+    (void)read_checkpoint_text(description, kMaxManifestBytes);
   }
   try {
     refuse_jang(folder, names);
@@ -189,6 +190,32 @@ void Checkpoint::read_raw(const TensorEntry& tensor, int64_t offset, std::span<u
               out.size());
 }
 
+void Checkpoint::read_plane(const TensorEntry& tensor, size_t plane, int64_t offset,
+                            std::span<uint8_t> out) const {
+  const std::optional<WeightView> weight = view(tensor);
+  TQ_CHECK(weight, "{} has no planes", tensor.name);
+  const auto* from = plane == 0 ? weight->codes : reinterpret_cast<const uint8_t*>(weight->gains);
+  std::memcpy(out.data(), from + offset, out.size());
+}
+
+std::string Checkpoint::name_of(std::string_view file) const {
+  std::error_code none;
+  return fs::is_directory(path_, none) ? (path_ / file).string()
+                                       : fmt::format("{}: {}", path_.string(), file);
+}
+
+void rethrow_located(const Error& error, const Checkpoint& checkpoint) {
+  const std::string message = error.what();
+  const std::string path = checkpoint.path().string();
+  if (message.starts_with(path)) throw error;
+  std::error_code none;
+  const std::string first_word = message.substr(0, message.find_first_of(": "));
+  if (fs::is_regular_file(checkpoint.path() / first_word, none)) {
+    throw Error(error.code(), checkpoint.name_of(message));
+  }
+  throw Error(error.code(), path + ": " + message);
+}
+
 void refuse_not_a_model(const Checkpoint& checkpoint) {
   if (checkpoint.not_a_model().empty()) return;
   fail(ErrorCode::kUnsupported, "{}: {}", checkpoint.path().string(), checkpoint.not_a_model());
@@ -198,6 +225,10 @@ std::unique_ptr<Checkpoint> open_checkpoint(const fs::path& path, const OpenOpti
   if (const auto name = synth_model_name(path)) return open_synth_checkpoint(*name);
   std::error_code error;
   const bool is_folder = fs::is_directory(path, error);
+  if (error && error != std::errc::no_such_file_or_directory &&
+      error != std::errc::not_a_directory) {
+    fail_errno(error.value(), path.string());
+  }
   if (!is_folder && !fs::exists(path, error)) {
     const std::string dangling = dangling_link(path);
     fail(ErrorCode::kNotFound, "{}: {}", path.string(),

@@ -58,6 +58,8 @@ class Checkpoint {
 
   CheckpointKind kind() const { return kind_; }
   const fs::path& path() const { return path_; }
+  // What messages call one of its small files: "FOLDER/config.json", "model.gguf: config.json".
+  std::string name_of(std::string_view file) const;
   // config.json, or what stands for it; an empty object when the folder has none.
   const Json& config() const { return config_; }
   // Why nothing can be run from these files though they can be read, and what to name instead ("a
@@ -95,9 +97,16 @@ class Checkpoint {
   virtual std::span<const uint8_t> raw(const TensorEntry& tensor) const = 0;
   // Copies some of these bytes from `offset` on; where they lie in a file, without mapping them.
   virtual void read_raw(const TensorEntry& tensor, int64_t offset, std::span<uint8_t> out) const;
+  // The same for a plane of a tensor that view() shows as packed: 0 its codes, 1 its gains as f16.
+  virtual void read_plane(const TensorEntry& tensor, size_t plane, int64_t offset,
+                          std::span<uint8_t> out) const;
   // Advice that these rows will not be read again soon: keeps streaming within a bounded resident
   // set.
   virtual void drop_rows(const TensorEntry& tensor, int64_t row_begin, int64_t n_rows) const = 0;
+
+  // The small files that are not as tq convert wrote them, each with what is different; nothing
+  // where that is not known. Reads them all. Throws kIo.
+  virtual std::vector<std::string> edited_files() const { return {}; }
 
   // The files the tensors live in (identity, size report, "DST must not equal SRC").
   virtual std::vector<fs::path> files() const = 0;
@@ -127,6 +136,10 @@ class Checkpoint {
   int64_t head_copy_ = -1;
   std::vector<int64_t> by_name_;  // indices sorted by name
 };
+
+// Throws the error of what was read from a checkpoint's small files, with where they lie: readers
+// that get a text and not a path call it "config.json".
+[[noreturn]] void rethrow_located(const Error& error, const Checkpoint& checkpoint);
 
 // Throws kUnsupported with the path when the checkpoint is not_a_model().
 void refuse_not_a_model(const Checkpoint& checkpoint);

@@ -56,18 +56,18 @@ bool is_named_template(std::string_view name) {
   return name.find_first_of("/\\", kTemplatesFolder.size()) == std::string_view::npos;
 }
 
-// Removes the field of a dotted name; false when there is none.
-bool erase_field(Json& object, std::string_view name, bool tell) {
+// Removes the field of a dotted name, and says so of a file with a name; false when there is none.
+bool erase_field(Json& object, std::string_view name, const std::string& file) {
   if (!object.is_object()) return false;
   if (const auto at = object.find(name); at != object.end()) {
-    if (tell) warn("config.json: \"{}\" = {} is ignored", name, at->dump());
+    if (!file.empty()) warn("{}: \"{}\" = {} is ignored", file, name, json_for_message(*at));
     object.erase(at);
     return true;
   }
   const size_t dot = name.find('.');
   if (dot == std::string_view::npos) return false;
   const auto inner = object.find(name.substr(0, dot));
-  return inner != object.end() && erase_field(*inner, name.substr(dot + 1), tell);
+  return inner != object.end() && erase_field(*inner, name.substr(dot + 1), file);
 }
 
 }  // namespace
@@ -139,12 +139,12 @@ Json read_model_config(const fs::path& folder) {
   return config;
 }
 
-void ignore_fields(Json& config, const std::vector<std::string>& fields, bool tell) {
+void ignore_fields(Json& config, const std::vector<std::string>& fields, const std::string& name) {
   for (const std::string& field : fields) {
-    bool found = erase_field(config, field, tell);
+    bool found = erase_field(config, field, name);
     const auto text = config.find("text_config");
-    if (text != config.end()) found = erase_field(*text, field, tell) || found;
-    if (!found && tell) warn("config.json has no field \"{}\" to ignore", field);
+    if (text != config.end()) found = erase_field(*text, field, name) || found;
+    if (!found && !name.empty()) warn("{} has no field \"{}\" to ignore", name, field);
   }
 }
 

@@ -30,9 +30,10 @@ void refuse_outside_link(const fs::path& folder, const std::string& name);
 // config.json, an empty object when there is none. Throws kCorrupt for anything but a JSON object.
 Json read_model_config(const fs::path& folder);
 
-// Removes fields from a config.json, saying so: OpenOptions::ignore_config. Warns of those that are
-// not there.
-void ignore_fields(Json& config, const std::vector<std::string>& fields, bool tell = false);
+// Removes fields from a config.json: OpenOptions::ignore_config. With its name says so, and warns
+// of those that are not there.
+void ignore_fields(Json& config, const std::vector<std::string>& fields,
+                   const std::string& name = "");
 
 // quantization_config of a config.json (the top one or a nested one), null when there is none.
 const Json* quantization_config(const Json& config);

@@ -1,5 +1,6 @@
 #include "io/gguf_checkpoint.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <mutex>
@@ -103,16 +104,33 @@ class GgufCheckpoint final : public Checkpoint {
                   static_cast<size_t>(n_rows * in) * sizeof(float));
       return;
     }
+    if (in == 0) return;
     const int64_t blocks_per_row = in / source.type->block_weights;
-    const uint8_t* data = file_.tensor_bytes(*source.tensor).data();
+    const int64_t row_bytes = blocks_per_row * source.type->block_bytes;
+    thread_local std::vector<uint8_t> blocks;
     const auto decode = [&](int64_t stored_row, int64_t n, float* to) {
-      const uint8_t* blocks = data + stored_row * blocks_per_row * source.type->block_bytes;
-      source.type->decode(blocks, n * blocks_per_row, to);
+      blocks.resize(static_cast<size_t>(n * row_bytes));
+      file_.read(*source.tensor, static_cast<uint64_t>(stored_row * row_bytes), blocks);
+      source.type->decode(blocks.data(), n * blocks_per_row, to);
     };
-    if (source.half_head == 0) return decode(row_begin, n_rows, out);
-    for (int64_t i = 0; i < n_rows; ++i) {
-      decode(stored_row(source, row_begin + i), 1, out + i * in);
+    if (source.half_head > 0) {
+      for (int64_t i = 0; i < n_rows; ++i) {
+        decode(stored_row(source, row_begin + i), 1, out + i * in);
+      }
+      return;
     }
+    // In pieces, so that few bytes lie beside the numbers.
+    constexpr int64_t kPieceElements = int64_t{256} << 10;
+    const int64_t step = std::max<int64_t>(1, kPieceElements / in);
+    for (int64_t row = 0; row < n_rows; row += step) {
+      decode(row_begin + row, std::min(step, n_rows - row), out + row * in);
+    }
+  }
+
+  void read_raw(const TensorEntry& entry, int64_t offset, std::span<uint8_t> out) const override {
+    const Source& source = source_of(entry);
+    if (!source.values.empty()) return Checkpoint::read_raw(entry, offset, out);
+    file_.read(*source.tensor, static_cast<uint64_t>(offset), out);
   }
 
   std::optional<WeightView> view(const TensorEntry& entry) const override {

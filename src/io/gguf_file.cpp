@@ -328,6 +328,14 @@ GgufFile::GgufFile(std::span<const uint8_t> bytes, std::string name)
 
 void GgufFile::parse() { Parser(*this).run(); }
 
+void GgufFile::read(const GgufTensor& tensor, uint64_t offset, std::span<uint8_t> out) const {
+  if (file_.bytes().empty()) {
+    std::memcpy(out.data(), tensor_bytes(tensor).subspan(offset, out.size()).data(), out.size());
+  } else {
+    file_.read_at(tensor.offset + offset, out);
+  }
+}
+
 const GgufTensor* GgufFile::find_tensor(std::string_view name) const {
   const auto found = std::find_if(tensors_.begin(), tensors_.end(),
                                   [&](const GgufTensor& tensor) { return tensor.name == name; });

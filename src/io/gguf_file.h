@@ -56,6 +56,9 @@ class GgufFile {
   std::span<const uint8_t> tensor_bytes(const GgufTensor& tensor) const {
     return bytes_.subspan(tensor.offset, tensor.size_bytes);
   }
+  // Copies some of a tensor's bytes without touching the mapping: a file that was cut short is an
+  // error (kCorrupt), where reading the mapping would end the process.
+  void read(const GgufTensor& tensor, uint64_t offset, std::span<uint8_t> out) const;
   // Empty for a file in memory.
   const MappedFile& file() const { return file_; }
   // The path, for messages.

@@ -1,15 +1,14 @@
 #include "io/native_checkpoint.h"
 
 #include <algorithm>
-#include <cstring>
 #include <map>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
 #include "io/folder.h"
-#include "io/native_manifest.h"
 #include "io/safetensors_checkpoint.h"
 
 namespace tq {
@@ -23,6 +22,7 @@ class NativeCheckpoint : public SafetensorsCheckpoint {
   NativeCheckpoint(const fs::path& folder, NativeManifest manifest, const OpenOptions& options)
       : SafetensorsCheckpoint(CheckpointKind::kNative, folder, options) {
     made_from_ = name_to_show(manifest.source, "name");
+    files_ = std::move(manifest.files);
     std::map<std::string, NativeTensor, std::less<>> described;
     for (NativeTensor& tensor : manifest.tensors) {
       std::string name = tensor.name;
@@ -66,19 +66,31 @@ class NativeCheckpoint : public SafetensorsCheckpoint {
     check_rows(tensor, row_begin, n_rows);
     WeightView row = packed.view;
     std::vector<float> scratch(static_cast<size_t>(row.in_padded));
+    std::vector<uint8_t> codes(static_cast<size_t>(row.code_row_bytes()));
     std::vector<uint16_t> gains(static_cast<size_t>(row.gains_per_row()));
-    const int64_t row_bytes = row.code_row_bytes();
+    row.codes = codes.data();
+    row.gains = gains.data();
     for (int64_t i = 0; i < n_rows; ++i) {
-      row.codes = packed.view.codes + (row_begin + i) * row_bytes;
-      if (packed.scales != nullptr) {  // copied: a plane may lie at an odd address
-        const size_t gain_bytes = 2 * gains.size();
-        std::memcpy(gains.data(),
-                    packed.scales->bytes().data() + static_cast<size_t>(row_begin + i) * gain_bytes,
-                    gain_bytes);
-        row.gains = gains.data();
+      const auto at = static_cast<uint64_t>(row_begin + i);
+      packed.codes->read(at * codes.size(), codes);
+      const size_t gain_bytes = 2 * gains.size();
+      if (packed.scales != nullptr) {
+        packed.scales->read(at * gain_bytes,
+                            {reinterpret_cast<uint8_t*>(gains.data()), gain_bytes});
       }
       decode_row_plain(row, 0, out + i * row.in, scratch.data());
     }
+  }
+
+  void read_plane(const TensorEntry& tensor, size_t plane, int64_t offset,
+                  std::span<uint8_t> out) const override {
+    const Packed& packed = packed_of(tensor);
+    (plane == 0 ? packed.codes : packed.scales)->read(static_cast<uint64_t>(offset), out);
+  }
+
+  std::vector<std::string> edited_files() const override {
+    if (!files_) return {};
+    return tq::edited_files(path(), *files_, text_files());
   }
 
   std::optional<WeightView> view(const TensorEntry& tensor) const override {
@@ -128,7 +140,7 @@ class NativeCheckpoint : public SafetensorsCheckpoint {
   }
 
   Packed open_packed(const NativeTensor& tensor, const StoredTensor& codes) const {
-    const FormatTraits& format = *find_format(tensor.format);  // from_json has checked it
+    const FormatTraits& format = *find_format(tensor.format);  // parse has checked it
     Packed packed;
     packed.codes = &codes;
     WeightView& view = packed.view;
@@ -160,16 +172,15 @@ class NativeCheckpoint : public SafetensorsCheckpoint {
     return entry;
   }
 
+  std::optional<NativeFiles> files_;
   std::vector<Packed> packed_;  // parallel to tensors()
 };
 
 }  // namespace
 
-std::unique_ptr<Checkpoint> open_native_checkpoint(const fs::path& folder, const Json& manifest,
-                                                   const std::string& name,
+std::unique_ptr<Checkpoint> open_native_checkpoint(const fs::path& folder, NativeManifest manifest,
                                                    const OpenOptions& options) {
-  return std::make_unique<NativeCheckpoint>(folder, NativeManifest::from_json(manifest, name),
-                                            options);
+  return std::make_unique<NativeCheckpoint>(folder, std::move(manifest), options);
 }
 
 }  // namespace tq

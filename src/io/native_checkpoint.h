@@ -3,17 +3,15 @@
 #pragma once
 
 #include <memory>
-#include <string>
 
-#include "base/json.h"
 #include "io/checkpoint.h"
+#include "io/native_manifest.h"
 
 namespace tq {
 
-// manifest: the parsed tq_config.json, `name` its path for messages. Throws kNotFound, kCorrupt or
-// kUnsupported; the manifest and the stored planes must agree in every name, dtype and shape.
-std::unique_ptr<Checkpoint> open_native_checkpoint(const fs::path& folder, const Json& manifest,
-                                                   const std::string& name,
+// manifest: of the folder's tq_config.json. Throws kNotFound, kCorrupt or kUnsupported; the
+// manifest and the stored planes must agree in every name, dtype and shape.
+std::unique_ptr<Checkpoint> open_native_checkpoint(const fs::path& folder, NativeManifest manifest,
                                                    const OpenOptions& options);
 
 }  // namespace tq

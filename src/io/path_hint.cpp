@@ -12,14 +12,14 @@
 namespace tq {
 namespace {
 
-constexpr size_t kMaxEntries = 1000;
+constexpr size_t kMaxNames = 1000;
 
 // Sorted; what cannot be read is empty.
 std::vector<fs::path> entries(const fs::path& folder) {
   std::vector<fs::path> found;
   std::error_code error;
   for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
-    if (found.size() == kMaxEntries) break;
+    if (found.size() == kMaxNames) break;
     found.push_back(at->path());
   }
   std::sort(found.begin(), found.end());

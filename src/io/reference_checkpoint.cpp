@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 #include <mutex>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -23,7 +23,7 @@
 namespace tq {
 namespace {
 
-constexpr std::string_view kPacked = kPackedSuffix;
+constexpr std::string_view kPackedPlane = kPackedSuffix;
 constexpr std::string_view kNorms = ".tq_norms";
 constexpr std::string_view kWeight = ".weight";
 constexpr uint16_t kOneF16 = 0x3c00;
@@ -40,10 +40,12 @@ bool is_leftover(std::string_view name) {
 }
 
 int64_t integer(const Json& value, std::string_view key, const std::string& name) {
-  if (!value.is_number_integer()) {
-    fail(ErrorCode::kCorrupt, "{}: \"{}\" must be an integer, is {}", name, key, value.dump());
+  const auto number = json_integer(value, 0, int64_t{1} << 40);
+  if (!number) {
+    fail(ErrorCode::kCorrupt, "{}: \"{}\" must be an integer from 0 to 2^40, is {}", name, key,
+         json_for_message(value));
   }
-  return value.get<int64_t>();
+  return *number;
 }
 
 int64_t integer_or(const Json& json, const char* key, int64_t fallback, const std::string& name) {
@@ -63,11 +65,11 @@ class ReferenceCheckpoint : public SafetensorsCheckpoint {
       const std::string_view name = plane.name();
       if (is_leftover(name)) continue;
       if (name.ends_with(kNorms)) {
-        need_plane(without(name, kNorms), kPacked, plane);
+        need_plane(without(name, kNorms), kPackedPlane, plane);
         continue;
       }
       auto packed = std::make_unique<Packed>();
-      if (name.ends_with(kPacked)) {
+      if (name.ends_with(kPackedPlane)) {
         entries.push_back(open_packed(plane, *packed));
       } else {
         entries.push_back(plain_entry(plane));
@@ -92,15 +94,24 @@ class ReferenceCheckpoint : public SafetensorsCheckpoint {
     check_rows(tensor, row_begin, n_rows);
     const WeightView& view = packed->view;
     std::vector<float> x(static_cast<size_t>(view.in_padded));
+    std::vector<uint8_t> codes(static_cast<size_t>(view.code_row_bytes()));
+    std::vector<float> norms(static_cast<size_t>(view.gains_per_row()));
     // Decoded with gains of one: the exact norms come after the rotation, as in the reference
     // library.
-    const std::vector<uint16_t> ones(static_cast<size_t>(view.gains_per_row()), kOneF16);
+    const std::vector<uint16_t> ones(norms.size(), kOneF16);
     for (int64_t row = row_begin; row < row_begin + n_rows; ++row, out += view.in) {
-      view.traits().decode_row(view.code_row(row), ones.data(), view.in_padded, view.group,
-                               x.data());
-      unrotate_row(*packed, row, x.data());
+      stored(tensor).read(static_cast<uint64_t>(row) * codes.size(), codes);
+      read_norms(*packed, row, norms);
+      view.traits().decode_row(codes.data(), ones.data(), view.in_padded, view.group, x.data());
+      unrotate_row(*packed, norms, x.data());
       std::copy_n(x.data(), view.in, out);
     }
+  }
+
+  void read_plane(const TensorEntry& tensor, size_t plane, int64_t offset,
+                  std::span<uint8_t> out) const override {
+    if (plane > 0) return SafetensorsCheckpoint::read_plane(tensor, plane, offset, out);
+    stored(tensor).read(static_cast<uint64_t>(offset), out);
   }
 
   std::optional<WeightView> view(const TensorEntry& tensor) const override {
@@ -150,7 +161,7 @@ class ReferenceCheckpoint : public SafetensorsCheckpoint {
 
   // Fills `packed` from the pair of planes and returns the logical tensor.
   TensorEntry open_packed(const StoredTensor& codes, Packed& packed) {
-    const std::string_view base = without(codes.name(), kPacked);
+    const std::string_view base = without(codes.name(), kPackedPlane);
     const StoredTensor& norms = need_plane(base, kNorms, codes);
     if (codes.entry->dtype != DType::kU8 || norms.entry->dtype != DType::kF32) {
       wrong(ErrorCode::kUnsupported, base,
@@ -238,31 +249,37 @@ class ReferenceCheckpoint : public SafetensorsCheckpoint {
     return padded;
   }
 
-  static float norm_at(const Packed& packed, int64_t index) {
-    float norm;  // copied: the plane may lie at an odd address
-    std::memcpy(&norm, packed.norms->bytes().data() + 4 * index, 4);
-    return norm;
+  // As many as there is room for, from those of a row on.
+  static void read_norms(const Packed& packed, int64_t row, std::span<float> norms) {
+    const int64_t row_bytes = packed.view.gains_per_row() * int64_t{sizeof(float)};
+    packed.norms->read(static_cast<uint64_t>(row * row_bytes),
+                       {reinterpret_cast<uint8_t*>(norms.data()), norms.size_bytes()});
   }
 
-  static void unrotate_row(const Packed& packed, int64_t row, float* x) {
+  static void unrotate_row(const Packed& packed, const std::vector<float>& norms, float* x) {
     const int group = packed.view.group;
-    const int64_t groups = packed.view.gains_per_row();
-    for (int64_t g = 0; g < groups; ++g) {
-      float* values = x + g * group;
-      unrotate_group(values, group);
-      const float norm = norm_at(packed, row * groups + g);
-      for (int i = 0; i < group; ++i) values[i] *= norm;
+    for (const float norm : norms) {
+      unrotate_group(x, group);
+      for (int i = 0; i < group; ++i) x[i] *= norm;
+      x += group;
     }
   }
 
   static void convert_gains(const Packed& packed) {
-    const int64_t n = packed.view.experts * packed.view.rows * packed.view.gains_per_row();
-    Buffer gains(static_cast<size_t>(n) * 2);
-    const auto out = gains.as<uint16_t>();
-    for (int64_t i = 0; i < n; ++i) {
-      const uint16_t gain = f32_to_f16(norm_at(packed, i));
-      if (!std::isfinite(f16_to_f32(gain))) return;
-      out[static_cast<size_t>(i)] = gain;
+    constexpr int64_t kRows = 1024;  // at a time
+    const int64_t n_rows = packed.view.experts * packed.view.rows;
+    const int64_t row_norms = packed.view.gains_per_row();
+    Buffer gains(static_cast<size_t>(n_rows * row_norms) * 2);
+    auto out = gains.as<uint16_t>().begin();
+    std::vector<float> norms;
+    for (int64_t row = 0; row < n_rows; row += kRows) {
+      norms.resize(static_cast<size_t>(std::min(kRows, n_rows - row) * row_norms));
+      read_norms(packed, row, norms);
+      for (const float norm : norms) {
+        const uint16_t gain = f32_to_f16(norm);
+        if (!std::isfinite(f16_to_f32(gain))) return;
+        *out++ = gain;
+      }
     }
     packed.gains = std::move(gains);
   }

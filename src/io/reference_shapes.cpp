@@ -31,9 +31,7 @@ bool contains(std::string_view text, std::string_view part) {
 // A positive integer of the config, nothing when absent or of another kind.
 std::optional<int64_t> integer(const Json& config, const char* key) {
   const auto at = config.find(key);
-  if (at == config.end() || !at->is_number_integer()) return std::nullopt;
-  const auto value = at->get<int64_t>();
-  return value > 0 && value <= kMaxWidth ? std::optional(value) : std::nullopt;
+  return at == config.end() ? std::nullopt : json_integer(*at, 1, kMaxWidth);
 }
 
 // The part of a multimodal config that describes the tower a tensor belongs to.

@@ -83,7 +83,7 @@ SafetensorsCheckpoint::SafetensorsCheckpoint(CheckpointKind kind, const fs::path
                                              const OpenOptions& options)
     : Checkpoint(kind, path), folder_(fs::is_directory(path) ? path : fs::path()), set_(path) {
   if (!folder_.empty()) config_ = read_model_config(folder_);
-  ignore_fields(config_, options.ignore_config, /*tell=*/true);
+  ignore_fields(config_, options.ignore_config, name_of("config.json"));
 }
 
 std::vector<std::string> SafetensorsCheckpoint::text_files() const {
@@ -104,8 +104,18 @@ void SafetensorsCheckpoint::read_rows(const TensorEntry& tensor, int64_t row_beg
          path().string(), tensor.name, dtype_info(*tensor.dtype).name);
   }
   if (n_rows == 0 || tensor.in() == 0) return;  // out may be null
-  const int64_t row_bytes = tensor.in() * dtype_info(*tensor.dtype).bytes;
-  to_f32(*tensor.dtype, raw(tensor).data() + row_begin * row_bytes, n_rows * tensor.in(), out);
+  // In pieces, so that few bytes lie beside the numbers.
+  constexpr int64_t kPieceElements = int64_t{256} << 10;
+  const int64_t bytes = dtype_info(*tensor.dtype).bytes;
+  const int64_t end = (row_begin + n_rows) * tensor.in();
+  thread_local std::vector<uint8_t> piece;
+  for (int64_t at = row_begin * tensor.in(); at < end; at += kPieceElements) {
+    const int64_t n = std::min(kPieceElements, end - at);
+    piece.resize(static_cast<size_t>(n * bytes));
+    stored(tensor).read(static_cast<uint64_t>(at * bytes), piece);
+    to_f32(*tensor.dtype, piece.data(), n, out);
+    out += n;
+  }
 }
 
 std::optional<WeightView> SafetensorsCheckpoint::view(const TensorEntry& tensor) const {

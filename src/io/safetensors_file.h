@@ -35,6 +35,11 @@ struct StoredTensor {
   std::span<const uint8_t> bytes() const {
     return file->bytes().subspan(entry->offset, entry->size_bytes);
   }
+  // Copies some of the bytes without touching the mapping: a file that was cut short is an error
+  // (kCorrupt), where reading the mapping would end the process.
+  void read(uint64_t offset, std::span<uint8_t> out) const {
+    file->read_at(entry->offset + offset, out);
+  }
 };
 
 // All tensors of a model: a .safetensors file, or a folder with model.safetensors, or with

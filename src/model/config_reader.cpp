@@ -1,6 +1,5 @@
 #include "model/config_reader.h"
 
-#include <cmath>
 #include <utility>
 
 #include "base/error.h"
@@ -13,12 +12,6 @@ namespace {
 bool says_nothing(const Json& value) {
   return value.is_null() || value == false || (value.is_structured() && value.empty()) ||
          (value.is_string() && value.get_ref<const std::string&>().empty());
-}
-
-std::string short_text(const Json& value) {
-  std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (text.size() > 60) text.replace(57, text.npos, "...");
-  return text;
 }
 
 // What --ignore-config has before a field of the object that messages call `where`: of
@@ -57,19 +50,15 @@ void ConfigReader::missing(std::string_view key) const {
 
 void ConfigReader::wrong(std::string_view key, std::string_view expected) const {
   fail(ErrorCode::kCorrupt, "{}: \"{}\" is {}, expected {}", where_, key,
-       short_text(object_.at(std::string(key))), expected);
+       json_for_message(object_.at(std::string(key))), expected);
 }
 
 int64_t ConfigReader::need_integer(std::string_view key, int64_t min, int64_t max) {
   const Json* value = get(key);
   if (value == nullptr) missing(key);
-  // Some writers store integral sizes as 256.0.
-  const double number = value->is_number() ? value->get<double>() : -1;
-  if (number < static_cast<double>(min) || number > static_cast<double>(max) ||
-      number != std::floor(number)) {
-    wrong(key, fmt::format("an integer from {} to {}", min, max));
-  }
-  return static_cast<int64_t>(number);
+  const auto number = json_integer(*value, min, max);
+  if (!number) wrong(key, fmt::format("an integer from {} to {}", min, max));
+  return *number;
 }
 
 int64_t ConfigReader::need_size(std::string_view key, int64_t max) {
@@ -87,9 +76,9 @@ int64_t ConfigReader::count_or(std::string_view key, int64_t fallback, int64_t m
 double ConfigReader::need_positive(std::string_view key) {
   const Json* value = get(key);
   if (value == nullptr) missing(key);
-  const double number = value->is_number() ? value->get<double>() : 0;
-  if (!(number > 0) || !std::isfinite(number)) wrong(key, "a number above 0");
-  return number;
+  const auto number = json_float(*value);
+  if (!number || *number <= 0) wrong(key, "a number above 0 that fp32 can hold");
+  return value->get<double>();
 }
 
 double ConfigReader::positive_or(std::string_view key, double fallback) {
@@ -128,8 +117,9 @@ std::vector<int64_t> ConfigReader::counts(std::string_view key) {
   if (!value->is_array()) wrong(key, "a list of integers");
   std::vector<int64_t> out;
   for (const Json& item : *value) {
-    if (!item.is_number_integer() || item < 0 || item > kMaxSize) wrong(key, "a list of integers");
-    out.push_back(item.get<int64_t>());
+    const auto number = json_integer(item, 0, kMaxSize);
+    if (!number) wrong(key, fmt::format("a list of integers from 0 to {}", kMaxSize));
+    out.push_back(*number);
   }
   return out;
 }
@@ -150,14 +140,14 @@ void ConfigReader::expect(std::string_view key, std::string_view only) {
   const Json* value = get(key);
   if (value == nullptr || *value == only) return;
   fail(ErrorCode::kUnsupported, "{}: \"{}\" is {}; only \"{}\" is supported", where_, key,
-       short_text(*value), only);
+       json_for_message(*value), only);
 }
 
 void ConfigReader::expect(std::string_view key, double only) {
   const Json* value = get(key);
   if (value == nullptr || (value->is_number() && value->get<double>() == only)) return;
   fail(ErrorCode::kUnsupported, "{}: \"{}\" is {}; only {} is supported", where_, key,
-       short_text(*value), only);
+       json_for_message(*value), only);
 }
 
 void ConfigReader::ignore(std::initializer_list<std::string_view> keys) {
@@ -169,7 +159,8 @@ void ConfigReader::finish() const {
   std::string options;
   for (const auto& [key, value] : object_.items()) {
     if (known_.contains(key) || says_nothing(value) || is_harmless_field(key)) continue;
-    unknown += fmt::format("{}\"{}\" = {}", unknown.empty() ? "" : ", ", key, short_text(value));
+    unknown +=
+        fmt::format("{}\"{}\" = {}", unknown.empty() ? "" : ", ", key, json_for_message(value));
     options += fmt::format(" --ignore-config {}{}", option_prefix(where_), key);
   }
   if (!unknown.empty()) {

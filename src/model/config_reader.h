@@ -33,7 +33,7 @@ class ConfigReader {
   int64_t size_or(std::string_view key, int64_t fallback, int64_t max = kMaxSize);
   // Likewise, but from 0: numbers of things that a model may do without.
   int64_t count_or(std::string_view key, int64_t fallback, int64_t max = kMaxSize);
-  // Finite numbers above 0, as all numbers of configs that are computed with are.
+  // Numbers above 0, as all numbers of configs that are computed with are; fp32 can hold them.
   double need_positive(std::string_view key);
   double positive_or(std::string_view key, double fallback);
   bool bool_or(std::string_view key, bool fallback);

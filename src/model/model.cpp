@@ -13,7 +13,7 @@ namespace tq {
 std::unique_ptr<Model> Model::load(const Checkpoint& checkpoint, Backend& backend,
                                    const LoadOptions& options) {
   const Architecture& arch = find_architecture(checkpoint);
-  ModelSpec spec = arch.make_spec(checkpoint.config());
+  ModelSpec spec = arch.make_spec(checkpoint);
   DecoderWeights weights = load_weights(checkpoint, spec, arch.tensor_names(), backend, options);
   return std::make_unique<Decoder>(std::move(spec), std::move(weights), backend, options);
 }

@@ -29,7 +29,7 @@ ModelMeter::ModelMeter(const Checkpoint& checkpoint, const Backend& backend,
     : state_(std::make_unique<State>(backend, options)) {
   State& state = *state_;
   const Architecture& arch = find_architecture(checkpoint);
-  state.spec = arch.make_spec(checkpoint.config());
+  state.spec = arch.make_spec(checkpoint);
   state.weights = load_weights(checkpoint, state.spec, arch.tensor_names(), state.counter,
                                state.options, WeightValues::kNone);
   const bool on_host = backend.on_host();

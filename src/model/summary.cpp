@@ -122,7 +122,7 @@ ModelSummary summarize(const ModelSpec& spec) {
 
 ModelSummary summarize(const Checkpoint& checkpoint) {
   const Architecture& arch = find_architecture(checkpoint);
-  const ModelSpec spec = arch.make_spec(checkpoint.config());
+  const ModelSpec spec = arch.make_spec(checkpoint);
   const TensorNames names = arch.tensor_names();
   ModelSummary summary = summarize(spec);
   const auto backend = make_cpu_backend({.threads = 1});

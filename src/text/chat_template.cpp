@@ -69,11 +69,12 @@ size_t json_bytes(const Json& json) {
   return bytes;
 }
 
-Json read_object(const ChatTemplates::ReadFile& read, const std::string& file) {
+Json read_object(const ChatTemplates::ReadFile& read, const std::string& folder,
+                 const std::string& file) {
   const auto text = read(file);
   if (!text || text->empty()) return Json::object();
-  Json json = parse_json(*text, file);
-  if (!json.is_object()) fail(ErrorCode::kCorrupt, "{}: expected an object", file);
+  Json json = parse_json(*text, folder + file);
+  if (!json.is_object()) fail(ErrorCode::kCorrupt, "{}{}: expected an object", folder, file);
   return json;
 }
 
@@ -122,12 +123,13 @@ std::string ChatTemplate::render(const Json& messages, const RenderOptions& opti
   }
 }
 
-ChatTemplates::ChatTemplates(const std::vector<std::string>& names, const ReadFile& read) {
+ChatTemplates::ChatTemplates(const std::vector<std::string>& names, const ReadFile& read,
+                             const std::string& folder) {
   constexpr std::string_view kFolder = "additional_chat_templates/";
   constexpr std::string_view kSuffix = ".jinja";
   const auto add_file = [&](std::string_view name, const std::string& file) {
     auto text = read(file);
-    if (text && !text->empty()) add(std::string(name), std::move(*text), file);
+    if (text && !text->empty()) add(std::string(name), std::move(*text), folder + file);
   };
   add_file(kDefault, "chat_template.jinja");
   for (const std::string& file : names) {
@@ -137,11 +139,11 @@ ChatTemplates::ChatTemplates(const std::vector<std::string>& names, const ReadFi
   }
   for (const char* file :
        {"chat_template.json", "tokenizer_config.json", "processor_config.json"}) {
-    const Json config = read_object(read, file);
-    add_from(config, file);
+    const Json config = read_object(read, folder, file);
+    add_from(config, folder + file);
     add_special_tokens(config, special_tokens_);
   }
-  add_special_tokens(read_object(read, "special_tokens_map.json"), special_tokens_);
+  add_special_tokens(read_object(read, folder, "special_tokens_map.json"), special_tokens_);
 }
 
 void ChatTemplates::add_from(const Json& config, const std::string& file) {

@@ -52,8 +52,10 @@ class ChatTemplates {
   // The text of a small file of the checkpoint, or nothing.
   using ReadFile = std::function<std::optional<std::string>(std::string_view name)>;
 
-  // names: of the checkpoint's files. Throws kCorrupt naming the file.
-  ChatTemplates(const std::vector<std::string>& names, const ReadFile& read);
+  // names: of the checkpoint's files; folder: what messages put before them, "model/". Throws
+  // kCorrupt naming the file.
+  ChatTemplates(const std::vector<std::string>& names, const ReadFile& read,
+                const std::string& folder = "");
 
   bool empty() const { return sources_.empty(); }
   std::vector<std::string> names() const;

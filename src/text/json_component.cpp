@@ -1,5 +1,6 @@
 #include "text/json_component.h"
 
+#include <cstdint>
 #include <utility>
 
 #include "base/error.h"
@@ -28,8 +29,9 @@ bool JsonComponent::flag(const char* key, bool fallback) {
 int64_t JsonComponent::integer(const char* key, int64_t fallback) {
   const Json* json = find(key);
   if (json == nullptr || json->is_null()) return fallback;
-  if (!json->is_number_integer()) corrupt(fmt::format("\"{}\" is not an integer", key));
-  return json->get<int64_t>();
+  const auto number = json_integer(*json, INT64_MIN, INT64_MAX);
+  if (!number) corrupt(fmt::format("\"{}\" is not an integer of 64 bits", key));
+  return *number;
 }
 
 std::string JsonComponent::text(const char* key) {

@@ -22,10 +22,9 @@ std::vector<int32_t> special_ids(const Json& special_tokens, const std::string& 
   }
   std::vector<int32_t> ids;
   for (const Json& id : (*token)["ids"]) {
-    if (!id.is_number_unsigned() || id.get<uint64_t>() > uint64_t{Vocab::kMaxId}) {
-      bad_template("bad ids for \"" + name + "\"");
-    }
-    ids.push_back(id.get<int32_t>());
+    const auto number = json_integer(id, 0, Vocab::kMaxId);
+    if (!number) bad_template("bad ids for \"" + name + "\"");
+    ids.push_back(static_cast<int32_t>(*number));
   }
   return ids;
 }

@@ -187,13 +187,14 @@ std::vector<AddedToken> read_added_tokens(const Json& list) {
   if (list.is_null()) return tokens;
   if (!list.is_array()) corrupt("\"added_tokens\" is not a list");
   for (const Json& json : list) {
-    if (!json.is_object() || !json.contains("id") || !json["id"].is_number_unsigned() ||
-        json["id"].get<uint64_t>() > uint64_t{Vocab::kMaxId} || !json.contains("content") ||
-        !json["content"].is_string()) {
+    const auto id = json.is_object() && json.contains("id")
+                        ? json_integer(json["id"], 0, Vocab::kMaxId)
+                        : std::nullopt;
+    if (!id || !json.contains("content") || !json["content"].is_string()) {
       corrupt("added_tokens: an entry without a proper id and content");
     }
     AddedToken token;
-    token.id = json["id"].get<int32_t>();
+    token.id = static_cast<int32_t>(*id);
     token.content = json["content"].get<std::string>();
     token.special = added_flag(json, "special", false);
     token.normalized = added_flag(json, "normalized", !token.special);

@@ -10,8 +10,8 @@ import subprocess
 import time
 import unittest
 
-from checkpoints import (CANCELLED, CORRUPT, NO_SPACE, TQ, USAGE, TqTest, run_tq, safetensors_bytes,
-                         tree_hash, write_model)
+from checkpoints import (CANCELLED, CORRUPT, NO_SPACE, NOT_FOUND, TQ, USAGE, TqTest, run_tq,
+                         safetensors_bytes, tree_hash, write_model)
 
 
 class Convert(TqTest):
@@ -124,6 +124,56 @@ class Convert(TqTest):
         result = run_tq("verify", self.source)
         self.assert_ok(result)
         self.assertIn("cannot be checked", result.stdout)
+
+    def test_edited_small_files(self):
+        self.assert_ok(self.convert("--format", "tq3"))
+        ids = self.dir / "ids.json"
+        ids.write_text("[1, 2, 3]")
+        run = ("run", self.result, "--tokens", ids, "-n", "1", "--device", "cpu")
+        result = run_tq(*run)
+        self.assert_ok(result)
+        self.assertNotIn("since tq convert", result.stderr)
+        config = self.result / "config.json"
+        config.write_text(config.read_text().replace("10000.0", "20000.0"))
+        (self.result / "notes.txt").write_text("mine")
+        result = run_tq(*run)
+        self.assertIn(f"{config}: has changed since tq convert wrote", result.stderr)
+        result = run_tq("verify", self.result)
+        self.assert_fails(result, CORRUPT, "config.json: has changed", "tq verify --update")
+        report = json.loads(run_tq("verify", self.result, "--json").stdout)
+        self.assertEqual((report["edited"], report["extra"], report["updated"]),
+                         (["config.json: has changed"], ["notes.txt"], False))
+        result = run_tq("verify", self.result, "--update")
+        self.assert_ok(result)
+        self.assertIn("config.json", result.stdout)
+        result = run_tq("verify", self.result)
+        self.assert_ok(result)
+        self.assertIn("all small files", result.stdout)
+        self.assertIn("notes.txt", result.stdout)
+        self.assertNotIn("since tq convert", run_tq(*run).stderr)
+        model = self.result / "model.safetensors"
+        model.write_bytes(model.read_bytes()[:-1] + b"\0")
+        before = tree_hash(self.result)
+        self.assert_fails(run_tq("verify", self.result, "--update"), CORRUPT, "tensor model.")
+        self.assertEqual(tree_hash(self.result), before)
+
+    def test_the_source_may_go_once_files_are_put_in_place(self):
+        self.assert_ok(self.convert("--format", "tq3"))
+        whole = tree_hash(self.result)
+        config = self.result / "config.json"
+        self.assert_ok(self.convert("--format", "tq4", "--overwrite"))
+        config.unlink()
+        config.mkdir()  # stops the conversion below halfway
+        self.assert_fails(self.convert("--format", "tq3", "--overwrite"), USAGE, "config.json",
+                          "is a folder")
+        self.assertFalse((self.result / "tq_config.json").exists())
+        config.rmdir()
+        shutil.rmtree(self.source)
+        result = self.convert("--format", "tq3")
+        self.assert_ok(result)
+        self.assertIn("an earlier run had finished", result.stdout)
+        self.assertEqual(tree_hash(self.result), whole)
+        self.assert_fails(self.convert("--format", "tq3"), NOT_FOUND, "source")
 
     def test_complete_destination_is_kept(self):
         self.assert_ok(self.convert("--format", "tq3"))

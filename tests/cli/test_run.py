@@ -28,6 +28,74 @@ class RunBase(unittest.TestCase):
             self.assertIn(part, done.stderr)
 
 
+class CutFiles(RunBase):
+    """A model's file that is cut while it is in use: an error that names it, and no signal."""
+
+    def check_cut(self, *command):
+        model = make_model(self.path("model"), max_position=60000)
+        weights = model / "model.safetensors"
+        # Generates until its output is full, which nobody reads, and goes on when it is read.
+        with subprocess.Popen([TQ, *command, model], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE) as process:
+            process.stdin.write(b"hello\n")
+            process.stdin.close()
+            self.assertTrue(process.stdout.read(1))
+            os.truncate(weights, 0)
+            while process.stdout.read(1 << 16):
+                pass
+            error = process.stderr.read().decode()
+        self.assertEqual(process.returncode, 6, error)
+        self.assertIn(f"{weights}: was cut short or could not be read while it was in use", error)
+
+    def test_run(self):
+        self.check_cut("run", "--jsonl", "--ignore-eos", "-n", "50000")
+
+    def test_chat(self):
+        self.check_cut("chat", "--jsonl", "--ignore-eos", "-n", "50000")
+
+
+class LongInput(RunBase):
+    """Texts on stdin are bounded as files are."""
+
+    def test_stdin(self):
+        model = make_model(self.path("model"))
+        text = "a" * ((64 << 20) + 1)
+        for command in (["run", model], ["chat", model], ["template", model],
+                        ["run", model, "--messages", "-"], ["eval", "ppl", model, "--text", "-"]):
+            self.check_error(tq(*command, stdin=text), 2, "stdin", str(64 << 20))
+
+
+class NamesOfFiles(RunBase):
+    """Every message about a file names it with its folder."""
+
+    def check_broken(self, name, text, code, *parts):
+        model = make_model(self.path(f"model {len(os.listdir(self.folder))}"))
+        (model / name).write_text(text)
+        self.check_error(tq("run", model, "a", "-n", 1), code, str(model / name), *parts)
+
+    def test_broken_files(self):
+        config = json.loads((MODELS / "llama/config.json").read_text())
+        for change in ({"rms_norm_eps": 1e300}, {"hidden_size": 2**32 + 64},
+                       {"num_hidden_layers": 1.5}, {"vocab_size": -128}):
+            self.check_broken("config.json", json.dumps(config | change), 4, *change)
+        self.check_broken("config.json", json.dumps(config | {"model_type": "other"}), 5)
+        self.check_broken("config.json", json.dumps(config | {"eos_token_id": 2**32 + 62}), 4,
+                          "eos_token_id", str(2**32 + 62))
+        for name in ("config.json", "tokenizer.json", "tokenizer_config.json",
+                     "generation_config.json"):
+            self.check_broken(name, "[]", 4)
+            self.check_broken(name, "{", 4)
+        self.check_broken("chat_template.jinja", "{% if", 4)
+        self.check_broken("chat_template.jinja", "{{ raise_exception('no') }}", 2)
+
+    def test_names_that_are_too_long(self):
+        for name in ("x" * 300, "x/" * 3000):
+            for command in (["run", "a"], ["tokenize", "a"], ["inspect"], ["verify"]):
+                self.check_error(tq(command[0], self.path(name), *command[1:]), 2, "too long")
+        model = make_model(self.path("model"))
+        self.check_error(tq("run", model, "--file", self.path("x" * 300)), 2, "too long")
+
+
 class RunByIds(RunBase):
     """A checkpoint without tokenizer files."""
 

@@ -14,6 +14,14 @@ ModelSpec Architecture::make_spec(const Json& config) const {
   return spec;
 }
 
+ModelSpec Architecture::make_spec(const Checkpoint& checkpoint) const {
+  try {
+    return make_spec(checkpoint.config());
+  } catch (const Error& error) {
+    rethrow_located(error, checkpoint);
+  }
+}
+
 std::span<const Architecture> all_architectures() {
   static const std::vector<Architecture> list = {
       {{"llama"}, read_llama_config, llama_tensor_names},
@@ -50,7 +58,11 @@ const Architecture& find_architecture(const Json& config) {
 
 const Architecture& find_architecture(const Checkpoint& checkpoint) {
   refuse_not_a_model(checkpoint);
-  return find_architecture(checkpoint.config());
+  try {
+    return find_architecture(checkpoint.config());
+  } catch (const Error& error) {
+    rethrow_located(error, checkpoint);
+  }
 }
 
 }  // namespace tq

@@ -84,6 +84,8 @@ struct Architecture {
   // The checked spec. Throws kUnsupported for a config that would be computed wrongly, kNotFound
   // and kCorrupt for missing and impossible values.
   ModelSpec make_spec(const Json& config) const;
+  // The same of a checkpoint's config; errors name its folder.
+  ModelSpec make_spec(const Checkpoint& checkpoint) const;
 };
 
 // All of them, in the order of the list in registry.cpp.

@@ -176,11 +176,11 @@ Value to_integer(Interpreter& interpreter, Arguments& arguments) {
   const std::string_view stripped = strip(*value.as_string(), "", true, true);
   if (stripped.size() > kLongest) return fallback;
   const std::string text = number_text(std::string(stripped));
-  const int base = args[1].is_int() ? static_cast<int>(args[1].to_int()) : 10;
+  const int64_t base = args[1].is_int() ? args[1].to_int() : 10;
   if (base < 2 || base > 36 || text.empty()) return fallback;
   char* end = nullptr;
   errno = 0;
-  const int64_t integer = std::strtoll(text.c_str(), &end, base);
+  const int64_t integer = std::strtoll(text.c_str(), &end, static_cast<int>(base));
   if (*end == '\0' && errno == 0) return Value(integer);
   const double number = std::strtod(text.c_str(), &end);
   const bool hex = text.find_first_of("xX") != std::string::npos;  // which Python does not take

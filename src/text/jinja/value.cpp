@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/log.h"
 
 namespace tq::jinja {
 namespace {
@@ -96,7 +97,12 @@ Value Value::from_json(const Json& json) {
       return Value(json.get<int64_t>());
     case Json::value_t::number_unsigned: {
       const auto number = json.get<uint64_t>();
-      if (number > static_cast<uint64_t>(INT64_MAX)) return Value(static_cast<double>(number));
+      if (number > static_cast<uint64_t>(INT64_MAX)) {
+        const auto nearest = static_cast<double>(number);
+        warn("a template sees {} as {:.17g}: its integers have 64 bits with a sign", number,
+             nearest);
+        return Value(nearest);
+      }
       return Value(static_cast<int64_t>(number));
     }
     case Json::value_t::number_float:

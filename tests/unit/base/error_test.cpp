@@ -34,6 +34,9 @@ TEST(Error, SystemErrorsSayWhatFailed) {
                          [] { fail_errno(EACCES, "/a/file"); });
   fixtures::expect_error(ErrorCode::kNoSpace, {"No space left"}, [] { fail_errno(ENOSPC, "x"); });
   fixtures::expect_error(ErrorCode::kNoSpace, {"quota"}, [] { fail_errno(EDQUOT, "x"); });
+  fixtures::expect_error(ErrorCode::kInvalidArgument, {"name too long"},
+                         [] { fail_errno(ENAMETOOLONG, "x"); });
+  fixtures::expect_error(ErrorCode::kOutOfMemory, {"memory"}, [] { fail_errno(ENOMEM, "x"); });
 }
 
 TEST(Check, ThrowsWithPlaceAndMessage) {

@@ -1,9 +1,12 @@
 #include "base/file.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <limits>
 #include <string>
 #include <utility>
@@ -126,10 +129,57 @@ TEST(WriteFileAtomic, FailuresKeepWhatWasThere) {
   fs::create_directory(dir / "folder");
   write_bytes(dir / "folder/inside", "kept");
   // A file cannot replace a folder.
-  expect_error(ErrorCode::kIo, {"folder"}, [&] { write_file_atomic(dir / "folder", "x"); });
+  expect_error(ErrorCode::kInvalidArgument, {"folder"},
+               [&] { write_file_atomic(dir / "folder", "x"); });
   EXPECT_EQ(read_bytes(dir / "folder/inside"), "kept");
   EXPECT_EQ(files_in(dir), 1u) << "the temporary file is gone";
   expect_error(ErrorCode::kIo, {"nowhere"}, [&] { write_file_atomic(dir / "nowhere/a", "x"); });
+}
+
+TEST(WriteFileAtomic, PlantedLinksLeadNowhere) {
+  const TempDir dir;
+  write_bytes(dir / "precious", "precious");
+  fs::create_symlink(dir / "precious", dir / "a.tmp");
+  write_file_atomic(dir / "a", "x");
+  EXPECT_EQ(read_bytes(dir / "precious"), "precious");
+  // A link that the user names is followed, and stays a link.
+  fs::create_symlink(dir / "a", dir / "link");
+  write_file_atomic(dir / "link", "through");
+  EXPECT_TRUE(fs::is_symlink(dir / "link"));
+  EXPECT_EQ(read_bytes(dir / "a"), "through");
+  fs::create_symlink("nowhere", dir / "dangling");
+  expect_error(ErrorCode::kInvalidArgument, {"dangling", "link to nothing"},
+               [&] { write_file_atomic(dir / "dangling", "x"); });
+  EXPECT_FALSE(fs::exists(dir / "nowhere"));
+}
+
+TEST(WriteFileAtomic, DevicesAndPipesAreWrittenTo) {
+  const TempDir dir;
+  write_file_atomic("/dev/null", "x");
+  EXPECT_TRUE(fs::is_character_file("/dev/null"));
+  ASSERT_EQ(::mkfifo((dir / "pipe").c_str(), 0600), 0);
+  const int reader = ::open((dir / "pipe").c_str(), O_RDONLY | O_NONBLOCK);
+  ASSERT_GE(reader, 0);
+  write_file_atomic(dir / "pipe", "content");
+  char text[16];
+  EXPECT_EQ(::read(reader, text, sizeof(text)), 7);
+  ::close(reader);
+  EXPECT_TRUE(fs::is_fifo(dir / "pipe"));
+}
+
+TEST(Errors, SystemErrorsHaveTheirCodes) {
+  const TempDir dir;
+  expect_error(ErrorCode::kInvalidArgument, {"too long"},
+               [&] { write_file_atomic(dir / std::string(300, 'a'), "x"); });
+  expect_error(ErrorCode::kOutOfMemory, {"x"}, [] { fail_errno(ENOMEM, "x"); });
+  expect_error(ErrorCode::kNoSpace, {"x"}, [] { fail_errno(ENOSPC, "x"); });
+}
+
+TEST(ReadTextFile, SaysWhereADanglingLinkLeads) {
+  const TempDir dir;
+  fs::create_symlink("../blobs/0123", dir / "a");
+  expect_error(ErrorCode::kNotFound, {(dir / "a").string(), "../blobs/0123", "does not exist"},
+               [&] { read_text_file(dir / "a"); });
 }
 
 TEST(OutputFile, WritesAtOffsets) {

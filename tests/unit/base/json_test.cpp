@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <limits>
+#include <optional>
 #include <string>
 
 #include "support/expect_error.h"
@@ -104,6 +107,50 @@ TEST(Json, RefusesWhatIsNotJson) {
         "// comment\n{}", "{\"a\" 1}", "nul", "01", "\"\\ud800\""}) {
     expect_corrupt(text, {"config.json", "not valid JSON"});
   }
+}
+
+TEST(JsonInteger, TakesWhatIsOneAndFits) {
+  const auto integer = [](const char* text) {
+    return json_integer(parse_json(text, "test"), INT32_MIN, INT32_MAX);
+  };
+  EXPECT_EQ(integer("62"), 62);
+  EXPECT_EQ(integer("-2147483648"), INT32_MIN);
+  EXPECT_EQ(integer("2147483647"), INT32_MAX);
+  EXPECT_EQ(integer("50.0"), 50);
+  EXPECT_EQ(integer("-0.0"), 0);
+  for (const char* text : {"4294967358", "2147483648", "-2147483649", "9223372036854775870",
+                           "18446744073709551615", "99999999999999999999", "1e300", "-1e300", "1.5",
+                           "1e-300", "true", "null", "\"62\"", "[62]", "{}"}) {
+    EXPECT_EQ(integer(text), std::nullopt) << text;
+  }
+  const auto any = [](const char* text) {
+    return json_integer(parse_json(text, "test"), INT64_MIN, INT64_MAX);
+  };
+  EXPECT_EQ(any("9223372036854775807"), INT64_MAX);
+  EXPECT_EQ(any("-9223372036854775808"), INT64_MIN);
+  EXPECT_EQ(any("9007199254740992.0"), int64_t{1} << 53);
+  EXPECT_EQ(any("9223372036854775808"), std::nullopt);
+  EXPECT_EQ(any("9223372036854775807.0"), std::nullopt);  // not what was written
+}
+
+TEST(JsonFloat, TakesWhatFp32CanHold) {
+  const auto number = [](const char* text) { return json_float(parse_json(text, "test")); };
+  EXPECT_EQ(number("0.5"), 0.5f);
+  EXPECT_EQ(number("-3"), -3.0f);
+  EXPECT_EQ(number("0"), 0.0f);
+  EXPECT_EQ(number("3.4028234663852886e38"), std::numeric_limits<float>::max());
+  EXPECT_EQ(number("1e-45"), std::numeric_limits<float>::denorm_min());
+  for (const char* text :
+       {"1e300", "-1e300", "3.5e38", "1e-300", "true", "null", "\"0.5\"", "[]"}) {
+    EXPECT_EQ(number(text), std::nullopt) << text;
+  }
+}
+
+TEST(JsonForMessage, IsShortAndPlain) {
+  EXPECT_EQ(json_for_message(Json("\x1b[31m\xc3\xa9")), "\"\\u001b[31m\\u00e9\"");
+  const std::string text = json_for_message(Json(std::string(1000, 'x')));
+  EXPECT_EQ(text.size(), 60u);
+  EXPECT_TRUE(text.ends_with("..."));
 }
 
 }  // namespace

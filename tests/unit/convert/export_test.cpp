@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "convert/destination.h"
+#include "convert/journal.h"
 #include "support/expect_error.h"
 #include "unit/convert/fixture.h"
 
@@ -92,12 +93,28 @@ TEST_F(ExportTest, NeedsAnEmptyFolder) {
   expect_error(ErrorCode::kInvalidArgument, {"result", "empty or a new folder"}, run);
   fs::remove(options_.destination / "notes.txt");
   fs::create_directories(options_.destination / kWorkFolderName);
-  write_bytes(options_.destination / kWorkFolderName / "journal", "a line");
+  const FolderHandle work(options_.destination / kWorkFolderName);
+  Journal::create(work)->restart({{"option", {{"format", "tq3"}}}});
   expect_error(ErrorCode::kInvalidArgument, {"unfinished conversion"}, run);
   fs::remove_all(options_.destination);
   write_bytes(options_.destination, "a file");
   expect_error(ErrorCode::kInvalidArgument, {"not a folder"}, run);
   EXPECT_EQ(read_bytes(options_.destination), "a file");
+}
+
+// What a killed export leaves does not stand in the way of the next.
+TEST_F(ExportTest, StartsOverWhatWasKilled) {
+  const fs::path killed = dir_ / "killed";
+  ExportOptions options = options_;
+  options.progress = [&](const ConvertProgress&) {
+    if (!fs::exists(killed)) fs::copy(options.destination, killed, fs::copy_options::recursive);
+  };
+  export_checkpoint(Bytesless(*source_), options);
+  ASSERT_TRUE(fs::exists(killed / kWorkFolderName / "model.safetensors"));
+  options_.destination = killed;
+  export_checkpoint(Bytesless(*source_), options_);
+  expect_equal_to_source(killed);
+  EXPECT_FALSE(fs::exists(killed / kWorkFolderName));
 }
 
 TEST_F(ExportTest, ChecksDiskSpaceFirst) {

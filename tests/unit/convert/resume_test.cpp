@@ -107,7 +107,7 @@ TEST_F(ResumeTest, OverwriteKeepsTheOldCheckpointUntilTheEnd) {
     const auto checkpoint = open_checkpoint(options_.destination);
     return checkpoint->find("model.layers.0.mlp.up_proj.weight")->storage;
   };
-  for (const char* point : {"commit", "rename", "side files"}) {
+  for (const char* point : {"commit", "removed", "complete"}) {
     options_.plan.format = "tq3";
     convert_folder(source_, options_);
     options_.plan.format = "tq4";
@@ -127,10 +127,27 @@ TEST_F(ResumeTest, TornJournalCostsOnlyItsTail) {
   const std::string journal = read_bytes(work("journal"));
   for (const size_t cut : {size_t{1}, size_t{3}, size_t{200}, journal.size() - 5, journal.size()}) {
     fs::remove_all(options_.destination);
-    crash_at(first("rename") - 1);  // before the commit is acted on
+    crash_at(first("commit"));  // before it is acted on
     write_bytes(work("journal"), journal.substr(0, journal.size() - cut) + std::string("\0\0", 2));
     convert_folder(source_, options_);
     EXPECT_EQ(contents(options_.destination), expected_) << cut;
+  }
+}
+
+// A first line that is no whole one says nothing of what lies beside it: all is made again.
+TEST_F(ResumeTest, AJournalTornInItsFirstLineStartsOver) {
+  crash_at("commit");
+  const std::string journal = read_bytes(work("journal"));
+  const size_t line = journal.find('\n');
+  for (const size_t n :
+       {size_t{0}, size_t{1}, size_t{16}, size_t{17}, size_t{18}, line / 2, line}) {
+    for (const size_t zeros : {0, 100}) {
+      fs::remove_all(options_.destination);
+      crash_at("commit");  // all shards lie in the work folder
+      write_bytes(work("journal"), journal.substr(0, n) + std::string(zeros, '\0'));
+      EXPECT_EQ(convert_folder(source_, options_).resumed, 0) << n;
+      EXPECT_EQ(contents(options_.destination), expected_) << n;
+    }
   }
 }
 
@@ -177,7 +194,7 @@ TEST_F(ResumeTest, DamagedWorkIsNotBelieved) {
   };
   for (const std::function<void(const fs::path&)>& damage :
        std::vector<std::function<void(const fs::path&)>>{remove, truncate, zero, flip}) {
-    crash_at(first("commit") - 1);  // all shards are finished
+    crash_at(first("side files") - 1);  // all shards are finished
     int damaged = 0;
     for (const auto& [name, bytes] : expected_) {
       if (!fs::exists(work(name))) continue;
@@ -194,9 +211,7 @@ TEST_F(ResumeTest, DamagedWorkIsNotBelieved) {
 // In place already: nothing can be made again under a commit that was begun.
 TEST_F(ResumeTest, DamageDuringACommitIsAnError) {
   crash_at("commit");
-  for (const auto& [name, bytes] : expected_) {
-    if (name.ends_with(".safetensors")) fs::resize_file(work(name), 100);
-  }
+  fs::resize_file(work("model-00001-of-00002.safetensors"), 100);
   const Error error = conversion_error(source_, options_);
   EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
   EXPECT_THAT(error.what(), HasSubstr("--no-resume"));
@@ -239,24 +254,70 @@ TEST_F(ResumeTest, ASourceThatChangesMeanwhileIsNoticed) {
   EXPECT_FALSE(fs::exists(options_.destination));
 }
 
+// Reading the mapping would end the process by a signal.
+TEST_F(ResumeTest, ASourceThatIsCutShortIsAnError) {
+  const auto source = open_checkpoint(source_);
+  const uint64_t size = fs::file_size(source_ / "model.safetensors");
+  fs::resize_file(source_ / "model.safetensors", size / 8);
+  try {
+    convert(*source, options_);
+    ADD_FAILURE() << "converted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
+    EXPECT_THAT(error.what(), HasSubstr("model.safetensors"));
+  }
+  EXPECT_FALSE(fs::exists(options_.destination));
+}
+
+TEST_F(ResumeTest, ACommitIsFinishedWithoutTheSource) {
+  EXPECT_FALSE(finish_conversion(options_.destination));
+  crash_at(first("journal") + 1);
+  EXPECT_FALSE(finish_conversion(options_.destination));  // there is more to do
+  for (const char* point : {"commit", "removed", "complete"}) {
+    crash_at(point);
+    EXPECT_TRUE(finish_conversion(options_.destination)) << point;
+    EXPECT_EQ(contents(options_.destination), expected_) << point;
+    EXPECT_FALSE(fs::exists(options_.destination / kWorkFolderName));
+    EXPECT_FALSE(finish_conversion(options_.destination));
+    fs::remove_all(options_.destination);
+  }
+}
+
+// The old checkpoint's files have the names of the new one's.
+TEST_F(ResumeTest, ACommitThatOverwritesIsFinishedWithoutTheSource) {
+  options_.overwrite = true;
+  for (const char* point : {"commit", "removed", "complete"}) {
+    options_.plan.format = "tq4";
+    convert_folder(source_, options_);
+    options_.plan.format = "tq3";
+    crash_at(point);
+    fs::rename(source_, dir_ / "away");
+    EXPECT_TRUE(finish_conversion(options_.destination)) << point;
+    EXPECT_EQ(contents(options_.destination), expected_) << point;
+    fs::rename(dir_ / "away", source_);
+  }
+}
+
 // What is left of the old checkpoint must not look complete at any time.
 TEST_F(ResumeTest, OverwritingRemovesTheDescriptionFirst) {
   options_.plan.format = "tq4";
   convert_folder(source_, options_);
   options_.plan.format = "tq3";
   options_.overwrite = true;
-  crash_at("rename");
+  crash_at("removed");
   EXPECT_FALSE(fs::exists(options_.destination / "tq_config.json"));
   convert_folder(source_, options_);
   EXPECT_EQ(contents(options_.destination), expected_);
 }
 
 TEST_F(ResumeTest, AnEmptyWorkFolderIsNothing) {
-  fs::create_directories(options_.destination / kWorkFolderName);  // killed at the very start
   convert_folder(source_, options_);
-  EXPECT_EQ(contents(options_.destination), expected_);
   fs::create_directory(options_.destination / kWorkFolderName);  // killed before it was removed
   EXPECT_THAT(conversion_error(source_, options_).what(), HasSubstr("--overwrite"));
+  options_.overwrite = true;
+  convert_folder(source_, options_);
+  EXPECT_EQ(contents(options_.destination), expected_);
+  EXPECT_FALSE(fs::exists(options_.destination / kWorkFolderName));
 }
 
 TEST_F(ResumeTest, CancelKeepsWhatIsFinished) {

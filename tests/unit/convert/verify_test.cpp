@@ -74,6 +74,66 @@ TEST_F(VerifyTest, MissingAndUnknownHashes) {
   EXPECT_FALSE(verify().hashed);
 }
 
+TEST_F(VerifyTest, EveryOtherFileIsHashed) {
+  EXPECT_TRUE(verify().files_hashed);
+  EXPECT_THAT(verify().edited, IsEmpty());
+  EXPECT_THAT(verify().extra, IsEmpty());
+  write_bytes(result_ / "config.json", read_bytes(result_ / "config.json") + " ");
+  fs::remove(result_ / "tokenizer.json");
+  write_bytes(result_ / "chat_template.jinja", "{{ messages }}");
+  write_bytes(result_ / "notes.txt", "mine");
+  fs::create_directory(result_ / "pictures");
+  write_bytes(result_ / "pictures/cat.png", "cat");
+  const VerifyReport report = verify();
+  EXPECT_THAT(report.faults, IsEmpty());
+  EXPECT_THAT(report.edited, ElementsAre("config.json: has changed", "tokenizer.json: is missing",
+                                         "chat_template.jinja: was added"));
+  EXPECT_THAT(report.extra, ElementsAre("notes.txt", "pictures/"));
+  EXPECT_FALSE(report.sound());
+}
+
+TEST_F(VerifyTest, TheHeaderOfAShardIsHashed) {
+  std::string bytes = read_bytes(result_ / "model.safetensors");
+  const size_t end = bytes.find("}}") + 2;  // of the JSON: what follows is padding
+  ASSERT_EQ(bytes[end], ' ');
+  bytes[end] = '\n';
+  write_bytes(result_ / "model.safetensors", bytes);
+  EXPECT_THAT(verify().faults, ElementsAre("model.safetensors: its header has changed"));
+}
+
+TEST_F(VerifyTest, AnUpdateAcceptsEdits) {
+  const std::string description = read_bytes(result_ / "tq_config.json");
+  update_hashes(result_);
+  EXPECT_EQ(read_bytes(result_ / "tq_config.json"), description);  // nothing was to be done
+  write_bytes(result_ / "config.json", read_bytes(result_ / "config.json") + " ");
+  write_bytes(result_ / "chat_template.jinja", "{{ messages }}");
+  fs::remove(result_ / "tokenizer.json");
+  EXPECT_FALSE(verify().sound());
+  update_hashes(result_);
+  EXPECT_TRUE(verify().sound());
+  EXPECT_TRUE(verify().files_hashed);
+  write_bytes(result_ / "chat_template.jinja", "{{ message }}");
+  EXPECT_THAT(verify().edited, ElementsAre("chat_template.jinja: has changed"));
+}
+
+TEST_F(VerifyTest, OlderCheckpointsHaveHashesOfTensorsOnly) {
+  const std::string description = read_bytes(result_ / "tq_config.json");
+  Json json = parse_json(description, "tq_config.json");
+  ASSERT_TRUE(json.contains("files"));
+  json.erase("files");
+  write_bytes(result_ / "tq_config.json", json.dump(2) + "\n");
+  EXPECT_THAT(open_checkpoint(result_)->edited_files(), IsEmpty());
+  const VerifyReport report = verify();
+  EXPECT_TRUE(report.hashed);
+  EXPECT_FALSE(report.files_hashed);
+  EXPECT_TRUE(report.sound());
+  update_hashes(result_);
+  EXPECT_EQ(read_bytes(result_ / "tq_config.json"), description);
+  json.erase("hashes");
+  write_bytes(result_ / "tq_config.json", json.dump(2) + "\n");
+  EXPECT_THROW(update_hashes(result_), Error);
+}
+
 TEST_F(VerifyTest, OtherKindsHaveNoHashes) {
   const VerifyReport report = verify_checkpoint(*open_checkpoint(source_));
   EXPECT_FALSE(report.hashed);

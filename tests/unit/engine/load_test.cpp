@@ -59,6 +59,38 @@ TEST(ReadEosIds, RefusesWhatIsNoId) {
   });
 }
 
+TEST(ReadEosIds, RefusesWhatDoesNotFitAnId) {
+  // 2^32 + 62 is not token 62.
+  for (const char* id : {"4294967358", "18446744073709551615", "1e300", "1.5", "true"}) {
+    for (const char* key : {"eos_token_id", "suppress_tokens"}) {
+      const TextCheckpoint checkpoint(
+          {{"generation_config.json", fmt::format(R"({{"{}": [1, {}]}})", key, id)}});
+      expect_error(ErrorCode::kCorrupt, {"nowhere: generation_config.json", key}, [&] {
+        read_eos_ids(checkpoint, nullptr);
+        read_not_text_ids(checkpoint, nullptr);
+      });
+    }
+    expect_error(ErrorCode::kCorrupt, {"nowhere: config.json", "eos_token_id"}, [&] {
+      read_eos_ids(TextCheckpoint({}, {{"eos_token_id", parse_json(id, "id")}}), nullptr);
+    });
+  }
+}
+
+TEST(ReadEosIds, ANegativeIdIsNone) {
+  EXPECT_THAT(read_eos_ids(TextCheckpoint({}, {{"eos_token_id", {-1, 5}}}), nullptr),
+              ElementsAre(5));
+}
+
+TEST(ReadSmallFiles, MustBeObjects) {
+  for (const char* text : {"[]", "7", "null", "\"eos\""}) {
+    const TextCheckpoint checkpoint({{"generation_config.json", text}});
+    expect_error(ErrorCode::kCorrupt, {"nowhere: generation_config.json", "object"},
+                 [&] { read_eos_ids(checkpoint, nullptr); });
+    expect_error(ErrorCode::kCorrupt, {"nowhere: generation_config.json", "object"},
+                 [&] { read_default_sampling(checkpoint); });
+  }
+}
+
 // The handmade tokenizer of a Gemma 4 chat checkpoint: it has BOS, and leaves it to the template.
 std::map<std::string, std::string> gemma4_files(const std::string& tokenizer_config) {
   return {{"tokenizer.json", read_text_file(TQ_TEST_DATA "/golden/tokenizer/gemma4.json")},
@@ -136,8 +168,11 @@ TEST(ReadDefaultSampling, RefusesWhatIsNoNumber) {
 TEST(ReadDefaultSampling, NamesTheFileOfWhatIsOutOfRange) {
   expect_error(ErrorCode::kCorrupt, {"generation_config.json", "top_p", "1.5"},
                [] { sampling_of(R"({"do_sample": true, "top_p": 1.5})"); });
-  expect_error(ErrorCode::kCorrupt, {"generation_config.json", "temperature"},
-               [] { sampling_of(R"({"do_sample": true, "temperature": 1e300})"); });
+  for (const char* temperature : {"1e300", "1e-300", "-1e300"}) {
+    expect_error(ErrorCode::kCorrupt, {"nowhere: generation_config.json", "temperature"}, [&] {
+      sampling_of(fmt::format(R"({{"do_sample": true, "temperature": {}}})", temperature));
+    });
+  }
 }
 
 TEST(ChooseContext, AskedOrTheSmallerDefault) {

@@ -66,7 +66,7 @@ TEST(ReferenceLogits, GiveBackWhatWasSaved) {
     const ReferenceText text = some_text(has_prefix);
     const auto rows = random_rows(n_scored(text), -5, 20);
     write_rows(dir / "saved", text, rows);
-    EXPECT_FALSE(fs::exists(dir / "saved.tmp"));
+    EXPECT_EQ(std::distance(fs::directory_iterator(dir.path()), {}), 1);  // nothing beside it
     ReferenceReader reader(dir / "saved");
     EXPECT_EQ(reader.text().ids, text.ids);
     EXPECT_EQ(reader.text().prefix, text.prefix);
@@ -134,13 +134,26 @@ TEST(ReferenceLogits, TheDivergenceIsThatOfTheModels) {
   EXPECT_EQ(result.reference_nll.mean(), nll.mean());
 }
 
+TEST(ReferenceLogits, NoPlantedLinkIsFollowedAndADeviceStays) {
+  const TempDir dir;
+  write_bytes(dir / "precious", "precious");
+  fs::create_symlink(dir / "precious", dir / "saved.tmp");
+  const ReferenceText text = some_text(false);
+  const auto rows = random_rows(n_scored(text), -5, 20);
+  write_rows(dir / "saved", text, rows);
+  EXPECT_EQ(read_bytes(dir / "precious"), "precious");
+  write_rows("/dev/null", text, rows);
+  EXPECT_TRUE(fs::is_character_file("/dev/null"));
+}
+
 TEST(ReferenceLogits, AnUnfinishedFileLeavesNothing) {
   const TempDir dir;
   {
     const ReferenceText text = some_text(false);
     ReferenceWriter writer(dir / "saved", text, some_model(), {});
     writer.add(8, random_rows(1, 0, 1)[0]);
-    EXPECT_TRUE(fs::exists(dir / "saved.tmp"));
+    EXPECT_FALSE(fs::exists(dir / "saved"));
+    EXPECT_FALSE(fs::is_empty(dir.path()));
   }
   EXPECT_TRUE(fs::is_empty(dir.path()));
 }

@@ -52,6 +52,12 @@ TEST(OpenCheckpoint, AsksWhichOfSeveralGgufFiles) {
   EXPECT_EQ(open_checkpoint(dir.path())->kind(), CheckpointKind::kHuggingFace);
 }
 
+TEST(OpenCheckpoint, ANameThatIsTooLongIsInvalid) {
+  const TempDir dir;
+  expect_error(ErrorCode::kInvalidArgument, {"too long"},
+               [&] { open_checkpoint(dir / std::string(300, 'x')); });
+}
+
 TEST(OpenCheckpoint, RefusesJang) {
   const TempDir dir;
   write_bytes(dir / "jang_config.json", "{}");
@@ -62,9 +68,14 @@ TEST(OpenCheckpoint, RefusesJang) {
 TEST(OpenCheckpoint, RefusesADescriptionOfNeitherKind) {
   const TempDir dir;
   SafetensorsBuilder().add("w", DType::kU8, {1}, "x").write(dir / "model.safetensors");
-  for (const std::string text : {"{}", "[]", R"({"version":1})", R"({"rank":4})"}) {
+  for (const std::string text : {"{}", R"({"version":1})", R"({"rank":4})"}) {
     write_bytes(dir / "tq_config.json", text);
     expect_error(ErrorCode::kUnsupported, {"tq_config.json", "neither"},
+                 [&] { open_checkpoint(dir.path()); });
+  }
+  for (const char* text : {"[]", "7"}) {
+    write_bytes(dir / "tq_config.json", text);
+    expect_error(ErrorCode::kCorrupt, {(dir / "tq_config.json").string(), "object"},
                  [&] { open_checkpoint(dir.path()); });
   }
   write_bytes(dir / "tq_config.json", "{\"version\":1,\"version\":1}");

@@ -270,6 +270,9 @@ TEST(ReferenceConfig, RefusesWhatItWouldReadWrongly) {
   refused(ErrorCode::kCorrupt, R"({"group_size":"128"})", "integer");
   refused(ErrorCode::kCorrupt, R"({"orig_in_dims":[1]})", "orig_in_dims");
   refused(ErrorCode::kCorrupt, R"({"orig_in_dims":{"w":1.5}})", "\"w\"");
+  refused(ErrorCode::kCorrupt, R"({"orig_in_dims":{"w":18446744073709551615}})", "\"w\"");
+  refused(ErrorCode::kCorrupt, R"({"quantizer_seed":18446744073709551615})", "quantizer_seed");
+  refused(ErrorCode::kUnsupported, R"({"group_size":4294967424})", "group_size 4294967424");
   refused(ErrorCode::kCorrupt, "[]", "object");
   const auto config = ReferenceConfig::from_json(
       Json{{"bits", 3}, {"group_size", 64}, {"orig_in_dims", {{"w", 7}}}}, "x");

@@ -275,6 +275,10 @@ TEST(LlamaConfig, RefusesBrokenValues) {
   expect_refused(with("num_key_value_heads", 2), ErrorCode::kCorrupt, "num_key_value_heads (2)");
   expect_refused(with("num_attention_heads", 7), ErrorCode::kCorrupt, "hidden_size (576)");
   expect_refused(with("rms_norm_eps", "1e-5"), ErrorCode::kCorrupt, "rms_norm_eps");
+  expect_refused(with("rms_norm_eps", 1e300), ErrorCode::kCorrupt, "rms_norm_eps");
+  expect_refused(with("rms_norm_eps", 1e-300), ErrorCode::kCorrupt, "rms_norm_eps");
+  expect_refused(with("hidden_size", UINT64_MAX), ErrorCode::kCorrupt, "hidden_size");
+  expect_refused(with("hidden_size", (int64_t{1} << 32) + 576), ErrorCode::kCorrupt, "hidden_size");
   expect_refused(with("tie_word_embeddings", 1), ErrorCode::kCorrupt, "tie_word_embeddings");
 }
 

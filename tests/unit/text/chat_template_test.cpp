@@ -119,6 +119,13 @@ TEST(Jinja, LimitsHold) {
   EXPECT_NE(error_of("{{ 99999999999999999999 }}").find("out of range"), std::string::npos);
 }
 
+TEST(Jinja, NumbersStayWhatTheyAre) {
+  EXPECT_EQ(render("{{ '11' | int(0, 4294967298) }} {{ '11' | int(0, 2) }}", {}, 1), "0 3");
+  // Beyond 64 bits with a sign: the nearest one that a template has, and a warning.
+  EXPECT_EQ(render("{{ n }} {{ m }}", {{"n", INT64_MAX}, {"m", UINT64_MAX}}, 1),
+            "9223372036854775807 1.8446744073709552e+19");
+}
+
 TEST(Jinja, CyclesDoNotLeak) {  // LeakSanitizer watches
   EXPECT_EQ(render("{% set ns = namespace() %}{% set ns.self = ns %}{{ ns.self.self is defined }}",
                    Json::object(), 1),

@@ -1,4 +1,4 @@
-#include "convert/content_hash.h"
+#include "io/content_hash.h"
 
 #include <fmt/format.h>
 #include <xxhash.h>
