@@ -51,6 +51,8 @@ class Padded {
 // Strict access to one JSON object: every key at most once, unknown ones are refused.
 class Reader {
  public:
+  static constexpr size_t kMostKeys = 9;  // of one kind of object
+
   Reader(const element& json, const std::string& file, std::span<const std::string_view> known)
       : file_(file), known_(known) {
     object fields;
@@ -121,7 +123,7 @@ class Reader {
  private:
   const std::string& file_;
   std::span<const std::string_view> known_;
-  std::array<std::optional<element>, 8> values_;  // of known_
+  std::array<std::optional<element>, kMostKeys> values_;  // of known_
   std::optional<std::string_view> unknown_;
   std::string_view tensor_;
 };
@@ -130,6 +132,7 @@ constexpr std::array<std::string_view, 5> kTensorKeys = {"name", "format", "shap
                                                          "in_padded"};
 constexpr std::array<std::string_view, 9> kManifestKeys = {
     "version", "seed", "encoder", "source", "report", "hashes", "files", "tool_version", "tensors"};
+static_assert(kManifestKeys.size() <= Reader::kMostKeys && kTensorKeys.size() <= Reader::kMostKeys);
 
 NativeTensor read_tensor(const element& json, const std::string& file) {
   Reader reader(json, file, kTensorKeys);
