@@ -86,7 +86,6 @@ class NamesOfFiles(RunBase):
             self.check_broken(name, "[]", 4)
             self.check_broken(name, "{", 4)
         self.check_broken("chat_template.jinja", "{% if", 4)
-        self.check_broken("chat_template.jinja", "{{ raise_exception('no') }}", 2)
 
     def test_names_that_are_too_long(self):
         for name in ("x" * 300, "x/" * 3000):
@@ -266,11 +265,11 @@ class RunText(RunBase):
 
     def test_generation_config(self):
         sampled = make_model(self.path("sampled"),
-                             generation_config={"do_sample": True, "temperature": 2.0,
+                             generation_config={"do_sample": True, "temperature": 50.0,
                                                 "eos_token_id": [EOS, TOKENS.index("a")]})
         greedy = self.run_json("abc", "-n", 30, "--ignore-eos")["ids"]
         options = ["abc", "-n", 30, "--ignore-eos"]
-        self.assertNotEqual(tq_json("run", sampled, *options)["ids"], greedy)
+        self.assertNotEqual(tq_json("run", sampled, *options, "--seed", 1)["ids"], greedy)
         self.assertEqual(tq_json("run", sampled, *options, "--temp", 0)["ids"], greedy)
         end = tq_json("run", sampled, "abc", "--logit-bias", f"{TOKENS.index('a')}=200")
         self.assertEqual((end["ids"], end["finish_reason"]), ([], "stop"))
