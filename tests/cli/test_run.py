@@ -265,7 +265,7 @@ class RunText(RunBase):
 
     def test_generation_config(self):
         sampled = make_model(self.path("sampled"),
-                             generation_config={"do_sample": True, "temperature": 50.0,
+                             generation_config={"do_sample": True, "temperature": 10.0,
                                                 "eos_token_id": [EOS, TOKENS.index("a")]})
         greedy = self.run_json("abc", "-n", 30, "--ignore-eos")["ids"]
         options = ["abc", "-n", 30, "--ignore-eos"]

@@ -83,7 +83,8 @@ TEST(ReadEosIds, ANegativeIdIsNone) {
 
 TEST(ReadSmallFiles, MustBeObjects) {
   for (const char* text : {"[]", "7", "null", "\"eos\""}) {
-    const TextCheckpoint checkpoint({{"generation_config.json", text}});
+    const TextCheckpoint checkpoint(
+        std::map<std::string, std::string>{{"generation_config.json", text}});
     expect_error(ErrorCode::kCorrupt, {"nowhere: generation_config.json", "object"},
                  [&] { read_eos_ids(checkpoint, nullptr); });
     expect_error(ErrorCode::kCorrupt, {"nowhere: generation_config.json", "object"},
