@@ -73,6 +73,13 @@ class RealModel:
         kld = run_json("eval", "kld", self.compressed, "--reference", self.source, "--text", self.text,
                        "--ctx", self.ctx)["kld"]
         self.assertLess(kld, self.max_kld)
+        # What tq plan says of this model was measured on another text.
+        quality = {row["format"]: row["quality"] for row in run_json("plan", self.source)["rows"]}
+        self.assertIsNone(quality[None])
+        self.assertIn(quality["auto"]["model"], self.source)
+        self.assertLess(kld, 2 * quality["auto"]["kld"])
+        self.assertGreater(kld, quality["auto"]["kld"] / 2)
+        self.assertLess(quality["tq6"]["kld"], quality["tq4"]["kld"])
 
     def test_verify_finds_no_fault_and_then_a_planted_one(self):
         run_tq("verify", self.compressed)
