@@ -16,7 +16,9 @@ if(TQ_SANITIZE)
   target_link_options(tq_flags INTERFACE -fsanitize=${TQ_SANITIZE})
 endif()
 if(TQ_FUZZ)
-  target_compile_options(tq_flags INTERFACE -fsanitize=fuzzer-no-link)  # coverage, for libFuzzer to see
+  # Coverage, for libFuzzer to see.
+  target_compile_options(tq_flags INTERFACE
+    $<$<NOT:$<BOOL:$<TARGET_PROPERTY:TQ_UNFUZZED>>>:-fsanitize=fuzzer-no-link>)
   target_link_options(tq_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
@@ -40,6 +42,14 @@ endfunction()
 function(tq_unity but)
   list(FILTER ARGN INCLUDE REGEX "${but}")
   set_source_files_properties(${ARGN} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+endfunction()
+
+# In sanitizer builds, what no fuzzer calls and no time is spent in: compiling it is most of what it costs.
+function(tq_unfuzzed target)
+  set_target_properties(${target} PROPERTIES TQ_UNFUZZED ON)
+  if(TQ_SANITIZE)
+    target_compile_options(${target} PRIVATE -O0)
+  endif()
 endfunction()
 
 # tq_library(name DEPS other folders and packages): every .cpp of the folder becomes libtq_<name>.
@@ -69,6 +79,7 @@ function(tq_unit_test name)
   target_link_libraries(test_${name} PRIVATE ${ARG_DEPS} GTest::gtest_main GTest::gmock)
   target_compile_definitions(test_${name} PRIVATE TQ_TEST_DATA="${CMAKE_SOURCE_DIR}/tests")
   target_include_directories(test_${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
+  tq_unfuzzed(test_${name})
   tq_precompile(test_${name} test_base <gtest/gtest.h> <gmock/gmock.h>)
   add_dependencies(unit_tests test_${name})
   gtest_discover_tests(test_${name} TEST_PREFIX "${name}/" DISCOVERY_TIMEOUT 60

@@ -224,7 +224,7 @@ TEST(ReferenceLogits, LyingHeaders) {
                  [&] { ReferenceReader{dir / "lie"}; });
   };
   lie("\"ids\":8", "\"ids\":-8");
-  lie("\"ids\":8", "\"ids\":8e0");
+  lie("\"ids\":8", "\"ids\":8.5");
   lie("\"ids\":8", "\"ids\":4294967304");
   lie("\"rows\":8", "\"rows\":7");
   lie("\"rows\":8", "\"rows\":0");
