@@ -9,7 +9,7 @@
 
 namespace tq::fixtures {
 
-#if defined(TQ_SANITIZED) || !defined(NDEBUG)
+#if defined(TQ_SANITIZED) || !defined(__OPTIMIZE__)
 constexpr bool kMeasured = false;
 #else
 constexpr bool kMeasured = true;
