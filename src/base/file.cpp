@@ -47,6 +47,20 @@ size_t open_regular(const fs::path& path, Descriptor& file) {
   return static_cast<size_t>(info.st_size);
 }
 
+// Fills `out` from the offset on; returns how many bytes there are, fewer only at the end.
+size_t read_descriptor(int fd, uint64_t offset, std::span<uint8_t> out, const fs::path& path) {
+  size_t done = 0;
+  while (done < out.size()) {
+    const ssize_t n =
+        ::pread(fd, out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail_errno(errno, path.string() + ": read");
+    if (n == 0) break;
+    done += static_cast<size_t>(n);
+  }
+  return done;
+}
+
 // The file that writing to `path` is to replace, with links followed as a shell's redirection
 // would.
 fs::path file_to_replace(const fs::path& path) {
@@ -113,17 +127,10 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 }
 
 void MappedFile::read_at(uint64_t offset, std::span<uint8_t> out) const {
-  while (!out.empty()) {
-    const ssize_t n = ::pread(fd_, out.data(), out.size(), static_cast<off_t>(offset));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail_errno(errno, path_.string());
-    if (n == 0) {
-      fail(ErrorCode::kCorrupt, "{}: it ends at byte {}, where it had more", path_.string(),
-           offset);
-    }
-    out = out.subspan(static_cast<size_t>(n));
-    offset += static_cast<uint64_t>(n);
-  }
+  const size_t n = read_descriptor(fd_, offset, out, path_);
+  if (n == out.size()) return;
+  fail(ErrorCode::kCorrupt, "{}: it ends at byte {}, where it had more", path_.string(),
+       offset + n);
 }
 
 void MappedFile::drop(size_t offset, size_t size) const {
@@ -162,15 +169,7 @@ std::string read_text_file(const fs::path& path, int64_t max_bytes) {
   std::string text;
   text.reserve(size + kRoomBehind);
   text.resize(size);
-  size_t done = 0;
-  while (done < size) {
-    const ssize_t n = ::read(file.fd, text.data() + done, size - done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail_errno(errno, path.string());
-    if (n == 0) break;
-    done += static_cast<size_t>(n);
-  }
-  text.resize(done);
+  text.resize(read_descriptor(file.fd, 0, {reinterpret_cast<uint8_t*>(text.data()), size}, path));
   return text;
 }
 
@@ -213,12 +212,6 @@ void ReplacementFile::commit() {
   temporary_.clear();
 }
 
-OutputFile::OutputFile(const fs::path& path, Mode mode) : path_(path) {
-  const int flags = O_RDWR | O_CREAT | O_CLOEXEC | (mode == Mode::kCreate ? O_TRUNC : 0);
-  fd_ = ::open(path.c_str(), flags, 0644);
-  if (fd_ < 0) fail_errno(errno, path.string());
-}
-
 OutputFile::~OutputFile() {
   if (fd_ >= 0) ::close(fd_);
 }
@@ -237,16 +230,8 @@ void OutputFile::write_at(uint64_t offset, std::span<const uint8_t> bytes) {
   }
 }
 
-bool OutputFile::read_at(uint64_t offset, std::span<uint8_t> out) const {
-  while (!out.empty()) {
-    const ssize_t n = ::pread(fd_, out.data(), out.size(), static_cast<off_t>(offset));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail_errno(errno, path_.string() + ": read");
-    if (n == 0) return false;
-    out = out.subspan(static_cast<size_t>(n));
-    offset += static_cast<uint64_t>(n);
-  }
-  return true;
+size_t OutputFile::read_at(uint64_t offset, std::span<uint8_t> out) const {
+  return read_descriptor(fd_, offset, out, path_);
 }
 
 void OutputFile::allocate(uint64_t size_bytes) {

@@ -61,8 +61,6 @@ void write_file_atomic(const fs::path& path, std::string_view bytes);
 // A file being written at known offsets, durable after sync(). Owns the descriptor.
 class OutputFile {
  public:
-  enum class Mode { kCreate, kReopen };  // kCreate truncates; kReopen keeps what is there
-  explicit OutputFile(const fs::path& path, Mode mode = Mode::kCreate);
   // Takes the descriptor of a file that was opened for reading and writing.
   OutputFile(int fd, fs::path path) : fd_(fd), path_(std::move(path)) {}
   ~OutputFile();
@@ -72,14 +70,16 @@ class OutputFile {
 
   // Writes all bytes at the offset. Thread safe. Throws kIo or kNoSpace.
   void write_at(uint64_t offset, std::span<const uint8_t> bytes);
-  // Fills `out` from the offset on; false when the file ends before. Throws kIo.
-  bool read_at(uint64_t offset, std::span<uint8_t> out) const;
+  // Fills `out` from the offset on; returns how many bytes there are, fewer only at the end. Throws
+  // kIo.
+  size_t read_at(uint64_t offset, std::span<uint8_t> out) const;
   // Reserves space for the file's final size (fallocate where the file system can; else sets the
   // size).
   void allocate(uint64_t size_bytes);
   void truncate(uint64_t size_bytes);
   // Throws kIo.
   void sync();
+  int fd() const { return fd_; }
   const fs::path& path() const { return path_; }
 
  private:

@@ -200,7 +200,7 @@ class Converter {
       while (left > 0) {
         if (options_.cancelled && options_.cancelled()) fail(ErrorCode::kCancelled, "stopped");
         buffer.resize(std::min<uint64_t>(left, kHashBytes));
-        if (!file.read_at(offset, buffer)) return false;
+        if (file.read_at(offset, buffer) < buffer.size()) return false;
         hash.update(buffer);
         offset += buffer.size();
         left -= buffer.size();

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "io/native_files.h"
 
 namespace tq {
 namespace {
@@ -64,17 +65,6 @@ std::string first_difference(const Json& before, const Json& now) {
   return "its description";
 }
 
-// "name" or "folder/name": a file that a result may have.
-bool is_result_name(std::string_view name) {
-  const size_t slash = name.find('/');
-  if (slash != std::string_view::npos) {
-    return is_result_name(name.substr(0, slash)) &&
-           name.find('/', slash + 1) == std::string_view::npos &&
-           is_result_name(name.substr(slash + 1));
-  }
-  return !name.empty() && name != "." && name != ".." && name.find('\0') == std::string_view::npos;
-}
-
 Json result_json(const FinishedTensor& finished) {
   const TensorResult& result = finished.result;
   return {{"tensor", finished.tensor},
@@ -96,7 +86,7 @@ std::unique_ptr<Journal> Journal::open(const FolderHandle& work) {
          "destination",
          (work.path() / names[0]).string());
   }
-  std::unique_ptr<Journal> journal(new Journal(fd, work.path() / kJournalName));
+  std::unique_ptr<Journal> journal(new Journal({fd, work.path() / kJournalName}));
   journal->lock();
   journal->read();
   return journal;
@@ -110,16 +100,14 @@ std::unique_ptr<Journal> Journal::create(const FolderHandle& work) {
   fail(ErrorCode::kIo, "{}: another conversion is using this folder", work.path().string());
 }
 
-Journal::~Journal() { ::close(fd_); }
-
 void Journal::lock() {
-  if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+  if (::flock(file_.fd(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return;  // file systems without locks
-    fail(ErrorCode::kIo, "{}: another conversion is writing to this folder", path_.string());
+    fail(ErrorCode::kIo, "{}: another conversion is writing to this folder", file_.path().string());
   }
   struct stat info {};
-  if (::fstat(fd_, &info) == 0 && info.st_nlink > 0) return;
-  fail(ErrorCode::kIo, "{}: another conversion was writing to this folder", path_.string());
+  if (::fstat(file_.fd(), &info) == 0 && info.st_nlink > 0) return;
+  fail(ErrorCode::kIo, "{}: another conversion was writing to this folder", file_.path().string());
 }
 
 void Journal::require(const Json& identity) const {
@@ -127,11 +115,11 @@ void Journal::require(const Json& identity) const {
   fail(ErrorCode::kInvalidArgument,
        "{}: holds an unfinished conversion that differs ({}); repeat its command to finish it, or "
        "give --no-resume to start over",
-       path_.parent_path().string(), first_difference(identity_, identity));
+       file_.path().parent_path().string(), first_difference(identity_, identity));
 }
 
 void Journal::restart(const Json& identity) {
-  if (::ftruncate(fd_, 0) != 0) fail_errno(errno, path_.string());
+  file_.truncate(0);
   end_ = 0;
   finished_.clear();
   commit_.reset();
@@ -141,24 +129,15 @@ void Journal::restart(const Json& identity) {
 
 void Journal::read() {
   struct stat info {};
-  if (::fstat(fd_, &info) != 0) fail_errno(errno, path_.string());
+  if (::fstat(file_.fd(), &info) != 0) fail_errno(errno, file_.path().string());
   if (info.st_size > kMaxBytes) {
-    fail(ErrorCode::kCorrupt, "{}: {} bytes are too many for a journal", path_.string(),
+    fail(ErrorCode::kCorrupt, "{}: {} bytes are too many for a journal", file_.path().string(),
          info.st_size);
   }
   std::string text(static_cast<size_t>(info.st_size), '\0');
-  size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t n =
-        ::pread(fd_, text.data() + done, text.size() - done, static_cast<off_t>(done));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail_errno(errno, path_.string());
-    if (n == 0) break;
-    done += static_cast<size_t>(n);
-  }
-  text.resize(done);
+  text.resize(file_.read_at(0, {reinterpret_cast<uint8_t*>(text.data()), text.size()}));
   while (const auto body = line_at(text, end_)) {
-    const Json line = parse_json(*body, path_.string());
+    const Json line = parse_json(*body, file_.path().string());
     if (!line.is_object()) break;
     if (end_ == 0) {
       identity_ = line;
@@ -169,7 +148,8 @@ void Journal::read() {
   }
   if (end_ == 0 && !is_torn(text)) {
     fail(ErrorCode::kInvalidArgument,
-         "{}: is no journal of ours; remove it or choose another destination", path_.string());
+         "{}: is no journal of ours; remove it or choose another destination",
+         file_.path().string());
   }
 }
 
@@ -181,12 +161,13 @@ void Journal::read_line(const Json& line) {
                  steps.at("place").get<std::vector<std::string>>()};
       for (const auto* names : {&commit_->remove, &commit_->place}) {
         for (const std::string& name : *names) {
-          if (!is_result_name(name)) {
-            fail(ErrorCode::kCorrupt, "{}: names a file elsewhere", path_.string());
+          if (!is_name_within(name)) {
+            fail(ErrorCode::kCorrupt, "{}: names a file elsewhere", file_.path().string());
           }
         }
       }
-      if (commit_->place.empty()) fail(ErrorCode::kCorrupt, "{}: names no file", path_.string());
+      if (commit_->place.empty())
+        fail(ErrorCode::kCorrupt, "{}: names no file", file_.path().string());
       return;
     }
     TensorResult result;
@@ -196,7 +177,7 @@ void Journal::read_line(const Json& line) {
     line.at("hashes").get_to(result.hashes);
     finished_[line.at("tensor").get<int64_t>()] = result;
   } catch (const nlohmann::json::exception& error) {
-    fail(ErrorCode::kCorrupt, "{}: {}; give --no-resume to start over", path_.string(),
+    fail(ErrorCode::kCorrupt, "{}: {}; give --no-resume to start over", file_.path().string(),
          error.what());
   }
 }
@@ -216,14 +197,8 @@ void Journal::append_commit(const CommitSteps& steps) {
 }
 
 void Journal::write_lines(const std::string& lines) {
-  for (size_t done = 0; done < lines.size();) {
-    const ssize_t n =
-        ::pwrite(fd_, lines.data() + done, lines.size() - done, static_cast<off_t>(end_ + done));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail_errno(errno, path_.string() + ": write");
-    done += static_cast<size_t>(n);
-  }
-  if (::fsync(fd_) != 0) fail_errno(errno, path_.string() + ": fsync");
+  file_.write_at(end_, {reinterpret_cast<const uint8_t*>(lines.data()), lines.size()});
+  file_.sync();
   end_ += lines.size();
 }
 

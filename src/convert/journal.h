@@ -37,7 +37,6 @@ class Journal {
   static std::unique_ptr<Journal> open(const FolderHandle& work);
   // A new one, without a line. Throws the same.
   static std::unique_ptr<Journal> create(const FolderHandle& work);
-  ~Journal();
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
 
@@ -61,14 +60,13 @@ class Journal {
   void append_commit(const CommitSteps& steps);
 
  private:
-  Journal(int fd, fs::path path) : fd_(fd), path_(std::move(path)) {}
+  explicit Journal(OutputFile file) : file_(std::move(file)) {}
   void lock();
   void read();
   void read_line(const Json& line);
   void write_lines(const std::string& lines);
 
-  int fd_ = -1;
-  fs::path path_;
+  OutputFile file_;
   uint64_t end_ = 0;  // of the valid part
   Json identity_;     // null: none
   std::map<int64_t, TensorResult> finished_;

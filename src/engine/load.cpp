@@ -125,10 +125,6 @@ std::shared_ptr<const Tokenizer> read_usable_tokenizer(const Checkpoint& checkpo
 
 }  // namespace
 
-std::unique_ptr<ChatTemplate> LoadedModel::chat_template() const {
-  return read_chat_templates(*checkpoint).choose(/*has_tools=*/false);
-}
-
 ChatTemplates read_chat_templates(const Checkpoint& checkpoint) {
   return ChatTemplates(
       checkpoint.text_files(), [&](std::string_view name) { return checkpoint.text_file(name); },
@@ -247,8 +243,8 @@ std::unique_ptr<Backend> open_device(const LoadModelOptions& options) {
 }
 
 LoadedModel load_model(std::unique_ptr<Checkpoint> checkpoint, const LoadModelOptions& options) {
-  warn_of_edits(*checkpoint);
   const auto start = std::chrono::steady_clock::now();
+  warn_of_edits(*checkpoint);
   LoadedModel loaded;
   loaded.checkpoint = std::move(checkpoint);
   loaded.tokenizer = read_usable_tokenizer(*loaded.checkpoint, options);

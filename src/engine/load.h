@@ -32,10 +32,6 @@ struct LoadedModel {
   SamplingParams sampling;
   MemoryPlan memory;
   double load_seconds = 0;
-
-  // The one that is used where nothing else is asked for; null when the checkpoint has none. Throws
-  // what read_chat_templates and ChatTemplates::choose throw.
-  std::unique_ptr<ChatTemplate> chat_template() const;
 };
 
 struct LoadModelOptions {

@@ -21,20 +21,18 @@ bool is_hash(const Json& json) {
          text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
 
-// "name" or "folder/name".
-bool is_file_name(std::string_view name) {
-  const fs::path path(name);
-  if (name.empty() || path.is_absolute() || std::distance(path.begin(), path.end()) > 2) {
-    return false;
-  }
-  return std::all_of(path.begin(), path.end(), [](const fs::path& part) {
-    return !part.empty() && part != "." && part != "..";
-  });
-}
-
 std::string in_quotes(std::string_view text) { return "\"" + std::string(text) + "\""; }
 
 }  // namespace
+
+bool is_name_within(std::string_view name) {
+  if (const size_t slash = name.find('/'); slash != std::string_view::npos) {
+    const std::string_view inner = name.substr(slash + 1);
+    return is_name_within(name.substr(0, slash)) && is_name_within(inner) &&
+           inner.find('/') == std::string_view::npos;
+  }
+  return !name.empty() && name != "." && name != ".." && name.find('\0') == std::string_view::npos;
+}
 
 NativeFiles NativeFiles::from_json(const Json& json, const std::string& name) {
   if (!json.is_object()) fail(ErrorCode::kCorrupt, "{}: \"files\" must be an object", name);
@@ -43,7 +41,7 @@ NativeFiles NativeFiles::from_json(const Json& json, const std::string& name) {
     const bool is_shard = value.is_object() && value.size() == 2 && value.contains("bytes") &&
                           value["bytes"].is_number_unsigned() && value.contains("header") &&
                           is_hash(value["header"]);
-    if (!is_file_name(file) || (!is_shard && !is_hash(value))) {
+    if (!is_name_within(file) || (!is_shard && !is_hash(value))) {
       fail(ErrorCode::kCorrupt,
            "{}: \"files\": \"{}\" must be the name of a file in the folder with a hash of 32 "
            "digits, or with \"bytes\" and the hash of a \"header\"",
@@ -83,8 +81,12 @@ std::string with_own_hash(std::string text) {
 bool has_own_hash(std::string_view text, const std::string& own) {
   const size_t at = text.find(in_quotes(own));
   if (at == std::string_view::npos) return false;
-  std::string blank(text);
-  return content_hash(blank.replace(at + 1, own.size(), kNoHash)) == own;
+  ContentHash hash;
+  for (const std::string_view part :
+       {text.substr(0, at + 1), kNoHash, text.substr(at + 1 + own.size())}) {
+    hash.update({reinterpret_cast<const uint8_t*>(part.data()), part.size()});
+  }
+  return hash.hex() == own;
 }
 
 NativeFiles::Shard shard_of(const fs::path& path) {

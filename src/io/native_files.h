@@ -14,6 +14,10 @@
 
 namespace tq {
 
+// Whether it is "name" or "folder/name": a file that a checkpoint may have, which leads nowhere
+// else.
+bool is_name_within(std::string_view name);
+
 struct NativeFiles {
   // A safetensors file: its size, and the hash of what stands before the tensors (length word and
   // JSON).

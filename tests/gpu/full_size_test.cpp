@@ -116,7 +116,9 @@ class LoadedModelOn {
 class GpuFullSize : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    if (env_or("TQ_TEST_FULL_SIZE", "").empty()) GTEST_SKIP() << "set TQ_TEST_FULL_SIZE=1";
+    if (env_or("TQ_TEST_FULL_SIZE", "").empty()) {
+      GTEST_SKIP() << "takes 5 minutes and 60 GB: scripts/gpu-test.sh sets TQ_TEST_FULL_SIZE=1";
+    }
   }
 };
 

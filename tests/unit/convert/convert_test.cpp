@@ -21,9 +21,7 @@ using namespace tq::fixtures;  // NOLINT(google-build-using-namespace): the fixt
 class ConvertTest : public ::testing::Test {
  protected:
   ConvertTest() {
-    options_.destination = dir_ / "result";
-    options_.plan.format = "tq3";
-    options_.effort = Effort::kFast;
+    options_ = quick_options(dir_ / "result");
     options_.n_threads = 2;
   }
 

@@ -35,11 +35,8 @@ TEST(DamageTest, EveryFlippedBitIsFound) {
   write_bytes(source / "generation_config.json", R"({"temperature": 0.5})");
   fs::create_directory(source / "additional_chat_templates");
   write_bytes(source / "additional_chat_templates/tool.jinja", "{{ messages }} of a tool\n");
-  ConvertOptions options;
-  options.plan.format = "tq3";
-  options.effort = Effort::kFast;
+  ConvertOptions options = quick_options(dir / "result");
   options.shard_bytes = 30'000;
-  options.destination = dir / "result";
   convert_folder(source, options);
   ASSERT_FALSE(noticed(options.destination));
 

@@ -86,6 +86,16 @@ inline std::map<std::string, std::string> contents(const fs::path& folder) {
   return files;
 }
 
+// To tq3, in a way that takes little time.
+inline ConvertOptions quick_options(fs::path destination) {
+  ConvertOptions options;
+  options.destination = std::move(destination);
+  options.plan.format = "tq3";
+  options.effort = Effort::kFast;
+  options.n_threads = 1;
+  return options;
+}
+
 inline ConvertReport convert_folder(const fs::path& source, const ConvertOptions& options) {
   return convert(*open_checkpoint(source), options);
 }

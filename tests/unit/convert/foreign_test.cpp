@@ -17,10 +17,7 @@ using namespace tq::fixtures;  // NOLINT(google-build-using-namespace): the fixt
 class ForeignTest : public ::testing::Test {
  protected:
   ForeignTest() {
-    options_.plan.format = "tq3";
-    options_.effort = Effort::kFast;
-    options_.n_threads = 1;
-    options_.destination = dir_ / "result";
+    options_ = quick_options(dir_ / "result");
     fs::create_directory(dir_ / "precious");
     write_bytes(dir_ / "precious/thesis", "precious");
   }

@@ -25,11 +25,8 @@ struct Crash : std::runtime_error {
 class ResumeTest : public ::testing::Test {
  protected:
   ResumeTest() {
-    options_.plan.format = "tq3";
-    options_.effort = Effort::kFast;
-    options_.n_threads = 1;
+    options_ = quick_options(dir_ / "whole");
     options_.shard_bytes = 30'000;
-    options_.destination = dir_ / "whole";
     options_.hooks.at = [this](std::string_view point) { points_.emplace_back(point); };
     convert_folder(source_, options_);
     expected_ = contents(options_.destination);

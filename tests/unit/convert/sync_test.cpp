@@ -44,11 +44,8 @@ using namespace tq::fixtures;  // NOLINT(google-build-using-namespace): the fixt
 class SyncTest : public ::testing::Test {
  protected:
   SyncTest() {
-    options_.plan.format = "tq3";
-    options_.effort = Effort::kFast;
-    options_.n_threads = 1;
+    options_ = quick_options(dir_ / "new/result");
     options_.shard_bytes = 30'000;
-    options_.destination = dir_ / "new/result";
   }
   ~SyncTest() override { on_fsync = nullptr; }
 

@@ -17,13 +17,7 @@ using namespace tq::fixtures;  // NOLINT(google-build-using-namespace): the fixt
 
 class VerifyTest : public ::testing::Test {
  protected:
-  VerifyTest() {
-    ConvertOptions options;
-    options.destination = result_;
-    options.plan.format = "tq3";
-    options.effort = Effort::kFast;
-    convert_folder(source_, options);
-  }
+  VerifyTest() { convert_folder(source_, quick_options(result_)); }
   VerifyReport verify() const { return verify_checkpoint(*open_checkpoint(result_)); }
 
   TempDir dir_;
