@@ -38,7 +38,7 @@ function(tq_precompile target from)
 endfunction()
 
 # The presets compile ten sources as one (CMAKE_UNITY_BUILD), which halves the build; "dev" does not. Sources whose
-# path matches `but` stay alone: the same names in each, as of one instruction set or one model family.
+# path matches `but` stay alone: the same names in each, as of one instruction set, model family or layout.
 function(tq_unity but)
   list(FILTER ARGN INCLUDE REGEX "${but}")
   set_source_files_properties(${ARGN} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
@@ -62,7 +62,7 @@ function(tq_library name)
     list(FILTER sources EXCLUDE REGEX "/backend/cuda/")
   endif()
   add_library(tq_${name} STATIC ${sources})
-  tq_unity("/simd/|/arch/|/cpu/generic" ${sources})
+  tq_unity("/simd/|/arch/|/layouts/|/cpu/generic" ${sources})
   target_link_libraries(tq_${name} PUBLIC tq_flags ${ARG_DEPS})
   tq_precompile(tq_${name} tq_base)
 endfunction()

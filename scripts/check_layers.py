@@ -21,7 +21,7 @@ ALLOWED = {  # what a folder may include besides itself; docs/architecture.md dr
 
 root = pathlib.Path(__file__).resolve().parent.parent / "src"
 faults = []
-for path in sorted([*root.rglob("*.h"), *root.rglob("*.cpp"), *root.rglob("*.cu*")]):
+for path in sorted(path for kind in ("h", "inc", "cpp", "cu", "cuh") for path in root.rglob(f"*.{kind}")):
     folder = path.relative_to(root).parts[0]
     if folder not in ALLOWED:
         faults.append(f"{path}: folder {folder} has no row in check_layers.py")

@@ -1,7 +1,5 @@
 #include "backend/counting_backend.h"
 
-#include "base/error.h"
-
 namespace tq {
 namespace {
 
@@ -23,10 +21,6 @@ Buffer CountingBackend::allocate_host(size_t size_bytes) { return unusable(size_
 WeightView CountingBackend::import_weight(const WeightView& weight, Buffer& /*storage*/) {
   placed_.push_back(weight);
   return weight;
-}
-
-void CountingBackend::refuse() {
-  fail(ErrorCode::kInternal, "a backend that only counts memory was asked to compute");
 }
 
 }  // namespace tq

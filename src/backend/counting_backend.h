@@ -5,11 +5,11 @@
 #include <span>
 #include <vector>
 
-#include "backend/backend.h"
+#include "backend/refusing_backend.h"
 
 namespace tq {
 
-class CountingBackend final : public Backend {
+class CountingBackend final : public RefusingBackend {
  public:
   explicit CountingBackend(const Backend& counted) : counted_(counted) {}
 
@@ -37,28 +37,10 @@ class CountingBackend final : public Backend {
     return counted_.attention_bytes(args);
   }
 
-  Activation prepare(const PrepareArgs&) override { refuse(); }
-  void embed(const EmbedArgs&) override { refuse(); }
-  void matmul(const MatmulArgs&) override { refuse(); }
-  void matmul_experts(const ExpertMatmulArgs&) override { refuse(); }
-  void matmul_heads(const HeadMatmulArgs&) override { refuse(); }
-  void route(const RouteArgs&) override { refuse(); }
-  void combine(const CombineArgs&) override { refuse(); }
-  void rms_norm(const RmsNormArgs&) override { refuse(); }
-  void rope_table(const RopeTableArgs&) override { refuse(); }
-  void rope(const RopeArgs&) override { refuse(); }
-  void kv_store(const KvStoreArgs&) override { refuse(); }
-  void attention(const AttentionArgs&) override { refuse(); }
-  void glu(const GluArgs&) override { refuse(); }
-  void add(const AddArgs&) override { refuse(); }
-  void softcap(const SoftcapArgs&) override { refuse(); }
-  void gather_rows(const GatherRowsArgs&) override { refuse(); }
   bool samples() const override { return counted_.samples(); }
   void sample(const SampleArgs&) override { refuse(); }
 
  private:
-  [[noreturn]] static void refuse();
-
   const Backend& counted_;
   int64_t allocated_bytes_ = 0;
   std::vector<WeightView> placed_;

@@ -21,7 +21,7 @@
 #include "cli/table.h"
 #include "cli/values.h"
 #include "convert/convert.h"
-#include "convert/presets.h"
+#include "convert/layouts/layout.h"
 
 namespace tq {
 namespace {
@@ -48,6 +48,15 @@ const std::map<std::string, Effort> kEfforts = {{"fast", Effort::kFast},
                                                 {"default", Effort::kDefault},
                                                 {"best", Effort::kBest},
                                                 {"reference", Effort::kReference}};
+
+// Those that this command writes.
+std::vector<std::string> layouts() {
+  std::vector<std::string> names;
+  for (const Layout* layout : all_layouts()) {
+    if (layout->describe != nullptr) names.emplace_back(layout->name);
+  }
+  return names;
+}
 
 std::string error_or_dash(const ReportRow& row) {
   return row.lossy && row.stats.squared_error > 0 ? fmt::format("{:.5f}", row.stats.rel_mse())
@@ -139,7 +148,7 @@ void run_convert(const ConvertCommand& command, const GlobalOptions& global) {
   options.destination = command.destination;
   options.plan.format = command.format;
   options.plan.preset = command.preset;
-  options.plan.layout = command.layout == "native" ? Layout::kNative : Layout::kReference;
+  options.plan.layout = &find_layout(command.layout);
   if (!command.rules.empty()) options.plan.rules = read_rules(command.rules);
   if (!command.effort.empty()) options.effort = kEfforts.at(command.effort);
   options.n_threads = command.threads;
@@ -208,8 +217,7 @@ void add_convert(CLI::App& app, const GlobalOptions& global) {
       ->add_option("--effort", options->effort,
                    "Search of the encoder: fast, default, best, or reference for its exact bytes")
       ->check(one_of({"fast", "default", "best", "reference"}));
-  command->add_option("--layout", options->layout, "Files to write")
-      ->check(one_of({"native", "turboquant-vllm"}));
+  command->add_option("--layout", options->layout, "Files to write")->check(one_of(layouts()));
   command
       ->add_option("--shard-size", options->shard_bytes,
                    "Most bytes of a file, e.g. 4GB; larger results are split")

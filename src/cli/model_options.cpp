@@ -11,8 +11,8 @@
 #include "cli/progress.h"
 #include "cli/sizes.h"
 #include "cli/values.h"
+#include "convert/class_formats.h"
 #include "convert/plan.h"
-#include "convert/presets.h"
 
 namespace tq {
 namespace {

@@ -7,11 +7,13 @@
 #include <memory>
 #include <utility>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/thread_pool.h"
 #include "convert/destination.h"
 #include "convert/journal.h"
+#include "convert/layouts/layout.h"
 #include "convert/quantize.h"
 #include "convert/shards.h"
 #include "convert/side_files.h"
@@ -38,15 +40,14 @@ bool is_resumable(ErrorCode code) {
 }
 
 EncodeOptions encode_options(const ConvertOptions& options) {
-  const bool reference = options.plan.layout == Layout::kReference;
+  const Layout& layout = *options.plan.layout;
+  TQ_CHECK(layout.describe != nullptr, "layout {}: written by export_checkpoint()", layout.name);
   EncodeOptions encode;
-  encode.effort = options.effort.value_or(reference ? Effort::kReference : Effort::kDefault);
-  if (reference && encode.effort != Effort::kReference) {
-    fail(
-        ErrorCode::kInvalidArgument,
-        "--layout turboquant-vllm writes what the reference's encoder would: --effort {} cannot be "
-        "used with it",
-        effort_name(encode.effort));
+  encode.effort = options.effort.value_or(layout.only_effort.value_or(Effort::kDefault));
+  if (layout.only_effort && encode.effort != *layout.only_effort) {
+    fail(ErrorCode::kInvalidArgument,
+         "--layout {} writes what the {} encoder would: --effort {} cannot be used with it",
+         layout.name, effort_name(*layout.only_effort), effort_name(encode.effort));
   }
   return encode;
 }
@@ -68,7 +69,7 @@ Json identity(Json files, const Checkpoint& source, const TextFiles& texts,
   for (const auto& [name, text] : texts) files[name] = content_hash(text);
   return {{"source", std::move(files)},
           {"option",
-           {{"layout", layout_name(plan.layout)},
+           {{"layout", plan.layout->name},
             {"format", plan.format},
             {"effort", effort_name(encode_options(options).effort)},
             {"allow_nan", options.allow_nan},
@@ -367,7 +368,7 @@ class Converter {
     write("config.json", model_config(source_, plan_).dump(2) + "\n");
     for (const auto& [name, text] : text_files_) write(name, text);
     work.write_file(kNativeConfigName,
-                    quantization_description({source_, plan_, encode_, results_, report, files}));
+                    plan_.layout->describe({source_, plan_, encode_, results_, report, files}));
     work.sync();
   }
 

@@ -35,7 +35,7 @@ struct ConvertHooks {
 struct ConvertOptions {
   fs::path destination;  // a folder, made when it does not exist
   PlanOptions plan;
-  std::optional<Effort> effort;  // kDefault, kReference for the reference layout
+  std::optional<Effort> effort;  // kDefault, or the layout's only one
   int n_threads = 0;             // 0: all CPUs
   uint64_t shard_bytes = 4'000'000'000;
   bool allow_nan = false;  // store weights that are not finite as 0
@@ -87,6 +87,5 @@ ConvertReport convert(const Checkpoint& source, const ConvertOptions& options);
 bool finish_conversion(const fs::path& folder);
 
 std::string_view effort_name(Effort effort);
-std::string_view layout_name(Layout layout);
 
 }  // namespace tq

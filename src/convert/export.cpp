@@ -9,6 +9,7 @@
 #include "base/thread_pool.h"
 #include "convert/destination.h"
 #include "convert/journal.h"
+#include "convert/layouts/layout.h"
 #include "convert/quantize.h"
 #include "convert/shards.h"
 
@@ -24,7 +25,7 @@ class Exporter {
 
   ExportReport run() {
     const auto start = std::chrono::steady_clock::now();
-    plan_ = make_plan(source_, {.format = "bf16", .rules = {{"*", std::string(kKeep)}}});
+    plan_ = make_plan(source_, {.layout = &kPlainLayout});
     shards_ = lay_out(plan_, options_.shard_bytes);
     prepare();
     try {
@@ -45,11 +46,6 @@ class Exporter {
 
  private:
   void prepare() {
-    for (const PlannedTensor& tensor : plan_.tensors) {
-      if (!tensor.compressed()) continue;
-      fail(ErrorCode::kUnsupported, "{}: is compressed already; only plain weights can be written",
-           source_.path().string());
-    }
     destination_.refuse_overlap(source_);
     destination_.remove_empty_work();
     if (destination_.has_work()) journal_ = Journal::open(destination_.work());
@@ -116,7 +112,7 @@ class Exporter {
       if (const auto text = source_.text_file(name)) write(name, *text);
     }
     // Last: without it no one takes the folder for a model.
-    write("config.json", source_.config().dump(2) + "\n");
+    write("config.json", model_config(source_, plan_).dump(2) + "\n");
     work.sync();
     destination_.put_in_place(names);
     destination_.discard_work();

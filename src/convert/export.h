@@ -1,6 +1,6 @@
 // export_checkpoint(): a checkpoint as a plain Hugging Face folder: every tensor as numbers of its
-// own type, nothing compressed, the config and text files beside them. Streams; puts the files in
-// place when all are whole.
+// own type (f16 where it was compressed), the config and text files beside them. Streams; puts the
+// files in place when all are whole.
 #pragma once
 
 #include <cstdint>
@@ -28,9 +28,9 @@ struct ExportReport {
   double seconds = 0;
 };
 
-// Throws kInvalidArgument for a destination that is not empty, kUnsupported for compressed weights,
-// kNoSpace with both numbers before anything is written. What ends it while tensors are written
-// (kIo, kNoSpace, kCancelled) leaves nothing behind.
+// Throws kInvalidArgument for a destination that is not empty, kNoSpace with both numbers before
+// anything is written. What ends it while tensors are written (kIo, kNoSpace, kCancelled) leaves
+// nothing behind.
 ExportReport export_checkpoint(const Checkpoint& source, const ExportOptions& options);
 
 }  // namespace tq

@@ -9,7 +9,9 @@
 #include <string_view>
 #include <vector>
 
+#include "convert/class_formats.h"
 #include "convert/rules.h"
+#include "convert/tensor_class.h"
 #include "format/traits.h"
 #include "io/checkpoint.h"
 #include "io/safetensors_layout.h"
@@ -19,46 +21,14 @@ namespace tq {
 // Bytes of a plane whose shape was checked when it was planned.
 int64_t plane_bytes(const SafetensorsItem& plane);
 
-// The role of a tensor in a transformer, in the order of reports.
-enum class TensorClass : uint8_t {
-  kEmbed,
-  kHead,
-  kAttention,
-  kMlp,
-  kExperts,
-  kRouter,
-  kNorm,
-  kBias,
-  kVision,  // vision and audio towers with their projectors
-  kOther,
-};
-constexpr int kTensorClasses = 10;
-std::string_view tensor_class_name(TensorClass tensor_class);
-TensorClass classify_tensor(std::string_view name, const Shape& shape);
-
-// The files that are written.
-enum class Layout : uint8_t {
-  kNative,     // ours: docs/formats.md
-  kReference,  // turboquant-vllm tq3_native: every packed tensor alike, the rest f16
-};
-
-// A format for each class of tensors, with attention in three parts: names of formats.
-struct ClassFormats {
-  std::string_view embed;
-  std::string_view head;
-  std::string_view keys_values;  // k_proj, v_proj, latent attention's kv_a_proj
-  std::string_view output;       // o_proj
-  std::string_view attention;    // the rest of it
-  std::string_view mlp;
-  std::string_view experts;
-  bool operator==(const ClassFormats&) const = default;
-};
+struct Layout;  // convert/layouts/layout.h
+extern const Layout kNativeLayout;
 
 struct PlanOptions {
   std::string format = "auto";  // of linears: a format name, or auto by the number of parameters
-  std::string preset;           // presets.h, instead of a format; empty: none
+  std::string preset;           // instead of a format; empty: none
   std::optional<ClassFormats> formats;  // instead of both: fit.h chooses them
-  Layout layout = Layout::kNative;
+  const Layout* layout = &kNativeLayout;
   std::vector<Rule> rules;  // before the default rules; native layout only
 };
 
@@ -82,13 +52,23 @@ struct PlannedTensor {
 };
 
 struct ConvertPlan {
-  Layout layout = Layout::kNative;
+  const Layout* layout = nullptr;
   // Of linears, after "auto" was decided; or the name of the preset; or "mixed" for
   // PlanOptions::formats.
   std::string format;
   std::vector<PlannedTensor> tensors;  // all but a copy of the embedding table (head_copy())
   std::vector<std::string> notes;      // what the user should know: choices made, rules unused
 };
+
+// Of the tensors of a plan.
+struct PlanCounts {
+  std::vector<int64_t> rule_uses;  // of each of PlanOptions::rules
+  int64_t ineligible = 0;          // that a rule would compress but no format can
+  int64_t dequantised = 0;         // blocks of other codecs that are stored as f16
+};
+
+// Whether formats with scales can hold it: floating, 2-D or 3-D, rows not too short.
+bool is_compressible(const TensorEntry& tensor);
 
 // Throws kInvalidArgument for unknown formats and rules that cannot be followed, kUnsupported for
 // sources that this converter would get wrong (scaled 8-bit floats, tensor name clashes).

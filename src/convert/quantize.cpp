@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "format/encode_checks.h"
 #include "io/content_hash.h"
+#include "io/non_finite.h"
 #include "tensor/buffer.h"
 
 namespace tq {
@@ -21,19 +22,6 @@ namespace {
 constexpr int64_t kChunkFloats = int64_t{64} << 10;
 constexpr int64_t kBlockFloats = int64_t{8} << 20;
 constexpr int64_t kCopyBytes = int64_t{16} << 20;
-
-// "row 3, column 17", with the expert for stacks.
-std::string place_name(const TensorEntry& entry, int64_t row, int64_t column) {
-  if (entry.shape.size() < 3) return fmt::format("row {}, column {}", row, column);
-  const int64_t rows = entry.shape[entry.shape.size() - 2];
-  return fmt::format("expert {}, row {}, column {}", row / rows, row % rows, column);
-}
-
-[[noreturn]] void refuse_non_finite(const TensorEntry& entry, int64_t element, float value) {
-  fail(ErrorCode::kUnsupported,
-       "tensor {}: weight at {} is {}: the source is damaged; --allow-nan stores such weights as 0",
-       entry.name, place_name(entry, element / entry.in(), element % entry.in()), value);
-}
 
 // Processor time of the calling thread: what else the machine does is not in it.
 double thread_cpu_seconds() {
@@ -265,7 +253,8 @@ std::vector<int64_t> TensorWriter::find_bad(const TensorEntry& entry, int64_t ro
     if (found < 0) break;
     next += found;
     if (!options_.allow_nan) {
-      refuse_non_finite(entry, row_begin * entry.in() + next, values[static_cast<size_t>(next)]);
+      refuse_non_finite(entry, row_begin * entry.in() + next, values[static_cast<size_t>(next)],
+                        "; --allow-nan stores such weights as 0");
     }
     bad.push_back(next++);
   }

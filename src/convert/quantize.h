@@ -56,8 +56,8 @@ class TensorWriter {
   // All references outlive the writer.
   TensorWriter(const Checkpoint& source, ThreadPool& pool, const QuantizeOptions& options);
 
-  // Throws kUnsupported for weights that are not finite (unless allowed) or do not fit the format,
-  // naming the tensor and the place; kIo and kNoSpace from writing.
+  // Naming the tensor: throws kCorrupt for weights that are not finite (unless allowed),
+  // kUnsupported for such as do not fit the format; kIo and kNoSpace from writing.
   TensorResult write(const PlannedTensor& tensor, const TensorPlace& place);
 
   // Of all tensors written so far.

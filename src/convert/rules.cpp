@@ -1,6 +1,7 @@
 #include "convert/rules.h"
 
 #include "base/error.h"
+#include "convert/class_formats.h"
 #include "format/traits.h"
 
 namespace tq {
@@ -66,15 +67,6 @@ std::vector<Rule> parse_rules(const Json& json, const std::string& name) {
 
 std::vector<Rule> read_rules(const fs::path& path) {
   return parse_rules(parse_json(read_text_file(path), path.string()), path.string());
-}
-
-std::string format_names() {
-  std::string names;
-  for (const FormatTraits& format : all_formats()) {
-    if (!names.empty()) names += ' ';
-    names += format.name;
-  }
-  return names;
 }
 
 }  // namespace tq

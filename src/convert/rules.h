@@ -30,7 +30,4 @@ const Rule* first_match(std::span<const Rule> rules, std::string_view tensor_nam
 std::vector<Rule> parse_rules(const Json& json, const std::string& name);
 std::vector<Rule> read_rules(const fs::path& path);
 
-// "tq2 tq3 ... f16": for messages that must say what would be accepted.
-std::string format_names();
-
 }  // namespace tq

@@ -3,8 +3,7 @@
 #include <map>
 #include <utility>
 
-#include "format/hadamard.h"
-#include "io/native_manifest.h"
+#include "convert/layouts/layout.h"
 
 namespace tq {
 namespace {
@@ -13,58 +12,6 @@ int64_t stored_bytes(const PlannedTensor& tensor) {
   int64_t bytes = 0;
   for (const SafetensorsItem& plane : tensor.planes) bytes += plane_bytes(plane);
   return bytes;
-}
-
-Json source_json(const Checkpoint& source, int64_t tensor_bytes) {
-  Json files = Json::array();
-  for (const fs::path& path : source.files()) {
-    files.push_back({{"name", base_name(path)}, {"bytes", fs::file_size(path)}});
-  }
-  return {{"name", base_name(source.path())},
-          {"kind", checkpoint_kind_name(source.kind())},
-          {"tensor_bytes", tensor_bytes},
-          {"files", std::move(files)}};
-}
-
-Json native_description(const Conversion& conversion) {
-  NativeManifest manifest;
-  manifest.seed = kRotationSeed;
-  manifest.tool_version = TQ_VERSION;
-  manifest.encoder = {{"effort", effort_name(conversion.encode.effort)},
-                      {"beta", conversion.encode.beta}};
-  manifest.source = source_json(conversion.source, conversion.report.source_bytes);
-  manifest.report = conversion.report.to_json();
-  manifest.files = conversion.files;
-  manifest.hashes = Json::object();
-  const auto& tensors = conversion.plan.tensors;
-  for (size_t t = 0; t < tensors.size(); ++t) {
-    const TensorEntry& entry = conversion.source.tensors()[static_cast<size_t>(tensors[t].source)];
-    for (size_t p = 0; p < tensors[t].planes.size(); ++p) {
-      manifest.hashes[tensors[t].planes[p].name] = conversion.results[t].hashes[p];
-    }
-    if (!tensors[t].compressed()) continue;
-    manifest.tensors.push_back(
-        {entry.name, tensors[t].format, entry.shape, tensors[t].group, tensors[t].in_padded});
-  }
-  return manifest.to_json();
-}
-
-Json reference_description(const Conversion& conversion) {
-  int64_t n_packed = 0;
-  Json in_dims = Json::object();
-  for (const PlannedTensor& tensor : conversion.plan.tensors) {
-    if (!tensor.compressed()) continue;
-    const TensorEntry& entry = conversion.source.tensors()[static_cast<size_t>(tensor.source)];
-    ++n_packed;
-    in_dims[entry.name] = entry.in();
-  }
-  return {{"format", "tq3_native"},  // whatever the bits: the reference's name for the layout
-          {"bits", find_format(conversion.plan.format)->bits},
-          {"group_size", 128},
-          {"quantizer_seed", kRotationSeed},
-          {"compressed_layers", n_packed},
-          {"original_model", base_name(conversion.source.path())},
-          {"orig_in_dims", std::move(in_dims)}};
 }
 
 }  // namespace
@@ -78,18 +25,8 @@ std::string base_name(const fs::path& path) {
 Json model_config(const Checkpoint& source, const ConvertPlan& plan) {
   Json config = source.config();
   config.erase("quantization_config");  // of a source that was compressed before
-  if (plan.layout == Layout::kNative) {
-    config["quantization_config"] = {
-        {"quant_method", "turboquant"}, {"version", kNativeVersion}, {"format", plan.format}};
-  }
+  if (plan.layout->config != nullptr) config["quantization_config"] = plan.layout->config(plan);
   return config;
-}
-
-std::string quantization_description(const Conversion& conversion) {
-  const bool native = conversion.plan.layout == Layout::kNative;
-  const Json json = native ? native_description(conversion) : reference_description(conversion);
-  const std::string text = json.dump(2) + "\n";
-  return native ? with_own_hash(text) : text;
 }
 
 ConvertReport make_report(const Checkpoint& source, const ConvertPlan& plan,
@@ -151,10 +88,6 @@ std::string_view effort_name(Effort effort) {
       return "best";
   }
   return "unknown";
-}
-
-std::string_view layout_name(Layout layout) {
-  return layout == Layout::kNative ? "native" : "turboquant-vllm";
 }
 
 }  // namespace tq

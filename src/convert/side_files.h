@@ -1,4 +1,4 @@
-// The JSON files of a result: config.json, tq_config.json in both layouts. Pure functions of the
+// config.json of a result, its report, and what a layout describes it by. Pure functions of the
 // source and the conversion: no times, no paths, nothing of the machine.
 #pragma once
 
@@ -27,10 +27,8 @@ struct Conversion {
 // The last part of a path: what may be recorded of where the source was.
 std::string base_name(const fs::path& path);
 
-// config.json: the source's, plus quantization_config in the native layout.
+// config.json: the source's, with the layout's quantization_config.
 Json model_config(const Checkpoint& source, const ConvertPlan& plan);
-// The text of tq_config.json of the plan's layout.
-std::string quantization_description(const Conversion& conversion);
 
 // Aggregates results by class and format, in the plan's order.
 ConvertReport make_report(const Checkpoint& source, const ConvertPlan& plan,

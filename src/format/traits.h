@@ -92,12 +92,12 @@ struct WeightView {
   const uint16_t* gain_row(int64_t row) const {
     return gains == nullptr ? nullptr : gains + row * gains_per_row();
   }
-  // n rows from `first` (of experts * rows) as one matrix.
+  // n rows from `first` (of experts * rows) as one matrix; planes that are null stay so.
   WeightView slice(int64_t first, int64_t n) const {
     WeightView view = *this;
     view.experts = 1;
     view.rows = n;
-    view.codes = code_row(first);
+    view.codes = codes == nullptr ? nullptr : code_row(first);
     view.gains = gain_row(first);
     return view;
   }

@@ -9,6 +9,8 @@
 #include "base/error.h"
 #include "base/float16.h"
 #include "base/math.h"
+#include "format/encode_checks.h"
+#include "io/non_finite.h"
 
 namespace tq {
 namespace {
@@ -18,13 +20,11 @@ constexpr int64_t kBytesAtOnce = int64_t{1} << 17;    // that a thread copies
 constexpr int64_t kWeightsAtOnce = int64_t{1} << 16;  // that it decodes
 constexpr float kMaxF16 = 65504;
 
-void check_finite(const TensorEntry& tensor, std::span<const float> values) {
-  for (const float value : values) {
-    if (!std::isfinite(value)) {
-      fail(ErrorCode::kCorrupt, "{}: a weight is {}; the checkpoint is damaged", tensor.name,
-           value);
-    }
-  }
+// Of rows from `row` on.
+void check_finite(const TensorEntry& tensor, int64_t row, std::span<const float> values) {
+  const int64_t bad = find_non_finite(values.data(), static_cast<int64_t>(values.size()));
+  if (bad >= 0)
+    refuse_non_finite(tensor, row * tensor.in() + bad, values[static_cast<size_t>(bad)]);
 }
 
 void check_fits_f16(const TensorEntry& tensor, std::span<const float> values) {
@@ -67,14 +67,6 @@ Planes make_planes(WeightView& view, Buffer& storage) {
   return planes;
 }
 
-// Not null, so that a view of no values may be sliced.
-WeightView without_values(WeightView view) {
-  alignas(Buffer::kAlignment) static constexpr uint8_t kPlace[Buffer::kAlignment] = {};
-  view.codes = kPlace;
-  view.gains = view.group > 0 ? reinterpret_cast<const uint16_t*>(kPlace) : nullptr;
-  return view;
-}
-
 // Encodes scratch.padded, which holds the row.
 void encode_row(const WeightView& view, const Planes& planes, int64_t row,
                 const EncodeOptions& options, RowScratch& scratch) {
@@ -96,7 +88,7 @@ WeightView Materializer::shape(const TensorEntry& tensor, const FormatTraits& fo
   view.experts = tensor.shape.size() == 3 ? tensor.shape.front() : 1;
   view.rows = tensor.n_rows() / view.experts;
   set_format(view, format);
-  return without_values(view);
+  return view;
 }
 
 WeightView Materializer::weight(const TensorEntry& tensor, const FormatTraits& format,
@@ -114,7 +106,7 @@ WeightView Materializer::weight(const TensorEntry& tensor, const FormatTraits& f
     mine.gains.resize(static_cast<size_t>(n_gains));
     checkpoint_.read_rows(tensor, begin, end - begin, mine.rows.data());
     const std::span<const float> values(mine.rows.data(), static_cast<size_t>(end - begin) * in);
-    check_finite(tensor, values);
+    check_finite(tensor, begin, values);
     if (format.name == "f16") check_fits_f16(tensor, values);
     for (int64_t row = begin; row < end; ++row) {
       const auto source = values.subspan(static_cast<size_t>(row - begin) * in, in);
@@ -151,10 +143,10 @@ EncodeSource Materializer::source(const TensorEntry& tensor, int64_t first) {
   return source;
 }
 
-WeightView Materializer::encode(const TensorEntry& tensor, int64_t first, const WeightView& rows,
+WeightView Materializer::encode(const TensorEntry& tensor, int64_t first, const WeightView& matrix,
                                 WeightEncoder& encoder) {
   encoded_.push_back(&tensor);
-  return encoder.encode(rows, source(tensor, first), encode_);
+  return encoder.encode(matrix, source(tensor, first), encode_);
 }
 
 void Materializer::finish(WeightEncoder& encoder) {
@@ -166,7 +158,7 @@ void Materializer::finish(WeightEncoder& encoder) {
   std::vector<float> row(static_cast<size_t>(tensor.in()));
   for (int64_t i = 0; i < tensor.n_rows(); ++i) {
     checkpoint_.read_rows(tensor, i, 1, row.data());
-    check_finite(tensor, row);
+    check_finite(tensor, i, row);
   }
   fail(ErrorCode::kDevice, "{}: the device read other weights than the host", tensor.name);
 }
@@ -178,7 +170,7 @@ WeightView Materializer::transposed_heads(const WeightView& weight, int64_t head
   view.rows = weight.in;
   view.experts = weight.rows / head_rows;
   set_format(view, format);
-  if (values_ == WeightValues::kNone) return without_values(view);
+  if (values_ == WeightValues::kNone) return view;
   const Planes planes = make_planes(view, storage);
   auto transpose = [&](int64_t begin, int64_t end, int /*thread*/) {
     std::vector<float> matrix(static_cast<size_t>(rows * weight.in));  // [rows, weight.in]
@@ -211,7 +203,7 @@ ThreadPool& Materializer::pool() {
 void Materializer::vector(const TensorEntry& tensor, AffineMap map, float* out) const {
   const std::span<float> values(out, static_cast<size_t>(tensor.n_elements()));
   checkpoint_.read_rows(tensor, 0, tensor.n_rows(), out);
-  check_finite(tensor, values);
+  check_finite(tensor, 0, values);
   for (float& value : values) value = value * map.factor + map.offset;
 }
 

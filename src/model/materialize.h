@@ -33,12 +33,12 @@ class Materializer {
   // not fit f16.
   WeightView weight(const TensorEntry& tensor, const FormatTraits& format, Buffer& storage);
 
-  // What weight() would return, without values: nothing is read, and the view must not be.
+  // What weight() would return, without values: nothing is read, and its planes are null.
   static WeightView shape(const TensorEntry& tensor, const FormatTraits& format);
 
-  // Rows of the tensor, from `first` on, compressed and placed by the encoder; `rows` is a matrix
-  // of shape(). After the last one finish() must be called.
-  WeightView encode(const TensorEntry& tensor, int64_t first, const WeightView& rows,
+  // Rows [first, first + matrix.rows) of the tensor, compressed and placed by the encoder; `matrix`
+  // has the sizes, its planes are not read. After the last one finish() must be called.
+  WeightView encode(const TensorEntry& tensor, int64_t first, const WeightView& matrix,
                     WeightEncoder& encoder);
   // Waits for what is being encoded. Throws what weight() throws.
   void finish(WeightEncoder& encoder);

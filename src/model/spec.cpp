@@ -24,6 +24,12 @@ void check_rope(const ModelSpec& spec, int rope, int64_t dims, const char* field
   }
 }
 
+void check_cached(int64_t dims, const char* field) {
+  if (dims <= kMaxHeadDim) return;
+  fail(ErrorCode::kUnsupported, "config.json: {} is {}: at most {} is supported", field, dims,
+       kMaxHeadDim);
+}
+
 void check_attention(const GqaSpec& gqa, const ModelSpec& spec) {
   if (gqa.n_heads % gqa.n_kv_heads != 0) {
     fail(ErrorCode::kCorrupt,
@@ -31,6 +37,7 @@ void check_attention(const GqaSpec& gqa, const ModelSpec& spec) {
          gqa.n_heads, gqa.n_kv_heads);
   }
   check_rope(spec, gqa.rope, gqa.head_dim, "head_dim");
+  check_cached(gqa.head_dim, "head_dim");
   if (!gqa.kv_from) return;
   const auto donor_index = static_cast<size_t>(*gqa.kv_from);
   TQ_CHECK(donor_index < spec.layers.size(), "layer {} as donor", donor_index);
@@ -46,6 +53,7 @@ void check_attention(const GqaSpec& gqa, const ModelSpec& spec) {
 
 void check_attention(const MlaSpec& mla, const ModelSpec& spec) {
   check_rope(spec, mla.rope, mla.rope_dim, "qk_rope_head_dim");
+  check_cached(mla.kv_rank + mla.rope_dim, "kv_lora_rank + qk_rope_head_dim");
 }
 
 void check_ffn(const MlpSpec& /*mlp*/) {}

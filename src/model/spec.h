@@ -16,7 +16,6 @@ namespace tq {
 
 // More than any real model has: a config that asks for more is refused before memory is.
 constexpr int64_t kMaxLayers = 4096;
-constexpr int64_t kMaxHeadDim = 8192;
 
 // Angles are position * inv_freq[j]; any scaling (llama3, linear) is already in inv_freq. A
 // frequency of 0 leaves its pair as it is (proportional rope).

@@ -17,10 +17,10 @@ struct StackSlots {
   const uint8_t** codes;  // in device memory
   const uint16_t** gains;
 
-  void place(int64_t i, const WeightView& host, const WeightLoading& loading,
+  void place(int64_t i, const LoadedMatrix& host, const WeightLoading& loading,
              const std::string& name) const {
     const WeightView matrix = loading.place(host);
-    if (stack.matrix.codes == nullptr) stack.matrix = matrix;
+    if (stack.matrix.rows == 0) stack.matrix = matrix;
     const WeightView& first = stack.matrix;
     if (matrix.format != first.format || matrix.group != first.group ||
         matrix.in_padded != first.in_padded) {
@@ -81,7 +81,7 @@ class RequestBuilder {
   }
 
  private:
-  using Bind = std::function<void(const WeightView&, const WeightLoading&)>;
+  using Bind = std::function<void(const LoadedMatrix&, const WeightLoading&)>;
 
   TensorRequest& add(std::string name, Shape shape) {
     return requests_.emplace_back(
@@ -94,8 +94,8 @@ class RequestBuilder {
   }
   TensorRequest& matrix(std::string_view name, Shape shape, WeightView& target) {
     return bound(fmt::format("{}.weight", name), std::move(shape),
-                 [&target](const WeightView& view, const WeightLoading& loading) {
-                   target = loading.place(view);
+                 [&target](const LoadedMatrix& matrix, const WeightLoading& loading) {
+                   target = loading.place(matrix);
                  });
   }
   // A bias that is there is used, whatever the config says: it was trained.
@@ -190,18 +190,19 @@ class RequestBuilder {
     const std::string name = fmt::format("{}.weight", names_.kv_b);
     const int64_t head_rows = spec.nope_dim + spec.v_dim;
     const bool exact = context_.backend.exact();
-    const Bind bind = [&spec, name, keys, values, head_rows, exact](const WeightView& view,
+    const Bind bind = [&spec, name, keys, values, head_rows, exact](const LoadedMatrix& both,
                                                                     const WeightLoading& loading) {
       Buffer storage;
+      const FormatTraits& format = absorbed_format(both.weight.traits(), exact);
       const WeightView transposed = loading.materializer.transposed_heads(
-          view, head_rows, spec.nope_dim, absorbed_format(view.traits(), exact), storage);
+          both.weight, head_rows, spec.nope_dim, format, storage);
       DecoderWeights& weights = loading.weights;
       weights.add_input(transposed, spec.n_heads);
       weights.size_bytes += transposed.size_bytes();
       weights.bytes_per_token += transposed.size_bytes();
       for (int64_t head = 0; head < spec.n_heads; ++head) {
-        keys.place(head, transposed.expert(head), loading, name);
-        values.place(head, view.slice(head * head_rows + spec.nope_dim, spec.v_dim), loading, name);
+        keys.place(head, {transposed.expert(head)}, loading, name);
+        values.place(head, both.slice(head * head_rows + spec.nope_dim, spec.v_dim), loading, name);
       }
       loading.keep(std::move(storage));
     };
@@ -289,18 +290,21 @@ class RequestBuilder {
     const MoeSpec& spec = moe.spec;
     const StackSlots gate = expert_slots(moe.gate, spec);
     const StackSlots up = expert_slots(moe.up, spec);
-    const Bind bind_gate_up = [=](const WeightView& view, const WeightLoading& loading) {
-      const int64_t width = view.rows / 2;  // gate's rows, then up's
-      for (int64_t e = 0; e < view.experts; ++e) {
-        gate.place(e, view.slice(e * view.rows, width), loading, gate_up_name);
-        up.place(e, view.slice(e * view.rows + width, width), loading, gate_up_name);
+    const Bind bind_gate_up = [=](const LoadedMatrix& stack, const WeightLoading& loading) {
+      const int64_t width = stack.weight.rows / 2;  // gate's rows, then up's
+      for (int64_t e = 0; e < stack.weight.experts; ++e) {
+        const LoadedMatrix both = stack.expert(e);
+        gate.place(e, both.slice(0, width), loading, gate_up_name);
+        up.place(e, both.slice(width, width), loading, gate_up_name);
       }
     };
     read_by_experts(
         spec, bound(gate_up_name, {spec.n_experts, 2 * spec.width, spec_.hidden}, bind_gate_up));
     const StackSlots down = expert_slots(moe.down, spec);
-    const Bind bind_down = [=](const WeightView& view, const WeightLoading& loading) {
-      for (int64_t e = 0; e < view.experts; ++e) down.place(e, view.expert(e), loading, down_name);
+    const Bind bind_down = [=](const LoadedMatrix& stack, const WeightLoading& loading) {
+      for (int64_t e = 0; e < stack.weight.experts; ++e) {
+        down.place(e, stack.expert(e), loading, down_name);
+      }
     };
     TensorRequest& request =
         bound(down_name, {spec.n_experts, spec_.hidden, spec.width}, bind_down);
@@ -314,8 +318,8 @@ class RequestBuilder {
     for (int64_t e = 0; e < moe.spec.n_experts; ++e) {
       const std::string name = fmt::format("{}.{}.{}.weight", names_.experts, e, projection);
       TensorRequest& request =
-          bound(name, shape, [=](const WeightView& view, const WeightLoading& loading) {
-            slots.place(e, view, loading, name);
+          bound(name, shape, [=](const LoadedMatrix& matrix, const WeightLoading& loading) {
+            slots.place(e, matrix, loading, name);
           });
       request.rows_per_token = rows_per_token;
       read_by_experts(moe.spec, request);

@@ -11,6 +11,17 @@
 
 namespace tq {
 
+// A matrix of a tensor that is being loaded, and where in it: its first row over all experts.
+struct LoadedMatrix {
+  WeightView weight;  // its planes are null where no values are read, or the device reads them
+  int64_t first_row = 0;
+
+  LoadedMatrix slice(int64_t first, int64_t n) const {
+    return {weight.slice(first, n), first_row + first};
+  }
+  LoadedMatrix expert(int64_t e) const { return slice(e * weight.rows, weight.rows); }
+};
+
 // What loading a weight needs: takes weights from host memory, or from the checkpoint where the
 // device compresses them, to where the backend's operators read them.
 struct WeightLoading {
@@ -18,12 +29,10 @@ struct WeightLoading {
   Materializer& materializer;
   DecoderWeights& weights;
 
-  // The tensor that is being bound, where the device compresses it; then `whole` is its shape, and
-  // what place() is given are matrices of it.
+  // The tensor that is being bound, where the device compresses it: place() then reads its rows.
   const TensorEntry* encoded = nullptr;
-  WeightView whole = {};
 
-  WeightView place(const WeightView& weight) const;
+  WeightView place(const LoadedMatrix& matrix) const;
   // Takes the host memory that placed weights came from: needed on if they are read in place.
   void keep(Buffer host) const;
 };
@@ -32,7 +41,7 @@ struct WeightLoading {
 struct TensorRequest {
   std::string name;
   Shape shape;
-  std::function<void(const WeightView&, const WeightLoading&)> bind;  // of a matrix
+  std::function<void(const LoadedMatrix&, const WeightLoading&)> bind;  // of a matrix
   const float** vector = nullptr;
   float* scalar = nullptr;
 

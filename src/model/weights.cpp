@@ -37,7 +37,7 @@ class TensorLoader {
     } else {
       Buffer storage;
       const WeightView view = load_matrix(request, storage);
-      request.bind(view, loading_);
+      request.bind({view}, loading_);
       if (loading_.encoded != nullptr) checkpoint_.drop_rows(entry, 0, entry.n_rows());
       loading_.encoded = nullptr;
       loading_.keep(std::move(storage));
@@ -84,10 +84,7 @@ class TensorLoader {
     }
     weights_.compressed_on_device = true;
     const WeightView shape = Materializer::shape(entry, *format);
-    if (values_ == WeightValues::kRead) {
-      loading_.encoded = &entry;
-      loading_.whole = shape;
-    }
+    if (values_ == WeightValues::kRead) loading_.encoded = &entry;
     return shape;
   }
 
@@ -108,13 +105,12 @@ class TensorLoader {
 
 }  // namespace
 
-WeightView WeightLoading::place(const WeightView& weight) const {
+WeightView WeightLoading::place(const LoadedMatrix& matrix) const {
   if (encoded != nullptr) {
-    const int64_t first = (weight.codes - whole.codes) / whole.code_row_bytes();
-    return materializer.encode(*encoded, first, weight, *backend.encoder());
+    return materializer.encode(*encoded, matrix.first_row, matrix.weight, *backend.encoder());
   }
   Buffer storage;
-  const WeightView placed = backend.import_weight(weight, storage);
+  const WeightView placed = backend.import_weight(matrix.weight, storage);
   if (!storage.empty()) weights.own(std::move(storage));
   return placed;
 }

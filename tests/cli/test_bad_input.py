@@ -143,7 +143,7 @@ class BadWeights(TqTest):
     def test_nan(self):
         source = self.source_with(0x7fc0)
         result = self.dir / "result"
-        self.assert_fails(run_tq("convert", source, result, "--anyway"), UNSUPPORTED, LINEAR,
+        self.assert_fails(run_tq("convert", source, result, "--anyway"), CORRUPT, LINEAR,
                           "row 2, column 9", "nan", "--allow-nan")
         self.assertFalse(result.exists())
         allowed = run_tq("convert", source, result, "--anyway", "--allow-nan")
@@ -152,7 +152,7 @@ class BadWeights(TqTest):
 
     def test_infinity(self):
         self.assert_fails(run_tq("convert", self.source_with(0xff80), self.dir / "result",
-                                 "--anyway"), UNSUPPORTED, LINEAR, "-inf")
+                                 "--anyway"), CORRUPT, LINEAR, "-inf")
 
     def test_too_large_for_the_format(self):
         source = self.source_with(0x7e00)  # about 4e37

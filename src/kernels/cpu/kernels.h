@@ -35,8 +35,6 @@ struct RotateArgs {
   float* q8_scale;  // [tokens, in_padded / group]: `rotate_quantize` writes them
 };
 
-// The longest head; the CPU backend refuses longer ones.
-constexpr int64_t kMaxHeadDim = 1024;
 // Attention rows (query, head) that share one walk over the pages.
 constexpr int64_t kAttentionRows = 32;
 

@@ -172,8 +172,7 @@ int64_t attention_counters() { return enough_blocks(/*mma=*/true); }
 
 void attention(const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream) {
   const KvLayerView& kv = args.kv;
-  constexpr int64_t kLongestHead = 1024;
-  if (kv.k_dim > kLongestHead || kv.v_dim > kLongestHead || args.n_heads % kv.n_kv_heads != 0) {
+  if (kv.k_dim > kMaxHeadDim || kv.v_dim > kMaxHeadDim || args.n_heads % kv.n_kv_heads != 0) {
     fail_call("attention over heads of a size that no kernel has");
   }
   for (const AttentionKernel& kernel : kKernels) {

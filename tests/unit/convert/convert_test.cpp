@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "convert/destination.h"
+#include "convert/layouts/layout.h"
 #include "unit/convert/fixture.h"
 
 namespace tq {
@@ -184,7 +185,7 @@ TEST_F(ConvertTest, RefusesNonFiniteWeightsByName) {
   const int64_t element = (2 * 32 + 5) * 64 + 7;
   const fs::path source = source_with(name, element, std::nanf(""));
   const Error error = conversion_error(source, options_);
-  EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+  EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
   EXPECT_THAT(error.what(), AllOf(HasSubstr(name), HasSubstr("expert 2, row 5, column 7"),
                                   HasSubstr("nan"), HasSubstr("--allow-nan")));
   EXPECT_FALSE(fs::exists(options_.destination));
@@ -317,7 +318,7 @@ TEST_F(ConvertTest, PadsRowsThatNoGroupDivides) {
 }
 
 TEST_F(ConvertTest, ReferenceLayoutIsReadAsSuch) {
-  options_.plan.layout = Layout::kReference;
+  options_.plan.layout = &kTurboquantVllmLayout;
   EXPECT_THAT(conversion_error(source_, options_).what(), HasSubstr("--effort fast"));
   options_.effort.reset();
   convert_folder(source_, options_);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/float16.h"
 #include "convert/destination.h"
 #include "convert/journal.h"
 #include "support/expect_error.h"
@@ -132,12 +133,30 @@ TEST_F(ExportTest, LeavesNothingWhenStopped) {
   EXPECT_FALSE(fs::exists(options_.destination));
 }
 
-TEST_F(ExportTest, RefusesCompressedWeights) {
+TEST_F(ExportTest, CompressedWeightsBecomeF16) {
   ConvertOptions convert_options{.destination = dir_ / "packed"};
   convert_options.plan.format = "tq3";
   convert(*source_, convert_options);
-  expect_error(ErrorCode::kUnsupported, {"packed", "compressed already"},
-               [&] { export_checkpoint(*open_checkpoint(dir_ / "packed"), options_); });
+  const auto packed = open_checkpoint(dir_ / "packed");
+  export_checkpoint(*packed, options_);
+  const auto plain = open_checkpoint(options_.destination);
+  EXPECT_EQ(plain->kind(), CheckpointKind::kHuggingFace);
+  EXPECT_FALSE(plain->config().contains("quantization_config"));
+  int n_unpacked = 0;
+  for (const TensorEntry& tensor : packed->tensors()) {
+    const TensorEntry* written = plain->find(tensor.name);
+    ASSERT_NE(written, nullptr) << tensor.name;
+    EXPECT_EQ(written->shape, tensor.shape);
+    n_unpacked += tensor.dtype ? 0 : 1;
+    EXPECT_EQ(written->dtype, tensor.dtype.value_or(DType::kF16)) << tensor.name;
+    std::vector<float> before(static_cast<size_t>(tensor.n_elements()));
+    std::vector<float> after(before.size());
+    packed->read_rows(tensor, 0, tensor.n_rows(), before.data());
+    plain->read_rows(*written, 0, tensor.n_rows(), after.data());
+    for (float& value : before) value = tensor.dtype ? value : f16_to_f32(f32_to_f16(value));
+    EXPECT_EQ(before, after) << tensor.name;
+  }
+  EXPECT_GT(n_unpacked, 0);
 }
 
 TEST_F(ExportTest, ProgressReachesTheTotal) {

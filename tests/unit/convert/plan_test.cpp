@@ -6,7 +6,8 @@
 #include <numeric>
 
 #include "base/error.h"
-#include "convert/presets.h"
+#include "convert/class_formats.h"
+#include "convert/layouts/layout.h"
 #include "convert/shards.h"
 #include "unit/convert/fixture.h"
 
@@ -148,7 +149,7 @@ TEST(Plan, AllPresetsCanBePlanned) {
   for (const Preset& preset : all_presets()) {
     const PlanOptions options{.preset = std::string(preset.name)};
     EXPECT_EQ(plan_of({entry("a.mlp.up_proj.weight", {8, 64})}, options).tensors[0].format,
-              preset.mlp);
+              preset.formats.mlp);
     EXPECT_THAT(preset_names(), HasSubstr(std::string(preset.name)));
   }
 }
@@ -218,7 +219,8 @@ TEST(Plan, AutoDependsOnTheNumberOfParameters) {
   // Vision towers do not make a language model large.
   EXPECT_EQ(plan_of({entry("vision.up_proj.weight", {2'000'000, 2000})}).format, "tq6");
   // turboquant-vllm's files hold four bits at most.
-  EXPECT_EQ(format_of("a.mlp.up_proj.weight", {128, 128}, {.layout = Layout::kReference}), "tq4");
+  EXPECT_EQ(format_of("a.mlp.up_proj.weight", {128, 128}, {.layout = &kTurboquantVllmLayout}),
+            "tq4");
   const auto notes = plan_of({entry("a.mlp.up_proj.weight", {8, 64})}).notes;
   EXPECT_THAT(notes, Contains(HasSubstr("format auto: tq6")));
   EXPECT_THAT(plan_of({entry("a.mlp.up_proj.weight", {8, 64})}, {.format = "tq3"}).notes,
@@ -261,21 +263,22 @@ TEST(Plan, Refuses) {
   EXPECT_THAT(error_of({entry("a", {4, 64}, DType::kF8E4M3)}, tq3), HasSubstr("scaled 8-bit"));
   EXPECT_THAT(error_of({entry("a.mlp.w", {4, 64}), entry("a.mlp.w.tq_scales", {4})}, tq3),
               HasSubstr("a.mlp.w.tq_scales"));
-  EXPECT_THAT(error_of({entry("a", {4})}, {.format = "tq8", .layout = Layout::kReference}),
+  EXPECT_THAT(error_of({entry("a", {4})}, {.format = "tq8", .layout = &kTurboquantVllmLayout}),
               HasSubstr("tq2, tq3 or tq4"));
   EXPECT_THAT(error_of({entry("a", {4})}, {.preset = "1tb"}),
               HasSubstr("unknown preset \"1tb\"; use one of: 12gb"));
   EXPECT_THAT(error_of({entry("a", {4})}, {.format = "tq3", .preset = "12gb"}),
               HasSubstr("--format tq3 cannot be added"));
-  EXPECT_THAT(error_of({entry("a", {4})}, {.preset = "12gb", .layout = Layout::kReference}),
+  EXPECT_THAT(error_of({entry("a", {4})}, {.preset = "12gb", .layout = &kTurboquantVllmLayout}),
               HasSubstr("--preset"));
-  EXPECT_THAT(error_of({entry("a", {4})},
-                       {.format = "tq3", .layout = Layout::kReference, .rules = {{"*", "keep"}}}),
-              HasSubstr("--rules"));
+  EXPECT_THAT(
+      error_of({entry("a", {4})},
+               {.format = "tq3", .layout = &kTurboquantVllmLayout, .rules = {{"*", "keep"}}}),
+      HasSubstr("--rules"));
 }
 
 TEST(Plan, ReferenceLayoutPacksWhatTheReferenceDoes) {
-  const PlanOptions options{.format = "tq3", .layout = Layout::kReference};
+  const PlanOptions options{.format = "tq3", .layout = &kTurboquantVllmLayout};
   EXPECT_EQ(format_of("a.mlp.up_proj.weight", {8, 192}, options), "tq3");
   EXPECT_EQ(format_of("a.mlp.up_proj.weight", {128, 16}, options), "tq3");
   EXPECT_EQ(format_of("a.mlp.up_proj.weight", {127, 127}, options), "f16");

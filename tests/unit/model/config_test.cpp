@@ -69,6 +69,15 @@ TEST(LlamaConfig, SmolLm2) {
   EXPECT_EQ(kv.v_dim, 64);
 }
 
+TEST(LlamaConfig, HeadsThatNoKernelTakesAreRefused) {
+  EXPECT_EQ(gqa(make_spec(with(smollm2(), "head_dim", 1024)), 0).head_dim, 1024);
+  expect_refused(with(smollm2(), "head_dim", 1026), ErrorCode::kCorrupt, "head_dim");
+  // Not named, but what the config comes to.
+  Json wide = with(with(smollm2(), "num_attention_heads", 1), "num_key_value_heads", 1);
+  wide.erase("head_dim");
+  expect_refused(with(wide, "hidden_size", 2048), ErrorCode::kUnsupported, "head_dim is 2048");
+}
+
 TEST(LlamaConfig, DefaultsOfMissingFields) {
   Json config = smollm2();
   for (const char* key : {"num_key_value_heads", "tie_word_embeddings", "rope_theta",

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 
+#include "backend/refusing_backend.h"
 #include "base/float16.h"
 #include "base/math.h"
 #include "model/arch/registry.h"
@@ -19,7 +20,7 @@ namespace {
 using testing::HasSubstr;
 
 // Keeps what is placed and runs nothing. Its encoder, if it has one, is the host's.
-class PlacingBackend final : public Backend, public WeightEncoder {
+class PlacingBackend final : public RefusingBackend, public WeightEncoder {
  public:
   struct Placed {
     std::string format;
@@ -65,7 +66,6 @@ class PlacingBackend final : public Backend, public WeightEncoder {
   }
 
   std::string_view name() const override { return "placing"; }
-  std::string description() const override { return "placing"; }
   Buffer allocate(size_t size_bytes) override { return Buffer(size_bytes); }
   Buffer allocate_host(size_t size_bytes) override { return Buffer(size_bytes); }
   bool on_host() const override { return false; }
@@ -77,23 +77,6 @@ class PlacingBackend final : public Backend, public WeightEncoder {
     if (!out.gains.empty()) std::memcpy(out.gains.data(), weight.gains, 2 * out.gains.size());
     return weight;
   }
-  size_t activation_bytes(int64_t, int64_t, int, InputForm) const override { return 0; }
-  Activation prepare(const PrepareArgs&) override { return {}; }
-  void embed(const EmbedArgs&) override {}
-  void matmul(const MatmulArgs&) override {}
-  void matmul_experts(const ExpertMatmulArgs&) override {}
-  void matmul_heads(const HeadMatmulArgs&) override {}
-  void route(const RouteArgs&) override {}
-  void combine(const CombineArgs&) override {}
-  void rms_norm(const RmsNormArgs&) override {}
-  void rope_table(const RopeTableArgs&) override {}
-  void rope(const RopeArgs&) override {}
-  void kv_store(const KvStoreArgs&) override {}
-  void attention(const AttentionArgs&) override {}
-  void glu(const GluArgs&) override {}
-  void add(const AddArgs&) override {}
-  void softcap(const SoftcapArgs&) override {}
-  void gather_rows(const GatherRowsArgs&) override {}
 
  private:
   Placed& keep(const WeightView& weight) {

@@ -61,6 +61,12 @@ TEST(GlmConfig, PublishedFlash) {
   EXPECT_EQ(kv_bytes(spec), 54'144);
 }
 
+TEST(GlmConfig, LatentsThatNoKernelTakesAreRefused) {
+  EXPECT_EQ(make_spec(with(glm_flash(), "kv_lora_rank", 960)).layers.size(), 47u);
+  expect_refused(with(glm_flash(), "kv_lora_rank", 961), ErrorCode::kUnsupported,
+                 "kv_lora_rank + qk_rope_head_dim is 1025");
+}
+
 TEST(GlmConfig, WhichLayersHaveExperts) {
   const auto dense_layers = [](const Json& config) {
     std::string layers;

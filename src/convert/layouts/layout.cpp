@@ -1,0 +1,57 @@
+#include "convert/layouts/layout.h"
+
+#include <cctype>
+
+#include "base/error.h"
+
+namespace tq {
+namespace {
+
+std::string change_case(std::string_view text, int (*change)(int)) {
+  std::string out(text);
+  for (char& c : out) c = static_cast<char>(change(static_cast<unsigned char>(c)));
+  return out;
+}
+
+}  // namespace
+
+std::span<const Layout* const> all_layouts() {
+  static constexpr const Layout* kLayouts[] = {&kNativeLayout, &kTurboquantVllmLayout,
+                                               &kPlainLayout};
+  return kLayouts;
+}
+
+const Layout& find_layout(std::string_view name) {
+  std::string names;
+  for (const Layout* layout : all_layouts()) {
+    if (layout->name == name) return *layout;
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", layout->name);
+  }
+  fail(ErrorCode::kInvalidArgument, "unknown layout \"{}\"; use one of: {}", name, names);
+}
+
+void plan_copy(const TensorEntry& tensor, PlannedTensor& planned) {
+  planned.action = TensorAction::kCopy;
+  planned.traits = nullptr;
+  planned.format = change_case(dtype_info(*tensor.dtype).name, std::tolower);
+  planned.planes = {{tensor.name, *tensor.dtype, tensor.shape}};
+}
+
+void plan_plain(const TensorEntry& tensor, const FormatTraits& format, PlannedTensor& planned) {
+  const std::optional<DType> dtype = dtype_from_name(change_case(format.name, std::toupper));
+  if (tensor.dtype == dtype) return plan_copy(tensor, planned);
+  planned.action = TensorAction::kEncode;
+  planned.traits = &format;
+  planned.format = format.name;
+  planned.in_padded = tensor.in();
+  planned.planes = {{tensor.name, *dtype, tensor.shape}};
+}
+
+const FormatTraits& plain_format(const TensorEntry& tensor, PlanCounts& counts) {
+  const FormatTraits* format = find_format(tensor.storage);
+  if (format != nullptr && !format->has_scales) return *format;
+  ++counts.dequantised;
+  return need_format("f16");
+}
+
+}  // namespace tq

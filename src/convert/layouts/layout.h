@@ -1,0 +1,59 @@
+// Layouts: what the files of a result look like. A layout is one file here and one row in
+// layout.cpp; nothing else asks which one it is. Constant data.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "convert/plan.h"
+#include "convert/side_files.h"
+
+namespace tq {
+
+// What a layout plans a tensor by.
+struct PlanContext {
+  const Checkpoint& source;
+  const PlanOptions& options;
+  const ClassFormats& formats;  // after Layout::check
+  PlanCounts& counts;
+};
+
+struct Layout {
+  std::string_view name;     // of --layout, in journals and results
+  std::string_view purpose;  // for help texts
+  // The encoder's only effort, where others would not give what the layout's readers expect.
+  std::optional<Effort> only_effort;
+  // Throws kInvalidArgument for options that the files cannot follow. Formats that nobody asked for
+  // (format "auto") may be changed to what they can hold.
+  void (*check)(const PlanOptions& options, ClassFormats& formats);
+  // Fills in all of `planned` but its source and class.
+  void (*plan)(const PlanContext& context, const TensorEntry& tensor, PlannedTensor& planned);
+  // quantization_config of config.json; null: there is none.
+  Json (*config)(const ConvertPlan& plan);
+  // The text of tq_config.json; null: there is no such file.
+  std::string (*describe)(const Conversion& conversion);
+};
+
+std::span<const Layout* const> all_layouts();
+// Throws kInvalidArgument, with all names, for one that is not on the list.
+const Layout& find_layout(std::string_view name);
+
+extern const Layout kNativeLayout;          // ours: docs/formats.md
+extern const Layout kTurboquantVllmLayout;  // tq3_native: every packed tensor alike, the rest f16
+extern const Layout kPlainLayout;           // a Hugging Face folder: nothing is compressed
+
+// For the layouts.
+inline bool is_float(const TensorEntry& tensor) {  // block-quantised storage has no dtype
+  return !tensor.dtype || dtype_info(*tensor.dtype).is_float;
+}
+// The source's bytes, unchanged; for tensors with a dtype.
+void plan_copy(const TensorEntry& tensor, PlannedTensor& planned);
+// Numbers in a format without scales, or a copy where the tensor has that type already.
+void plan_plain(const TensorEntry& tensor, const FormatTraits& format, PlannedTensor& planned);
+// What a tensor without a dtype is kept as: plain values behind a change of basis (GGUF's permuted
+// rows) keep their type; blocks of other codecs are dequantised to f16.
+const FormatTraits& plain_format(const TensorEntry& tensor, PlanCounts& counts);
+
+}  // namespace tq

@@ -1,0 +1,138 @@
+// native: ours (docs/formats.md). A format for each class of tensors, or as rules say.
+#include "base/error.h"
+#include "base/math.h"
+#include "convert/layouts/layout.h"
+#include "format/hadamard.h"
+#include "io/native_manifest.h"
+
+namespace tq {
+namespace {
+
+void check(const PlanOptions& /*options*/, ClassFormats& /*formats*/) {}
+
+std::optional<WeightView> packed_view(const Checkpoint& source, const TensorEntry& tensor) {
+  if (tensor.dtype) return std::nullopt;
+  auto stored = source.view(tensor);
+  if (stored && !stored->traits().has_scales) stored.reset();
+  return stored;
+}
+
+// Codes and gains. What has the format already is copied rather than encoded again.
+void plan_packed(const TensorEntry& tensor, const FormatTraits& format,
+                 const std::optional<WeightView>& stored, PlannedTensor& planned) {
+  const bool copied = stored && &stored->traits() == &format;
+  planned.action = copied ? TensorAction::kCopyPlanes : TensorAction::kEncode;
+  planned.traits = &format;
+  planned.format = format.name;
+  planned.group = copied ? stored->group : default_group(tensor.in());
+  planned.in_padded = copied ? stored->in_padded : round_up(tensor.in(), planned.group);
+  const int64_t rows = tensor.n_rows();
+  planned.planes = {
+      {tensor.name + kPackedSuffix, DType::kU8, {rows, format.code_row_bytes(planned.in_padded)}},
+      {tensor.name + kScalesSuffix, DType::kF16, {rows, planned.in_padded / planned.group}}};
+}
+
+// Null: the tensor keeps its type.
+const FormatTraits* default_format(const ClassFormats& formats, std::string_view name,
+                                   TensorClass tensor_class) {
+  switch (tensor_class) {
+    case TensorClass::kEmbed:  // Gemma adds rows of the per-layer table to every layer
+      return contains_any(name, {"_per_layer."}) ? &at_least_8_bits(need_format(formats.embed))
+                                                 : &need_format(formats.embed);
+    case TensorClass::kHead:
+      return &need_format(formats.head);
+    case TensorClass::kAttention:
+      if (contains_any(name, {"kv_b_proj."})) {  // all heads hang on it
+        return &at_least_8_bits(need_format(formats.attention));
+      }
+      if (contains_any(name, {".k_proj.", ".v_proj.", ".kv_a_proj"})) {
+        return &need_format(formats.keys_values);
+      }
+      return &need_format(contains_any(name, {".o_proj."}) ? formats.output : formats.attention);
+    case TensorClass::kMlp:
+      return &need_format(formats.mlp);
+    case TensorClass::kExperts:
+      return &need_format(formats.experts);
+    case TensorClass::kOther:
+      return contains_any(name, {".per_layer_"}) ? &at_least_8_bits(need_format(formats.mlp))
+                                                 : nullptr;
+    default:
+      return nullptr;
+  }
+}
+
+void plan(const PlanContext& context, const TensorEntry& tensor, PlannedTensor& planned) {
+  const PlanOptions& options = context.options;
+  const Rule* rule = first_match(options.rules, tensor.name);
+  if (rule != nullptr) ++context.counts.rule_uses[static_cast<size_t>(rule - options.rules.data())];
+  const FormatTraits* format = nullptr;  // null keeps
+  if (rule == nullptr) {
+    if (is_compressible(tensor)) {
+      format = default_format(context.formats, tensor.name, planned.tensor_class);
+    }
+  } else if (rule->format != kKeep) {
+    format = &need_format(rule->format);
+    const bool possible = format->has_scales ? is_compressible(tensor) : is_float(tensor);
+    if (!possible) {
+      format = nullptr;
+      ++context.counts.ineligible;
+    }
+  }
+  if (format == nullptr && tensor.dtype) return plan_copy(tensor, planned);
+  const std::optional<WeightView> stored = packed_view(context.source, tensor);
+  if (format == nullptr) {
+    format = stored ? &stored->traits() : &plain_format(tensor, context.counts);
+  }
+  if (!format->has_scales) return plan_plain(tensor, *format, planned);
+  plan_packed(tensor, *format, stored, planned);
+}
+
+Json config(const ConvertPlan& plan) {
+  return {{"quant_method", "turboquant"}, {"version", kNativeVersion}, {"format", plan.format}};
+}
+
+Json source_json(const Checkpoint& source, int64_t tensor_bytes) {
+  Json files = Json::array();
+  for (const fs::path& path : source.files()) {
+    files.push_back({{"name", base_name(path)}, {"bytes", fs::file_size(path)}});
+  }
+  return {{"name", base_name(source.path())},
+          {"kind", checkpoint_kind_name(source.kind())},
+          {"tensor_bytes", tensor_bytes},
+          {"files", std::move(files)}};
+}
+
+std::string describe(const Conversion& conversion) {
+  NativeManifest manifest;
+  manifest.seed = kRotationSeed;
+  manifest.tool_version = TQ_VERSION;
+  manifest.encoder = {{"effort", effort_name(conversion.encode.effort)},
+                      {"beta", conversion.encode.beta}};
+  manifest.source = source_json(conversion.source, conversion.report.source_bytes);
+  manifest.report = conversion.report.to_json();
+  manifest.files = conversion.files;
+  manifest.hashes = Json::object();
+  const auto& tensors = conversion.plan.tensors;
+  for (size_t t = 0; t < tensors.size(); ++t) {
+    const TensorEntry& entry = conversion.source.tensors()[static_cast<size_t>(tensors[t].source)];
+    for (size_t p = 0; p < tensors[t].planes.size(); ++p) {
+      manifest.hashes[tensors[t].planes[p].name] = conversion.results[t].hashes[p];
+    }
+    if (!tensors[t].compressed()) continue;
+    manifest.tensors.push_back(
+        {entry.name, tensors[t].format, entry.shape, tensors[t].group, tensors[t].in_padded});
+  }
+  return with_own_hash(manifest.to_json().dump(2) + "\n");
+}
+
+}  // namespace
+
+const Layout kNativeLayout = {.name = "native",
+                              .purpose = "ours",
+                              .only_effort = std::nullopt,
+                              .check = check,
+                              .plan = plan,
+                              .config = config,
+                              .describe = describe};
+
+}  // namespace tq
