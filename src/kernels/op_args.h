@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "format/traits.h"
+#include "kernels/op_types.h"
 
 namespace tq {
 
@@ -82,11 +83,6 @@ struct MatrixStack {
     return view;
   }
 };
-
-enum class RouteScore : uint8_t { kSoftmax, kSigmoid };
-
-constexpr int64_t kMaxExperts = 1024;
-constexpr int64_t kMaxTopK = 64;
 
 // Which experts each token goes to. A (token, choice) pair has a number: pairs are sorted by
 // expert, those of one expert by token, so that an expert's tokens are neighbours.
@@ -182,11 +178,6 @@ struct RopeArgs {
   const float* sin;
 };
 
-enum class KvDType : uint8_t { kF32, kF16, kBF16 };
-
-constexpr int kKvBlockTokens = 16;
-constexpr int64_t kMaxHeadDim = 1024;  // of the keys and of the values that a cache holds
-
 // One layer's pages: keys [n_blocks, n_kv_heads, 16, k_dim], values [n_blocks, n_kv_heads, 16,
 // v_dim]. Without a plane of their own (v null) values are the first v_dim elements of the keys, as
 // in a latent cache.
@@ -236,8 +227,6 @@ struct AttentionArgs {
   float* out;                 // [tokens, n_heads, v_dim]
   void* workspace = nullptr;  // attention_bytes(...) of scratch
 };
-
-enum class Activate : uint8_t { kSilu, kGeluTanh, kGelu };
 
 // out = activate(gate) * up, elementwise.
 struct GluArgs {

@@ -9,7 +9,7 @@
 #include <variant>
 #include <vector>
 
-#include "backend/backend.h"
+#include "kernels/op_types.h"
 #include "kv/kv_cache.h"
 
 namespace tq {

@@ -37,10 +37,11 @@ Logits logits_on(std::unique_ptr<Backend> backend, const Checkpoint& checkpoint)
   options.encode.effort = Effort::kFast;
   const auto model = Model::load(checkpoint, *backend, options);
   const KvLayout layout = model->kv_layout();
-  BlockManager blocks(kPages, layout.recent_blocks, kPages);
-  KvCache kv(*backend, layout, KvDType::kF32, kPages, kPages);
-  BlockTable table;
-  EXPECT_TRUE(blocks.reserve(table, 128));
+  const std::vector<int64_t> n_pages(layout.windows.size(), kPages);
+  Pages pages(layout.windows, n_pages);
+  KvCache kv(*backend, layout, KvDType::kF32, n_pages);
+  PageTable table;
+  EXPECT_TRUE(pages.grow(table, 128));
   std::vector<int32_t> tokens;
   for (int32_t i = 0; i < 56; ++i) tokens.push_back((i * 2654435761u >> 7) % 256);
   const auto run = [&](int64_t begin, int64_t n) {
@@ -104,16 +105,15 @@ class Batches {
     options.encode.effort = Effort::kFast;
     model_ = Model::load(checkpoint, *backend_, options);
     const KvLayout layout = model_->kv_layout();
-    constexpr int64_t kPages = kSeqs * kContext / kKvBlockTokens;
-    const int64_t rings = layout.recent_blocks * kSeqs;
-    blocks_ = BlockManager(kPages, layout.recent_blocks, rings);
-    kv_ = std::make_unique<KvCache>(*backend_, layout, KvDType::kF16, kPages, rings);
+    const std::vector<int64_t> n_pages(layout.windows.size(), kSeqs * kContext / kKvBlockTokens);
+    pages_.emplace(layout.windows, n_pages);
+    kv_ = std::make_unique<KvCache>(*backend_, layout, KvDType::kF16, n_pages);
     for (int64_t i = 0; i < kSeqs; ++i) {
       // The last of them is longer than the others' steps are laid out for.
       const int64_t n = i == kSeqs - 1 ? 400 : 3 + 14 * i;
       for (int64_t t = 0; t < n; ++t)
         tokens_[i].push_back(static_cast<int32_t>((t * 37 + i) % 256));
-      EXPECT_TRUE(blocks_.reserve(tables_[i], kContext));
+      EXPECT_TRUE(pages_->grow(tables_[i], kContext));
     }
   }
 
@@ -148,9 +148,9 @@ class Batches {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<KvCache> kv_;
-  BlockManager blocks_{0};
+  std::optional<Pages> pages_;
   std::vector<int32_t> tokens_[kSeqs];
-  BlockTable tables_[kSeqs];
+  PageTable tables_[kSeqs];
 };
 
 TEST_P(GpuMidSize, BitsDoNotDependOnTheBatch) {
