@@ -16,7 +16,8 @@ ALLOWED = {  # what a folder may include besides itself; docs/architecture.md dr
     "convert": "base tensor format kernels io",
     "model": "base tensor format kernels backend kv io",
     "engine": "base tensor format kernels backend kv io model text",
-    "cli": "base tensor format kernels backend kv io model text engine convert",
+    "session": "base tensor format kernels backend kv io model text engine convert",
+    "cli": "base tensor format kernels backend kv io model text engine convert session",
 }
 
 root = pathlib.Path(__file__).resolve().parent.parent / "src"

@@ -8,6 +8,7 @@
 
 #include "base/nearest.h"
 #include "cli/habits.h"
+#include "cli/standing_options.h"
 
 namespace tq {
 namespace {
@@ -43,6 +44,7 @@ class Translator {
         plain(word);
       }
     }
+    add_standing_options();
     place_arguments();
     return std::move(out_);
   }
@@ -249,6 +251,30 @@ class Translator {
     }
     if (app_ == &root_) refuse("unknown option {}; a command comes first{}", word, meant);
     refuse("unknown option {}{}", word, meant);
+  }
+
+  // ---- Options that are not typed ----
+
+  void add_standing_options() {
+    if (app_ == &root_ || !app_->get_subcommands({}).empty() || help_) return;
+    std::vector<const CLI::Option*> typed;
+    std::string config;
+    for (size_t i = 0; i < out_.words.size(); ++i) {
+      const std::string& word = out_.words[i];
+      if (word.size() < 2 || word[0] != '-') continue;
+      const size_t equals = word.find('=');
+      if (word.starts_with("--config")) {
+        config = equals == std::string::npos ? out_.words.at(i + 1) : word.substr(equals + 1);
+      }
+      if (word.starts_with("--")) {
+        typed.push_back(own(word.substr(0, equals)));
+        continue;
+      }
+      for (const char letter : word.substr(1)) typed.push_back(own(std::string("-") + letter));
+    }
+    for (std::string& word : standing_options(root_, *app_, typed, config)) {
+      out_.words.push_back(std::move(word));
+    }
   }
 
   // ---- Arguments in their places ----

@@ -16,7 +16,7 @@
 #include "cli/source_check.h"
 #include "cli/table.h"
 #include "convert/plan.h"
-#include "engine/capacity.h"
+#include "session/capacity.h"
 
 namespace tq {
 namespace {

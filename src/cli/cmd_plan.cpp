@@ -19,8 +19,9 @@
 #include "convert/class_formats.h"
 #include "convert/fit.h"
 #include "convert/quality.h"
-#include "engine/capacity.h"
+#include "model/arch/registry.h"
 #include "model/summary.h"
+#include "session/capacity.h"
 
 namespace tq {
 namespace {

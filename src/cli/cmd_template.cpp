@@ -14,7 +14,8 @@
 #include "cli/result.h"
 #include "cli/template_options.h"
 #include "cli/values.h"
-#include "engine/load.h"
+#include "session/load.h"
+#include "session/prompt.h"
 
 namespace tq {
 namespace {

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "cli/command.h"
 #include "cli/result.h"
-#include "engine/load.h"
+#include "session/load.h"
 
 namespace tq {
 namespace {

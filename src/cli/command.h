@@ -18,6 +18,7 @@ struct GlobalOptions {
   bool quiet = false;             // nothing on stderr but errors; json implies it
   bool json = false;              // results as one JSON object on stdout
   bool jsonl = false;             // results as JSON objects, one a line, as they come; implies json
+  std::string config;             // standing_options.h reads it before the options are parsed
   std::string progress = "auto";  // auto: a bar on a terminal; plain: lines; off
 
   bool show_progress_bar() const;    // "auto" and stderr is a terminal

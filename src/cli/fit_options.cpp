@@ -8,7 +8,8 @@
 #include "cli/model_options.h"
 #include "cli/sizes.h"
 #include "cli/values.h"
-#include "engine/load.h"
+#include "model/arch/registry.h"
+#include "session/load.h"
 
 namespace tq {
 

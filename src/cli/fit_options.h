@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "convert/fit.h"
-#include "engine/capacity.h"
+#include "session/capacity.h"
 
 namespace tq {
 

@@ -43,6 +43,9 @@ void add_global_options(CLI::App& app, GlobalOptions& global) {
   app.add_option("--progress", global.progress, "Progress on stderr: auto is a bar on a terminal")
       ->check(one_of({"auto", "plain", "off"}))
       ->group("Global");
+  app.add_option("--config", global.config,
+                 "File of options, \"name = value\" a line; without it ~/.config/tq/config")
+      ->group("Global");
   for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {
     add_global_options(*command, global);
   }
@@ -82,12 +85,13 @@ int report_parse_result(const CLI::App& app, const CLI::ParseError& error, bool 
 // notes: printed once the arguments have been read.
 int run_command(CLI::App& app, int argc, char** argv, std::vector<std::string>& notes) {
   // Parsing may fail before it sees --json, and its error must be JSON all the same.
-  const bool json = std::any_of(argv, argv + argc, [](const char* arg) {
+  bool json = std::any_of(argv, argv + argc, [](const char* arg) {
     return !std::strcmp(arg, "--json") || !std::strcmp(arg, "--jsonl");
   });
   try {
     Arguments arguments = translate_arguments(app, {argv + 1, argv + argc});
     notes = std::move(arguments.notes);
+    for (const std::string& word : arguments.words) json = json || word.starts_with("--json");
     std::reverse(arguments.words.begin(), arguments.words.end());  // as the parser wants them
     app.parse(std::move(arguments.words));
     print_text("");  // a full disk behind stdout is an error, not a silent truncation

@@ -1,7 +1,7 @@
 #include "cli/source_check.h"
 
 #include "base/log.h"
-#include "engine/load.h"
+#include "session/load.h"
 
 namespace tq {
 namespace {

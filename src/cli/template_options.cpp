@@ -1,7 +1,6 @@
 #include "cli/template_options.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <utility>
@@ -9,7 +8,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/input.h"
-#include "engine/load.h"
 
 namespace tq {
 namespace {
@@ -54,13 +52,6 @@ void add_variable(const std::string& text, Json& variables) {
 bool TemplateOptions::any() const {
   return !chat_template.empty() || !messages.empty() || !tools.empty() || !kwargs.empty() ||
          !variables.empty() || no_generation_prompt;
-}
-
-Json user_messages(const std::string& system, const std::string& text) {
-  Json messages = Json::array();
-  if (!system.empty()) messages.push_back({{"role", "system"}, {"content", system}});
-  messages.push_back({{"role", "user"}, {"content", text}});
-  return messages;
 }
 
 namespace {
@@ -119,28 +110,6 @@ Conversation read_conversation(const TemplateOptions& options) {
   for (const std::string& text : options.variables) add_variable(text, conversation.render.extra);
   conversation.render.add_generation_prompt = !options.no_generation_prompt;
   return conversation;
-}
-
-std::unique_ptr<ChatTemplate> open_chat_template(const Checkpoint& checkpoint,
-                                                 const std::string& asked, bool has_tools) {
-  const ChatTemplates templates = read_chat_templates(checkpoint);
-  if (asked.empty()) return templates.choose(has_tools);
-  const std::vector<std::string> names = templates.names();
-  if (std::find(names.begin(), names.end(), asked) != names.end()) {
-    return std::make_unique<ChatTemplate>(templates.open(asked));
-  }
-  const bool is_source =
-      asked.find("{{") != std::string::npos || asked.find("{%") != std::string::npos;
-  if (is_source) {
-    return std::make_unique<ChatTemplate>(templates.parse(asked, "of --chat-template"));
-  }
-  std::error_code none;
-  if (!fs::exists(asked, none)) {
-    fail(ErrorCode::kNotFound,
-         "--chat-template {}: neither a file nor a template of this model, which has {}", asked,
-         names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", ")));
-  }
-  return std::make_unique<ChatTemplate>(templates.parse(read_text_file(asked), asked));
 }
 
 }  // namespace tq

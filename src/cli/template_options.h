@@ -3,12 +3,10 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
-#include "io/checkpoint.h"
 #include "text/chat_template.h"
 
 namespace tq {
@@ -37,13 +35,5 @@ struct Conversation {
 
 // Throws kNotFound, kCorrupt and kInvalidArgument naming the option or file.
 Conversation read_conversation(const TemplateOptions& options);
-
-// The template to use; null when none is asked for and the checkpoint has none. Throws kNotFound
-// for a name that is neither a template nor a file, and what parsing throws.
-std::unique_ptr<ChatTemplate> open_chat_template(const Checkpoint& checkpoint,
-                                                 const std::string& asked, bool has_tools);
-
-// A system message, unless it is empty, and a user's.
-Json user_messages(const std::string& system, const std::string& text);
 
 }  // namespace tq

@@ -15,6 +15,9 @@ TQ = os.environ.get("TQ_BINARY", "build/release/tq")
 USAGE, NOT_FOUND, CORRUPT, UNSUPPORTED, IO, NO_SPACE, CANCELLED = 2, 3, 4, 5, 6, 7, 130
 
 
+os.environ.setdefault("TQ_CONFIG", "")  # tests do not read the config file of who runs them
+
+
 def run_tq(*args, **kwargs):
     """Runs tq with the arguments; stdout and stderr are captured as text."""
     return subprocess.run([TQ, *map(str, args)], capture_output=True, text=True, timeout=300,

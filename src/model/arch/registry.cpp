@@ -65,4 +65,8 @@ const Architecture& find_architecture(const Checkpoint& checkpoint) {
   }
 }
 
+ModelSpec read_spec(const Checkpoint& checkpoint) {
+  return find_architecture(checkpoint).make_spec(checkpoint);
+}
+
 }  // namespace tq

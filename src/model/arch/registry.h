@@ -95,6 +95,9 @@ const Architecture& find_architecture(const Json& config);
 // That of a checkpoint's config. Throws also kUnsupported for what is no model (an adapter).
 const Architecture& find_architecture(const Checkpoint& checkpoint);
 
+// The spec that the checkpoint's config asks for; reads no weights. Throws what these throw.
+ModelSpec read_spec(const Checkpoint& checkpoint);
+
 // One pair of functions an architecture, each in the file of its name.
 ModelSpec read_llama_config(const Json& config);
 TensorNames llama_tensor_names();

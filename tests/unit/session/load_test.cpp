@@ -1,4 +1,4 @@
-#include "engine/load.h"
+#include "session/load.h"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "engine/memory_plan.h"
+#include "session/memory_plan.h"
 
 namespace tq {
 

@@ -1,4 +1,4 @@
-#include "engine/load.h"
+#include "session/load.h"
 
 #include <algorithm>
 #include <charconv>
@@ -185,10 +185,6 @@ SamplingParams read_default_sampling(const Checkpoint& checkpoint) {
     fail(ErrorCode::kCorrupt, "{}: {}", name, error.what());
   }
   return params;
-}
-
-ModelSpec read_spec(const Checkpoint& checkpoint) {
-  return find_architecture(checkpoint).make_spec(checkpoint);
 }
 
 int64_t choose_context(const ModelSpec& spec, int64_t asked, int64_t fallback) {

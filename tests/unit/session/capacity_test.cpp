@@ -1,4 +1,4 @@
-#include "engine/capacity.h"
+#include "session/capacity.h"
 
 #include <gtest/gtest.h>
 

@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "backend/backend.h"
-#include "engine/memory_plan.h"
 #include "engine/sampler.h"
 #include "io/checkpoint.h"
 #include "model/model.h"
+#include "session/memory_plan.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -56,9 +56,6 @@ std::string resolve_device(const std::string& name);
 // The backend for a device name. Throws kInvalidArgument for a name that is none, kDevice for a GPU
 // that cannot be used.
 std::unique_ptr<Backend> open_device(const LoadModelOptions& options);
-
-// The spec that the checkpoint's config asks for; reads no weights. Throws kUnsupported and others.
-ModelSpec read_spec(const Checkpoint& checkpoint);
 
 // The context to load a model with: `asked` tokens, or where that is 0 `fallback`, at most what the
 // model was trained for. Throws kInvalidArgument when more is asked for.

@@ -1,0 +1,121 @@
+#include "session/service.h"
+
+#include <exception>
+#include <utility>
+
+#include "base/error.h"
+#include "base/log.h"
+
+namespace tq {
+
+Service::Service(Model& model, std::shared_ptr<const Tokenizer> tokenizer,
+                 std::vector<int32_t> eos_ids, const EngineOptions& options)
+    : engine_(model, std::move(tokenizer), std::move(eos_ids), options),
+      thread_([this] { run(); }) {}
+
+Service::~Service() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+int64_t Service::submit(Request request) {
+  const std::lock_guard lock(mutex_);
+  const int64_t number = next_++;
+  ++n_open_;
+  commands_.push_back({number, false, std::move(request)});
+  changed_.notify_all();
+  return number;
+}
+
+void Service::cancel(int64_t request) {
+  const std::lock_guard lock(mutex_);
+  commands_.push_back({request, true, {}});
+  changed_.notify_all();
+}
+
+void Service::wait() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return n_open_ == 0; });
+}
+
+size_t Service::n_requests() const {
+  const std::lock_guard lock(mutex_);
+  return n_open_;
+}
+
+void Service::run() {
+  bool busy = false;
+  while (true) {
+    std::vector<Command> commands;
+    bool stopping = false;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [&] { return busy || stopping_ || !commands_.empty(); });
+      commands.swap(commands_);
+      stopping = stopping_;
+      if (stopping && commands.empty() && n_open_ == 0) return;
+    }
+    for (Command& command : commands) {
+      if (!command.cancels) {
+        add(command.request, std::move(command.what));
+      } else if (const auto found = live_.find(command.request); found != live_.end()) {
+        engine_.cancel(found->second.engine_number);
+      }
+    }
+    if (stopping) {
+      for (const auto& [request, live] : live_) engine_.cancel(live.engine_number);
+    }
+    try {
+      busy = broken_.empty() && engine_.step();
+    } catch (const std::exception& error) {  // a bug: requests that fail do not come here
+      broken_ = error.what();
+      busy = false;
+    }
+    if (!broken_.empty()) fail_all();
+  }
+}
+
+void Service::add(int64_t request, Request what) {
+  live_[request].on_output = std::move(what.on_output);
+  what.on_output = [this, request](const Output& output) { tell(request, output); };
+  if (!broken_.empty()) return;  // fail_all() tells it
+  try {
+    live_[request].engine_number = engine_.add(std::move(what));
+  } catch (const Error& error) {
+    tell(request,
+         {.finish = FinishReason::kError, .error = error.what(), .error_code = error.code()});
+  }
+}
+
+void Service::tell(int64_t request, Output output) {
+  const auto found = live_.find(request);
+  if (found == live_.end()) return;
+  output.request = request;
+  Live& live = found->second;
+  const bool ends = output.finish != FinishReason::kNone;
+  const OnOutput on_output = ends ? std::move(live.on_output) : live.on_output;
+  try {
+    if (on_output) on_output(output);
+  } catch (const std::exception& error) {
+    warn("request {} is cancelled, as what takes its output failed: {}", request, error.what());
+    live.on_output = nullptr;
+    if (!ends) engine_.cancel(live.engine_number);
+  }
+  if (!ends) return;
+  live_.erase(found);
+  const std::lock_guard lock(mutex_);
+  --n_open_;
+  changed_.notify_all();
+}
+
+void Service::fail_all() {
+  while (!live_.empty()) {
+    tell(live_.begin()->first, {.finish = FinishReason::kError, .error = broken_});
+  }
+}
+
+}  // namespace tq
