@@ -8,6 +8,7 @@ to which the fuzzer adds data. Standard library only."""
 
 import json
 import pathlib
+import shutil
 import struct
 import subprocess
 import sys
@@ -55,14 +56,18 @@ def make_folders(tq, work):
         "bos_token": "a", "eos_token": {"content": "b"},
         "chat_template": "{% for m in messages %}{{ m.content }}{% endfor %}"}))
     save("folder", "hf", packed(source))
-    for name, options in {"native": [], "native_shards": ["--shard-size", "20000"],
+    native = ["--format", "tq3", "--effort", "fast"]
+    for name, options in {"native": native, "native_shards": [*native, "--shard-size", "4000"],
                           "reference": ["--layout", "turboquant-vllm"]}.items():
-        subprocess.run([tq, "convert", source, work / name, "--effort", "fast", "--threads", "1",
-                        *([] if name == "reference" else ["--format", "tq3"]), *options],
+        subprocess.run([tq, "convert", source, work / name, "--threads", "1", *options],
                        check=True, capture_output=True)
         save("folder", name, packed(work / name))
     save("folder", "native_whole", packed(work / "native", whole=True))
-    save("folder", "reference_golden", packed(ROOT / "tests/golden/reference"))
+    golden = work / "golden"
+    golden.mkdir()
+    for name in ("config.json", "tq_config.json", "model.safetensors"):
+        shutil.copy(ROOT / "tests/golden/reference" / name, golden)
+    save("folder", "reference_golden", packed(golden))
 
 
 def make_texts():

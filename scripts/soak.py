@@ -64,7 +64,7 @@ def run(command, **kwargs):
     except subprocess.TimeoutExpired:
         raise Finding(f"took more than {LIMIT_SECONDS} s: {' '.join(command)}") from None
     errors = done.stderr.decode(errors="replace")
-    nan = done.returncode == 70 and "NaN" in errors  # weights may have become that
+    nan = done.returncode == 70 and re.search("NaN|not finite", errors)  # mutated weights
     if done.returncode not in CODES and not nan:
         raise Finding(f"code {done.returncode}: {' '.join(command)}: {errors[-2000:]}")
     if done.returncode != 0 and "tq: error: " not in errors:
@@ -97,6 +97,20 @@ class Soak:
         reference = self.work / "reference"
         run([TQ, "convert", self.source, reference, "--layout", "turboquant-vllm"])
         self.models = [self.source, self.native, reference, self.gguf()]
+        for model in self.models:
+            for command in self.commands(model):
+                code, errors = run(command)
+                if code != 0 and not (command[1] == "convert" and model != self.source):
+                    raise SystemExit(f"the models are no good: {command}: {errors}")
+            shutil.rmtree(self.work / "out", ignore_errors=True)
+
+    def commands(self, folder):
+        """What is run on a model."""
+        return [[TQ, "inspect", folder], [TQ, "verify", folder],
+                [TQ, "convert", folder, self.work / "out", "--format", "tq3", "--effort", "fast",
+                 "--threads", "1"],
+                [TQ, "run", folder, "abc", "-n", "2", "--raw", "--ctx", "32", "--threads", "1"],
+                [TQ, "tokenize", folder, "abc"]]
 
     def gguf(self):
         """A folder with one small GGUF file."""
@@ -254,22 +268,17 @@ class Soak:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(original, folder)
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        contents = {path: path.read_bytes() for path in files}
         for _ in range(self.random.choice([1, 1, 1, 2, 5])):
             path = self.random.choice(files)
             if self.random.random() < 0.05:
                 path.unlink(missing_ok=True)
                 continue
-            data = path.read_bytes() if path.exists() else b""
-            path.write_bytes(self.mutate(data, self.random.choice(self.models[0:1] + [original])
-                                         .joinpath("config.json").read_bytes()
-                                         if (original / "config.json").exists() else b"{}"))
+            contents[path] = self.mutate(contents[path], contents[self.random.choice(files)])
+            path.write_bytes(contents[path])
         self.counts["mutations"] += 1
-        for command in (["inspect", folder], ["verify", folder],
-                        ["convert", folder, self.work / "out", "--format", "tq3", "--effort", "fast"],
-                        ["run", folder, "abc", "-n", "2", "--raw", "--ctx", "32"],
-                        ["tokenize", folder, "abc"]):
-            code, _ = run([TQ, *command, *(["--threads", "1"] if command[0] in ("convert", "run")
-                                           else [])])
+        for command in self.commands(folder):
+            code, _ = run(command)
             self.counts["commands on mutated files"] += 1
             self.counts["commands that refused them"] += code != 0
         shutil.rmtree(self.work / "out", ignore_errors=True)
