@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <clocale>
+#include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -26,7 +26,7 @@ std::string_view keys;
 // Takes what the editor shows, for ever.
 void drain(int terminal) {
   char bytes[4096];
-  while (::read(terminal, bytes, sizeof bytes) > 0) {
+  while (::read(terminal, bytes, sizeof bytes) > 0 || errno == EINTR) {
   }
 }
 
@@ -40,6 +40,10 @@ extern "C" ssize_t __wrap_read(int fd, void* out, size_t size) {
   keys.remove_prefix(n);
   return static_cast<ssize_t>(n);
 }
+
+// What the terminal library keeps of a description each time that an editor is made.
+extern "C" const char* __lsan_default_suppressions() { return "leak:libtinfo\n"; }
+extern "C" const char* __lsan_default_options() { return "print_suppressions=0"; }
 
 // Ctrl-Z stops nothing here.
 extern "C" int __wrap_raise(int) { return 0; }

@@ -44,8 +44,8 @@ def packed(folder, whole=False):
         data = path.read_bytes()
         if path.suffix == ".safetensors" and not whole:
             data = header_of(data)
-        parts.append(b"=== " + str(path.relative_to(folder)).encode() + b"\n" + data + b"\n")
-    return b"".join(parts)
+        parts.append(b"=== " + str(path.relative_to(folder)).encode() + b"\n" + data)
+    return b"\n".join(parts)
 
 
 def make_folders(tq, work):
