@@ -1,13 +1,27 @@
 #!/usr/bin/env bash
-# Builds the libFuzzer targets with clang and runs each on its corpus for SECONDS (default 60).
-#   scripts/fuzz.sh [SECONDS] [name...]
-# New inputs stay in build/fuzz/corpus/<name>; a crash leaves its input in build/fuzz/ and ends the run.
+# Builds the libFuzzer targets with clang and runs each on its corpus, SECONDS long (default 60).
+#   scripts/fuzz.sh [--nightly] [--runs N] [SECONDS] [name...]
+#   --nightly   an hour each unless SECONDS says otherwise, and no input may take more than 1 s
+#   --runs N    ends a fuzzer after N inputs too
+# New inputs stay in build/fuzz/corpus/<name>; a finding leaves its input in build/fuzz/ and ends the
+# run. Prints how many inputs each fuzzer was given.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-seconds=${1:-60}
-[ $# -gt 0 ] && shift
-scripts/build.sh fuzz fuzzers
+seconds=60
+timeout=20  # of one input: short runs share their CPUs with the rest of CI
+runs=-1
+while [ $# -gt 0 ]; do
+  case $1 in
+    --nightly) seconds=3600 timeout=1 && shift ;;
+    --runs) runs=$2 && shift 2 ;;
+    *) break ;;
+  esac
+done
+if [[ ${1:-} =~ ^[0-9]+$ ]]; then
+  seconds=$1
+  shift
+fi
 names=("$@")
 if [ ${#names[@]} -eq 0 ]; then
   for source in fuzz/fuzz_*.cpp; do
@@ -15,12 +29,14 @@ if [ ${#names[@]} -eq 0 ]; then
     names+=("${name#fuzz_}")
   done
 fi
+scripts/build.sh fuzz "${names[@]/#/fuzz_}"
 for name in "${names[@]}"; do
   mkdir -p "build/fuzz/corpus/$name"
   printf '%s: ' "$name"
   log=build/fuzz/$name.log
-  if ! "build/fuzz/fuzz/fuzz_$name" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 \
-    -artifact_prefix=build/fuzz/ "build/fuzz/corpus/$name" "fuzz/corpus/$name" 2> "$log"; then
+  if ! "build/fuzz/fuzz/fuzz_$name" -max_total_time="$seconds" -runs="$runs" -timeout="$timeout" \
+    -rss_limit_mb=2048 -artifact_prefix=build/fuzz/ "build/fuzz/corpus/$name" \
+    "fuzz/corpus/$name" 2> "$log"; then
     tail -n 40 "$log"
     exit 1
   fi

@@ -170,12 +170,18 @@ void Journal::read_line(const Json& line) {
         fail(ErrorCode::kCorrupt, "{}: names no file", file_.path().string());
       return;
     }
+    const auto count = [&](const char* key) {
+      const auto number = json_integer(line.at(key), 0, INT64_MAX);
+      if (number) return *number;
+      fail(ErrorCode::kCorrupt, "{}: {} is {}, not a count; give --no-resume to start over",
+           file_.path().string(), key, json_for_message(line.at(key)));
+    };
     TensorResult result;
     line.at("squared_error").get_to(result.stats.squared_error);
     line.at("squared_norm").get_to(result.stats.squared_norm);
-    line.at("non_finite").get_to(result.non_finite);
+    result.non_finite = count("non_finite");
     line.at("hashes").get_to(result.hashes);
-    finished_[line.at("tensor").get<int64_t>()] = result;
+    finished_[count("tensor")] = result;
   } catch (const nlohmann::json::exception& error) {
     fail(ErrorCode::kCorrupt, "{}: {}; give --no-resume to start over", file_.path().string(),
          error.what());

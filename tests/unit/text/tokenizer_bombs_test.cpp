@@ -152,6 +152,31 @@ TEST(TokenizerBombs, ReplacementsAreOneCharacter) {
   EXPECT_NE(encode_in_time(json, repeated(" ")).find("one character"), std::string::npos);
 }
 
+// What a tokenizer cannot cut into words, or cuts into as many as there are characters, or meets
+// its special tokens in everywhere: all are texts, and give ids.
+TEST(TokenizerBombs, TextsOfOneKind) {
+  for (const char* name :
+       {"gemma", "generic_split", "glm", "llama2", "llama3", "metaspace", "qwen", "smollm"}) {
+    const Json json = golden_tokenizer(name);
+    const auto tokenizer = Tokenizer::from_json(json.dump());
+    const std::string special = json["added_tokens"].empty()
+                                    ? "<s>"
+                                    : json["added_tokens"][0]["content"].get<std::string>();
+    for (const std::string& part :
+         {std::string("a"), std::string("7"), std::string(" "), std::string("\n"),
+          std::string("'s"), std::string("\u4f60"), std::string("e\u0301\u0301"),
+          std::string("\U0001F469\u200D"), std::string("\xff"), std::string("\xe4\xbd"),
+          std::string(1, '\0'), special, special.substr(0, special.size() - 1)}) {
+      SCOPED_TRACE(fmt::format("{}: {}", name, part));
+      std::vector<int32_t> ids;
+      EXPECT_EQ(error_in_time([&] { ids = tokenizer->encode(repeated(part)); }), "");
+      EXPECT_FALSE(ids.empty());
+      std::string text;
+      EXPECT_EQ(error_in_time([&] { text = tokenizer->decode(ids, false); }), "");
+    }
+  }
+}
+
 // Pinned: what Hugging Face's tokenizers 0.23 gives for a vocabulary of a, b, space and newline.
 TEST(AddedTokens, WhiteSpaceThatOneTakesIsOpenToTheNext) {
   const auto ids = [](const std::string& content, const Json& more, const std::string& text) {
