@@ -41,8 +41,9 @@ const CLI::Option* find_option(const CLI::App& command, const std::string& name)
 
 void add_long_names(const CLI::App& command, std::vector<std::string>& names) {
   for (const CLI::Option* option : command.get_options()) {
-    const auto& own = option->get_lnames();
-    names.insert(names.end(), own.begin(), own.end());
+    for (const std::string& name : option->get_lnames()) {
+      if (find_option(command, name) != nullptr) names.push_back(name);
+    }
   }
   for (const CLI::App* below : command.get_subcommands({})) add_long_names(*below, names);
 }
