@@ -11,7 +11,7 @@ build=( # compiler and build tools, the engine's libraries, the command line pro
   python3-pip # fetches models and the CUDA compiler
 )
 tests=( # tests, sanitizers and fuzzers, formatting, benchmarks, packages that are made and looked at
-  ccache libgtest-dev libgmock-dev clang-14 libclang-rt-14-dev clang-format-14 libbenchmark-dev
+  ccache libgtest-dev libgmock-dev librapidcheck-dev clang-14 libclang-rt-14-dev clang-format-14 libbenchmark-dev
   dpkg-dev groff-base
 )
 package=( # .deb (the libraries that it depends on), the portable tarball (static libraries, sources of others)

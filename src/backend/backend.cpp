@@ -1,9 +1,17 @@
 // The compound operators, part by part.
 #include "backend/backend.h"
 
+#include <vector>
+
 #include "base/error.h"
 
 namespace tq {
+
+void Backend::copy(const void* from, void* to, size_t size_bytes) {
+  std::vector<uint8_t> bytes(size_bytes);
+  download(from, bytes.data(), size_bytes);
+  upload(bytes.data(), to, size_bytes);
+}
 
 void Backend::sample(const SampleArgs& /*args*/) {
   fail(ErrorCode::kInternal, "the {} backend was asked to sample", name());

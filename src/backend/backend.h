@@ -20,8 +20,6 @@
 
 namespace tq {
 
-int kv_dtype_bytes(KvDType dtype);
-
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -45,6 +43,9 @@ class Backend {
   virtual void upload(const void* from, void* to, size_t size_bytes) = 0;
   // Copies device memory, as the operators called before leave it, to the host.
   virtual void download(const void* from, void* to, size_t size_bytes) = 0;
+  // Copies device memory, as the operators called before leave it, within the device: before the
+  // operators that are called later. Here by way of the host.
+  virtual void copy(const void* from, void* to, size_t size_bytes);
   // A weight in host memory, where and how this backend's operators read it: itself, or a copy that
   // is in `storage` or lives as long as the backend. What comes back must not be sliced by rows.
   virtual WeightView import_weight(const WeightView& weight, Buffer& storage) = 0;

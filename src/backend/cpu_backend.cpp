@@ -320,8 +320,6 @@ void CpuBackend::gather_rows(const GatherRowsArgs& args) {
 
 }  // namespace
 
-int kv_dtype_bytes(KvDType dtype) { return dtype == KvDType::kF32 ? 4 : 2; }
-
 std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
   return std::make_unique<CpuBackend>(options);
 }

@@ -39,12 +39,11 @@ std::vector<int32_t> BenchRunner::random_ids(int n) {
   return ids;
 }
 
-void BenchRunner::add(std::vector<int32_t> prompt, int n_generated, size_t sequence) {
+void BenchRunner::add(std::vector<int32_t> prompt, int n_generated) {
   Request request;
   request.prompt = std::move(prompt);
   request.sampling.max_tokens = n_generated;
   request.sampling.ignore_eos = true;
-  if (!kept_.empty()) request.prefix = &kept_[sequence];
   request.on_output = [](const Output& output) {
     if (output.finish == FinishReason::kError) fail(output.error_code, "{}", output.error);
   };
@@ -53,24 +52,24 @@ void BenchRunner::add(std::vector<int32_t> prompt, int n_generated, size_t seque
 
 void BenchRunner::fill(const BenchCase& what) {
   if (what.depth == 0) return;
-  for (size_t s = 0; s < before_.size(); ++s) add(before_[s], 1, s);
+  for (const auto& ids : before_) add(ids, 1);
   while (engine_.step()) {
-  }
-  for (const KvPrefix& kept : kept_) {
-    TQ_CHECK(static_cast<int>(kept.tokens.size()) == what.depth, "{} tokens are kept of {}",
-             kept.tokens.size(), what.depth);
   }
 }
 
 double BenchRunner::measure(const BenchCase& what) {
   fill(what);
+  int64_t n_kept = 0;
   for (int s = 0; s < what.sequences; ++s) {
     std::vector<int32_t> prompt;
     if (what.depth > 0) prompt = before_[static_cast<size_t>(s)];
     const std::vector<int32_t> ids = random_ids(what.n_given());
     prompt.insert(prompt.end(), ids.begin(), ids.end());
-    add(std::move(prompt), what.n_generated(), static_cast<size_t>(s));
+    n_kept += engine_.n_reusable(prompt);
+    add(std::move(prompt), what.n_generated());
   }
+  TQ_CHECK(n_kept >= int64_t{what.depth} * what.sequences,
+           "{} tokens are kept for {} sequences of {}", n_kept, what.sequences, what.depth);
   const auto start = std::chrono::steady_clock::now();
   while (engine_.step()) {
   }
@@ -80,10 +79,8 @@ double BenchRunner::measure(const BenchCase& what) {
 BenchResult BenchRunner::run(const BenchCase& what, int repetitions,
                              const std::function<void()>& before_run) {
   before_.clear();
-  kept_.clear();
-  if (what.depth > 0) {
-    kept_.resize(static_cast<size_t>(what.sequences));
-    for (int s = 0; s < what.sequences; ++s) before_.push_back(random_ids(what.depth));
+  for (int s = 0; what.depth > 0 && s < what.sequences; ++s) {
+    before_.push_back(random_ids(what.depth));
   }
   measure(warm_up_of(what));
   BenchResult result{.what = what};
@@ -96,7 +93,6 @@ BenchResult BenchRunner::run(const BenchCase& what, int repetitions,
   }
   result.mean = rate.mean();
   result.deviation = rate.deviation();
-  for (KvPrefix& kept : kept_) engine_.release(kept);
   return result;
 }
 

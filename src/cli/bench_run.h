@@ -52,13 +52,12 @@ class BenchRunner {
   void fill(const BenchCase& what);
   // Seconds that one case takes.
   double measure(const BenchCase& what);
-  void add(std::vector<int32_t> prompt, int n_generated, size_t sequence);
+  void add(std::vector<int32_t> prompt, int n_generated);
 
   Engine& engine_;
   int64_t vocab_;
   std::mt19937_64 random_{kSeed};
   std::vector<std::vector<int32_t>> before_;  // the tokens at depth, by sequence
-  std::vector<KvPrefix> kept_;                // their keys and values
 };
 
 }  // namespace tq

@@ -16,15 +16,6 @@ namespace {
 // Tokens to compute from which on a bar is shown before the first of them are done.
 constexpr int64_t kLongPrompt = 256;
 
-// Tokens of the prompt that a conversation's cache holds.
-int64_t n_common(const Request& request) {
-  if (request.prefix == nullptr) return 0;
-  const auto& known = request.prefix->tokens;
-  const auto at =
-      std::mismatch(request.prompt.begin(), request.prompt.end(), known.begin(), known.end());
-  return at.first - request.prompt.begin();
-}
-
 }  // namespace
 
 Prompt text_prompt(const Tokenizer& tokenizer, std::string_view text) {
@@ -96,7 +87,7 @@ Generation generate(Engine& engine, Request request, Prompt prompt, const Global
     tells_given = false;
   };
   const auto n_prompt = static_cast<int64_t>(request.prompt.size());
-  const int64_t n_known = n_common(request);
+  const int64_t n_known = engine.n_reusable(request.prompt);
   const InterruptScope interrupt;  // before anything is shown that invites a Ctrl-C
   const int64_t id = engine.add(std::move(request));
   if (n_prompt - n_known >= kLongPrompt) progress.begin(n_known, n_prompt);

@@ -21,8 +21,8 @@ SchedulerLimits scheduler_limits(const Model& model) {
   return {.max_batch_tokens = options.max_batch_tokens, .max_sequences = sequence_limit(options)};
 }
 
-int64_t block_count(const Model& model, int64_t n_blocks) {
-  if (n_blocks > 0) return n_blocks;
+int64_t page_count(const Model& model, int64_t n_pages) {
+  if (n_pages > 0) return n_pages;
   const int64_t per_sequence = ceil_div(context_limit(model), kKvBlockTokens);
   return per_sequence * scheduler_limits(model).max_sequences;
 }
@@ -39,11 +39,12 @@ Engine::Engine(Model& model, std::shared_ptr<const Tokenizer> tokenizer,
       // Rows of the head beyond the tokenizer's vocabulary are padding.
       n_sample_tokens_(tokenizer_ ? std::min<int64_t>(model.spec().vocab, tokenizer_->vocab_size())
                                   : model.spec().vocab),
-      blocks_(make_blocks(model, scheduler_limits(model).max_sequences,
-                          block_count(model, options.n_blocks))),
-      kv_(model.backend(), model.kv_layout(), options.kv_dtype, blocks_.n_blocks(),
-          blocks_.n_recent_blocks()),
-      scheduler_(scheduler_limits(model), blocks_),
+      layout_(model.kv_layout()),
+      n_pages_(layout_.pages_of(scheduler_limits(model).max_sequences,
+                                page_count(model, options.n_pages))),
+      pages_(layout_.windows, n_pages_),
+      kv_(model.backend(), layout_, options.kv_dtype, n_pages_),
+      scheduler_(scheduler_limits(model), pages_),
       logits_(model.backend().allocate_host(
           static_cast<size_t>(scheduler_limits(model).max_sequences * model.spec().vocab) *
           sizeof(float))),
@@ -75,17 +76,16 @@ int64_t Engine::add(Request request) {
     fail(ErrorCode::kInvalidArgument, "stop texts need a tokenizer: this checkpoint has none");
   }
   auto sequence = std::make_shared<Sequence>(next_id_, std::move(request), n_sample_tokens_);
-  const int64_t n_blocks = ceil_div(sequence->max_cached(), kKvBlockTokens);
-  if (n_blocks > blocks_.n_blocks()) {
+  const int64_t n_pages = ceil_div(sequence->max_cached(), kKvBlockTokens);
+  if (n_pages > pages_.n_pages()) {
     fail(ErrorCode::kInvalidArgument, "{} tokens need {} KV pages: there are {} in all", n_total,
-         n_blocks, blocks_.n_blocks());
+         n_pages, pages_.n_pages());
   }
   if (tokenizer_) {
     sequence->detokenizer.emplace(tokenizer_, /*skip_special=*/true, sequence->request.shown_ids);
   }
   give(*sequence);
   sequence->stats.prompt_tokens = n_prompt;
-  adopt_prefix(*sequence);
   scheduler_.add(*sequence);
   sequences_.push_back(std::move(sequence));
   return next_id_++;
@@ -102,35 +102,10 @@ void Engine::give(Sequence& sequence) {
   outputs_.emplace_back(sequence.shared_from_this(), std::move(output));
 }
 
-void Engine::adopt_prefix(Sequence& sequence) {
-  KvPrefix* prefix = sequence.request.prefix;
-  if (prefix == nullptr) return;
-  const auto& prompt = sequence.request.prompt;
-  const auto mismatch =
-      std::mismatch(prompt.begin(), prompt.end(), prefix->tokens.begin(), prefix->tokens.end());
-  // The last token of the prompt is always run: its logits choose the next one.
-  sequence.n_cached =
-      std::min<int64_t>(mismatch.first - prompt.begin(), static_cast<int64_t>(prompt.size()) - 1);
-  const std::vector<int64_t> windows = model_.spec().windows();
-  const auto length = static_cast<int64_t>(prefix->tokens.size());
-  if (!blocks_.can_resume(length, sequence.n_cached,
-                          *std::max_element(windows.begin(), windows.end()))) {
-    sequence.n_cached = 0;  // what a window back was there has been overwritten
-  }
-  sequence.stats.reused_tokens = sequence.n_cached;
-  sequence.blocks = std::exchange(prefix->blocks, {});
-  prefix->tokens.clear();
-}
-
 void Engine::cancel(int64_t request) {
   for (const auto& sequence : sequences_) {
     if (sequence->id == request) sequence->cancelled = true;
   }
-}
-
-void Engine::release(KvPrefix& prefix) {
-  blocks_.release(prefix.blocks);
-  prefix.tokens.clear();
 }
 
 bool Engine::step() {
@@ -138,7 +113,7 @@ bool Engine::step() {
   for (const auto& sequence : unfinished) {
     if (sequence->cancelled) finish(*sequence, FinishReason::kCancelled, {});
   }
-  const Step& step = scheduler_.next();
+  const ScheduledStep& step = scheduler_.next();
   if (!step.batch.empty()) {
     const auto now = Sequence::Clock::now();
     for (Sequence* sequence : step.sequences) {
@@ -146,23 +121,19 @@ bool Engine::step() {
     }
     const bool on_device = chooses(step);
     if (run_model(step, on_device)) take_choices(step, on_device);
-  } else if (Sequence* stuck = scheduler_.first_waiting()) {
-    // Nothing runs that could give pages back: they are held by prefixes.
-    finish(*stuck, FinishReason::kError,
-           {.error = "too few free KV pages: kept prefixes hold the others"});
   }
   deliver();
   return !sequences_.empty();
 }
 
-bool Engine::chooses(const Step& step) const {
+bool Engine::chooses(const ScheduledStep& step) const {
   if (!model_.chooses_tokens()) return false;
   size_t n_values = 0;
   for (const Sequence* sequence : step.sequences) n_values += sequence->sampler.n_list_entries();
   return static_cast<int64_t>(n_values) <= model_.max_token_values();
 }
 
-bool Engine::run_model(const Step& step, bool chooses) {
+bool Engine::run_model(const ScheduledStep& step, bool chooses) {
   try {
     if (chooses) {
       sample_rows_.clear();
@@ -189,22 +160,31 @@ bool Engine::run_model(const Step& step, bool chooses) {
   }
 }
 
-void Engine::take_choices(const Step& step, bool chosen) {
+void Engine::take_choices(const ScheduledStep& step, bool chosen) {
   const auto vocab = static_cast<size_t>(model_.spec().vocab);
   size_t row = 0;
   for (size_t i = 0; i < step.batch.size(); ++i) {
     Sequence& sequence = *step.sequences[i];
-    sequence.n_cached += static_cast<int64_t>(step.batch[i].token_ids.size());
+    const auto n_tokens = static_cast<int64_t>(step.batch[i].token_ids.size());
     if (step.batch[i].n_logits == 0) {
-      if (sequence.request.on_prefill) prefilled_.push_back(sequence.shared_from_this());
+      keep(sequence, n_tokens);
+      if (sequence.request.on_prefill && sequence.stats.generated_tokens == 0) {
+        prefilled_.push_back(sequence.shared_from_this());
+      }
       continue;
     }
     const Choice choice = chosen
                               ? take(sequence, tokens_[row])
                               : sample(sequence, logits_.as<float>().subspan(row * vocab, vocab));
+    if (choice.error.empty()) keep(sequence, n_tokens);
     advance(sequence, choice);
     ++row;
   }
+}
+
+void Engine::keep(Sequence& sequence, int64_t n_tokens) {
+  sequence.n_cached += n_tokens;
+  pages_.publish(sequence.pages, sequence.cached_tokens());
 }
 
 bool Engine::is_end(const Sequence& sequence, int32_t token) const {
@@ -275,12 +255,7 @@ void Engine::finish(Sequence& sequence, FinishReason reason, Output output) {
   output.finish = reason;
   output.stats = sequence.stats;
   scheduler_.remove(sequence);
-  if (KvPrefix* prefix = sequence.request.prefix) {
-    sequence.tokens.resize(static_cast<size_t>(sequence.n_cached));
-    *prefix = {std::move(sequence.tokens), std::exchange(sequence.blocks, {})};
-  } else {
-    blocks_.release(sequence.blocks);
-  }
+  pages_.retire(sequence.pages, sequence.cached_tokens());
   outputs_.emplace_back(sequence.shared_from_this(), std::move(output));
   std::erase_if(sequences_, [&](const auto& other) { return other.get() == &sequence; });
 }

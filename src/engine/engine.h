@@ -11,8 +11,8 @@
 
 #include "engine/scheduler.h"
 #include "engine/sequence.h"
-#include "kv/block_manager.h"
 #include "kv/kv_cache.h"
+#include "kv/pages.h"
 #include "model/model.h"
 #include "tensor/buffer.h"
 #include "text/tokenizer.h"
@@ -21,9 +21,9 @@ namespace tq {
 
 struct EngineOptions {
   KvDType kv_dtype = KvDType::kF16;
-  // Pages of 16 tokens; 0: enough for as many sequences of full context as the model was loaded
-  // for.
-  int64_t n_blocks = 0;
+  // Pages of 16 tokens for layers without a window; 0: enough for as many sequences of full context
+  // as the model was loaded for.
+  int64_t n_pages = 0;
   // Ids that are never sampled: LoadedModel::not_text for text, none to measure.
   std::vector<int32_t> suppressed_ids;
 };
@@ -45,27 +45,29 @@ class Engine {
   // model throws (a device error) or a mapped file could not be read (base/file_faults.h), the
   // requests of the batch end with that error; others go on.
   bool step();
-  // Gives the pages of a prefix back and empties it.
-  void release(KvPrefix& prefix);
+  // How many tokens at the beginning of a prompt would not be computed again now: their keys and
+  // values are kept, or another request's.
+  int64_t n_reusable(std::span<const int32_t> prompt) const { return pages_.n_adoptable(prompt); }
 
   int64_t max_context() const { return max_context_; }
-  int64_t free_blocks() const { return blocks_.free_blocks(); }
+  // Pages that requests can get; those that are only kept in case they are needed again count.
+  int64_t n_available_pages() const { return pages_.n_available(); }
 
  private:
   // Tells the text of the answer's beginning, if the request has one.
   void give(Sequence& sequence);
-  // Takes over what the request's prefix has of its prompt.
-  void adopt_prefix(Sequence& sequence);
   // The next token, or why there is none.
   struct Choice {
     int32_t token;
     std::string error;
   };
   // Whether the device chooses the step's tokens; otherwise its logits come here.
-  bool chooses(const Step& step) const;
+  bool chooses(const ScheduledStep& step) const;
   // False when the model threw: then the step's requests have ended.
-  bool run_model(const Step& step, bool chooses);
-  void take_choices(const Step& step, bool chosen);
+  bool run_model(const ScheduledStep& step, bool chooses);
+  void take_choices(const ScheduledStep& step, bool chosen);
+  // Counts the tokens that a step has run as cached, and lets others share their full pages.
+  void keep(Sequence& sequence, int64_t n_tokens);
   // Of a row of the step: what the device chose, or logits.
   static Choice take(Sequence& sequence, int32_t chosen);
   Choice sample(Sequence& sequence, std::span<float> logits) const;
@@ -81,7 +83,9 @@ class Engine {
   std::vector<int32_t> suppressed_ids_;  // below n_sample_tokens_
   int64_t max_context_;
   int64_t n_sample_tokens_;
-  BlockManager blocks_;
+  KvLayout layout_;
+  std::vector<int64_t> n_pages_;  // of each group
+  Pages pages_;
   KvCache kv_;
   Scheduler scheduler_;
   Buffer logits_;                // fp32 [max_sequences, vocab]

@@ -75,19 +75,26 @@ double checked_log_sum_exp(std::span<const float> row) {
 LogitReader::LogitReader(Model& model, KvDType kv_dtype, int64_t max_tokens)
     : model_(model),
       max_chunk_(logit_row_limit(model)),
-      blocks_(make_blocks(model, 1, ceil_div(checked_length(model, max_tokens), kKvBlockTokens))),
-      kv_(model.backend(), model.kv_layout(), kv_dtype, blocks_.n_blocks(),
-          blocks_.n_recent_blocks()),
+      layout_(model.kv_layout()),
+      n_pages_(layout_.pages_of(1, ceil_div(checked_length(model, max_tokens), kKvBlockTokens))),
+      pages_(layout_.windows, n_pages_),
+      kv_(model.backend(), layout_, kv_dtype, n_pages_),
       logits_(model.backend().allocate_host(static_cast<size_t>(max_chunk_ * model.spec().vocab) *
                                             sizeof(float))) {}
+
+void LogitReader::restart() {
+  pages_.release(table_);
+  n_cached_ = 0;
+}
 
 std::span<float> LogitReader::next(std::span<const int32_t> ids, int64_t n_logits) {
   const auto n = static_cast<int64_t>(ids.size());
   TQ_CHECK(n <= max_chunk_ && n_logits <= n, "{} tokens, {} logits", n, n_logits);
-  const bool reserved = blocks_.reserve(table_, n_cached_ + n);
-  TQ_CHECK(reserved, "{} tokens in {} pages", n_cached_ + n, blocks_.n_blocks());
+  pages_.slide(table_, n_cached_);
+  const bool grown = pages_.grow(table_, n_cached_ + n);
+  TQ_CHECK(grown, "{} tokens in {} pages", n_cached_ + n, pages_.n_pages());
   const BatchSequence sequence{
-      .token_ids = ids, .first_position = n_cached_, .blocks = &table_, .n_logits = n_logits};
+      .token_ids = ids, .first_position = n_cached_, .pages = &table_, .n_logits = n_logits};
   const auto logits =
       logits_.as<float>().first(static_cast<size_t>(n_logits * model_.spec().vocab));
   model_.forward({&sequence, 1}, kv_, logits);

@@ -7,8 +7,8 @@
 #include <span>
 #include <vector>
 
-#include "kv/block_manager.h"
 #include "kv/kv_cache.h"
+#include "kv/pages.h"
 #include "model/model.h"
 #include "tensor/buffer.h"
 
@@ -24,7 +24,7 @@ class LogitReader {
   // Tokens one next() takes at most.
   int64_t max_chunk() const { return max_chunk_; }
   // Forgets the sequence.
-  void restart() { n_cached_ = 0; }
+  void restart();
   // Runs the next tokens; returns the logits of the last n_logits of them: [n_logits, vocab], valid
   // until the next call. Throws kInvalidArgument for ids outside the vocabulary.
   std::span<float> next(std::span<const int32_t> ids, int64_t n_logits);
@@ -32,9 +32,11 @@ class LogitReader {
  private:
   Model& model_;
   int64_t max_chunk_;
-  BlockManager blocks_;
+  KvLayout layout_;
+  std::vector<int64_t> n_pages_;  // of each group
+  Pages pages_;
   KvCache kv_;
-  BlockTable table_;
+  PageTable table_;
   int64_t n_cached_ = 0;
   Buffer logits_;
 };

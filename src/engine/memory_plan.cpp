@@ -49,9 +49,8 @@ MemoryPlan MemoryPlanner::plan(int64_t context, int64_t batch_tokens) const {
   plan.max_context = spec.max_position;
   plan.context = context > 0 ? context : spec.max_position;
   plan.sequences = sequence_limit(options);
-  const int64_t n_blocks = plan.sequences * ceil_div(plan.context, kKvBlockTokens);
-  plan.kv_bytes =
-      size.kv.size_bytes(kv_dtype_, n_blocks, size.kv.recent_blocks_of(plan.sequences, n_blocks));
+  const int64_t n_pages = plan.sequences * ceil_div(plan.context, kKvBlockTokens);
+  plan.kv_bytes = size.kv.size_bytes(kv_dtype_, size.kv.pages_of(plan.sequences, n_pages));
   return plan;
 }
 

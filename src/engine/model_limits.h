@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "kv/block_manager.h"
 #include "model/model.h"
 
 namespace tq {
@@ -25,13 +24,6 @@ inline int64_t logit_row_limit(const Model& model) { return logit_row_limit(mode
 // Sequences that run at a time.
 inline int64_t sequence_limit(const LoadOptions& options) {
   return std::min(options.max_sequences, logit_row_limit(options));
-}
-
-// The pages of n_sequences sequences that have n_blocks pages in all.
-inline BlockManager make_blocks(const Model& model, int64_t n_sequences, int64_t n_blocks) {
-  const KvLayout layout = model.kv_layout();
-  return BlockManager(n_blocks, layout.recent_blocks,
-                      layout.recent_blocks_of(n_sequences, n_blocks));
 }
 
 }  // namespace tq

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 
+#include "base/check.h"
+
 namespace tq {
 
 void Scheduler::remove(Sequence& sequence) {
   std::erase(waiting_, &sequence);
   std::erase(running_, &sequence);
+  refused_ = {};
 }
 
 void Scheduler::run(Sequence& sequence, int64_t n_tokens) {
@@ -17,37 +20,105 @@ void Scheduler::run(Sequence& sequence, int64_t n_tokens) {
   step_.sequences.push_back(&sequence);
   step_.batch.push_back({.token_ids = tokens,
                          .first_position = sequence.n_cached,
-                         .blocks = &sequence.blocks,
+                         .pages = &sequence.pages,
                          .n_logits = complete ? 1 : 0});
+  budget_ -= n_tokens;
 }
 
-const Step& Scheduler::next() {
-  step_.sequences.clear();
-  step_.batch.clear();
-  int64_t budget = limits_.max_batch_tokens;
-  for (Sequence* sequence : running_) {
-    if (sequence->n_pending() == 1) {
-      run(*sequence, 1);
-      --budget;
+void Scheduler::preempt(Sequence& sequence) {
+  pages_.retire(sequence.pages, sequence.cached_tokens());
+  sequence.n_cached = 0;
+  ++sequence.stats.preemptions;
+  std::erase(running_, &sequence);
+  waiting_.push_front(&sequence);
+  out_of_pages_ = true;
+}
+
+bool Scheduler::in_step(const Sequence& sequence) const {
+  return std::find(step_.sequences.begin(), step_.sequences.end(), &sequence) !=
+         step_.sequences.end();
+}
+
+bool Scheduler::make_room(size_t index, int64_t n) {
+  Sequence& sequence = *running_[index];
+  while (!pages_.grow(sequence.pages, sequence.n_cached + n)) {
+    size_t newest = running_.size() - 1;
+    while (newest > index && in_step(*running_[newest])) --newest;
+    if (newest == index) return false;
+    preempt(*running_[newest]);
+  }
+  return true;
+}
+
+void Scheduler::decode() {
+  for (size_t i = 0; i < running_.size(); ++i) {
+    if (running_[i]->n_pending() != 1) continue;
+    if (make_room(i, 1)) {
+      run(*running_[i], 1);
+    } else {  // it is the newest itself
+      TQ_CHECK(i > 0, "the pages are too few for one sequence");
+      preempt(*running_[i]);
     }
   }
-  for (Sequence* sequence : running_) {
-    if (sequence->n_pending() > 1 && budget > 0) {
-      const int64_t n_tokens = std::min(budget, sequence->n_pending());
-      run(*sequence, n_tokens);
-      budget -= n_tokens;
+}
+
+void Scheduler::prefill() {
+  for (size_t i = 0; i < running_.size() && budget_ > 0; ++i) {
+    Sequence& sequence = *running_[i];
+    if (in_step(sequence)) continue;
+    if (!make_room(i, 1)) {  // those that run give pages back when they end
+      out_of_pages_ = true;
+      return;
     }
+    const int64_t room = pages_.most_tokens(sequence.pages) - sequence.n_cached;
+    const int64_t n_tokens = std::min({budget_, sequence.n_pending(), room});
+    const bool grown = pages_.grow(sequence.pages, sequence.n_cached + n_tokens);
+    TQ_CHECK(grown, "{} pages are fewer than there were", pages_.n_available());
+    run(sequence, n_tokens);
   }
-  while (!waiting_.empty() && budget > 0 &&
+}
+
+void Scheduler::admit() {
+  while (!waiting_.empty() && budget_ > 0 &&
          static_cast<int64_t>(running_.size()) < limits_.max_sequences) {
     Sequence& sequence = *waiting_.front();
-    if (!blocks_.reserve(sequence.blocks, sequence.max_cached())) break;
+    const int64_t available = pages_.most_tokens({});
+    if (refused_.sequence == &sequence && available <= refused_.available && !running_.empty()) {
+      return;
+    }
+    sequence.n_cached = pages_.adopt(sequence.pages, sequence.tokens);
+    // Those that run are left a page each, so that they do not have to preempt it soon.
+    int64_t room = pages_.most_tokens(sequence.pages) - sequence.n_cached;
+    for (const Sequence* other : running_) {
+      if (other->pages.capacity_tokens() < other->max_cached()) room -= kKvBlockTokens;
+    }
+    int64_t n_tokens = std::min(budget_, sequence.n_pending());
+    if (running_.empty()) n_tokens = std::min(n_tokens, room);
+    if (room < n_tokens || n_tokens < 1 ||
+        !pages_.grow(sequence.pages, sequence.n_cached + n_tokens)) {
+      pages_.retire(sequence.pages, sequence.cached_tokens());
+      sequence.n_cached = 0;
+      refused_ = {&sequence, available};
+      return;
+    }
+    if (sequence.stats.preemptions == 0) sequence.stats.reused_tokens = sequence.n_cached;
     waiting_.pop_front();
     running_.push_back(&sequence);
-    const int64_t n_tokens = std::min(budget, sequence.n_pending());
     run(sequence, n_tokens);
-    budget -= n_tokens;
   }
+}
+
+const ScheduledStep& Scheduler::next() {
+  step_.sequences.clear();
+  step_.batch.clear();
+  budget_ = limits_.max_batch_tokens;
+  out_of_pages_ = false;
+  for (Sequence* sequence : running_) pages_.slide(sequence->pages, sequence->n_cached);
+  decode();
+  prefill();
+  if (!out_of_pages_) admit();
+  TQ_CHECK(!step_.batch.empty() || (running_.empty() && waiting_.empty()),
+           "{} sequences wait and nothing runs", waiting_.size());
   return step_;
 }
 

@@ -3,9 +3,10 @@
 //   2. prompts under way get what is left of max_batch_tokens, in order of arrival (chunked
 //      prefill),
 //   3. waiting sequences are admitted in order while tokens, places and pages last.
-// A sequence is admitted with all the pages it can ever need (prompt + max_tokens), so that nothing
-// admitted waits for pages or is thrown out again; one that cannot get them waits, and so do those
-// behind it. Host only; does not own the sequences; used by the engine's thread.
+// A sequence gets pages as it grows. Where they do not last, the newest sequence that runs is
+// preempted: it gives its pages back, waits before all others, and computes what is not kept of its
+// tokens again when there is room. README.md has the whole contract. Host only; does not own the
+// sequences; used by the engine's thread.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,7 @@
 #include <vector>
 
 #include "engine/sequence.h"
-#include "kv/block_manager.h"
+#include "kv/pages.h"
 #include "model/batch.h"
 
 namespace tq {
@@ -25,7 +26,7 @@ struct SchedulerLimits {
 };
 
 // One step: sequences[i] runs batch[i].
-struct Step {
+struct ScheduledStep {
   std::vector<Sequence*> sequences;
   std::vector<BatchSequence> batch;
   // Rows of logits that the batch asks for.
@@ -38,30 +39,45 @@ struct Step {
 
 class Scheduler {
  public:
-  Scheduler(const SchedulerLimits& limits, BlockManager& blocks)
-      : limits_(limits), blocks_(blocks) {}
+  // The pages must be enough for each sequence alone.
+  Scheduler(const SchedulerLimits& limits, Pages& pages) : limits_(limits), pages_(pages) {}
 
   // Puts a sequence at the end of the queue.
   void add(Sequence& sequence) { waiting_.push_back(&sequence); }
   // Forgets a sequence, waiting or running. Its pages remain its own.
   void remove(Sequence& sequence);
-  // The next step; empty when nothing can run. Valid until the next call. The caller advances
-  // n_cached and appends sampled tokens before it calls again.
-  const Step& next();
+  // The next step; empty when no sequence is left. Valid until the next call. The caller advances
+  // n_cached, publishes full pages and appends sampled tokens before it calls again.
+  const ScheduledStep& next();
 
   size_t n_waiting() const { return waiting_.size(); }
   size_t n_running() const { return running_.size(); }
-  // The first of the queue, which is blocked when next() gives nothing; null for an empty queue.
-  Sequence* first_waiting() const { return waiting_.empty() ? nullptr : waiting_.front(); }
 
  private:
   void run(Sequence& sequence, int64_t n_tokens);
+  void preempt(Sequence& sequence);
+  // Gives the sequence, which is running_[index], room for n more tokens; preempts newer ones that
+  // are not in the step yet where that makes room. False when there is none.
+  bool make_room(size_t index, int64_t n);
+  void decode();
+  void prefill();
+  void admit();
+  bool in_step(const Sequence& sequence) const;
 
   SchedulerLimits limits_;
-  BlockManager& blocks_;
+  Pages& pages_;
   std::deque<Sequence*> waiting_;
   std::vector<Sequence*> running_;  // in order of arrival
-  Step step_;
+  ScheduledStep step_;
+  int64_t budget_ = 0;         // tokens that the step may still get
+  bool out_of_pages_ = false;  // in this step: nothing is admitted
+  // What was not admitted when so many tokens could have been added to a table: it is not tried
+  // again before there are more.
+  struct Refused {
+    const Sequence* sequence = nullptr;
+    int64_t available = 0;
+  };
+  Refused refused_;
 };
 
 }  // namespace tq

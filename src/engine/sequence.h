@@ -15,7 +15,7 @@
 #include "base/error.h"
 #include "engine/sampler.h"
 #include "engine/stop_matcher.h"
-#include "kv/block_manager.h"
+#include "kv/pages.h"
 #include "text/tokenizer.h"
 
 namespace tq {
@@ -33,8 +33,9 @@ std::string_view finish_reason_name(FinishReason reason);
 // Counts and times of a finished request.
 struct RequestStats {
   int64_t prompt_tokens = 0;
-  int64_t reused_tokens = 0;     // of the prompt, found in a KvPrefix
+  int64_t reused_tokens = 0;     // of the prompt, whose keys and values were there already
   int64_t generated_tokens = 0;  // an end-of-sequence token counts: it was computed
+  int64_t preemptions = 0;       // how often it had to begin anew for want of pages
   double prefill_seconds = 0;    // from the first step to the first token
   double decode_seconds = 0;     // from the first token to the last
 
@@ -52,13 +53,6 @@ struct Output {
   RequestStats stats;                           // complete when finish is not kNone
 };
 
-// Tokens whose keys and values stay in the cache between requests (a conversation). The pages
-// belong to the engine that filled it: hand it back with Engine::release or let the engine go.
-struct KvPrefix {
-  std::vector<int32_t> tokens;
-  BlockTable blocks;
-};
-
 struct Request {
   std::vector<int32_t> prompt;  // ids, at least one
   SamplingParams sampling;
@@ -74,9 +68,6 @@ struct Request {
   // Called likewise after each step that ran some of the prompt but not the last of it, with the
   // tokens that are in the cache and those of the whole prompt.
   std::function<void(int64_t done, int64_t total)> on_prefill;
-  // If set: the common beginning of prompt and prefix is not computed again, and the finished
-  // sequence is left in the prefix. Not shared by requests in flight; outlives the request.
-  KvPrefix* prefix = nullptr;
 };
 
 struct Sequence : std::enable_shared_from_this<Sequence> {
@@ -99,12 +90,15 @@ struct Sequence : std::enable_shared_from_this<Sequence> {
   }
   // Tokens that have to be run before the next one can be sampled.
   int64_t n_pending() const { return static_cast<int64_t>(tokens.size()) - n_cached; }
+  std::span<const int32_t> cached_tokens() const {
+    return std::span(tokens).first(static_cast<size_t>(n_cached));
+  }
 
   int64_t id;
   Request request;
   std::vector<int32_t> tokens;  // prompt, then generated
   int64_t n_cached = 0;         // tokens whose keys and values are in the cache
-  BlockTable blocks;
+  PageTable pages;
   Sampler sampler;
   std::optional<StreamDetokenizer> detokenizer;  // absent without a tokenizer
   StopMatcher stops;

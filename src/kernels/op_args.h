@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "format/traits.h"
+#include "kernels/op_types.h"
 
 namespace tq {
 
@@ -181,11 +182,6 @@ struct RopeArgs {
   const float* cos;  // [tokens, n_pairs]
   const float* sin;
 };
-
-enum class KvDType : uint8_t { kF32, kF16, kBF16 };
-
-constexpr int kKvBlockTokens = 16;
-constexpr int64_t kMaxHeadDim = 1024;  // of the keys and of the values that a cache holds
 
 // One layer's pages: keys [n_blocks, n_kv_heads, 16, k_dim], values [n_blocks, n_kv_heads, 16,
 // v_dim]. Without a plane of their own (v null) values are the first v_dim elements of the keys, as

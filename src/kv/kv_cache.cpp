@@ -3,41 +3,64 @@
 #include <algorithm>
 #include <utility>
 
+#include "backend/backend.h"
 #include "base/error.h"
 #include "base/math.h"
 
 namespace tq {
+namespace {
+
+// Pages that n tokens in a row touch at most, wherever they begin.
+int64_t most_pages(int64_t n) { return n < 2 ? n : ceil_div(n - 1, kKvBlockTokens) + 1; }
+
+}  // namespace
 
 KvLayout KvLayout::plan(std::vector<KvLayerShape> layers, std::span<const int64_t> windows,
                         int64_t max_context, int64_t max_step_tokens) {
-  KvLayout layout{std::move(layers)};
-  const int64_t widest = *std::max_element(windows.begin(), windows.end());
-  // A step's first token sees a window back while its last one is written.
-  const int64_t blocks = ceil_div(widest + max_step_tokens - 1, kKvBlockTokens);
-  if (widest == 0 || blocks >= ceil_div(max_context, kKvBlockTokens)) return layout;
-  layout.recent_blocks = blocks;
-  for (size_t i = 0; i < layout.layers.size(); ++i) layout.layers[i].recent = windows[i] > 0;
+  KvLayout layout{.layers = std::move(layers), .max_step_tokens = max_step_tokens};
+  const int64_t all = ceil_div(max_context, kKvBlockTokens);
+  for (size_t i = 0; i < layout.layers.size(); ++i) {
+    if (windows[i] == 0 || layout.layers[i].elements() == 0) continue;
+    // A step's first token sees a window back while its last one is written.
+    if (most_pages(windows[i] + max_step_tokens - 1) >= all) continue;
+    const auto known = std::find(layout.windows.begin(), layout.windows.end(), windows[i]);
+    layout.layers[i].group = known - layout.windows.begin();
+    if (known == layout.windows.end()) layout.windows.push_back(windows[i]);
+  }
   return layout;
 }
 
-int64_t KvLayout::recent_blocks_of(int64_t n_sequences, int64_t n_blocks) const {
-  return std::min(n_sequences * recent_blocks, n_blocks);
+std::vector<int64_t> KvLayout::pages_of(int64_t n_sequences, int64_t n_pages) const {
+  std::vector<int64_t> pages;
+  for (const int64_t window : windows) {
+    if (window == 0) {
+      pages.push_back(n_pages);
+      continue;
+    }
+    // Each sequence keeps a window and the page it writes; together they run max_step_tokens.
+    const int64_t all_windows = n_sequences * (ceil_div(window - 1, kKvBlockTokens) + 2) +
+                                ceil_div(max_step_tokens, kKvBlockTokens);
+    const int64_t all_alone = n_sequences * most_pages(window + max_step_tokens - 1);
+    pages.push_back(std::min({all_windows, all_alone, n_pages}));
+  }
+  return pages;
 }
 
-int64_t KvLayout::size_bytes(KvDType dtype, int64_t n_blocks, int64_t n_recent_blocks) const {
+int64_t KvLayout::size_bytes(KvDType dtype, std::span<const int64_t> n_pages) const {
   int64_t elements = 0;
   for (const KvLayerShape& layer : layers) {
-    elements += layer.elements() * (layer.recent ? n_recent_blocks : n_blocks);
+    elements += layer.elements() * n_pages[static_cast<size_t>(layer.group)];
   }
   return elements * kKvBlockTokens * kv_dtype_bytes(dtype);
 }
 
-KvCache::KvCache(Backend& backend, const KvLayout& layout, KvDType dtype, int64_t n_blocks,
-                 int64_t n_recent_blocks)
-    : n_blocks_(n_blocks), n_recent_blocks_(n_recent_blocks), shapes_(layout.layers) {
+KvCache::KvCache(Backend& backend, const KvLayout& layout, KvDType dtype,
+                 std::span<const int64_t> n_pages)
+    : backend_(backend), n_pages_(n_pages.begin(), n_pages.end()), shapes_(layout.layers) {
   const int64_t bytes = bytes_per_token(layout.layers, dtype);
-  if (!checked_mul(bytes, std::max(n_blocks, n_recent_blocks) * kKvBlockTokens)) {
-    fail(ErrorCode::kOutOfMemory, "a KV cache of {} pages overflows", n_blocks);
+  const int64_t most = *std::max_element(n_pages.begin(), n_pages.end());
+  if (!checked_mul(bytes, most * kKvBlockTokens)) {
+    fail(ErrorCode::kOutOfMemory, "a KV cache of {} pages overflows", most);
   }
   const auto plane = [&](int64_t pages, int64_t heads, int64_t dim) -> void* {
     const int64_t size = pages * heads * kKvBlockTokens * dim * kv_dtype_bytes(dtype);
@@ -47,13 +70,12 @@ KvCache::KvCache(Backend& backend, const KvLayout& layout, KvDType dtype, int64_
       fail(ErrorCode::kOutOfMemory,
            "a KV cache for {} tokens needs {} bytes, more than there is memory for; choose a "
            "shorter context ({})",
-           n_blocks * kKvBlockTokens, layout.size_bytes(dtype, n_blocks, n_recent_blocks),
-           e.what());
+           n_pages[0] * kKvBlockTokens, layout.size_bytes(dtype, n_pages), e.what());
     }
     return buffers_.back().data();
   };
   for (const KvLayerShape& layer : shapes_) {
-    const int64_t pages = layer.recent ? n_recent_blocks : n_blocks;
+    const int64_t pages = n_pages[static_cast<size_t>(layer.group)];
     KvLayerView view{dtype, pages, layer.n_kv_heads, layer.k_dim, layer.v_dim};
     if (layer.n_kv_heads > 0) view.k = plane(pages, layer.n_kv_heads, layer.k_dim);
     if (layer.n_kv_heads > 0 && !layer.v_in_k) {
@@ -67,6 +89,23 @@ int64_t KvCache::size_bytes() const {
   int64_t total = 0;
   for (const Buffer& buffer : buffers_) total += static_cast<int64_t>(buffer.size_bytes());
   return total;
+}
+
+void KvCache::copy_page(int64_t group, int32_t from, int32_t to) {
+  for (size_t i = 0; i < views_.size(); ++i) {
+    if (shapes_[i].group != group) continue;
+    const KvLayerView& view = views_[i];
+    const auto copy = [&](void* plane, int64_t dim) {
+      if (plane == nullptr) return;
+      const auto page =
+          static_cast<size_t>(view.n_kv_heads * kKvBlockTokens * dim * kv_dtype_bytes(view.dtype));
+      auto* bytes = static_cast<uint8_t*>(plane);
+      backend_.copy(bytes + static_cast<size_t>(from) * page,
+                    bytes + static_cast<size_t>(to) * page, page);
+    };
+    copy(view.k, view.k_dim);
+    copy(view.v, view.v_dim);
+  }
 }
 
 int64_t KvCache::bytes_per_token(std::span<const KvLayerShape> layers, KvDType dtype) {

@@ -1,15 +1,18 @@
-// KvCache: the pages of every layer on one backend. A block number means the same page in all
-// layers.
+// KvCache: the pages of every layer on one backend. A page number means the same page in all layers
+// of a group.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <vector>
 
-#include "backend/backend.h"
+#include "kernels/op_args.h"
+#include "kernels/op_types.h"
 #include "tensor/buffer.h"
 
 namespace tq {
+
+class Backend;
 
 // All zeros for a layer that keeps nothing.
 struct KvLayerShape {
@@ -17,53 +20,56 @@ struct KvLayerShape {
   int64_t k_dim = 0;
   int64_t v_dim = 0;
   bool v_in_k = false;  // values are the first v_dim elements of the keys
-  bool recent = false;  // only the last tokens of a sequence are kept: KvLayout::recent_blocks
+  int64_t group = 0;    // of KvLayout::windows
 
   // Elements one token takes.
   int64_t elements() const { return n_kv_heads * (k_dim + (v_in_k ? 0 : v_dim)); }
   bool operator==(const KvLayerShape&) const = default;
 };
 
-// What sequences keep. Layers with a sliding window need few tokens however long a sequence is:
-// there its pages are a ring, in which page i of the sequence is page i % recent_blocks.
+// What sequences keep. Layers are in groups by their window: with one they need few tokens however
+// long a sequence is (Pages).
 struct KvLayout {
   std::vector<KvLayerShape> layers;
-  int64_t recent_blocks = 0;  // 0: no layer is `recent`
+  std::vector<int64_t> windows = {0};  // of the groups; group 0 keeps everything
+  int64_t max_step_tokens = 0;         // that are run at a time, of all sequences together
 
-  // For sequences of at most max_context tokens that run at most max_step_tokens at a time; windows
-  // holds 0 for a layer without. Layers keep everything where that is no more.
+  // For sequences of at most max_context tokens; windows holds 0 for a layer without. Layers are in
+  // group 0 where a window saves nothing.
   static KvLayout plan(std::vector<KvLayerShape> layers, std::span<const int64_t> windows,
                        int64_t max_context, int64_t max_step_tokens);
 
-  // Pages in the rings of n sequences that have n_blocks pages in all.
-  int64_t recent_blocks_of(int64_t n_sequences, int64_t n_blocks) const;
-  int64_t size_bytes(KvDType dtype, int64_t n_blocks, int64_t n_recent_blocks) const;
+  // Pages of each group for n sequences that have n_pages of group 0 in all.
+  std::vector<int64_t> pages_of(int64_t n_sequences, int64_t n_pages) const;
+  int64_t size_bytes(KvDType dtype, std::span<const int64_t> n_pages) const;
 };
 
 class KvCache {
  public:
-  // Allocates n_blocks pages of 16 tokens for each layer, n_recent_blocks for those that are
-  // `recent`. Throws kOutOfMemory with the size asked for.
-  KvCache(Backend& backend, const KvLayout& layout, KvDType dtype, int64_t n_blocks,
-          int64_t n_recent_blocks);
+  // Allocates n_pages[g] pages of 16 tokens for each layer of group g. Throws kOutOfMemory with the
+  // size asked for.
+  KvCache(Backend& backend, const KvLayout& layout, KvDType dtype,
+          std::span<const int64_t> n_pages);
   // Every layer keeps everything.
-  KvCache(Backend& backend, std::span<const KvLayerShape> layers, KvDType dtype, int64_t n_blocks)
-      : KvCache(backend, {{layers.begin(), layers.end()}}, dtype, n_blocks, 0) {}
-  int64_t n_blocks() const { return n_blocks_; }
-  int64_t n_recent_blocks() const { return n_recent_blocks_; }
+  KvCache(Backend& backend, std::span<const KvLayerShape> layers, KvDType dtype, int64_t n_pages)
+      : KvCache(backend, KvLayout{.layers = {layers.begin(), layers.end()}}, dtype, {&n_pages, 1}) {
+  }
+  int64_t n_pages(int64_t group = 0) const { return n_pages_[static_cast<size_t>(group)]; }
   int64_t size_bytes() const;
   const KvLayerView& layer(int64_t i) const { return views_[static_cast<size_t>(i)]; }
   const std::vector<KvLayerShape>& shapes() const { return shapes_; }
   int64_t n_layers() const { return static_cast<int64_t>(views_.size()); }
   // Differs between caches that exist at the same time.
   const void* identity() const { return views_.data(); }
+  // Copies a page in all layers of a group.
+  void copy_page(int64_t group, int32_t from, int32_t to);
 
   // Bytes one token takes over all layers.
   static int64_t bytes_per_token(std::span<const KvLayerShape> layers, KvDType dtype);
 
  private:
-  int64_t n_blocks_;
-  int64_t n_recent_blocks_;
+  Backend& backend_;
+  std::vector<int64_t> n_pages_;  // of each group
   std::vector<KvLayerShape> shapes_;
   std::vector<Buffer> buffers_;
   std::vector<KvLayerView> views_;

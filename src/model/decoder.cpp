@@ -26,9 +26,9 @@ int64_t token_value_limit(const LoadOptions& options, int64_t vocab) {
   return std::min(kMost, options.max_sequences * std::min(options.max_context, vocab));
 }
 
-bool in_cache(const std::vector<int32_t>& pages, int64_t n_pages) {
+bool in_cache(const std::vector<PageId>& pages, int64_t n_pages) {
   return std::all_of(pages.begin(), pages.end(),
-                     [=](int32_t page) { return page >= 0 && page < n_pages; });
+                     [=](PageId page) { return page >= 0 && page < n_pages; });
 }
 
 }  // namespace
@@ -44,6 +44,7 @@ Decoder::Decoder(ModelSpec spec, DecoderWeights weights, Backend& backend, LoadO
   max_blocks_ = ceil_div(options_.max_context, kKvBlockTokens);
   kv_ = KvLayout::plan(spec_.kv_layers(), spec_.windows(), options_.max_context,
                        options_.max_batch_tokens);
+  check_shared_layers();
 
   if (backend_.samples()) max_token_values_ = token_value_limit(options_, spec_.vocab);
 
@@ -79,13 +80,12 @@ Decoder::BatchArrays Decoder::plan_batch(Workspace& workspace) const {
   return {
       .ids = workspace.take<int32_t>(tokens),
       .positions = workspace.take<int32_t>(tokens),
-      .slots = workspace.take<int64_t>(tokens),
-      .recent_slots = workspace.take<int64_t>(tokens),
+      .slots = workspace.take<int64_t>(n_groups() * tokens),
       .q_begin = workspace.take<int32_t>(sequences + 1),
       .kv_len = workspace.take<int32_t>(sequences),
       .logit_rows = workspace.take<int32_t>(options_.max_logit_rows),
       .sample_rows = workspace.take<SampleRow>(backend_.samples() ? options_.max_logit_rows : 0),
-      .block_tables = workspace.take<int32_t>(2 * sequences * max_blocks_)};
+      .block_tables = workspace.take<int32_t>(n_groups() * sequences * max_blocks_)};
 }
 
 size_t Decoder::batch_bytes() const {
@@ -184,11 +184,11 @@ void Decoder::stage_sequence(const BatchSequence& sequence, int64_t index, Step&
            options_.max_context);
   TQ_CHECK(step.tokens + n <= options_.max_batch_tokens, "more than {} tokens in a batch",
            options_.max_batch_tokens);
-  TQ_CHECK(sequence.blocks != nullptr && sequence.blocks->capacity_tokens() >= length,
-           "the block table of sequence {} does not cover {} tokens", index, length);
-  const auto ring = static_cast<int64_t>(sequence.blocks->recent.size());
-  TQ_CHECK(ring >= std::min(kv_.recent_blocks, ceil_div(length, kKvBlockTokens)),
-           "a ring of {} pages for sequence {} of {} tokens", ring, index, length);
+  TQ_CHECK(sequence.pages != nullptr && sequence.pages->capacity_tokens() >= length,
+           "the page table of sequence {} does not cover {} tokens", index, length);
+  TQ_CHECK(sequence.pages->groups.size() == kv_.windows.size(),
+           "sequence {} has pages in {} groups of {}", index, sequence.pages->groups.size(),
+           kv_.windows.size());
   for (int64_t i = 0; i < n; ++i) {
     const int32_t id = sequence.token_ids[static_cast<size_t>(i)];
     if (id < 0 || id >= spec_.vocab) {
@@ -198,22 +198,35 @@ void Decoder::stage_sequence(const BatchSequence& sequence, int64_t index, Step&
     const int64_t position = sequence.first_position + i;
     host_.ids[step.tokens + i] = id;
     host_.positions[step.tokens + i] = static_cast<int32_t>(position);
-    host_.slots[step.tokens + i] = kv_slot(*sequence.blocks, position);
-    if (ring > 0) host_.recent_slots[step.tokens + i] = recent_kv_slot(*sequence.blocks, position);
+    for (int64_t g = 0; g < n_groups(); ++g) {
+      host_.slots[g * options_.max_batch_tokens + step.tokens + i] =
+          kv_slot(*sequence.pages, position, static_cast<size_t>(g));
+    }
   }
   host_.kv_len[index] = static_cast<int32_t>(length);
   step.tokens += n;
   host_.q_begin[index + 1] = static_cast<int32_t>(step.tokens);
 }
 
-void Decoder::stage_blocks(const BatchSequence& sequence, int64_t index, const Step& step) {
-  const int64_t n_blocks = ceil_div(host_.kv_len[index], kKvBlockTokens);
-  const std::vector<int32_t>& recent = sequence.blocks->recent;
-  int32_t* all = host_.block_tables + index * step.batch.max_blocks;
-  int32_t* rings = all + step.batch.n_seqs * step.batch.max_blocks;
-  for (int64_t i = 0; i < n_blocks; ++i) {
-    all[i] = sequence.blocks->blocks[static_cast<size_t>(i)];
-    if (!recent.empty()) rings[i] = recent[static_cast<size_t>(i) % recent.size()];
+void Decoder::check_pages(const BatchSequence& sequence, int64_t index, const KvCache& kv) const {
+  for (int64_t g = 0; g < n_groups(); ++g) {
+    const auto at = static_cast<size_t>(g);
+    const PageTable::Group& group = sequence.pages->groups[at];
+    TQ_CHECK(in_cache(group.pages, kv.n_pages(g)),
+             "sequence {} has pages that are not in the cache", index);
+    TQ_CHECK(static_cast<int64_t>(group.pages.size()) * kKvBlockTokens >= host_.kv_len[index] &&
+                 group.n_left <= first_page_seen(sequence.first_position, kv_.windows[at]),
+             "sequence {} lacks pages that it sees through a window of {}", index, kv_.windows[at]);
+  }
+}
+
+// Pages that a window has left are never read: any page may stand in their place.
+void Decoder::stage_pages(const BatchSequence& sequence, int64_t index, const Step& step) {
+  const int64_t n_pages = ceil_div(host_.kv_len[index], kKvBlockTokens);
+  for (int64_t g = 0; g < n_groups(); ++g) {
+    const std::vector<PageId>& pages = sequence.pages->groups[static_cast<size_t>(g)].pages;
+    std::copy_n(pages.begin(), n_pages,
+                host_.block_tables + (g * step.batch.n_seqs + index) * step.batch.max_blocks);
   }
 }
 
@@ -255,14 +268,11 @@ Step Decoder::stage(Batch batch, const KvCache& kv, int64_t n_logits) {
                 .max_kv_len = max_kv_len};
   for (int64_t s = 0; s < n_seqs; ++s) {
     const BatchSequence& sequence = batch[static_cast<size_t>(s)];
-    TQ_CHECK(in_cache(sequence.blocks->blocks, kv.n_blocks()) &&
-                 in_cache(sequence.blocks->recent, kv.n_recent_blocks()),
-             "sequence {} has pages that are not in the cache", s);
-    stage_blocks(sequence, s, step);
+    check_pages(sequence, s, kv);
+    stage_pages(sequence, s, step);
   }
   if (!backend_.on_host()) {
-    const int64_t n_tables = kv_.recent_blocks > 0 ? 2 : 1;
-    const auto* end = host_.block_tables + n_tables * n_seqs * step.batch.max_blocks;
+    const auto* end = host_.block_tables + n_groups() * n_seqs * step.batch.max_blocks;
     const auto* begin = host_memory_.data();
     backend_.upload(begin, scratch_.batch,
                     static_cast<size_t>(reinterpret_cast<const uint8_t*>(end) - begin));
@@ -351,6 +361,17 @@ void Decoder::run_operators(const Step& step, const KvCache& kv, const Rows& row
 }
 
 // The layer whose pages a layer's attention reads.
+void Decoder::check_shared_layers() const {
+  const std::vector<int64_t> windows = spec_.windows();
+  for (size_t i = 0; i < windows.size(); ++i) {
+    const auto from = static_cast<size_t>(kv_layer(static_cast<int64_t>(i)));
+    const int64_t kept = kv_.windows[static_cast<size_t>(kv_.layers[from].group)];
+    TQ_CHECK(kept == 0 || (windows[i] > 0 && windows[i] <= kept),
+             "layer {} looks {} tokens back in the cache of layer {}, which keeps {}", i,
+             windows[i], from, kept);
+  }
+}
+
 int64_t Decoder::kv_layer(int64_t layer) const {
   const auto* gqa = std::get_if<GqaSpec>(&spec_.layers[static_cast<size_t>(layer)].attention);
   return gqa != nullptr && gqa->kv_from ? *gqa->kv_from : layer;
@@ -393,16 +414,15 @@ AddResultsArgs Decoder::joining(const Step& step, const BlockResults& results,
   return args;
 }
 
-Step Decoder::recent_step(const Step& step) const {
-  Step recent = step;
-  recent.slots = device_.recent_slots;
-  recent.batch.block_tables += step.batch.n_seqs * step.batch.max_blocks;
-  return recent;
+Step Decoder::group_step(const Step& step, int64_t group) const {
+  Step seen = step;
+  seen.slots += group * options_.max_batch_tokens;
+  seen.batch.block_tables += group * step.batch.n_seqs * step.batch.max_blocks;
+  return seen;
 }
 
 // What the last layer returns is not yet added.
 AddResultsArgs Decoder::run_layers(const Step& step, const KvCache& kv) {
-  const Step recent = recent_step(step);
   AddResultsArgs add = joining(step, {}, {});
   for (size_t i = 0; i < weights_.layers.size(); ++i) {
     const DecoderLayer& layer = weights_.layers[i];
@@ -410,9 +430,9 @@ AddResultsArgs Decoder::run_layers(const Step& step, const KvCache& kv) {
     BlockInputs x = next_inputs(step, add, input_requests_[2 * i]);
     if (i > 0) observe("ffn", index - 1, scratch_.residual, step.tokens);
     const int64_t pages = kv_layer(index);
-    const bool in_ring = kv_.layers[static_cast<size_t>(pages)].recent;
+    const Step seen = group_step(step, kv_.layers[static_cast<size_t>(pages)].group);
     const auto attend = [&](const auto& kind) {
-      return kind.run(in_ring ? recent : step, kv.layer(pages), x, scratch_.block_out);
+      return kind.run(seen, kv.layer(pages), x, scratch_.block_out);
     };
     add = joining(step, std::visit(attend, layer.attention), {layer.post_attention_norm});
     x = next_inputs(step, add, input_requests_[2 * i + 1]);

@@ -35,18 +35,18 @@ class Decoder final : public Model {
   DecoderWeights take_weights() && { return std::move(weights_); }
 
  private:
-  // A step's arrays; T = max_batch_tokens, S = max_sequences, R = max_logit_rows. What describes
-  // the batch is written on the host and, where that is another memory, moved to the device.
+  // A step's arrays; T = max_batch_tokens, S = max_sequences, R = max_logit_rows, G = groups of the
+  // KvLayout. What describes the batch is written on the host and, where that is another memory,
+  // moved to the device.
   struct BatchArrays {
     int32_t* ids;            // [T]
     int32_t* positions;      // [T]
-    int64_t* slots;          // [T]
-    int64_t* recent_slots;   // [T], in rings
+    int64_t* slots;          // [G, T]
     int32_t* q_begin;        // [S + 1]
     int32_t* kv_len;         // [S]
     int32_t* logit_rows;     // [R], indices into the step's tokens
     SampleRow* sample_rows;  // [R], where the backend samples
-    int32_t* block_tables;   // [2, S, max_blocks]: all pages, then those of rings
+    int32_t* block_tables;   // [G, S, max_blocks]
   };
   struct Scratch {
     uint8_t* batch;            // device memory of the BatchArrays
@@ -72,11 +72,14 @@ class Decoder final : public Model {
   size_t batch_bytes() const;
   size_t activation_bytes() const;
   size_t attention_bytes() const;
+  // Whether layers that read another's cache find there all that they look at.
+  void check_shared_layers() const;
   void check_cache(const KvCache& kv) const;
   // Writes the batch, which must ask for n_logits rows, into the scratch arrays.
   Step stage(Batch batch, const KvCache& kv, int64_t n_logits);
   void stage_sequence(const BatchSequence& sequence, int64_t index, Step& step);
-  void stage_blocks(const BatchSequence& sequence, int64_t index, const Step& step);
+  void stage_pages(const BatchSequence& sequence, int64_t index, const Step& step);
+  void check_pages(const BatchSequence& sequence, int64_t index, const KvCache& kv) const;
   // What a step shall find out.
   struct Rows {
     int64_t n = 0;              // rows of logits
@@ -86,8 +89,9 @@ class Decoder final : public Model {
   void run(const Step& step, const KvCache& kv, const Rows& rows);
   void run_operators(const Step& step, const KvCache& kv, const Rows& rows);
   int64_t kv_layer(int64_t layer) const;
-  // The step as a layer sees it whose pages are a ring.
-  Step recent_step(const Step& step) const;
+  int64_t n_groups() const { return static_cast<int64_t>(kv_.windows.size()); }
+  // The step as a layer of the group sees it.
+  Step group_step(const Step& step, int64_t group) const;
   AddResultsArgs run_layers(const Step& step, const KvCache& kv);
   BlockResults run_per_layer_block(const Step& step, int64_t index);
   // How a block's results join the residual stream.

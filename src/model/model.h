@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "backend/backend.h"
 #include "io/checkpoint.h"
 #include "kv/kv_cache.h"
 #include "model/batch.h"

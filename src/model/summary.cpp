@@ -83,8 +83,7 @@ int64_t ModelSummary::kv_bytes(int64_t n_tokens, KvDType dtype, int64_t step_tok
   std::vector<int64_t> windows;
   for (const KvUse& use : kv) windows.push_back(use.window);
   const KvLayout layout = KvLayout::plan(kv_shapes, windows, n_tokens, step_tokens);
-  const int64_t n_blocks = ceil_div(n_tokens, kKvBlockTokens);
-  return layout.size_bytes(dtype, n_blocks, layout.recent_blocks_of(1, n_blocks));
+  return layout.size_bytes(dtype, layout.pages_of(1, ceil_div(n_tokens, kKvBlockTokens)));
 }
 
 int64_t ModelSummary::kv_bytes_read(int64_t n_tokens, KvDType dtype) const {

@@ -46,24 +46,22 @@ class LoadedModelOn {
 
   RunLogits run(KvDType kv) {
     const KvLayout layout = model_->kv_layout();
-    const int64_t pages = kSequences * kContext / kKvBlockTokens;
-    BlockManager blocks(pages, layout.recent_blocks, kSequences * layout.recent_blocks);
-    KvCache cache(*backend_, layout, kv, pages, kSequences * layout.recent_blocks);
+    const auto n_pages = layout.pages_of(kSequences, kSequences * kContext / kKvBlockTokens);
+    Pages pages(layout.windows, n_pages);
+    KvCache cache(*backend_, layout, kv, n_pages);
     RunLogits out;
     {
-      BlockTable table;
-      EXPECT_TRUE(blocks.reserve(table, kContext));
+      PageTable table;
       for (int64_t at = 0; at < kLong; at += 256) {
         const int64_t n = std::min<int64_t>(256, kLong - at);
-        out.windows = forward(cache, {{ids(0, at, n), at, &table, at + n == kLong ? 1 : 0}});
+        out.windows = forward(pages, cache, {{ids(0, at, n), at, &table, at + n == kLong ? 1 : 0}});
       }
-      blocks.release(table);
+      pages.release(table);
     }
-    BlockTable tables[kSequences];
+    PageTable tables[kSequences];
     for (int64_t s = 0; s < kSequences; ++s) {
-      EXPECT_TRUE(blocks.reserve(tables[s], kContext));
       const int64_t n = kPrompt - 7 * s;
-      auto logits = forward(cache, {{ids(s, 0, n), 0, &tables[s], s == 0 ? n : 1}});
+      auto logits = forward(pages, cache, {{ids(s, 0, n), 0, &tables[s], s == 0 ? n : 1}});
       if (s == 0) out.prompt = std::move(logits);
     }
     for (int64_t step = 0; step < kSteps; ++step) {
@@ -72,11 +70,11 @@ class LoadedModelOn {
         const int64_t at = kPrompt - 7 * s + step;
         batch.push_back({ids(s, at, 1), at, &tables[s], 1});
       }
-      append(out.four, forward(cache, batch));
+      append(out.four, forward(pages, cache, batch));
     }
     for (int64_t step = kSteps; step < 2 * kSteps; ++step) {
       const int64_t at = kPrompt + step;
-      append(out.one, forward(cache, {{ids(0, at, 1), at, &tables[0], 1}}));
+      append(out.one, forward(pages, cache, {{ids(0, at, 1), at, &tables[0], 1}}));
     }
     return out;
   }
@@ -85,7 +83,7 @@ class LoadedModelOn {
   struct Part {
     std::vector<int32_t> tokens;
     int64_t begin;
-    BlockTable* table;
+    PageTable* table;
     int64_t logit_rows;
   };
 
@@ -97,10 +95,12 @@ class LoadedModelOn {
   static void append(std::vector<float>& to, const std::vector<float>& more) {
     to.insert(to.end(), more.begin(), more.end());
   }
-  std::vector<float> forward(KvCache& cache, const std::vector<Part>& parts) {
+  std::vector<float> forward(Pages& pages, KvCache& cache, const std::vector<Part>& parts) {
     std::vector<BatchSequence> batch;
     int64_t rows = 0;
     for (const Part& part : parts) {
+      pages.slide(*part.table, part.begin);
+      EXPECT_TRUE(pages.grow(*part.table, part.begin + static_cast<int64_t>(part.tokens.size())));
       batch.push_back({part.tokens, part.begin, part.table, part.logit_rows});
       rows += part.logit_rows;
     }

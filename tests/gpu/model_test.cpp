@@ -37,10 +37,11 @@ Logits logits_on(std::unique_ptr<Backend> backend, const Checkpoint& checkpoint)
   options.encode.effort = Effort::kFast;
   const auto model = Model::load(checkpoint, *backend, options);
   const KvLayout layout = model->kv_layout();
-  BlockManager blocks(kPages, layout.recent_blocks, kPages);
-  KvCache kv(*backend, layout, KvDType::kF32, kPages, kPages);
-  BlockTable table;
-  EXPECT_TRUE(blocks.reserve(table, 128));
+  const std::vector<int64_t> n_pages(layout.windows.size(), kPages);
+  Pages pages(layout.windows, n_pages);
+  KvCache kv(*backend, layout, KvDType::kF32, n_pages);
+  PageTable table;
+  EXPECT_TRUE(pages.grow(table, 128));
   std::vector<int32_t> tokens;
   for (int32_t i = 0; i < 56; ++i) tokens.push_back((i * 2654435761u >> 7) % 256);
   const auto run = [&](int64_t begin, int64_t n) {
@@ -104,16 +105,15 @@ class Batches {
     options.encode.effort = Effort::kFast;
     model_ = Model::load(checkpoint, *backend_, options);
     const KvLayout layout = model_->kv_layout();
-    constexpr int64_t kPages = kSeqs * kContext / kKvBlockTokens;
-    const int64_t rings = layout.recent_blocks * kSeqs;
-    blocks_ = BlockManager(kPages, layout.recent_blocks, rings);
-    kv_ = std::make_unique<KvCache>(*backend_, layout, KvDType::kF16, kPages, rings);
+    const std::vector<int64_t> n_pages(layout.windows.size(), kSeqs * kContext / kKvBlockTokens);
+    pages_.emplace(layout.windows, n_pages);
+    kv_ = std::make_unique<KvCache>(*backend_, layout, KvDType::kF16, n_pages);
     for (int64_t i = 0; i < kSeqs; ++i) {
       // The last of them is longer than the others' steps are laid out for.
       const int64_t n = i == kSeqs - 1 ? 400 : 3 + 14 * i;
       for (int64_t t = 0; t < n; ++t)
         tokens_[i].push_back(static_cast<int32_t>((t * 37 + i) % 256));
-      EXPECT_TRUE(blocks_.reserve(tables_[i], kContext));
+      EXPECT_TRUE(pages_->grow(tables_[i], kContext));
     }
   }
 
@@ -122,6 +122,14 @@ class Batches {
     std::vector<BatchSequence> batch;
     for (int64_t i = 0; i < n; ++i) batch.push_back({tokens_[i], 0, &tables_[i], i == 0 ? 1 : 0});
     return run(batch, 1);
+  }
+  // The logits of the longest one's last prompt token, its first n tokens run before the others: as
+  // a sequence goes on that shares their pages.
+  std::vector<float> prefill_after(int64_t n) {
+    const std::span<const int32_t> tokens = tokens_[kSeqs - 1];
+    const PageTable* table = &tables_[kSeqs - 1];
+    if (n > 0) run({{tokens.first(static_cast<size_t>(n)), 0, table, 0}}, 0);
+    return run({{tokens.subspan(static_cast<size_t>(n)), n, table, 1}}, 1);
   }
   void prefill_alone(int64_t i) { run({{tokens_[i], 0, &tables_[i], 1}}, 1); }
   // A token decoded by the first, with n - 1 others, of which one may be the longest.
@@ -148,9 +156,9 @@ class Batches {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<KvCache> kv_;
-  BlockManager blocks_{0};
+  std::optional<Pages> pages_;
   std::vector<int32_t> tokens_[kSeqs];
-  BlockTable tables_[kSeqs];
+  PageTable tables_[kSeqs];
 };
 
 TEST_P(GpuMidSize, BitsDoNotDependOnTheBatch) {
@@ -169,6 +177,14 @@ TEST_P(GpuMidSize, BitsDoNotDependOnTheBatch) {
         EXPECT_EQ(batches.decode(n, with_longest), alone) << n << " sequences, " << repetition;
       }
     }
+  }
+}
+
+TEST_P(GpuMidSize, SharedPagesGiveTheSameBits) {
+  Batches batches(*checkpoint_);
+  const std::vector<float> whole = batches.prefill_after(0);
+  for (const int64_t n : {16, 48, 256, 368, 399}) {
+    EXPECT_EQ(batches.prefill_after(n), whole) << "after " << n << " tokens";
   }
 }
 

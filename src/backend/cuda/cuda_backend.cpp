@@ -90,6 +90,10 @@ class CudaBackend final : public Backend {
     uploader_.copy(from, to, size_bytes);
   }
   void download(const void* from, void* to, size_t size_bytes) override;
+  void copy(const void* from, void* to, size_t size_bytes) override {
+    cuda::check(cudaMemcpyAsync(to, from, size_bytes, cudaMemcpyDeviceToDevice, stream()),
+                "a copy within the GPU");
+  }
   WeightView import_weight(const WeightView& weight, Buffer& storage) override;
   int64_t placed_bytes(std::span<const WeightView> weights) const override;
   WeightEncoder* encoder() override { return &encoder_; }

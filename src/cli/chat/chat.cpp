@@ -221,7 +221,6 @@ Request Chat::make_request(const Prompt& prompt) {
   const int64_t most = settings_.max_tokens ? *settings_.max_tokens : left;
   // Without room for a token the engine says so, with its numbers.
   request.sampling.max_tokens = static_cast<int>(std::max<int64_t>(std::min(most, left), 1));
-  request.prefix = &prefix_;
   return request;
 }
 

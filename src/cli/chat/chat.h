@@ -87,7 +87,6 @@ class Chat {
   Json variables_;  // for the template
   std::optional<Engine> engine_;
   Transcript transcript_;
-  KvPrefix prefix_;
 
   struct LastAnswer {
     std::vector<int32_t> ids;  // empty: not made here

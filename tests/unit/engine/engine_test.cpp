@@ -122,19 +122,21 @@ TEST(Engine, SpecialTokensAreHiddenUnlessShown) {
   }
 }
 
-// Random loads: whatever is batched with whatever, every request gets the tokens it would get
-// alone, once, and no page is lost.
+// Random loads: whatever is batched with whatever, shares whatever and is preempted however often,
+// every request gets the tokens it would get alone, once, and no page is lost.
 TEST(Engine, BatchingChangesNothing) {
+  int64_t n_reused = 0;
+  int64_t n_preemptions = 0;
   std::mt19937 random(3);
   const auto between = [&](int low, int high) {
     return low + static_cast<int>(random() % static_cast<unsigned>(high - low + 1));
   };
-  for (int round = 0; round < 30; ++round) {
+  for (int round = 0; round < 60; ++round) {
     const int64_t batch = between(1, 40);
     const int64_t max_sequences = between(1, 6);
-    ToyModel model(limits(batch, max_sequences, 100));
-    const int64_t n_blocks = between(7, 20);  // a full context needs 7
-    Engine engine(model, nullptr, {}, {.kv_dtype = KvDType::kF32, .n_blocks = n_blocks});
+    ToyModel model(limits(batch, max_sequences, 100), round % 3 == 0 ? 0 : between(1, 40));
+    const int64_t n_pages = between(7, 12);  // a full context needs 7
+    Engine engine(model, nullptr, {}, {.kv_dtype = KvDType::kF32, .n_pages = n_pages});
     std::map<int64_t, std::vector<int32_t>> expected;
     std::vector<std::unique_ptr<Received>> received;
     std::vector<int64_t> ids;
@@ -143,7 +145,8 @@ TEST(Engine, BatchingChangesNothing) {
     do {
       if (static_cast<int>(ids.size()) < n_requests && between(0, 2) > 0) {
         std::vector<int32_t> prompt(static_cast<size_t>(between(1, 60)));
-        for (int32_t& id : prompt) id = between(0, 30);
+        const size_t n_common = static_cast<size_t>(between(0, 60));
+        for (size_t i = 0; i < prompt.size(); ++i) prompt[i] = i < n_common ? 7 : between(0, 30);
         const int n = between(1, 40);
         received.push_back(std::make_unique<Received>());
         const int64_t id = engine.add(make_request(prompt, n, *received.back()));
@@ -174,9 +177,68 @@ TEST(Engine, BatchingChangesNothing) {
         ASSERT_EQ(got.finish, FinishReason::kLength);
         ASSERT_EQ(got.ids, want);
       }
+      n_reused += got.stats.reused_tokens;
+      n_preemptions += got.stats.preemptions;
     }
-    ASSERT_EQ(engine.free_blocks(), n_blocks);
+    ASSERT_EQ(engine.n_available_pages(), n_pages);
   }
+  EXPECT_GT(n_reused, 1000) << "next to nothing was shared";
+  EXPECT_GT(n_preemptions, 20) << "next to nobody was preempted";
+}
+
+// Sampling with penalties draws what it draws alone, also where a sequence had to begin anew.
+TEST(Engine, PreemptionChangesNothing) {
+  const auto run = [](int64_t n_pages, const std::vector<std::vector<int32_t>>& prompts) {
+    ToyModel model(limits(32, 4, 100), /*window=*/10);
+    Engine engine(model, std::make_shared<ToyTokenizer>(), {},
+                  {.kv_dtype = KvDType::kF32, .n_pages = n_pages});
+    std::vector<std::unique_ptr<Received>> received;
+    for (const std::vector<int32_t>& prompt : prompts) {
+      received.push_back(std::make_unique<Received>());
+      Request request = make_request(prompt, 60, *received.back());
+      request.sampling.temperature = 2;
+      request.sampling.frequency_penalty = 1;
+      request.sampling.repetition_penalty = 1.1f;
+      request.sampling.seed = static_cast<uint64_t>(prompt[0]);
+      engine.add(std::move(request));
+    }
+    run_all(engine);
+    EXPECT_EQ(engine.n_available_pages(), n_pages);
+    return received;
+  };
+  const std::vector<std::vector<int32_t>> prompts = {{1, 2, 3}, {2, 3}, {3}, {4, 4, 4, 4}};
+  const auto together = run(8, prompts);
+  int64_t n_preemptions = 0;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    const auto alone = run(32, {prompts[i]});
+    EXPECT_EQ(together[i]->finish, FinishReason::kLength);
+    EXPECT_EQ(together[i]->ids, alone[0]->ids);
+    EXPECT_EQ(together[i]->text, alone[0]->text);
+    EXPECT_EQ(together[i]->stats.generated_tokens, 60);
+    EXPECT_EQ(together[i]->stats.prompt_tokens, static_cast<int64_t>(prompts[i].size()));
+    n_preemptions += together[i]->stats.preemptions;
+  }
+  EXPECT_GT(n_preemptions, 0);
+  EXPECT_EQ(together[0]->stats.preemptions, 0) << "the first came first";
+}
+
+// How far a prompt is is told once, not again by a sequence that begins anew.
+TEST(Engine, APreemptedAnswerIsNoPrompt) {
+  ToyModel model(limits(16, 2, 100));
+  Engine engine(model, nullptr, {}, {.kv_dtype = KvDType::kF32, .n_pages = 7});
+  Received first;
+  Received second;
+  engine.add(make_request(std::vector<int32_t>(10, 1), 80, first));
+  Request request = make_request(std::vector<int32_t>(20, 2), 60, second);
+  int n_told = 0;
+  request.on_prefill = [&](int64_t done, int64_t total) {
+    EXPECT_LT(done, total);
+    ++n_told;
+  };
+  engine.add(std::move(request));
+  run_all(engine);
+  EXPECT_GT(second.stats.preemptions, 0);
+  EXPECT_EQ(n_told, 1);
 }
 
 TEST(Engine, EndIdsStopAndAreNotPartOfTheOutput) {
@@ -245,27 +307,27 @@ TEST(Engine, TextHeldBackComesOutAtTheEnd) {
 TEST(Engine, CancelGivesPagesBack) {
   ToyModel model(limits(8, 2, 64));
   Engine engine(model, nullptr, {}, kF32);
-  const int64_t n_blocks = engine.free_blocks();
+  const int64_t n_pages = engine.n_available_pages();
   Received first;
   Received second;
   const int64_t id = engine.add(make_request({1}, 40, first));
   engine.add(make_request({2}, 5, second));
   engine.step();
   engine.step();
-  EXPECT_LT(engine.free_blocks(), n_blocks);
+  EXPECT_LT(engine.n_available_pages(), n_pages);
   engine.cancel(id);
   engine.cancel(12345);  // unknown: ignored
   run_all(engine);
   EXPECT_EQ(first.finish, FinishReason::kCancelled);
   EXPECT_EQ(first.ids.size(), 2u);
   EXPECT_EQ(second.finish, FinishReason::kLength);
-  EXPECT_EQ(engine.free_blocks(), n_blocks);
+  EXPECT_EQ(engine.n_available_pages(), n_pages);
 }
 
 TEST(Engine, BrokenLogitsEndTheirRequestOnly) {
   ToyModel model(limits(16, 2, 64));
   Engine engine(model, nullptr, {}, kF32);
-  const int64_t n_blocks = engine.free_blocks();
+  const int64_t n_pages = engine.n_available_pages();
   Received broken;
   Received sound;
   engine.add(make_request({1, kToyNan}, 5, broken));
@@ -275,13 +337,13 @@ TEST(Engine, BrokenLogitsEndTheirRequestOnly) {
   EXPECT_THAT(broken.error, HasSubstr("nan"));
   EXPECT_THAT(broken.ids, IsEmpty());
   EXPECT_EQ(sound.ids, toy_greedy({1, 2}, 5, kToyVocab));
-  EXPECT_EQ(engine.free_blocks(), n_blocks);
+  EXPECT_EQ(engine.n_available_pages(), n_pages);
 }
 
 TEST(Engine, ADeviceErrorEndsTheRequestsOfItsStep) {
   ToyModel model(limits(16, 2, 64));
   Engine engine(model, nullptr, {}, kF32);
-  const int64_t n_blocks = engine.free_blocks();
+  const int64_t n_pages = engine.n_available_pages();
   Received first;
   Received second;
   Received waiting;
@@ -298,18 +360,15 @@ TEST(Engine, ADeviceErrorEndsTheRequestsOfItsStep) {
   }
   EXPECT_EQ(waiting.finish, FinishReason::kLength);
   EXPECT_EQ(waiting.ids, toy_greedy({4, 5}, 5, kToyVocab));
-  EXPECT_EQ(engine.free_blocks(), n_blocks);
+  EXPECT_EQ(engine.n_available_pages(), n_pages);
 }
 
 TEST(Engine, AConversationGoesOnAfterADeviceError) {
   ToyModel model(limits(64, 1, 128));
   Engine engine(model, nullptr, {}, kF32);
-  KvPrefix prefix;
   const auto ask = [&](const std::vector<int32_t>& prompt) {
     Received received;
-    Request request = make_request(prompt, 4, received);
-    request.prefix = &prefix;
-    engine.add(std::move(request));
+    engine.add(make_request(prompt, 4, received));
     run_all(engine);
     return received;
   };
@@ -317,60 +376,65 @@ TEST(Engine, AConversationGoesOnAfterADeviceError) {
   const Received broken = ask({1, 2, 3});
   EXPECT_EQ(broken.finish, FinishReason::kError);
   const Received again = ask({1, 2, 3});
-  EXPECT_GT(again.stats.reused_tokens, 0);
+  EXPECT_EQ(again.stats.reused_tokens, 2);
   EXPECT_EQ(again.ids, toy_greedy({1, 2, 3}, 4, kToyVocab));
 }
 
-TEST(Engine, PrefixIsNotComputedAgain) {
-  ToyModel model(limits(64, 1, 128));
+// A conversation: each prompt begins with the last one and its answer.
+TEST(Engine, WhatWasSaidIsNotComputedAgain) {
+  ToyModel model(limits(64, 1, 128), /*window=*/8);
   Engine engine(model, nullptr, {}, kF32);
-  const int64_t n_blocks = engine.free_blocks();
-  KvPrefix prefix;
+  const int64_t n_pages = engine.n_available_pages();
   const auto ask = [&](const std::vector<int32_t>& prompt, int n) {
     Received received;
-    Request request = make_request(prompt, n, received);
-    request.prefix = &prefix;
-    engine.add(std::move(request));
+    const int64_t n_reusable = engine.n_reusable(prompt);
+    engine.add(make_request(prompt, n, received));
     run_all(engine);
     EXPECT_EQ(received.ids, toy_greedy(prompt, n, kToyVocab));
+    EXPECT_EQ(received.stats.reused_tokens, n_reusable);
     return received;
   };
   std::vector<int32_t> prompt = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18};
   const Received first = ask(prompt, 4);
   EXPECT_EQ(first.stats.reused_tokens, 0);
-  EXPECT_EQ(prefix.tokens.size(), prompt.size() + 3);  // the last token was never run
 
   prompt.insert(prompt.end(), first.ids.begin(), first.ids.end());
   prompt.push_back(20);
-  EXPECT_EQ(ask(prompt, 30).stats.reused_tokens, 18 + 3);
+  EXPECT_EQ(ask(prompt, 30).stats.reused_tokens, 18 + 3) << "the last token was never run";
 
-  // Another continuation of the same beginning; then the same prompt once more.
-  prompt.resize(10);
+  // Another continuation of the same beginning, from the last full page before it; then the same
+  // prompt once more.
+  prompt.resize(19);
   prompt.push_back(30);
-  EXPECT_EQ(ask(prompt, 40).stats.reused_tokens, 10);
-  EXPECT_EQ(ask(prompt, 2).stats.reused_tokens, 10);  // its last token always runs
+  EXPECT_EQ(ask(prompt, 40).stats.reused_tokens, 16);
+  EXPECT_EQ(ask(prompt, 2).stats.reused_tokens, 16);
+  EXPECT_EQ(ask(prompt, 2).stats.reused_tokens, 19) << "it ended within the page: all but the last";
   EXPECT_EQ(ask({25, 1}, 2).stats.reused_tokens, 0);
-
-  EXPECT_LT(engine.free_blocks(), n_blocks);
-  engine.release(prefix);
-  EXPECT_EQ(engine.free_blocks(), n_blocks);
-  EXPECT_THAT(prefix.tokens, IsEmpty());
+  EXPECT_EQ(engine.n_available_pages(), n_pages) << "what is kept is nobody's";
 }
 
-TEST(Engine, KeptPrefixesThatHoldAllPagesAreAnErrorNotADeadlock) {
-  ToyModel model(limits(64, 1, 64));
-  Engine engine(model, nullptr, {}, {.kv_dtype = KvDType::kF32, .n_blocks = 4});
-  KvPrefix prefix;
-  Received first;
-  Request request = make_request({1}, 60, first);
-  request.prefix = &prefix;
-  engine.add(std::move(request));
+TEST(Engine, RequestsShareWhatTheyBeginWith) {
+  ToyModel model(limits(256, 4, 200));
+  Engine engine(model, nullptr, {}, {.kv_dtype = KvDType::kF32, .n_pages = 24});
+  const std::vector<int32_t> common(100, 3);
+  std::vector<std::unique_ptr<Received>> received;
+  for (int32_t i = 0; i < 4; ++i) {
+    std::vector<int32_t> prompt = common;
+    prompt.push_back(i);
+    received.push_back(std::make_unique<Received>());
+    engine.add(make_request(prompt, 10, *received.back()));
+    engine.step();
+  }
+  // 6 full pages once, 1 of its own for each.
+  EXPECT_EQ(engine.n_available_pages(), 24 - 6 - 4);
   run_all(engine);
-  Received second;
-  engine.add(make_request({2}, 40, second));
-  run_all(engine);
-  EXPECT_EQ(second.finish, FinishReason::kError);
-  EXPECT_THAT(second.error, HasSubstr("pages"));
+  for (int32_t i = 0; i < 4; ++i) {
+    std::vector<int32_t> prompt = common;
+    prompt.push_back(i);
+    const Received& got = *received[static_cast<size_t>(i)];
+    EXPECT_EQ(got.ids, toy_greedy(prompt, 10, kToyVocab));
+    EXPECT_EQ(got.stats.reused_tokens, i == 0 ? 0 : 96);
+  }
 }
 
 TEST(Engine, CallbacksMayAddCancelAndThrow) {
@@ -469,7 +533,7 @@ TEST(Engine, RefusesImpossibleRequests) {
   expect_error(ErrorCode::kInvalidArgument, {"1 ids of a prompt of 1"}, add(request));
 
   ToyModel large(limits(8, 1, 320));
-  Engine few_pages(large, nullptr, {}, {.kv_dtype = KvDType::kF32, .n_blocks = 2});
+  Engine few_pages(large, nullptr, {}, {.kv_dtype = KvDType::kF32, .n_pages = 2});
   request = {};
   request.prompt.assign(30, 1);
   request.sampling.max_tokens = 4;

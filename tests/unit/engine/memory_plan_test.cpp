@@ -40,9 +40,8 @@ TEST_F(MemoryPlanTest, CountsWhatIsLoaded) {
   options_.max_context = 500;
   const auto model = Model::load(*checkpoint_, *backend_, options_);
   EXPECT_EQ(plan.weight_bytes, model->weight_bytes());
-  const BlockManager blocks = make_blocks(*model, 3, 3 * 32);
-  const KvCache kv(*backend_, model->kv_layout(), KvDType::kF16, blocks.n_blocks(),
-                   blocks.n_recent_blocks());
+  const KvLayout layout = model->kv_layout();
+  const KvCache kv(*backend_, layout, KvDType::kF16, layout.pages_of(3, 3 * 32));
   EXPECT_EQ(plan.kv_bytes, kv.size_bytes());
   EXPECT_EQ(plan.total_bytes(),
             plan.in_use_bytes + plan.weight_bytes + plan.scratch_bytes + plan.kv_bytes);

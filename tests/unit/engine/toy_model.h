@@ -1,6 +1,7 @@
 // A model small enough to be obvious: it keeps every token it is given in the KV pages (as fp32
-// "keys") and its logits are a hash of the whole history as it reads it back through the block
-// table. Wrong positions, pages or chunks change what it says.
+// "keys") and its logits are a hash of the whole history as it reads it back through the page
+// table. Wrong positions, pages or chunks change what it says. With a window it has a second layer,
+// which must hold the same of the last tokens.
 #pragma once
 
 #include <cmath>
@@ -58,19 +59,25 @@ class ToyModel : public Model {
     int64_t n_logits;
   };
 
-  explicit ToyModel(const LoadOptions& options)
-      : options_(options), backend_(make_cpu_backend({.threads = 1})) {
+  explicit ToyModel(const LoadOptions& options, int64_t window = 0)
+      : options_(options), window_(window), backend_(make_cpu_backend({.threads = 1})) {
     spec_.arch = "toy";
     spec_.vocab = kToyVocab;
     spec_.max_position = 1000;
     GqaSpec attention;
     attention.n_heads = attention.n_kv_heads = attention.head_dim = 1;
     spec_.layers.push_back({.attention = attention, .ffn = MlpSpec{}});
+    attention.window = window;
+    if (window > 0) spec_.layers.push_back({.attention = attention, .ffn = MlpSpec{}});
   }
 
   const ModelSpec& spec() const override { return spec_; }
   Backend& backend() const override { return *backend_; }
   const LoadOptions& options() const override { return options_; }
+  KvLayout kv_layout() const override {
+    return KvLayout::plan(spec_.kv_layers(), spec_.windows(), options_.max_context,
+                          options_.max_batch_tokens);
+  }
   int64_t weight_bytes() const override { return 0; }
   int64_t bytes_per_token() const override { return 0; }
   int64_t n_parameters() const override { return 0; }
@@ -81,7 +88,6 @@ class ToyModel : public Model {
     if (static_cast<int64_t>(steps.size()) == broken_step) {
       fail(ErrorCode::kDevice, "the toy broke");
     }
-    auto* const keys = static_cast<float*>(kv.layer(0).k);
     size_t out = 0;
     int64_t n_logits = 0;
     for (const BatchSequence& run : batch) n_logits += run.n_logits;
@@ -91,15 +97,21 @@ class ToyModel : public Model {
       const auto n = static_cast<int64_t>(run.token_ids.size());
       steps.back().push_back({run.first_position, n, run.n_logits});
       for (int64_t i = 0; i < n; ++i) {
-        keys[kv_slot(*run.blocks, run.first_position + i)] =
-            static_cast<float>(run.token_ids[static_cast<size_t>(i)]);
+        for (int64_t layer = 0; layer < kv.n_layers(); ++layer) {
+          key(kv, layer, run, run.first_position + i) =
+              static_cast<float>(run.token_ids[static_cast<size_t>(i)]);
+        }
       }
       for (int64_t row = n - run.n_logits; row < n; ++row) {
         std::vector<int32_t> history;
         bool broken = false;
-        for (int64_t position = 0; position <= run.first_position + row; ++position) {
-          history.push_back(static_cast<int32_t>(keys[kv_slot(*run.blocks, position)]));
+        const int64_t last = run.first_position + row;
+        for (int64_t position = 0; position <= last; ++position) {
+          history.push_back(static_cast<int32_t>(key(kv, 0, run, position)));
           broken = broken || history.back() == kToyNan;
+          if (window_ == 0 || position <= last - window_) continue;
+          TQ_CHECK(key(kv, 0, run, position) == key(kv, 1, run, position),
+                   "position {} of {} is lost in the window", position, last);
         }
         for (int32_t id = 0; id < kToyVocab; ++id) {
           logits[out++] = broken ? std::numeric_limits<float>::quiet_NaN() : toy_logit(history, id);
@@ -112,8 +124,14 @@ class ToyModel : public Model {
   int64_t broken_step = 0;              // which throws, counted from 1
 
  private:
+  static float& key(KvCache& kv, int64_t layer, const BatchSequence& run, int64_t position) {
+    const auto group = static_cast<size_t>(kv.shapes()[static_cast<size_t>(layer)].group);
+    return static_cast<float*>(kv.layer(layer).k)[kv_slot(*run.pages, position, group)];
+  }
+
   ModelSpec spec_;
   LoadOptions options_;
+  int64_t window_;
   std::unique_ptr<Backend> backend_;
 };
 

@@ -74,8 +74,8 @@ TEST_P(AllocationTest, ForwardAllocatesNothing) {
       return entry.name.find("mlp") == std::string::npos ? "" : "tq4";
     };
     Runner runner(*golden.checkpoint, /*exact=*/GetParam(), options);
-    BlockTable a{{3, 1, 0}, {3, 1, 0}};
-    BlockTable b{{2, 5, 4}, {2, 5, 4}};
+    const PageTable a = runner.table({3, 1, 0});
+    const PageTable b = runner.table({2, 5, 4});
     const std::span<const int32_t> tokens = golden.tokens;
     const std::vector<BatchSequence> prefill = {{tokens.first(30), 0, &a, 30},
                                                 {tokens.first(17), 0, &b, 1}};

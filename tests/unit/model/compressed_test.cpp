@@ -122,8 +122,8 @@ TEST(CompressedModel, DoesNotDependOnTheThreadCount) {
   options.threads = 1;
   options.max_context = 64;
   const auto model = Model::load(*golden.checkpoint, *backend, options);
-  KvCache kv(*backend, model->kv_layout(), KvDType::kF32, 4, 0);
-  BlockTable table{{0, 1, 2}};
+  KvCache kv(*backend, model->kv_layout(), KvDType::kF32, std::vector<int64_t>{4});
+  PageTable table{{{{0, 1, 2}}}};
   std::vector<float> logits(expected.size());
   const BatchSequence sequence{golden.tokens, 0, &table,
                                static_cast<int64_t>(golden.tokens.size())};

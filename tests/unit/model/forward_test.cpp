@@ -16,9 +16,9 @@ class ForwardTest : public testing::TestWithParam<const char*> {
  protected:
   ForwardTest() : golden_(GetParam()), runner_(*golden_.checkpoint) {}
 
-  BlockTable reserve(int64_t n_tokens) {
-    BlockTable table;
-    EXPECT_TRUE(runner_.blocks().reserve(table, n_tokens));
+  PageTable reserve(int64_t n_tokens) {
+    PageTable table;
+    EXPECT_TRUE(runner_.pages().grow(table, n_tokens));
     return table;
   }
   std::span<const int32_t> tokens(size_t begin, size_t n) const {
@@ -44,7 +44,7 @@ TEST_P(ForwardTest, RaggedBatchEqualsEachSequenceAlone) {
     const auto logits = runner_.run(run);
     alone.insert(alone.end(), logits.begin(), logits.end());
   }
-  std::vector<BlockTable> tables;
+  std::vector<PageTable> tables;
   std::vector<BatchSequence> batch;
   for (const auto& run : runs) tables.push_back(reserve(static_cast<int64_t>(run.size())));
   for (size_t i = 0; i < runs.size(); ++i) {
@@ -53,27 +53,82 @@ TEST_P(ForwardTest, RaggedBatchEqualsEachSequenceAlone) {
   EXPECT_EQ(runner_.forward(batch), alone);
 }
 
-// Pages of sliding layers are used again and again once the window has left them: bit for bit what
-// it is when every token is kept.
-TEST_P(ForwardTest, RingsKeepWhatWindowsSee) {
+// Pages of sliding layers are given back once the window has left them, and used again: bit for bit
+// what it is when every token is kept.
+TEST_P(ForwardTest, WindowsKeepWhatTheySee) {
   LoadOptions options;
   options.max_batch_tokens = 8;
   Runner small(*golden_.checkpoint, /*exact=*/true, options);
   const std::vector<int64_t> windows = small.model().spec().windows();
   const int64_t widest = *std::max_element(windows.begin(), windows.end());
-  EXPECT_EQ(small.model().kv_layout().recent_blocks > 0, widest > 0);
+  EXPECT_EQ(small.model().kv_layout().windows.size() > 1, widest > 0);
   const auto run = tokens(0, 40);
   const std::vector<int64_t> pieces = {8, 1, 8, 8, 3, 8, 1};
-  ASSERT_LT(small.model().kv_layout().recent_blocks, 40 / kKvBlockTokens);
-  EXPECT_EQ(small.run(run, pieces), runner_.run(run, pieces));
+  // Whatever is not written by the sequence is NaN, the page that stands for those left, too.
+  PageTable other;
+  ASSERT_TRUE(small.pages().grow(other, 16));
+  for (int64_t i = 0; i < small.kv().n_layers(); ++i) {
+    const KvLayerView& view = small.kv().layer(i);
+    const auto poison = [&](void* plane, int64_t dim) {
+      if (plane == nullptr) return;
+      const std::vector<uint32_t> nans(
+          static_cast<size_t>(view.n_blocks * view.n_kv_heads * kKvBlockTokens * dim), 0x7fc00000);
+      small.model().backend().upload(nans.data(), plane, nans.size() * sizeof(uint32_t));
+    };
+    poison(view.k, view.k_dim);
+    poison(view.v, view.v_dim);
+  }
+  PageTable table;
+  EXPECT_EQ(small.run_on(table, 0, run, pieces), runner_.run(run, pieces));
+  for (size_t g = 1; g < table.groups.size(); ++g) {
+    EXPECT_GT(table.groups[g].n_left, 0) << "nothing was left behind";
+    EXPECT_EQ(table.groups[g].pages[0], other.groups[g].pages[0]);
+  }
+}
+
+// A sequence that begins like others goes on after what those have computed: the same bits as if
+// nothing were shared; so does one that was preempted, and one that was forked.
+TEST_P(ForwardTest, SharedPagesChangeNothing) {
+  LoadOptions options;
+  options.max_batch_tokens = 8;  // so that layers have windows
+  Runner small(*golden_.checkpoint, /*exact=*/true, options);
+  Pages& pages = small.pages();
+  const auto all = tokens(0, 40);
+  const std::vector<int64_t> pieces = {8, 8, 8, 8, 3};
+  const std::vector<float> expected = runner_.run(all, {8, 8, 8, 8, 3, 1, 1, 1, 1});
+  const auto expected_from = [&](int64_t at) {
+    return std::vector<float>(expected.begin() + at * vocab(), expected.end());
+  };
+  PageTable first;
+  small.run_on(first, 0, all.first(35), pieces);
+  pages.publish(first, all.first(35));
+  PageTable second;
+  ASSERT_EQ(pages.adopt(second, all), 32) << "while the first one is running";
+  EXPECT_EQ(small.run_on(second, 32, all, {3, 1, 1, 1, 1}), expected_from(32));
+  auto forked = pages.fork(first, 35, [&](size_t group, PageId from, PageId to) {
+    small.kv().copy_page(static_cast<int64_t>(group), from, to);
+  });
+  ASSERT_TRUE(forked);
+  const std::vector<int32_t> elsewhere = {1, 2, 3};
+  std::vector<int32_t> branch(all.begin(), all.begin() + 35);
+  branch.insert(branch.end(), elsewhere.begin(), elsewhere.end());
+  small.run_on(*forked, 35, branch, {1, 1});  // writes its copy only
+  EXPECT_EQ(small.run_on(first, 35, all, {1, 1, 1, 1}), expected_from(35));
+  pages.release(*forked);
+  pages.retire(second, all.first(39));
+  pages.retire(first, all.first(35));
+  PageTable third;
+  const int64_t n = pages.adopt(third, all);
+  ASSERT_EQ(n, 39) << "the partly filled page as well";
+  EXPECT_EQ(small.run_on(third, n, all), expected_from(39));
 }
 
 // Prefill of one sequence and decoding of others ride together.
 TEST_P(ForwardTest, MixedPrefillAndDecodeEqualsEachAlone) {
   const auto expected_a = runner_.run(tokens(0, 30));
   const auto expected_b = runner_.run(tokens(5, 20));
-  BlockTable a = reserve(30);
-  BlockTable b = reserve(20);
+  PageTable a = reserve(30);
+  PageTable b = reserve(20);
   const BatchSequence prefill_a{tokens(0, 29), 0, &a, 0};
   EXPECT_TRUE(runner_.forward({&prefill_a, 1}).empty());
   const std::vector<BatchSequence> batch = {{tokens(29, 1), 29, &a, 1}, {tokens(5, 20), 0, &b, 2}};
@@ -85,9 +140,7 @@ TEST_P(ForwardTest, MixedPrefillAndDecodeEqualsEachAlone) {
 
 TEST_P(ForwardTest, PagesMayLieInAnyOrder) {
   const auto expected = runner_.run(tokens(0, 40));
-  BlockTable table;
-  table.blocks = {61, 2, 17};
-  if (runner_.model().kv_layout().recent_blocks > 0) table.recent = {5, 60, 9};
+  const PageTable table = runner_.table({61, 2, 17});
   const BatchSequence prefill{tokens(0, 35), 0, &table, 35};
   auto logits = runner_.forward({&prefill, 1});
   const BatchSequence rest{tokens(35, 5), 35, &table, 5};
@@ -99,7 +152,7 @@ TEST_P(ForwardTest, PagesMayLieInAnyOrder) {
 // A table may be longer than the sequence: pages reserved ahead are not read.
 TEST_P(ForwardTest, ReservedPagesAreNotRead) {
   const auto expected = runner_.run(tokens(0, 10));
-  const BlockTable table = reserve(128);
+  const PageTable table = reserve(128);
   const BatchSequence sequence{tokens(0, 10), 0, &table, 10};
   EXPECT_EQ(runner_.forward({&sequence, 1}), expected);
 }
@@ -136,8 +189,8 @@ TEST_P(ForwardTest, RefusesTokensOutsideTheVocabulary) {
 }
 
 TEST_P(ForwardTest, ChecksItsLimits) {
-  const BlockTable table = reserve(16);
-  const BlockTable long_table = reserve(128);
+  const PageTable table = reserve(16);
+  const PageTable long_table = reserve(128);
   const std::vector<int32_t> many(101, 1);
   std::vector<float> logits(static_cast<size_t>(vocab()));
   const auto expect_refused = [&](const std::vector<BatchSequence>& batch, const char* why) {
@@ -149,7 +202,7 @@ TEST_P(ForwardTest, ChecksItsLimits) {
   expect_refused(std::vector<BatchSequence>(9, {tokens(0, 1), 0, &table, 0}), "9 sequences");
   expect_refused({{{}, 0, &table, 0}}, "0 tokens");
   expect_refused({{tokens(0, 1), -1, &table, 1}}, "from -1");
-  expect_refused({{tokens(0, 1), 0, nullptr, 1}}, "block table");
+  expect_refused({{tokens(0, 1), 0, nullptr, 1}}, "page table");
   expect_refused({{tokens(0, 17), 0, &table, 1}}, "does not cover 17");
   expect_refused({{tokens(0, 1), 16, &table, 1}}, "does not cover 17");
   expect_refused({{tokens(0, 1), 128, &long_table, 1}}, "129 tokens exceed the context of 128");

@@ -26,7 +26,8 @@ TEST_P(MeasureTest, IsWhatLoadingTakes) {
   EXPECT_EQ(backend->memory_used(), before);
   const auto model = Model::load(*golden.checkpoint, *backend, options);
   EXPECT_EQ(size.kv.layers, model->kv_layout().layers);
-  EXPECT_EQ(size.kv.recent_blocks, model->kv_layout().recent_blocks);
+  EXPECT_EQ(size.kv.windows, model->kv_layout().windows);
+  EXPECT_EQ(size.kv.max_step_tokens, model->kv_layout().max_step_tokens);
   EXPECT_GT(size.scratch_bytes, 0);
   if (backend->on_host()) {
     EXPECT_EQ(size.weight_bytes, model->weight_bytes());

@@ -19,7 +19,7 @@
 #include "base/error.h"
 #include "base/npy.h"
 #include "io/checkpoint.h"
-#include "kv/block_manager.h"
+#include "kv/pages.h"
 #include "model/model.h"
 
 namespace tq::test {
@@ -115,7 +115,7 @@ inline std::unique_ptr<Backend> make_backend(bool exact) {
   return make_cpu_backend({.threads = 2, .exact = exact});
 }
 
-// A model on its own backend with a cache of 64 pages.
+// A model on its own backend with a cache of 64 pages in each group.
 class Runner {
  public:
   explicit Runner(const Checkpoint& checkpoint, bool exact = true, LoadOptions options = {})
@@ -126,13 +126,20 @@ class Runner {
     options.max_batch_tokens = std::min<int64_t>(options.max_batch_tokens, 100);
     model_ = Model::load(checkpoint, *backend_, options);
     const KvLayout layout = model_->kv_layout();
-    blocks_ = BlockManager(64, layout.recent_blocks, 64);
-    kv_ = std::make_unique<KvCache>(*backend_, layout, KvDType::kF32, 64, 64);
+    const std::vector<int64_t> n_pages(layout.windows.size(), 64);
+    pages_.emplace(layout.windows, n_pages);
+    kv_ = std::make_unique<KvCache>(*backend_, layout, KvDType::kF32, n_pages);
   }
 
   Model& model() { return *model_; }
   KvCache& kv() { return *kv_; }
-  BlockManager& blocks() { return blocks_; }
+  Pages& pages() { return *pages_; }
+  // These pages in every group.
+  PageTable table(const std::vector<PageId>& pages) const {
+    PageTable table;
+    for (size_t g = 0; g < model_->kv_layout().windows.size(); ++g) table.groups.push_back({pages});
+    return table;
+  }
 
   std::vector<float> forward(Batch batch) {
     int64_t rows = 0;
@@ -144,12 +151,19 @@ class Runner {
 
   // Logits of every token of a fresh sequence, run in pieces of the given sizes (the rest at once).
   std::vector<float> run(std::span<const int32_t> tokens, const std::vector<int64_t>& pieces = {}) {
-    BlockTable table;
-    EXPECT_TRUE(blocks_.reserve(table, static_cast<int64_t>(tokens.size())));
+    PageTable table;
+    std::vector<float> all = run_on(table, 0, tokens, pieces);
+    pages_->release(table);
+    return all;
+  }
+  // The same for a sequence that has a table, from the token at `done` on.
+  std::vector<float> run_on(PageTable& table, int64_t done, std::span<const int32_t> tokens,
+                            const std::vector<int64_t>& pieces = {}) {
     std::vector<float> all;
-    int64_t done = 0;
     const auto step = [&](int64_t n) {
       if (n == 0) return;
+      pages_->slide(table, done);
+      EXPECT_TRUE(pages_->grow(table, done + n));
       const auto ids = tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(n));
       const BatchSequence sequence{ids, done, &table, n};
       const std::vector<float> logits = forward({&sequence, 1});
@@ -158,7 +172,6 @@ class Runner {
     };
     for (const int64_t n : pieces) step(n);
     step(static_cast<int64_t>(tokens.size()) - done);
-    blocks_.release(table);
     return all;
   }
 
@@ -166,7 +179,7 @@ class Runner {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<KvCache> kv_;
-  BlockManager blocks_{0};
+  std::optional<Pages> pages_;
 };
 
 // LoadOptions::format_for: every matrix as tq3.

@@ -1,0 +1,269 @@
+#include "kv/pages.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/math.h"
+
+namespace tq {
+namespace {
+
+std::span<const int32_t> page_tokens(std::span<const int32_t> tokens, int64_t page) {
+  const auto begin = static_cast<size_t>(page * kKvBlockTokens);
+  return tokens.subspan(begin, std::min<size_t>(kKvBlockTokens, tokens.size() - begin));
+}
+
+int64_t n_full_pages(std::span<const int32_t> tokens) {
+  return static_cast<int64_t>(tokens.size()) / kKvBlockTokens;
+}
+
+}  // namespace
+
+Pages::Pages(std::vector<int64_t> windows, std::span<const int64_t> n_pages)
+    : windows_(std::move(windows)) {
+  TQ_CHECK(windows_.size() == n_pages.size() && windows_.front() == 0,
+           "{} counts of pages for {} groups", n_pages.size(), windows_.size());
+  pools_.reserve(n_groups());
+  for (const int64_t n : n_pages) pools_.emplace_back(n);
+}
+
+// Group 0's pages are dropped last page first, so that of the kept ones the first has nothing after
+// it in the index.
+void Pages::forget(size_t group, PageId page) {
+  const NodeId id = pools_[group].node(page);
+  if (group == 0) {
+    remove_node(id);
+  } else {
+    pools_[group].forget(page);
+    index_.set_page(id, group, kNoPage);
+  }
+}
+
+void Pages::remove_node(NodeId id) {
+  for (size_t g = 0; g < n_groups(); ++g) {
+    const PageId page = index_.node(id).pages[g];
+    if (page != kNoPage) pools_[g].forget(page);
+  }
+  index_.remove(id);
+}
+
+PageId Pages::take(size_t group) {
+  if (pools_[group].n_free() == 0) forget(group, pools_[group].first_kept());
+  return pools_[group].take();
+}
+
+bool Pages::grow(PageTable& table, int64_t n_tokens) {
+  if (n_tokens > most_tokens(table)) return false;
+  table.groups.resize(n_groups());
+  const int64_t wanted = ceil_div(n_tokens, kKvBlockTokens);
+  for (size_t g = 0; g < n_groups(); ++g) {
+    std::vector<PageId>& pages = table.groups[g].pages;
+    while (static_cast<int64_t>(pages.size()) < wanted) pages.push_back(take(g));
+  }
+  return true;
+}
+
+int64_t Pages::most_tokens(const PageTable& table) const {
+  int64_t most = pools_[0].n_available();
+  for (const PagePool& pool : pools_) most = std::min(most, pool.n_available());
+  return table.capacity_tokens() + most * kKvBlockTokens;
+}
+
+void Pages::slide(PageTable& table, int64_t position) {
+  for (size_t g = 1; g < table.groups.size(); ++g) {
+    PageTable::Group& group = table.groups[g];
+    const int64_t end =
+        std::min(first_page_seen(position, windows_[g]), static_cast<int64_t>(group.pages.size()));
+    for (; group.n_left < end; ++group.n_left) {
+      PageId& page = group.pages[static_cast<size_t>(group.n_left)];
+      pools_[g].drop(std::exchange(page, 0), Reuse::kUnlikely);
+    }
+  }
+}
+
+Pages::Match Pages::match(std::span<const int32_t> tokens) const {
+  Match found;
+  if (tokens.empty()) return found;
+  tokens = tokens.first(tokens.size() - 1);  // the last is always run: its logits are wanted
+  NodeId at = kRoot;
+  // From which page on a group has all of them, and where a sequence could go on.
+  std::vector<int64_t> whole_from(n_groups(), 0);
+  const auto goes_on_at = [&](int64_t position) {
+    for (size_t g = 1; g < n_groups(); ++g) {
+      if (whole_from[g] > first_page_seen(position, windows_[g])) return false;
+    }
+    return true;
+  };
+  size_t best = 0;
+  for (int64_t i = 0; i < n_full_pages(tokens); ++i) {
+    const NodeId next = index_.find(at, page_tokens(tokens, i));
+    if (next == kNoNode) break;
+    at = next;
+    found.nodes.push_back(at);
+    for (size_t g = 1; g < n_groups(); ++g) {
+      if (index_.node(at).pages[g] == kNoPage) whole_from[g] = i + 1;
+    }
+    if (goes_on_at((i + 1) * kKvBlockTokens)) best = found.nodes.size();
+  }
+  const auto n_found = static_cast<int64_t>(found.nodes.size());
+  const auto tail = index_.find_tail(
+      at, tokens.subspan(static_cast<size_t>(n_found * kKvBlockTokens))
+              .first(std::min<size_t>(tokens.size() - static_cast<size_t>(n_found) * kKvBlockTokens,
+                                      kKvBlockTokens)));
+  if (tail.node != kNoNode && goes_on_at(n_found * kKvBlockTokens + tail.n_common)) {
+    const std::vector<PageId>& pages = index_.node(tail.node).pages;
+    if (std::find(pages.begin(), pages.end(), kNoPage) == pages.end()) {
+      found.tail = tail;
+      return found;
+    }
+  }
+  found.nodes.resize(best);
+  return found;
+}
+
+int64_t Pages::n_adoptable(std::span<const int32_t> tokens) const {
+  return match(tokens).n_tokens();
+}
+
+int64_t Pages::adopt(PageTable& table, std::span<const int32_t> tokens) {
+  TQ_CHECK(table.capacity_tokens() == 0, "a table that has pages adopts others");
+  const Match found = match(tokens);
+  table.groups.resize(n_groups());
+  for (size_t g = 0; g < n_groups(); ++g) {
+    PageTable::Group& group = table.groups[g];
+    group.n_left = std::min(first_page_seen(found.n_tokens(), windows_[g]),
+                            static_cast<int64_t>(found.nodes.size()));
+    group.pages.assign(found.nodes.size(), 0);
+    for (auto i = static_cast<size_t>(group.n_left); i < found.nodes.size(); ++i) {
+      group.pages[i] = index_.node(found.nodes[i]).pages[g];
+      pools_[g].share(group.pages[i]);
+    }
+    if (found.tail.node != kNoNode) {
+      group.pages.push_back(index_.node(found.tail.node).pages[g]);
+      pools_[g].share(group.pages.back());
+    }
+  }
+  table.n_indexed = static_cast<int64_t>(found.nodes.size());
+  table.node = found.nodes.empty() ? kRoot : found.nodes.back();
+  if (found.tail.node != kNoNode) remove_node(found.tail.node);  // it is going to be written
+  return found.n_tokens();
+}
+
+NodeId Pages::publish_page(PageTable& table, int64_t index, std::span<const int32_t> tokens) {
+  const NodeId known = index_.find(table.node, tokens);
+  std::vector<PageId> pages(n_groups(), kNoPage);
+  if (known != kNoNode) pages = index_.node(known).pages;
+  std::vector<size_t> added;
+  for (size_t g = 0; g < n_groups(); ++g) {
+    PageTable::Group& group = table.groups[g];
+    if (index < group.n_left) continue;
+    PageId& own = group.pages[static_cast<size_t>(index)];
+    if (pages[g] == kNoPage) {
+      pages[g] = own;
+      added.push_back(g);
+    } else if (pages[g] != own) {
+      pools_[g].share(pages[g]);
+      pools_[g].drop(std::exchange(own, pages[g]), Reuse::kLikely);
+    }
+  }
+  const NodeId id = known != kNoNode ? known : index_.add(table.node, tokens, pages);
+  for (const size_t g : added) {
+    index_.set_page(id, g, pages[g]);
+    pools_[g].assign(pages[g], id);
+  }
+  return id;
+}
+
+void Pages::publish(PageTable& table, std::span<const int32_t> tokens) {
+  for (; table.n_indexed < n_full_pages(tokens); ++table.n_indexed) {
+    table.node = publish_page(table, table.n_indexed, page_tokens(tokens, table.n_indexed));
+  }
+}
+
+void Pages::release(PageTable& table) {
+  for (size_t g = 0; g < table.groups.size(); ++g) {
+    const PageTable::Group& group = table.groups[g];
+    const auto first = group.pages.begin() + group.n_left;
+    std::vector<PageId> pages(first, group.pages.end());
+    // What is dropped first is forgotten first: the end, or the beginning of a window, without
+    // which the sequence can still go on where it ended.
+    if (g == 0) std::reverse(pages.begin(), pages.end());
+    for (const PageId page : pages) pools_[g].drop(page, Reuse::kLikely);
+  }
+  table = {};
+}
+
+void Pages::retire(PageTable& table, std::span<const int32_t> tokens) {
+  publish(table, tokens);
+  const int64_t n_full = n_full_pages(tokens);
+  const auto tail = page_tokens(tokens, n_full);
+  if (!tail.empty() && index_.find(table.node, tail) == kNoNode) {
+    std::vector<PageId> pages;
+    for (const PageTable::Group& group : table.groups) {
+      pages.push_back(group.pages[static_cast<size_t>(n_full)]);
+    }
+    const NodeId id = index_.add(table.node, tail, pages);
+    for (size_t g = 0; g < n_groups(); ++g) pools_[g].assign(pages[g], id);
+  }
+  release(table);
+}
+
+std::optional<PageTable> Pages::fork(const PageTable& table, int64_t n_tokens,
+                                     const PageCopy& copy) {
+  const auto n_full = static_cast<size_t>(n_tokens / kKvBlockTokens);
+  TQ_CHECK(n_tokens <= table.capacity_tokens() && table.n_indexed * kKvBlockTokens <= n_tokens,
+           "a table of {} tokens is forked after {}", table.capacity_tokens(), n_tokens);
+  const bool copies = n_tokens % kKvBlockTokens > 0;
+  for (const PagePool& pool : pools_) {
+    if (copies && pool.n_available() == 0) return std::nullopt;
+  }
+  PageTable forked = table;
+  for (size_t g = 0; g < forked.groups.size(); ++g) {
+    PageTable::Group& group = forked.groups[g];
+    TQ_CHECK(group.n_left * kKvBlockTokens <= n_tokens, "what is forked was given back");
+    group.pages.resize(n_full);
+    for (auto i = static_cast<size_t>(group.n_left); i < n_full; ++i) {
+      pools_[g].share(group.pages[i]);
+    }
+    if (!copies) continue;
+    group.pages.push_back(take(g));
+    copy(g, table.groups[g].pages[n_full], group.pages.back());
+  }
+  return forked;
+}
+
+void Pages::check(std::span<const PageTable* const> tables) const {
+  for (size_t g = 0; g < n_groups(); ++g) {
+    std::vector<int64_t> users(static_cast<size_t>(pools_[g].size()));
+    for (const PageTable* table : tables) {
+      if (table->groups.empty()) continue;
+      const PageTable::Group& group = table->groups[g];
+      for (auto i = static_cast<size_t>(group.n_left); i < group.pages.size(); ++i) {
+        ++users[static_cast<size_t>(group.pages[i])];
+      }
+    }
+    pools_[g].check(users);
+    int64_t n_assigned = 0;
+    for (PageId page = 0; page < pools_[g].size(); ++page) {
+      const NodeId id = pools_[g].node(page);
+      if (id == kNoNode) continue;
+      ++n_assigned;
+      const PrefixIndex::Node& node = index_.node(id);
+      TQ_CHECK(node.pages[g] == page, "page {} is not that of its node", page);
+      TQ_CHECK(index_.find(node.parent, node.tokens) == id, "node {} is not in the tree", id);
+    }
+    TQ_CHECK(g > 0 || n_assigned == index_.n_nodes(), "{} nodes have {} pages", index_.n_nodes(),
+             n_assigned);
+  }
+  for (const PageTable* table : tables) {
+    NodeId at = table->node;
+    for (int64_t i = table->n_indexed; i-- > 0; at = index_.node(at).parent) {
+      TQ_CHECK(index_.node(at).pages[0] == table->groups[0].pages[static_cast<size_t>(i)],
+               "page {} of a table is not that of the index", i);
+    }
+    TQ_CHECK(at == kRoot, "a table's node is too deep");
+  }
+}
+
+}  // namespace tq

@@ -1,0 +1,115 @@
+// Pages: which pages of a KV cache are free, which sequence uses which (its PageTable), and what
+// they hold, so that sequences share what begins alike. Host only; one thread (the engine's).
+//
+// Layers are in groups by their window; every group has pages of its own. Group 0 keeps whole
+// sequences. In the others pages that a window has left are given back while the sequence goes on.
+// Full pages are immutable, so that any number of tables may use one; the page that is being
+// written belongs to one table.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "kv/page_pool.h"
+#include "kv/prefix_index.h"
+
+namespace tq {
+
+// The pages of one sequence. Owned by the sequence, filled and released through the Pages that it
+// was filled by.
+struct PageTable {
+  struct Group {
+    std::vector<PageId> pages;  // in token order; those given back are 0
+    int64_t n_left = 0;         // pages that the window has left, which were given back
+  };
+  std::vector<Group> groups;
+  // Full pages that the prefix index has, and the last one's node there.
+  int64_t n_indexed = 0;
+  NodeId node = kRoot;
+
+  // Tokens there is room for.
+  int64_t capacity_tokens() const {
+    return groups.empty() ? 0 : static_cast<int64_t>(groups[0].pages.size()) * kKvBlockTokens;
+  }
+};
+
+// Physical slot (page * 16 + offset) of a token position in a group; the table must cover it.
+inline int64_t kv_slot(const PageTable& table, int64_t position, size_t group = 0) {
+  const auto page = static_cast<size_t>(position / kKvBlockTokens);
+  return int64_t{table.groups[group].pages[page]} * kKvBlockTokens + position % kKvBlockTokens;
+}
+
+// The first page that a token at `position` sees through a window (0: all of them).
+inline int64_t first_page_seen(int64_t position, int64_t window) {
+  return window == 0 || position < window ? 0 : (position - window + 1) / kKvBlockTokens;
+}
+
+// Called to copy a page of a group: KvCache::copy_page.
+using PageCopy = std::function<void(size_t group, PageId from, PageId to)>;
+
+class Pages {
+ public:
+  // windows: of the groups, the first of which is 0; n_pages: how many pages each has.
+  Pages(std::vector<int64_t> windows, std::span<const int64_t> n_pages);
+  // One group that keeps everything.
+  explicit Pages(int64_t n_pages) : Pages({0}, std::span(&n_pages, 1)) {}
+
+  int64_t n_pages(size_t group = 0) const { return pools_[group].size(); }
+  // Pages that tables can get: free ones, and kept ones that nobody uses.
+  int64_t n_available(size_t group = 0) const { return pools_[group].n_available(); }
+  // Of those the ones that are kept because they may be used again.
+  int64_t n_kept(size_t group = 0) const { return pools_[group].n_kept(); }
+
+  // Grows the table to hold n_tokens; false (and nothing changed) when too few pages are available.
+  [[nodiscard]] bool grow(PageTable& table, int64_t n_tokens);
+  // Tokens that it could grow to.
+  int64_t most_tokens(const PageTable& table) const;
+  // Gives back what the token at `position`, and those after it, do not see.
+  void slide(PageTable& table, int64_t position);
+  // Fills an empty table with the pages that are kept or used of the sequence's beginning; returns
+  // how many tokens they hold, fewer than there are. The last page may be partly filled: then
+  // it is this table's alone.
+  int64_t adopt(PageTable& table, std::span<const int32_t> tokens);
+  // How many tokens adopt() would find.
+  int64_t n_adoptable(std::span<const int32_t> tokens) const;
+  // Tells what the table holds: these tokens. Others can adopt its full pages from now on; those
+  // that another one has told of before are exchanged for that one's.
+  void publish(PageTable& table, std::span<const int32_t> tokens);
+  // Gives everything back; what was published is kept while nobody needs the pages.
+  void release(PageTable& table);
+  // The same after publishing these tokens, the partly filled last page too.
+  void retire(PageTable& table, std::span<const int32_t> tokens);
+  // A table that goes on after the same n_tokens by itself: full pages are shared, the partly
+  // filled one is copied. Nothing when too few pages are available for that.
+  std::optional<PageTable> fork(const PageTable& table, int64_t n_tokens, const PageCopy& copy);
+
+  // Throws kInternal unless these are all the tables there are and every page is accounted for.
+  void check(std::span<const PageTable* const> tables) const;
+
+ private:
+  // Where a sequence can go on: after full pages, the last of which is node, and n_common tokens of
+  // a tail.
+  struct Match {
+    std::vector<NodeId> nodes;
+    PrefixIndex::Tail tail;
+    int64_t n_tokens() const {
+      return static_cast<int64_t>(nodes.size()) * kKvBlockTokens + tail.n_common;
+    }
+  };
+  Match match(std::span<const int32_t> tokens) const;
+  PageId take(size_t group);
+  // Empties a page that is kept, and those pages that are of no use without it.
+  void forget(size_t group, PageId page);
+  void remove_node(NodeId id);
+  NodeId publish_page(PageTable& table, int64_t index, std::span<const int32_t> tokens);
+  size_t n_groups() const { return windows_.size(); }
+
+  std::vector<int64_t> windows_;
+  std::vector<PagePool> pools_;
+  PrefixIndex index_;
+};
+
+}  // namespace tq
