@@ -1,6 +1,6 @@
 // Engine: many requests on one model by continuous batching. The caller drives it: add() requests,
 // then step() until it says there is nothing left. One thread at a time; owns scheduler, pages and
-// KV cache, borrows the model.
+// KV cache, borrows the model. README.md is its contract.
 #pragma once
 
 #include <cstdint>

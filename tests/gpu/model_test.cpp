@@ -123,6 +123,14 @@ class Batches {
     for (int64_t i = 0; i < n; ++i) batch.push_back({tokens_[i], 0, &tables_[i], i == 0 ? 1 : 0});
     return run(batch, 1);
   }
+  // The logits of the longest one's last prompt token, its first n tokens run before the others: as
+  // a sequence goes on that shares their pages.
+  std::vector<float> prefill_after(int64_t n) {
+    const std::span<const int32_t> tokens = tokens_[kSeqs - 1];
+    const PageTable* table = &tables_[kSeqs - 1];
+    if (n > 0) run({{tokens.first(static_cast<size_t>(n)), 0, table, 0}}, 0);
+    return run({{tokens.subspan(static_cast<size_t>(n)), n, table, 1}}, 1);
+  }
   void prefill_alone(int64_t i) { run({{tokens_[i], 0, &tables_[i], 1}}, 1); }
   // A token decoded by the first, with n - 1 others, of which one may be the longest.
   std::vector<float> decode(int64_t n, bool with_longest) {
@@ -169,6 +177,14 @@ TEST_P(GpuMidSize, BitsDoNotDependOnTheBatch) {
         EXPECT_EQ(batches.decode(n, with_longest), alone) << n << " sequences, " << repetition;
       }
     }
+  }
+}
+
+TEST_P(GpuMidSize, SharedPagesGiveTheSameBits) {
+  Batches batches(*checkpoint_);
+  const std::vector<float> whole = batches.prefill_after(0);
+  for (const int64_t n : {16, 48, 256, 368, 399}) {
+    EXPECT_EQ(batches.prefill_after(n), whole) << "after " << n << " tokens";
   }
 }
 

@@ -135,7 +135,7 @@ TEST(Engine, BatchingChangesNothing) {
     const int64_t batch = between(1, 40);
     const int64_t max_sequences = between(1, 6);
     ToyModel model(limits(batch, max_sequences, 100), round % 3 == 0 ? 0 : between(1, 40));
-    const int64_t n_pages = between(7, 20);  // a full context needs 7
+    const int64_t n_pages = between(7, 12);  // a full context needs 7
     Engine engine(model, nullptr, {}, {.kv_dtype = KvDType::kF32, .n_pages = n_pages});
     std::map<int64_t, std::vector<int32_t>> expected;
     std::vector<std::unique_ptr<Received>> received;
