@@ -15,8 +15,8 @@
 #include "base/log.h"
 #include "convert/verify.h"
 #include "engine/engine.h"
-#include "session/load.h"
 #include "scratch_folder.h"
+#include "session/load.h"
 
 namespace {
 

@@ -11,8 +11,8 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "session/load.h"
 #include "scratch_folder.h"
+#include "session/load.h"
 
 namespace {
 
