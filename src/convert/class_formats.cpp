@@ -20,7 +20,7 @@ struct AutoFormats {
 constexpr AutoFormats kAutoFormats[] = {
     //                                 embed  head   k, v   output attn   mlp    experts
     {400'000'000,                     {"tq8", "tq8", "tq6", "tq6", "tq6", "tq6", "tq6"}},
-    {2'000'000'000,                   {"tq8", "tq8", "tq6", "tq5", "tq4", "tq4", "tq4"}},
+    {2'000'000'000,                   {"tq8", "tq8", "tq6", "tq6", "tq5", "tq5", "tq5"}},
     {std::numeric_limits<int64_t>::max(),
                                       {"tq8", "tq8", "tq4", "tq4", "tq4", "tq3", "tq3"}},
 };

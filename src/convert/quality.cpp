@@ -36,6 +36,13 @@ constexpr Row kRows[] = {
     {{"qwen2", 896, 24, 630167424}, {"qwen2.5-coder-0.5b-instruct-q4_k_m.gguf", "tq4", 0.1476, 0.0050, 1.1931}},
     {{"qwen2", 896, 24, 630167424}, {"qwen2.5-coder-0.5b-instruct-q4_k_m.gguf", "tq3", 0.5197, 0.0144, 1.9372}},
     {{"qwen2", 896, 24, 630167424}, {"qwen2.5-coder-0.5b-instruct-q4_k_m.gguf", "tq2", 2.0639, 0.0437, 8.8241}},
+    {{"qwen2", 1536, 28, 1777088000}, {"qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", "auto", 0.1094, 0.0106, 1.1668}},
+    {{"qwen2", 1536, 28, 1777088000}, {"qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", "tq8", 0.0011, 0.0001, 0.9984}},
+    {{"qwen2", 1536, 28, 1777088000}, {"qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", "tq6", 0.0111, 0.0012, 1.0028}},
+    {{"qwen2", 1536, 28, 1777088000}, {"qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", "tq5", 0.0281, 0.0028, 1.0399}},
+    {{"qwen2", 1536, 28, 1777088000}, {"qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", "tq4", 0.1450, 0.0138, 1.2237}},
+    {{"qwen2", 1536, 28, 1777088000}, {"qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", "tq3", 0.6567, 0.0479, 2.2582}},
+    {{"qwen2", 1536, 28, 1777088000}, {"qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", "tq2", 2.1239, 0.0883, 10.0279}},
 };
 // clang-format on
 

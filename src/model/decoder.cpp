@@ -460,24 +460,24 @@ BlockResults Decoder::run_per_layer_block(const Step& step, int64_t index) {
 }
 
 // The rows that the head reads: the wanted ones only, as it is the largest matrix of a small model.
+// They take the same operators whether they are all or some of the step's: so their bits do not
+// depend on what else is in it.
 BlockInput Decoder::end_layers(const Step& step, const AddResultsArgs& add, const Rows& rows) {
-  const auto last = static_cast<int64_t>(weights_.layers.size()) - 1;
-  if (rows.n == step.tokens) {  // all of them
-    const InputRequest request{weights_.final_norm, &weights_.head.weight};
-    const BlockInput x = next_inputs(step, add, {&request, 1})[0];
-    observe("ffn", last, scratch_.residual, step.tokens);
-    return x;
-  }
-  backend_.add_results(add);
-  observe("ffn", last, scratch_.residual, step.tokens);
+  const InputRequest request{weights_.final_norm, &weights_.head.weight};
+  const BlockInput all = next_inputs(step, add, {&request, 1})[0];
+  observe("ffn", static_cast<int64_t>(weights_.layers.size()) - 1, scratch_.residual, step.tokens);
+  if (rows.n == step.tokens) return all;
   if (rows.n == 0) return {};
   backend_.gather_rows({.x = scratch_.residual,
                         .rows = {device_.logit_rows},
                         .n = rows.n,
                         .dim = spec_.hidden,
                         .out = scratch_.gathered});
-  rms_norm(step, {weights_.final_norm, spec_.hidden}, scratch_.gathered, rows.n, scratch_.gathered);
-  return {scratch_.gathered, {}};
+  Step wanted = step;
+  wanted.tokens = rows.n;
+  AddResultsArgs nothing = joining(wanted, {}, {});
+  nothing.residual = scratch_.gathered;
+  return next_inputs(wanted, nothing, {&request, 1})[0];
 }
 
 void Decoder::run_head(Step step, const BlockInput& x, const Rows& rows) {
