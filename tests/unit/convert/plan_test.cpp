@@ -210,12 +210,12 @@ TEST(Plan, AutoDependsOnTheNumberOfParameters) {
   constexpr int64_t kOthers = 4 * 8 * 64;
   EXPECT_THAT(formats((400'000'000 - kOthers) / 2000),
               ElementsAre("tq6", "tq6", "tq6", "tq6", "tq6"));
-  EXPECT_THAT(formats(200'000), ElementsAre("tq4", "tq4", "tq6", "tq6", "tq5"));
+  EXPECT_THAT(formats(200'000), ElementsAre("tq5", "tq5", "tq6", "tq6", "tq6"));
   EXPECT_THAT(formats((2'000'000'000 - kOthers) / 2000),
-              ElementsAre("tq4", "tq4", "tq6", "tq6", "tq5"));
+              ElementsAre("tq5", "tq5", "tq6", "tq6", "tq6"));
   EXPECT_THAT(formats(1'000'000), ElementsAre("tq3", "tq4", "tq4", "tq4", "tq4"));
   // What the user names holds for all.
-  EXPECT_THAT(formats(200'000, {.format = "tq5"}), ElementsAre("tq5", "tq5", "tq5", "tq5", "tq5"));
+  EXPECT_THAT(formats(200'000, {.format = "tq4"}), ElementsAre("tq4", "tq4", "tq4", "tq4", "tq4"));
   // Vision towers do not make a language model large.
   EXPECT_EQ(plan_of({entry("vision.up_proj.weight", {2'000'000, 2000})}).format, "tq6");
   // turboquant-vllm's files hold four bits at most.
