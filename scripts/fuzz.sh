@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Builds the libFuzzer targets with clang and runs each on its corpus, SECONDS long (default 60).
+# Builds the libFuzzer targets with clang and runs each on its corpus, SECONDS long (default 60), as
+# many at a time as there are CPUs.
 #   scripts/fuzz.sh [--nightly] [--runs N] [SECONDS] [name...]
 #   --nightly   an hour each unless SECONDS says otherwise, and no input may take more than 1 s
 #   --runs N    ends a fuzzer after N inputs too
-# New inputs stay in build/fuzz/corpus/<name>; a finding leaves its input in build/fuzz/ and ends the
-# run. Prints how many inputs each fuzzer was given.
+# New inputs stay in build/fuzz/corpus/<name>; a finding leaves its input in build/fuzz/NAME-... and
+# ends the run. Prints how many inputs each fuzzer was given.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -30,15 +31,19 @@ if [ ${#names[@]} -eq 0 ]; then
   done
 fi
 scripts/build.sh fuzz "${names[@]/#/fuzz_}"
-for name in "${names[@]}"; do
+
+# One fuzzer; its line is printed when it has ended.
+run_one() {
+  local name=$1 log=build/fuzz/$1.log
   mkdir -p "build/fuzz/corpus/$name"
-  printf '%s: ' "$name"
-  log=build/fuzz/$name.log
   if ! "build/fuzz/fuzz/fuzz_$name" -max_total_time="$seconds" -runs="$runs" -timeout="$timeout" \
-    -rss_limit_mb=2048 -artifact_prefix=build/fuzz/ "build/fuzz/corpus/$name" \
+    -rss_limit_mb=2048 -artifact_prefix="build/fuzz/$name-" "build/fuzz/corpus/$name" \
     "fuzz/corpus/$name" 2> "$log"; then
-    tail -n 40 "$log"
-    exit 1
+    printf '%s: FAILED\n%s\n' "$name" "$(tail -n 40 "$log")"
+    return 255 # ends the others, too
   fi
-  tail -n 1 "$log"
-done
+  printf '%s: %s\n' "$name" "$(tail -n 1 "$log")"
+}
+export -f run_one
+export seconds runs timeout
+printf '%s\n' "${names[@]}" | xargs -P "$(nproc)" -I{} bash -c 'run_one {}'

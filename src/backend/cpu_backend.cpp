@@ -49,10 +49,10 @@ class CpuBackend final : public Backend {
   Buffer allocate_host(size_t size_bytes) override { return Buffer(size_bytes); }
   bool on_host() const override { return true; }
   void upload(const void* from, void* to, size_t size_bytes) override {
-    std::memcpy(to, from, size_bytes);
+    if (size_bytes > 0) std::memcpy(to, from, size_bytes);
   }
   void download(const void* from, void* to, size_t size_bytes) override {
-    std::memcpy(to, from, size_bytes);
+    if (size_bytes > 0) std::memcpy(to, from, size_bytes);
   }
   WeightView import_weight(const WeightView& weight, Buffer& /*storage*/) override {
     return weight;
