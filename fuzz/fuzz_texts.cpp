@@ -13,41 +13,22 @@
 #include "base/log.h"
 #include "scratch_folder.h"
 #include "session/load.h"
+#include "support/text_checkpoint.h"
 
 namespace {
 
 using tq::fuzz::attempt;
 
-// A checkpoint of nothing but small files.
-class TextCheckpoint : public tq::Checkpoint {
- public:
-  explicit TextCheckpoint(std::vector<tq::fuzz::NamedText> files)
-      : Checkpoint(tq::CheckpointKind::kHuggingFace, "fuzz"), files_(std::move(files)) {
-    if (const auto text = text_file("config.json")) {
-      config_ = tq::parse_json(*text, "config.json");
-      if (!config_.is_object()) config_ = tq::Json::object();
-    }
+tq::fixtures::TextCheckpoint checkpoint_of(std::string_view input) {
+  std::map<std::string, std::string> files;
+  for (const auto& [name, text] : tq::fuzz::split_files(input)) files.emplace(name, text);
+  tq::Json config = tq::Json::object();
+  if (const auto found = files.find("config.json"); found != files.end()) {
+    tq::Json json = tq::parse_json(found->second, "config.json");
+    if (json.is_object()) config = std::move(json);
   }
-  std::vector<std::string> text_files() const override {
-    std::vector<std::string> names;
-    for (const auto& file : files_) names.push_back(file.name);
-    return names;
-  }
-  std::optional<std::string> text_file(std::string_view name) const override {
-    for (const auto& file : files_) {
-      if (file.name == name) return std::string(file.text);
-    }
-    return std::nullopt;
-  }
-  void read_rows(const tq::TensorEntry&, int64_t, int64_t, float*) const override {}
-  std::optional<tq::WeightView> view(const tq::TensorEntry&) const override { return {}; }
-  std::span<const uint8_t> raw(const tq::TensorEntry&) const override { return {}; }
-  void drop_rows(const tq::TensorEntry&, int64_t, int64_t) const override {}
-  std::vector<tq::fs::path> files() const override { return {}; }
-
- private:
-  std::vector<tq::fuzz::NamedText> files_;
-};
+  return tq::fixtures::TextCheckpoint(std::move(files), std::move(config));
+}
 
 void check_ids(const std::vector<int32_t>& ids) {
   if (!std::is_sorted(ids.begin(), ids.end()) || (!ids.empty() && ids[0] < 0)) std::abort();
@@ -88,6 +69,6 @@ void read_all(const tq::Checkpoint& checkpoint) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   tq::set_log_level(tq::LogLevel::kQuiet);
   const std::string_view input(reinterpret_cast<const char*>(data), size);
-  attempt([&] { read_all(TextCheckpoint(tq::fuzz::split_files(input))); });
+  attempt([&] { read_all(checkpoint_of(input)); });
   return 0;
 }

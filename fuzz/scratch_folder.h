@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "io/native_files.h"
+#include "support/temp_dir.h"
 
 namespace tq::fuzz {
 
@@ -26,37 +27,23 @@ void attempt(Act act) {
   }
 }
 
-// An empty folder of this process in memory, which goes when the process ends.
-class ScratchFolder {
+// A folder of this process in memory, which goes when the process ends.
+class ScratchFolder : public fixtures::TempDir {
  public:
-  ScratchFolder() {
-    std::string name = "/dev/shm/tq-fuzz-XXXXXX";
-    if (::mkdtemp(name.data()) == nullptr) std::abort();
-    path_ = name;
-  }
-  ~ScratchFolder() {
-    std::error_code none;
-    std::filesystem::remove_all(path_, none);
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  ScratchFolder() : TempDir("/dev/shm") {}
 
-  const std::filesystem::path& path() const { return path_; }
   void clear() const {
-    for (const auto& entry : std::filesystem::directory_iterator(path_)) {
+    for (const auto& entry : std::filesystem::directory_iterator(path())) {
       std::filesystem::remove_all(entry.path());
     }
   }
   void write(const std::string& name, std::string_view bytes) const {
-    const std::filesystem::path path = path_ / name;
+    const std::filesystem::path file = path() / name;
     std::error_code none;  // a file may stand where the folder should
-    std::filesystem::create_directories(path.parent_path(), none);
-    std::ofstream(path, std::ios::binary)
+    std::filesystem::create_directories(file.parent_path(), none);
+    std::ofstream(file, std::ios::binary)
         .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   }
-
- private:
-  std::filesystem::path path_;
 };
 
 struct NamedText {

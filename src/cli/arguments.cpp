@@ -135,6 +135,8 @@ class Translator {
       follow(*habit, name, value, attached);
     } else if (mine != nullptr) {
       out_.words.push_back(name + (attached ? "=" + *value : ""));
+      typed_names_.push_back(name);
+      if (name == "--config") config_ = value.value_or("");
       if (!attached && takes_value(*mine)) take_value(name);
       help_ = help_ || name == "--help" || name == "-h";
     } else if (word.starts_with("--") || !letters(word)) {
@@ -153,6 +155,7 @@ class Translator {
     for (size_t i = 1; i < word.size(); ++i) {
       const CLI::Option* mine = own(std::string("-") + word[i]);
       if (mine == nullptr) return i == 1 && letter_with_number(word);
+      typed_names_.push_back(std::string("-") + word[i]);
       if (!takes_value(*mine)) continue;
       out_.words.push_back(word);
       if (i + 1 == word.size()) take_value(word);
@@ -198,6 +201,7 @@ class Translator {
     // Two of their options may be one of ours: -ctk f16 -ctv f16.
     const auto [made, is_new] = made_.emplace(ours, name);
     if (is_new || made->second == name) out_.words.push_back(ours);
+    typed_names_.push_back(ours.substr(0, ours.find('=')));
   }
 
   void note(const std::string& shown, const OptionHabit& habit) {
@@ -258,21 +262,8 @@ class Translator {
   void add_standing_options() {
     if (app_ == &root_ || !app_->get_subcommands({}).empty() || help_) return;
     std::vector<const CLI::Option*> typed;
-    std::string config;
-    for (size_t i = 0; i < out_.words.size(); ++i) {
-      const std::string& word = out_.words[i];
-      if (word.size() < 2 || word[0] != '-') continue;
-      const size_t equals = word.find('=');
-      if (word.starts_with("--config")) {
-        config = equals == std::string::npos ? out_.words.at(i + 1) : word.substr(equals + 1);
-      }
-      if (word.starts_with("--")) {
-        typed.push_back(own(word.substr(0, equals)));
-        continue;
-      }
-      for (const char letter : word.substr(1)) typed.push_back(own(std::string("-") + letter));
-    }
-    for (std::string& word : standing_options(root_, *app_, typed, config)) {
+    for (const std::string& name : typed_names_) typed.push_back(own(name));
+    for (std::string& word : standing_options(root_, *app_, typed, config_)) {
       out_.words.push_back(std::move(word));
     }
   }
@@ -333,6 +324,8 @@ class Translator {
   std::vector<std::string> plain_;             // in the order typed
   std::map<std::string, std::string> placed_;  // by the argument's name
   std::map<std::string, std::string> made_;    // options made of other programs', and of which
+  std::vector<std::string> typed_names_;       // of options, as tq has them
+  std::string config_;                         // --config
 };
 
 }  // namespace

@@ -15,13 +15,13 @@ constexpr int64_t kLongPrompt = 256;
 
 Generation generate(Engine& engine, Request request, Prompt prompt, const GlobalOptions& global,
                     const std::function<void(const ReasoningPiece&)>& on_piece) {
-  bool tells_given = !prompt.given.empty();
   AnswerReader reader(prompt);
   set_prompt(request, prompt);
   Progress progress(global, "prompt", ProgressUnit::kItems, "tokens");
   request.on_prefill = [&](int64_t done, int64_t total) { progress.update(done, total); };
   request.on_output = [&](const Output& output) {
-    if (!std::exchange(tells_given, false)) progress.vanish();
+    // Not for what was given, which is told before anything is computed.
+    if (output.token || output.finish != FinishReason::kNone) progress.vanish();
     for (const ReasoningPiece& piece : reader.read(output)) on_piece(piece);
   };
   const auto n_prompt = static_cast<int64_t>(request.prompt.size());

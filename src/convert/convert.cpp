@@ -41,7 +41,6 @@ bool is_resumable(ErrorCode code) {
 
 EncodeOptions encode_options(const ConvertOptions& options) {
   const Layout& layout = *options.plan.layout;
-  TQ_CHECK(layout.describe != nullptr, "layout {}: written by export_checkpoint()", layout.name);
   EncodeOptions encode;
   encode.effort = options.effort.value_or(layout.only_effort.value_or(Effort::kDefault));
   if (layout.only_effort && encode.effort != *layout.only_effort) {
@@ -445,6 +444,8 @@ class Converter {
 }  // namespace
 
 ConvertReport convert(const Checkpoint& source, const ConvertOptions& options) {
+  TQ_CHECK(options.plan.layout->describe != nullptr, "layout {}: written by export_checkpoint()",
+           options.plan.layout->name);
   return Converter(source, options).run();
 }
 

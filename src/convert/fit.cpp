@@ -111,18 +111,6 @@ std::string describe_formats(const ClassFormats& formats, const ConvertPlan& pla
   return text;
 }
 
-int64_t stored_bytes(const ConvertPlan& plan) {
-  int64_t bytes = 0;
-  for (const PlannedTensor& tensor : plan.tensors) {
-    for (const SafetensorsItem& plane : tensor.planes) {
-      int64_t plane_bytes = dtype_info(plane.dtype).bytes;
-      for (const int64_t n : plane.shape) plane_bytes *= n;
-      bytes += plane_bytes;
-    }
-  }
-  return bytes;
-}
-
 double bits_per_weight(const Checkpoint& source, const ConvertPlan& plan) {
   int64_t n_weights = 0;
   for (const PlannedTensor& tensor : plan.tensors) {

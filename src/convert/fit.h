@@ -35,7 +35,4 @@ std::string describe_formats(const ClassFormats& formats, const ConvertPlan& pla
 // Bits that the plan stores for a weight, over all tensors, scales included.
 double bits_per_weight(const Checkpoint& source, const ConvertPlan& plan);
 
-// Bytes of all planes.
-int64_t stored_bytes(const ConvertPlan& plan);
-
 }  // namespace tq

@@ -10,8 +10,6 @@
 namespace tq {
 namespace {
 
-constexpr int64_t kMinIn = 32;  // shorter rows would be mostly scales
-
 class Planner {
  public:
   Planner(const Checkpoint& source, const PlanOptions& options)
@@ -121,10 +119,16 @@ int64_t plane_bytes(const SafetensorsItem& plane) {
   return bytes;
 }
 
-bool is_compressible(const TensorEntry& tensor) {
-  const size_t rank = tensor.shape.size();
-  return is_float(tensor) && (rank == 2 || rank == 3) && tensor.in() >= kMinIn &&
-         tensor.n_rows() > 0;
+int64_t stored_bytes(const PlannedTensor& tensor) {
+  int64_t bytes = 0;
+  for (const SafetensorsItem& plane : tensor.planes) bytes += plane_bytes(plane);
+  return bytes;
+}
+
+int64_t stored_bytes(const ConvertPlan& plan) {
+  int64_t bytes = 0;
+  for (const PlannedTensor& tensor : plan.tensors) bytes += stored_bytes(tensor);
+  return bytes;
 }
 
 ConvertPlan make_plan(const Checkpoint& source, const PlanOptions& options) {

@@ -20,6 +20,11 @@ namespace tq {
 
 // Bytes of a plane whose shape was checked when it was planned.
 int64_t plane_bytes(const SafetensorsItem& plane);
+struct PlannedTensor;
+struct ConvertPlan;
+// Of all planes.
+int64_t stored_bytes(const PlannedTensor& tensor);
+int64_t stored_bytes(const ConvertPlan& plan);
 
 struct Layout;  // convert/layouts/layout.h
 extern const Layout kNativeLayout;
@@ -66,9 +71,6 @@ struct PlanCounts {
   int64_t ineligible = 0;          // that a rule would compress but no format can
   int64_t dequantised = 0;         // blocks of other codecs that are stored as f16
 };
-
-// Whether formats with scales can hold it: floating, 2-D or 3-D, rows not too short.
-bool is_compressible(const TensorEntry& tensor);
 
 // Throws kInvalidArgument for unknown formats and rules that cannot be followed, kUnsupported for
 // sources that this converter would get wrong (scaled 8-bit floats, tensor name clashes).

@@ -32,13 +32,10 @@ std::string main_storage(const std::map<std::string, int64_t>& weights) {
 std::string requantize_note(const Checkpoint& source, const ConvertPlan& plan) {
   std::map<std::string, int64_t> storage;  // of what is encoded again: weights
   double before = 0;
-  double after = 0;
+  const auto after = static_cast<double>(stored_bytes(plan));
   for (const PlannedTensor& tensor : plan.tensors) {
     const TensorEntry& entry = source.tensors()[static_cast<size_t>(tensor.source)];
     before += static_cast<double>(entry.stored_bytes);
-    for (const SafetensorsItem& plane : tensor.planes) {
-      after += static_cast<double>(plane_bytes(plane));
-    }
     const bool again = tensor.action == TensorAction::kEncode && tensor.compressed();
     if (again && is_quantised(entry)) storage[entry.storage] += entry.n_elements();
   }

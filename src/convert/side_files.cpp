@@ -6,15 +6,6 @@
 #include "convert/layouts/layout.h"
 
 namespace tq {
-namespace {
-
-int64_t stored_bytes(const PlannedTensor& tensor) {
-  int64_t bytes = 0;
-  for (const SafetensorsItem& plane : tensor.planes) bytes += plane_bytes(plane);
-  return bytes;
-}
-
-}  // namespace
 
 std::string base_name(const fs::path& path) {
   std::error_code error;

@@ -41,6 +41,8 @@ struct TensorEntry {
   // Rows over all leading dimensions: 1 for a vector, experts * rows for a stack.
   int64_t n_rows() const;
   int64_t n_elements() const { return n_rows() * in(); }
+  // Block-quantised storage has no dtype.
+  bool is_float() const { return !dtype || dtype_info(*dtype).is_float; }
 };
 
 struct OpenOptions {

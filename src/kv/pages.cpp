@@ -107,10 +107,7 @@ Pages::Match Pages::match(std::span<const int32_t> tokens) const {
     if (goes_on_at((i + 1) * kKvBlockTokens)) best = found.nodes.size();
   }
   const auto n_found = static_cast<int64_t>(found.nodes.size());
-  const auto tail = index_.find_tail(
-      at, tokens.subspan(static_cast<size_t>(n_found * kKvBlockTokens))
-              .first(std::min<size_t>(tokens.size() - static_cast<size_t>(n_found) * kKvBlockTokens,
-                                      kKvBlockTokens)));
+  const auto tail = index_.find_tail(at, page_tokens(tokens, n_found));
   if (tail.node != kNoNode && goes_on_at(n_found * kKvBlockTokens + tail.n_common)) {
     const std::vector<PageId>& pages = index_.node(tail.node).pages;
     if (std::find(pages.begin(), pages.end(), kNoPage) == pages.end()) {

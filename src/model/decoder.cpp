@@ -360,7 +360,6 @@ void Decoder::run_operators(const Step& step, const KvCache& kv, const Rows& row
                    .n_excluded = static_cast<int64_t>(excluded_.as<int32_t>().size())});
 }
 
-// The layer whose pages a layer's attention reads.
 void Decoder::check_shared_layers() const {
   const std::vector<int64_t> windows = spec_.windows();
   for (size_t i = 0; i < windows.size(); ++i) {
@@ -372,6 +371,7 @@ void Decoder::check_shared_layers() const {
   }
 }
 
+// The layer whose pages a layer's attention reads.
 int64_t Decoder::kv_layer(int64_t layer) const {
   const auto* gqa = std::get_if<GqaSpec>(&spec_.layers[static_cast<size_t>(layer)].attention);
   return gqa != nullptr && gqa->kv_from ? *gqa->kv_from : layer;

@@ -75,10 +75,6 @@ std::optional<int64_t> layer_number(std::string_view name, std::string_view laye
   return number;
 }
 
-bool is_float(const TensorEntry& entry) {  // block-quantised storage has no dtype
-  return !entry.dtype || dtype_info(*entry.dtype).is_float;
-}
-
 class Leftovers {
  public:
   explicit Leftovers(const LeftoverContext& context)
@@ -175,7 +171,7 @@ class Leftovers {
     }
     const bool in_decoder = entry.name.starts_with(context_.place.body) ||
                             entry.name.find("lm_head") != entry.name.npos;
-    if (in_decoder && is_float(entry)) {
+    if (in_decoder && entry.is_float()) {
       fail(ErrorCode::kUnsupported,
            "{}: nothing uses the tensor {} {}, which lies in the text decoder: leaving it out "
            "might change what is computed",

@@ -30,10 +30,18 @@ const Layout& find_layout(std::string_view name) {
   fail(ErrorCode::kInvalidArgument, "unknown layout \"{}\"; use one of: {}", name, names);
 }
 
+std::string lower_case(std::string_view text) { return change_case(text, std::tolower); }
+
+bool is_compressible(const TensorEntry& tensor) {
+  const size_t rank = tensor.shape.size();
+  return tensor.is_float() && (rank == 2 || rank == 3) && tensor.in() >= kMinIn &&
+         tensor.n_rows() > 0;
+}
+
 void plan_copy(const TensorEntry& tensor, PlannedTensor& planned) {
   planned.action = TensorAction::kCopy;
   planned.traits = nullptr;
-  planned.format = change_case(dtype_info(*tensor.dtype).name, std::tolower);
+  planned.format = lower_case(dtype_info(*tensor.dtype).name);
   planned.planes = {{tensor.name, *tensor.dtype, tensor.shape}};
 }
 

@@ -45,9 +45,11 @@ extern const Layout kTurboquantVllmLayout;  // tq3_native: every packed tensor a
 extern const Layout kPlainLayout;           // a Hugging Face folder: nothing is compressed
 
 // For the layouts.
-inline bool is_float(const TensorEntry& tensor) {  // block-quantised storage has no dtype
-  return !tensor.dtype || dtype_info(*tensor.dtype).is_float;
-}
+std::string lower_case(std::string_view text);
+// Rows shorter than this would be mostly scales.
+constexpr int64_t kMinIn = 32;
+// Whether formats with scales can hold it: floating, 2-D or 3-D, rows not too short.
+bool is_compressible(const TensorEntry& tensor);
 // The source's bytes, unchanged; for tensors with a dtype.
 void plan_copy(const TensorEntry& tensor, PlannedTensor& planned);
 // Numbers in a format without scales, or a copy where the tensor has that type already.

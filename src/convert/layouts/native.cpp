@@ -72,7 +72,7 @@ void plan(const PlanContext& context, const TensorEntry& tensor, PlannedTensor& 
     }
   } else if (rule->format != kKeep) {
     format = &need_format(rule->format);
-    const bool possible = format->has_scales ? is_compressible(tensor) : is_float(tensor);
+    const bool possible = format->has_scales ? is_compressible(tensor) : tensor.is_float();
     if (!possible) {
       format = nullptr;
       ++context.counts.ineligible;

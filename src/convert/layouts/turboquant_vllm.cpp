@@ -1,6 +1,5 @@
 // turboquant-vllm: tq3_native, as turboquant-plus-vllm writes it (docs/formats.md).
 #include <algorithm>
-#include <cctype>
 
 #include "base/error.h"
 #include "base/math.h"
@@ -32,8 +31,7 @@ void check(const PlanOptions& options, ClassFormats& formats) {
 // embed or norm in it, and one of the last two dimensions at least a group long.
 bool packs(const TensorEntry& tensor) {
   if (tensor.n_rows() == 0) return false;
-  std::string name = tensor.name;
-  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  const std::string name = lower_case(tensor.name);
   const size_t rank = tensor.shape.size();
   const bool weight = (rank == 2 && tensor.name.ends_with(".weight")) ||
                       (rank == 3 && contains_any(name, {"expert"}));
@@ -42,7 +40,7 @@ bool packs(const TensorEntry& tensor) {
 }
 
 void plan(const PlanContext& context, const TensorEntry& tensor, PlannedTensor& planned) {
-  if (!is_float(tensor)) return plan_copy(tensor, planned);
+  if (!tensor.is_float()) return plan_copy(tensor, planned);
   if (!packs(tensor)) return plan_plain(tensor, need_format("f16"), planned);
   const FormatTraits& format = need_format(context.formats.mlp);
   planned.action = TensorAction::kEncode;

@@ -11,6 +11,7 @@
 #include "engine/engine.h"
 #include "io/checkpoint.h"
 #include "kernels/cpu/sample.h"
+#include "unit/engine/received.h"
 #include "unit/engine/toy_model.h"
 
 namespace tq {
@@ -109,13 +110,7 @@ class ChoosingToy : public ToyModel {
   std::vector<int32_t> excluded_;
 };
 
-LoadOptions toy_limits() {
-  LoadOptions options;
-  options.max_batch_tokens = 12;
-  options.max_sequences = 4;
-  options.max_context = 64;
-  return options;
-}
+LoadOptions toy_limits() { return limits(12, 4, 64); }
 
 TEST(DeviceSampling, GivesTheTokensOfTheHost) {
   EngineOptions options{.kv_dtype = KvDType::kF32};

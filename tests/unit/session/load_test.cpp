@@ -8,37 +8,16 @@
 
 #include "base/file.h"
 #include "support/expect_error.h"
+#include "support/text_checkpoint.h"
 #include "unit/engine/toy_model.h"
 
 namespace tq {
 namespace {
 
 using fixtures::expect_error;
+using fixtures::TextCheckpoint;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
-
-// A checkpoint of side files only.
-class TextCheckpoint : public Checkpoint {
- public:
-  explicit TextCheckpoint(std::map<std::string, std::string> files, Json config = Json::object())
-      : Checkpoint(CheckpointKind::kHuggingFace, "nowhere"), files_(std::move(files)) {
-    config_ = std::move(config);
-  }
-  std::vector<std::string> text_files() const override { return {}; }
-  std::optional<std::string> text_file(std::string_view name) const override {
-    const auto found = files_.find(std::string(name));
-    if (found == files_.end()) return std::nullopt;
-    return found->second;
-  }
-  void read_rows(const TensorEntry&, int64_t, int64_t, float*) const override {}
-  std::optional<WeightView> view(const TensorEntry&) const override { return std::nullopt; }
-  std::span<const uint8_t> raw(const TensorEntry&) const override { return {}; }
-  void drop_rows(const TensorEntry&, int64_t, int64_t) const override {}
-  std::vector<fs::path> files() const override { return {}; }
-
- private:
-  std::map<std::string, std::string> files_;
-};
 
 TEST(ReadEosIds, UnitesAllPlaces) {
   const ToyTokenizer tokenizer;  // eos 29

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <thread>
 
+#include "unit/engine/received.h"
 #include "unit/engine/toy_model.h"
 
 namespace tq {
@@ -13,44 +14,9 @@ namespace {
 
 using ::testing::HasSubstr;
 
-LoadOptions limits() {
-  LoadOptions options;
-  options.max_batch_tokens = 8;
-  options.max_sequences = 3;
-  options.max_context = 64;
-  return options;
-}
-
-// What the engine's thread tells of a request; read after Service::wait().
-struct Received {
-  std::vector<int32_t> ids;
-  int64_t request = 0;
-  FinishReason finish = FinishReason::kNone;
-  std::string error;
-  ErrorCode code = ErrorCode::kInternal;
-  int n_ends = 0;
-};
-
-Request make_request(std::vector<int32_t> prompt, int max_tokens, Received& received) {
-  Request request;
-  request.prompt = std::move(prompt);
-  request.sampling.max_tokens = max_tokens;
-  request.on_output = [&received](const Output& output) {
-    EXPECT_EQ(received.n_ends, 0) << "an output after the last";
-    received.request = output.request;
-    if (output.token) received.ids.push_back(*output.token);
-    if (output.finish == FinishReason::kNone) return;
-    ++received.n_ends;
-    received.finish = output.finish;
-    received.error = output.error;
-    received.code = output.error_code;
-  };
-  return request;
-}
-
 class ServiceTest : public testing::Test {
  protected:
-  ToyModel model_{limits()};
+  ToyModel model_{limits(8, 3, 64)};
   // Without a tokenizer: all ids of the model.
   std::unique_ptr<Service> service_ = std::make_unique<Service>(
       model_, nullptr, std::vector<int32_t>{}, EngineOptions{.kv_dtype = KvDType::kF32});
@@ -88,7 +54,7 @@ TEST_F(ServiceTest, WhatIsRefusedIsTold) {
   service_->submit(make_request({1, 99}, 4, received));
   service_->wait();
   EXPECT_EQ(received.finish, FinishReason::kError);
-  EXPECT_EQ(received.code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(received.error_code, ErrorCode::kInvalidArgument);
   EXPECT_THAT(received.error, HasSubstr("99"));
   Received next;  // and hurts nobody
   service_->submit(make_request({1}, 2, next));
@@ -140,7 +106,7 @@ TEST_F(ServiceTest, AModelThatThrowsEndsItsRequestsAndOthersGoOn) {
   service_->submit(make_request({1}, 10, first));
   service_->wait();
   EXPECT_EQ(first.finish, FinishReason::kError);
-  EXPECT_EQ(first.code, ErrorCode::kDevice);
+  EXPECT_EQ(first.error_code, ErrorCode::kDevice);
   Received second;
   service_->submit(make_request({1}, 10, second));
   service_->wait();
@@ -152,7 +118,7 @@ TEST_F(ServiceTest, TellsWhatIsLeftWhenItGoes) {
   for (Received& one : received) service_->submit(make_request({3}, 60, one));
   service_.reset();
   for (const Received& one : received) {
-    EXPECT_EQ(one.n_ends, 1);
+    EXPECT_EQ(one.n_finished, 1);
     EXPECT_TRUE(one.finish == FinishReason::kCancelled || one.finish == FinishReason::kLength);
   }
 }
