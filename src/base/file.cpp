@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include "base/error.h"
@@ -59,6 +60,13 @@ size_t read_descriptor(int fd, uint64_t offset, std::span<uint8_t> out, const fs
     done += static_cast<size_t>(n);
   }
   return done;
+}
+
+std::optional<struct stat> look(const fs::path& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) == 0) return info;
+  if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
+  fail_errno(errno, path.string());
 }
 
 // The file that writing to `path` is to replace, with links followed as a shell's redirection
@@ -148,6 +156,18 @@ void MappedFile::prefetch(size_t offset, size_t size) const {
   const size_t end = offset + std::min(size, size_ - offset);
   (void)::madvise(const_cast<uint8_t*>(data_) + begin, end - begin, MADV_WILLNEED);
 }
+
+bool is_file(const fs::path& path) {
+  const auto info = look(path);
+  return info && S_ISREG(info->st_mode);
+}
+
+bool is_folder(const fs::path& path) {
+  const auto info = look(path);
+  return info && S_ISDIR(info->st_mode);
+}
+
+bool is_there(const fs::path& path) { return look(path).has_value(); }
 
 std::string dangling_link(const fs::path& path) {
   std::error_code error;

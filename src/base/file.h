@@ -46,6 +46,12 @@ class MappedFile {
   fs::path path_;
 };
 
+// Whether there is a regular file, a folder, anything, links followed. What cannot be looked at is
+// an error and not absent: a tokenizer would be lost without a word. Throws kIo, kInvalidArgument.
+bool is_file(const fs::path& path);
+bool is_folder(const fs::path& path);
+bool is_there(const fs::path& path);
+
 // "is a link to X, which does not exist: ..." for a dangling link, else nothing.
 std::string dangling_link(const fs::path& path);
 

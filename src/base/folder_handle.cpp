@@ -25,11 +25,13 @@ FolderHandle::Entry entry_of(mode_t mode) {
   return FolderHandle::Entry::kOther;
 }
 
-std::optional<struct stat> look(int folder, const std::string& name) {
+// Only what is not there is none: a call that fails otherwise must not pass for that.
+std::optional<struct stat> look(int folder, const fs::path& path, const std::string& name) {
   TQ_CHECK(name.find('/') == std::string::npos, "{} is not a plain name", name);
   struct stat info {};
-  if (::fstatat(folder, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) return std::nullopt;
-  return info;
+  if (::fstatat(folder, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) return info;
+  if (errno == ENOENT) return std::nullopt;
+  fail_errno(errno, (path / name).string());
 }
 
 }  // namespace
@@ -55,7 +57,7 @@ FolderHandle& FolderHandle::operator=(FolderHandle&& other) noexcept {
 }
 
 FolderHandle::Entry FolderHandle::entry(const std::string& name) const {
-  const auto info = look(fd_, name);
+  const auto info = look(fd_, path_, name);
   return info ? entry_of(info->st_mode) : Entry::kNone;
 }
 
@@ -82,13 +84,13 @@ std::vector<std::string> FolderHandle::names() const {
 }
 
 std::optional<uint64_t> FolderHandle::file_size(const std::string& name) const {
-  const auto info = look(fd_, name);
+  const auto info = look(fd_, path_, name);
   if (!info || !S_ISREG(info->st_mode)) return std::nullopt;
   return static_cast<uint64_t>(info->st_size);
 }
 
 uint64_t FolderHandle::allocated_bytes(const std::string& name) const {
-  const auto info = look(fd_, name);
+  const auto info = look(fd_, path_, name);
   if (!info || !S_ISREG(info->st_mode)) return 0;
   constexpr uint64_t kStatBlock = 512;
   return std::min(static_cast<uint64_t>(info->st_blocks) * kStatBlock,
@@ -182,10 +184,8 @@ bool FolderHandle::remove_folder(const std::string& name) const {
 void FolderHandle::sync() const { sync_folder(fd_, path_); }
 
 void make_folders(const fs::path& path) {
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  if (fs::is_directory(status)) return;
-  if (fs::exists(status)) fail_errno(ENOTDIR, path.string());
+  if (is_folder(path)) return;
+  if (is_there(path)) fail_errno(ENOTDIR, path.string());
   const fs::path clean = path.has_filename() ? path : path.parent_path();  // no trailing slash
   const fs::path above = clean.parent_path();
   if (!above.empty() && above != clean) make_folders(above);

@@ -211,7 +211,7 @@ class Converter {
   }
 
   void read_text_files() {
-    const bool folder = fs::is_directory(source_.path());
+    const bool folder = is_folder(source_.path());
     if (folder) refuse_outside_link(source_.path(), "config.json");
     for (const std::string& name : source_.text_files()) {
       try {

@@ -58,16 +58,15 @@ std::string staged_name(const std::string& name) {
 }
 
 Destination::Destination(fs::path folder) : path_(std::move(folder)) {
-  std::error_code error;
-  const fs::file_status status = fs::status(path_, error);
-  if (!fs::exists(status)) {
+  if (!is_there(path_)) {
+    std::error_code error;
     if (fs::is_symlink(path_, error)) {
       fail(ErrorCode::kInvalidArgument, "{}: is a link to nothing; choose another destination",
            path_.string());
     }
     return;
   }
-  if (!fs::is_directory(status)) {
+  if (!is_folder(path_)) {
     fail(ErrorCode::kInvalidArgument, "{}: exists and is not a folder; choose another destination",
          path_.string());
   }

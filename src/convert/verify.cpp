@@ -55,8 +55,7 @@ NativeManifest read_manifest(const fs::path& folder) {
 
 void check_shards(const fs::path& folder, const NativeFiles& files, VerifyReport& report) {
   for (const auto& [name, expected] : files.shards) {
-    std::error_code none;
-    if (!fs::is_regular_file(folder / name, none)) {
+    if (!is_file(folder / name)) {
       report.faults.push_back(name + ": is missing");
       continue;
     }
@@ -219,8 +218,7 @@ void update_hashes(const fs::path& folder) {
   std::vector<std::string> names = checkpoint->text_files();
   for (const char* name : {"config.json", kIndexName}) names.emplace_back(name);
   for (const std::string& name : names) {
-    std::error_code none;
-    if (fs::is_regular_file(folder / name, none)) files.texts[name] = file_hash(folder / name);
+    if (is_file(folder / name)) files.texts[name] = file_hash(folder / name);
   }
   write_file_atomic(folder / kNativeConfigName, with_own_hash(manifest.to_json().dump(2) + "\n"));
 }

@@ -42,7 +42,7 @@ std::unique_ptr<Checkpoint> open_file(const fs::path& path, const OpenOptions& o
 // Opens the folder as what its JSON files say: compressed natively, by turboquant-vllm, or neither.
 std::unique_ptr<Checkpoint> open_described(const fs::path& folder, const OpenOptions& options) {
   const fs::path path = folder / kNativeConfigName;
-  if (fs::exists(path)) {
+  if (is_there(path)) {
     const std::string text = read_checkpoint_text(path, kMaxManifestBytes);
     if (is_native_manifest(text)) {
       return open_native_checkpoint(folder, NativeManifest::parse(text, path.string()), options);
@@ -87,7 +87,7 @@ std::unique_ptr<Checkpoint> open_safetensors(const fs::path& folder,
                                              const OpenOptions& options) {
   // A description that is none (a Git LFS pointer, a web page) is an error even for who only looks.
   const fs::path description = folder / kNativeConfigName;
-  if (options.inspect && fs::exists(description)) {
+  if (options.inspect && is_there(description)) {
     (void)read_checkpoint_text(description, kMaxManifestBytes);
   }
   try {
@@ -223,18 +223,13 @@ void refuse_not_a_model(const Checkpoint& checkpoint) {
 
 std::unique_ptr<Checkpoint> open_checkpoint(const fs::path& path, const OpenOptions& options) {
   if (const auto name = synth_model_name(path)) return open_synth_checkpoint(*name);
-  std::error_code error;
-  const bool is_folder = fs::is_directory(path, error);
-  if (error && error != std::errc::no_such_file_or_directory &&
-      error != std::errc::not_a_directory) {
-    fail_errno(error.value(), path.string());
-  }
-  if (!is_folder && !fs::exists(path, error)) {
+  const bool in_folder = is_folder(path);
+  if (!in_folder && !is_there(path)) {
     const std::string dangling = dangling_link(path);
     fail(ErrorCode::kNotFound, "{}: {}", path.string(),
          dangling.empty() ? "no such file or folder" + missing_path_hint(path) : dangling);
   }
-  auto checkpoint = is_folder ? open_folder(path, options) : open_file(path, options);
+  auto checkpoint = in_folder ? open_folder(path, options) : open_file(path, options);
   if (!checkpoint->problem()) checkpoint->settle_head();
   return checkpoint;
 }

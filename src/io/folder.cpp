@@ -46,8 +46,7 @@ const Json* object_member(const Json& json, const char* key) {
 // A dangling link counts: reading it says what is wrong, where passing over it would lose a
 // tokenizer without a word.
 bool is_file_or_dangling(const fs::path& path) {
-  std::error_code error;
-  return fs::is_regular_file(path, error) || !dangling_link(path).empty();
+  return is_file(path) || !dangling_link(path).empty();
 }
 
 // Whether this is a file of the folder of further chat templates.
@@ -77,8 +76,7 @@ std::vector<std::string> list_files(const fs::path& folder) {
   std::error_code error;
   fs::directory_iterator it(folder, error);
   for (; !error && it != fs::directory_iterator(); it.increment(error)) {
-    std::error_code dangling;
-    if (it->is_regular_file(dangling)) names.push_back(it->path().filename());
+    if (is_file(it->path())) names.push_back(it->path().filename());
   }
   if (error) fail_errno(error.value(), folder.string());
   std::sort(names.begin(), names.end());
@@ -90,8 +88,7 @@ std::vector<std::string> list_text_files(const fs::path& folder) {
   for (const std::string_view name : kTextFiles) {
     if (is_file_or_dangling(folder / name)) names.emplace_back(name);
   }
-  std::error_code none;
-  if (fs::is_directory(folder / kTemplatesFolder, none)) {
+  if (is_folder(folder / kTemplatesFolder)) {
     for (const std::string& file : list_files(folder / kTemplatesFolder)) {
       std::string name = std::string(kTemplatesFolder) + file;
       if (is_named_template(name)) names.push_back(std::move(name));
@@ -130,8 +127,7 @@ void refuse_outside_link(const fs::path& folder, const std::string& name) {
 
 Json read_model_config(const fs::path& folder) {
   const fs::path path = folder / "config.json";
-  std::error_code none;
-  if (!fs::exists(path, none) && dangling_link(path).empty()) return Json::object();
+  if (!is_there(path) && dangling_link(path).empty()) return Json::object();
   Json config = parse_json(read_checkpoint_text(path, kMaxConfigBytes), path.string());
   if (!config.is_object()) {
     fail(ErrorCode::kCorrupt, "{}: must be a JSON object", path.string());

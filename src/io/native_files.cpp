@@ -125,8 +125,7 @@ std::vector<std::string> edited_files(const fs::path& folder, const NativeFiles&
     edits.push_back(fmt::format("{}: has changed", kNativeConfigName));
   }
   for (const auto& [name, hash] : files.texts) {
-    std::error_code none;
-    if (!fs::is_regular_file(folder / name, none)) {
+    if (!is_file(folder / name)) {
       edits.push_back(name + ": is missing");
     } else if (file_hash(folder / name) != hash) {
       edits.push_back(name + ": has changed");

@@ -45,15 +45,14 @@ class HfCheckpoint : public SafetensorsCheckpoint {
  private:
   // What the files are if they are no model.
   std::string what_else(const fs::path& path) const {
-    const bool folder = fs::is_directory(path);
+    const bool folder = is_folder(path);
     const fs::path where = folder ? path : path.parent_path();
     const bool lora = std::any_of(tensors().begin(), tensors().end(), [](const TensorEntry& entry) {
       return entry.name.find(".lora_A.") != std::string::npos;
     });
     if (lora) return adapter_text(where, {"adapter_model.safetensors"});
     if (folder) return adapter_text(where, list_files(where));
-    std::error_code none;
-    if (!fs::exists(where / "config.json", none)) return "";
+    if (!is_there(where / "config.json")) return "";
     return fmt::format("its weights alone, without config and tokenizer; name the folder {}",
                        where.empty() ? "." : where.string());
   }
@@ -81,7 +80,7 @@ class HfCheckpoint : public SafetensorsCheckpoint {
 
 SafetensorsCheckpoint::SafetensorsCheckpoint(CheckpointKind kind, const fs::path& path,
                                              const OpenOptions& options)
-    : Checkpoint(kind, path), folder_(fs::is_directory(path) ? path : fs::path()), set_(path) {
+    : Checkpoint(kind, path), folder_(is_folder(path) ? path : fs::path()), set_(path) {
   if (!folder_.empty()) config_ = read_model_config(folder_);
   ignore_fields(config_, options.ignore_config, name_of("config.json"));
 }

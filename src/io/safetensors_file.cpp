@@ -46,7 +46,7 @@ std::vector<fs::path> indexed_files(const fs::path& folder, const SafetensorsInd
   std::string dangling;
   for (const std::string& name : names) {
     paths.push_back(folder / name);
-    if (fs::is_regular_file(paths.back())) continue;
+    if (is_file(paths.back())) continue;
     if (dangling.empty()) dangling = dangling_link(paths.back());
     missing.push_back(name);
   }
@@ -100,12 +100,12 @@ SafetensorsFile::SafetensorsFile(const fs::path& path) : file_(path) {
 SafetensorsSet::SafetensorsSet(const fs::path& path) {
   SafetensorsIndex index;
   std::vector<fs::path> paths;
-  if (!fs::is_directory(path)) {
+  if (!is_folder(path)) {
     paths = {path};
-  } else if (fs::is_regular_file(path / "model.safetensors")) {
+  } else if (is_file(path / "model.safetensors")) {
     paths = {path / "model.safetensors"};
   } else if (const fs::path index_path = path / kSafetensorsIndexName;
-             fs::exists(index_path) || !dangling_link(index_path).empty()) {
+             is_there(index_path) || !dangling_link(index_path).empty()) {
     index = read_safetensors_index(index_path);
     paths = indexed_files(path, index);
   } else {
@@ -147,7 +147,7 @@ std::vector<fs::path> SafetensorsSet::files() const {
 
 bool has_safetensors(const fs::path& folder) {
   const fs::path index = folder / kSafetensorsIndexName;
-  return fs::exists(index) || !dangling_link(index).empty() || !safetensors_names(folder).empty();
+  return is_there(index) || !dangling_link(index).empty() || !safetensors_names(folder).empty();
 }
 
 }  // namespace tq

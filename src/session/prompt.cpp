@@ -68,8 +68,7 @@ std::unique_ptr<ChatTemplate> open_chat_template(const Checkpoint& checkpoint,
   if (is_source) {
     return std::make_unique<ChatTemplate>(templates.parse(asked, "of --chat-template"));
   }
-  std::error_code none;
-  if (!fs::exists(asked, none)) {
+  if (!is_there(asked)) {
     fail(ErrorCode::kNotFound,
          "--chat-template {}: neither a file nor a template of this model, which has {}", asked,
          names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", ")));

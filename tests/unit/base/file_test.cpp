@@ -218,6 +218,25 @@ TEST(OutputFile, NamesWhatItCannotWrite) {
                [] { output_file("/dev/full").write_at(0, bytes("x")); });
 }
 
+TEST(IsFile, TellsWhatThereIs) {
+  const TempDir dir;
+  write_bytes(dir / "file", "");
+  fs::create_symlink("nothing", dir / "dangling");
+  EXPECT_TRUE(is_file(dir / "file") && is_there(dir / "file") && !is_folder(dir / "file"));
+  EXPECT_TRUE(is_folder(dir.path()) && is_there(dir.path()) && !is_file(dir.path()));
+  for (const char* name : {"none", "dangling", "file/below"}) {
+    EXPECT_FALSE(is_file(dir / name) || is_folder(dir / name) || is_there(dir / name)) << name;
+  }
+}
+
+TEST(IsFile, WhatCannotBeLookedAtIsAnError) {
+  const TempDir dir;
+  fs::create_symlink("loop", dir / "loop");
+  expect_error(ErrorCode::kIo, {"loop"}, [&] { is_file(dir / "loop"); });
+  const std::string name(300, 'x');
+  expect_error(ErrorCode::kInvalidArgument, {name, "too long"}, [&] { is_there(dir / name); });
+}
+
 TEST(RenameDurable, MovesAndReplaces) {
   const TempDir dir;
   write_bytes(dir / "a", "new");

@@ -93,6 +93,14 @@ TEST_F(FolderHandleTest, StaysWhereItWasOpened) {
   EXPECT_TRUE(fs::is_empty(dir_ / "elsewhere"));
 }
 
+// A name that cannot be looked at is not a name that is free.
+TEST_F(FolderHandleTest, WhatCannotBeLookedAtIsAnError) {
+  const FolderHandle folder(dir_ / "folder");
+  const std::string name(300, 'x');
+  expect_error(ErrorCode::kInvalidArgument, {name, "too long"}, [&] { folder.entry(name); });
+  expect_error(ErrorCode::kInvalidArgument, {name, "too long"}, [&] { folder.file_size(name); });
+}
+
 TEST(MakeFolders, MakesThoseThatAreNotThere) {
   const TempDir dir;
   make_folders(dir / "a/b/c/");
