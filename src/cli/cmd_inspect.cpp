@@ -46,8 +46,8 @@ struct Total {
 // By class and storage, in the order of classes.
 using Totals = std::map<std::pair<TensorClass, std::string>, Total>;
 
-TensorClass class_of(const TensorEntry& tensor) {
-  return classify_tensor(tensor.name, tensor.shape);
+TensorClass class_of(const TensorRoles& roles, const TensorEntry& tensor) {
+  return class_of(roles.role(tensor.name, tensor.shape));
 }
 
 // The first architecture the config names, else its model type.
@@ -233,10 +233,11 @@ Json inspect_json(const Checkpoint& checkpoint, const Totals& totals, bool list_
   if (!check.summary) json["not_runnable"] = check.problem;
   if (const std::string text = text_state(check); !text.empty()) json["no_text"] = text;
   if (list_tensors) {
+    const TensorRoles roles(checkpoint.config());
     Json& list = json["tensor_list"] = Json::array();
     for (const TensorEntry& tensor : checkpoint.tensors()) {
       list.push_back({{"name", tensor.name},
-                      {"class", tensor_class_name(class_of(tensor))},
+                      {"class", tensor_class_name(class_of(roles, tensor))},
                       {"storage", tensor.storage},
                       {"shape", tensor.shape},
                       {"bytes", tensor.stored_bytes}});
@@ -272,9 +273,10 @@ std::string tensor_table(const Checkpoint& checkpoint) {
                {"storage", Table::Align::kLeft},
                {"shape", Table::Align::kLeft},
                {"bytes"}});
+  const TensorRoles roles(checkpoint.config());
   for (const TensorEntry& tensor : checkpoint.tensors()) {
-    table.add_row({tensor.name, std::string(tensor_class_name(class_of(tensor))), tensor.storage,
-                   shape_string(tensor.shape),
+    table.add_row({tensor.name, std::string(tensor_class_name(class_of(roles, tensor))),
+                   tensor.storage, shape_string(tensor.shape),
                    human_bytes(static_cast<double>(tensor.stored_bytes))});
   }
   return table.text();
@@ -283,9 +285,10 @@ std::string tensor_table(const Checkpoint& checkpoint) {
 void run_inspect(const InspectCommand& command, const GlobalOptions& global) {
   const auto checkpoint =
       open_checkpoint(command.model, {.ignore_config = command.ignore_config, .inspect = true});
+  const TensorRoles roles(checkpoint->config());
   Totals totals;
   for (const TensorEntry& tensor : checkpoint->tensors()) {
-    totals[{class_of(tensor), tensor.storage}].add(tensor);
+    totals[{class_of(roles, tensor), tensor.storage}].add(tensor);
   }
   if (global.json) {
     Json json = result_json("inspect");

@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "base/error.h"
-#include "convert/tensor_class.h"
+#include "model/tensor_roles.h"
 
 namespace tq {
 namespace {
@@ -33,10 +33,11 @@ constexpr std::array kPresets{
 // clang-format on
 
 int64_t count_parameters(const Checkpoint& source) {
+  const TensorRoles roles(source.config());
   int64_t parameters = 0;
   for (const TensorEntry& tensor : source.tensors()) {
     if (&tensor == source.head_copy()) continue;
-    if (classify_tensor(tensor.name, tensor.shape) == TensorClass::kVision) continue;
+    if (roles.role(tensor.name, tensor.shape) == TensorRole::kTower) continue;
     parameters += tensor.n_elements();
   }
   return parameters;

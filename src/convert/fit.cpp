@@ -52,7 +52,7 @@ std::vector<Raise> raises(size_t base, bool experts) {
 
 bool has(const ConvertPlan& plan, TensorClass wanted) {
   return std::any_of(plan.tensors.begin(), plan.tensors.end(), [wanted](const PlannedTensor& one) {
-    return one.tensor_class == wanted && one.compressed();
+    return one.tensor_class() == wanted && one.compressed();
   });
 }
 

@@ -24,12 +24,13 @@ class Planner {
 
   ConvertPlan make() {
     const PlanContext context{source_, options_, formats_, counts_};
+    const TensorRoles roles(source_.config());
     for (const TensorEntry& tensor : source_.tensors()) {
       if (&tensor == source_.head_copy()) continue;  // the embedding table is stored already
       refuse_scaled_floats(tensor);
       PlannedTensor planned;
       planned.source = tensor.index;
-      planned.tensor_class = classify_tensor(tensor.name, tensor.shape);
+      planned.role = roles.role(tensor.name, tensor.shape);
       options_.layout->plan(context, tensor, planned);
       plan_.tensors.push_back(std::move(planned));
     }

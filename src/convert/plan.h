@@ -45,7 +45,7 @@ enum class TensorAction : uint8_t {
 
 struct PlannedTensor {
   int64_t source = 0;  // index into Checkpoint::tensors()
-  TensorClass tensor_class = TensorClass::kOther;
+  TensorRole role = TensorRole::kOther;
   TensorAction action = TensorAction::kCopy;
   std::string format;                    // for reports: "tq3", "bf16", "i64"
   const FormatTraits* traits = nullptr;  // null for kCopy
@@ -54,6 +54,7 @@ struct PlannedTensor {
   std::vector<SafetensorsItem> planes;  // one, or codes and gains
 
   bool compressed() const { return group > 0; }
+  TensorClass tensor_class() const { return class_of(role); }
 };
 
 struct ConvertPlan {

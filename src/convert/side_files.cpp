@@ -28,8 +28,8 @@ ConvertReport make_report(const Checkpoint& source, const ConvertPlan& plan,
   for (size_t t = 0; t < plan.tensors.size(); ++t) {
     const PlannedTensor& tensor = plan.tensors[t];
     const TensorEntry& entry = source.tensors()[static_cast<size_t>(tensor.source)];
-    ReportRow& row = rows[{tensor.tensor_class, tensor.format}];
-    row.tensor_class = tensor.tensor_class;
+    ReportRow& row = rows[{tensor.tensor_class(), tensor.format}];
+    row.tensor_class = tensor.tensor_class();
     row.format = tensor.format;
     row.n_tensors += 1;
     row.n_parameters += entry.n_elements();

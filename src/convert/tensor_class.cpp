@@ -1,6 +1,5 @@
 #include "convert/tensor_class.h"
 
-#include <algorithm>
 #include <array>
 
 namespace tq {
@@ -11,31 +10,34 @@ std::string_view tensor_class_name(TensorClass tensor_class) {
   return kNames[static_cast<size_t>(tensor_class)];
 }
 
-bool contains_any(std::string_view name, std::initializer_list<std::string_view> parts) {
-  return std::any_of(parts.begin(), parts.end(), [name](std::string_view part) {
-    return name.find(part) != std::string_view::npos;
-  });
-}
-
-TensorClass classify_tensor(std::string_view name, const Shape& shape) {
-  if (contains_any(name, {"vision", "visual.", "audio", "multi_modal_projector"})) {
-    return TensorClass::kVision;
+TensorClass class_of(TensorRole role) {
+  switch (role) {
+    case TensorRole::kEmbedding:
+    case TensorRole::kPerLayerTable:
+      return TensorClass::kEmbed;
+    case TensorRole::kHead:
+      return TensorClass::kHead;
+    case TensorRole::kAttention:
+    case TensorRole::kKeysValues:
+    case TensorRole::kLatentExpansion:
+    case TensorRole::kOutput:
+      return TensorClass::kAttention;
+    case TensorRole::kMlp:
+      return TensorClass::kMlp;
+    case TensorRole::kExperts:
+      return TensorClass::kExperts;
+    case TensorRole::kRouter:
+      return TensorClass::kRouter;
+    case TensorRole::kNorm:
+      return TensorClass::kNorm;
+    case TensorRole::kBias:
+      return TensorClass::kBias;
+    case TensorRole::kTower:
+      return TensorClass::kVision;
+    case TensorRole::kPerLayerProjection:
+    case TensorRole::kOther:
+      break;
   }
-  if (contains_any(
-          name, {".router.", ".gate.weight", ".e_score_correction_bias", "shared_expert_gate."})) {
-    return TensorClass::kRouter;
-  }
-  if (contains_any(name, {"norm", "layer_scalar"})) return TensorClass::kNorm;
-  if (name.ends_with("bias")) return TensorClass::kBias;
-  if (contains_any(name, {"conv"}) || shape.size() < 2) return TensorClass::kOther;
-  if (contains_any(name, {"embed_tokens"})) return TensorClass::kEmbed;
-  if (contains_any(name, {"lm_head.", "shared_head.head."})) return TensorClass::kHead;
-  if (contains_any(name, {".experts."}) ||
-      (shape.size() == 3 && contains_any(name, {"w13", "w2", "gate_up_proj", "down_proj"}))) {
-    return TensorClass::kExperts;
-  }
-  if (contains_any(name, {"attn.", "attention."})) return TensorClass::kAttention;
-  if (contains_any(name, {"mlp.", "feed_forward.", "shared_expert"})) return TensorClass::kMlp;
   return TensorClass::kOther;
 }
 

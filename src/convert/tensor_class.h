@@ -1,11 +1,10 @@
-// The role of a tensor in a transformer, by which formats are chosen and sizes reported.
+// The classes of tensors by which formats are asked for and sizes reported.
 #pragma once
 
 #include <cstdint>
-#include <initializer_list>
 #include <string_view>
 
-#include "tensor/dtype.h"
+#include "model/tensor_roles.h"
 
 namespace tq {
 
@@ -25,10 +24,6 @@ enum class TensorClass : uint8_t {
 constexpr int kTensorClasses = 10;
 std::string_view tensor_class_name(TensorClass tensor_class);
 
-// Whether a name has one of the parts in it.
-bool contains_any(std::string_view name, std::initializer_list<std::string_view> parts);
-
-// By the tensor's HF name; stacks of experts by their shape too.
-TensorClass classify_tensor(std::string_view name, const Shape& shape);
+TensorClass class_of(TensorRole role);
 
 }  // namespace tq

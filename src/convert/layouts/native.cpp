@@ -33,32 +33,36 @@ void plan_packed(const TensorEntry& tensor, const FormatTraits& format,
 }
 
 // Null: the tensor keeps its type.
-const FormatTraits* default_format(const ClassFormats& formats, std::string_view name,
-                                   TensorClass tensor_class) {
-  switch (tensor_class) {
-    case TensorClass::kEmbed:  // Gemma adds rows of the per-layer table to every layer
-      return contains_any(name, {"_per_layer."}) ? &at_least_8_bits(need_format(formats.embed))
-                                                 : &need_format(formats.embed);
-    case TensorClass::kHead:
+const FormatTraits* default_format(const ClassFormats& formats, TensorRole role) {
+  switch (role) {
+    case TensorRole::kEmbedding:
+      return &need_format(formats.embed);
+    case TensorRole::kPerLayerTable:  // its rows are added in every layer
+      return &at_least_8_bits(need_format(formats.embed));
+    case TensorRole::kHead:
       return &need_format(formats.head);
-    case TensorClass::kAttention:
-      if (contains_any(name, {"kv_b_proj."})) {  // all heads hang on it
-        return &at_least_8_bits(need_format(formats.attention));
-      }
-      if (contains_any(name, {".k_proj.", ".v_proj.", ".kv_a_proj"})) {
-        return &need_format(formats.keys_values);
-      }
-      return &need_format(contains_any(name, {".o_proj."}) ? formats.output : formats.attention);
-    case TensorClass::kMlp:
+    case TensorRole::kAttention:
+      return &need_format(formats.attention);
+    case TensorRole::kKeysValues:
+      return &need_format(formats.keys_values);
+    case TensorRole::kLatentExpansion:  // all heads hang on it
+      return &at_least_8_bits(need_format(formats.attention));
+    case TensorRole::kOutput:
+      return &need_format(formats.output);
+    case TensorRole::kMlp:
       return &need_format(formats.mlp);
-    case TensorClass::kExperts:
+    case TensorRole::kPerLayerProjection:
+      return &at_least_8_bits(need_format(formats.mlp));
+    case TensorRole::kExperts:
       return &need_format(formats.experts);
-    case TensorClass::kOther:
-      return contains_any(name, {".per_layer_"}) ? &at_least_8_bits(need_format(formats.mlp))
-                                                 : nullptr;
-    default:
-      return nullptr;
+    case TensorRole::kRouter:
+    case TensorRole::kNorm:
+    case TensorRole::kBias:
+    case TensorRole::kTower:
+    case TensorRole::kOther:
+      break;
   }
+  return nullptr;
 }
 
 void plan(const PlanContext& context, const TensorEntry& tensor, PlannedTensor& planned) {
@@ -67,9 +71,7 @@ void plan(const PlanContext& context, const TensorEntry& tensor, PlannedTensor& 
   if (rule != nullptr) ++context.counts.rule_uses[static_cast<size_t>(rule - options.rules.data())];
   const FormatTraits* format = nullptr;  // null keeps
   if (rule == nullptr) {
-    if (is_compressible(tensor)) {
-      format = default_format(context.formats, tensor.name, planned.tensor_class);
-    }
+    if (is_compressible(tensor)) format = default_format(context.formats, planned.role);
   } else if (rule->format != kKeep) {
     format = &need_format(rule->format);
     const bool possible = format->has_scales ? is_compressible(tensor) : tensor.is_float();

@@ -1,5 +1,6 @@
 // turboquant-vllm: tq3_native, as turboquant-plus-vllm writes it (docs/formats.md).
 #include <algorithm>
+#include <initializer_list>
 
 #include "base/error.h"
 #include "base/math.h"
@@ -10,6 +11,12 @@ namespace tq {
 namespace {
 
 constexpr int kGroup = 128;
+
+bool contains_any(std::string_view name, std::initializer_list<std::string_view> parts) {
+  return std::any_of(parts.begin(), parts.end(), [name](std::string_view part) {
+    return name.find(part) != std::string_view::npos;
+  });
+}
 
 bool packs_format(const FormatTraits& format) { return format.has_scales && format.bits <= 4; }
 

@@ -93,7 +93,9 @@ TEST(ChooseFormats, MoreRoomNeverGivesFewerBits) {
       EXPECT_LE(choice.size, limit) << model;
       EXPECT_GE(choice.size, before) << model << " " << limit;
       EXPECT_EQ(choice.size, chooser.bits(choice.formats)) << model;
-      if (!choice.next.empty()) EXPECT_GT(choice.next_size, limit) << model;
+      if (!choice.next.empty()) {
+        EXPECT_GT(choice.next_size, limit) << model;
+      }
       before = choice.size;
     }
     EXPECT_GT(before, 8) << model;
