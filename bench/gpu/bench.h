@@ -153,7 +153,7 @@ inline Activation prepare(const Bench& bench, const WeightView& weight, int64_t 
                        false, bench.stream());
 }
 
-// One decode step of whole models, operator by operator as the decoder would call them.
+// One decode step of whole models, and what each operator adds to it.
 void bench_steps(Bench& bench);
 // The kernels that a product may take, side by side.
 void bench_tiers(Bench& bench);

@@ -1,429 +1,241 @@
-// One decode step of whole models with random weights, kernel by kernel as a backend would call
-// them. What the residual stream holds does not matter for the time; the routing does, so the
-// router reads fixed random numbers.
+// One decode step of whole models with random weights: the decoder itself, on the CUDA backend as
+// a user gets it, and what each of its operators adds to the time of a step.
+#include <chrono>
+#include <map>
+#include <memory>
+#include <string_view>
+
+#include "backend/backend.h"
 #include "bench.h"
-#include "kernels/cuda/sample.h"
+#include "io/synth_checkpoint.h"
+#include "kv/pages.h"
+#include "model/model.h"
+#include "session/open.h"
 
 namespace tq::bench {
 namespace {
 
-struct ModelShape {
-  const char* name;
-  int64_t layers, hidden, n_heads, n_kv_heads, head_dim;
-  int64_t dense_width;  // of a layer beside the experts; 0: none
-  bool parallel;        // that layer has norms of its own (Gemma 4), or is a shared expert
-  int64_t width, n_experts, top_k, vocab;
-  // Latent attention: n_kv_heads is 1 and head_dim the value's. 0: none.
-  int64_t q_rank = 0, kv_rank = 0, nope_dim = 0, rope_dim = 0;
-};
-
-// Weights of one layer, or the head.
-struct Matrix {
-  WeightView view;
-  const uint8_t* const* table = nullptr;  // of a stack
-  MatrixStack stack(int64_t n) const { return {view, n, table, nullptr}; }
-};
-
-// What a step is made of, for leaving some of it out.
-enum Part : unsigned {
-  kBlockEnds = 1,
-  kInputs = 2,
-  kAttention = 4,
-  kPrepares = 8,
-  kRouter = 16,
-  kNoProduct = 31,
-  kAttentionProducts = 32,
-  kDense = 64,
-  kExperts = 128,
-  kHead = 256,
-};
-constexpr std::pair<const char*, unsigned> kParts[] = {
-    {"ends of blocks", kBlockEnds},
-    {"norms, rope, KV store", kInputs},
-    {"attention", kAttention},
-    {"rotation of inputs", kPrepares},
-    {"router", kRouter},
-    {"products of attention", kAttentionProducts},
-    {"products of dense layers", kDense},
-    {"products of experts", kExperts},
-    {"head and sampling", kHead},
-};
-
-class Step {
+// Passes everything on to another backend, but for one operator of decode steps: what that would
+// have returned it remembers from steps of the same size. Which tokens experts get is never left
+// out, as others find their work by it.
+class SkippingBackend final : public Backend {
  public:
-  Step(Bench& bench, const ModelShape& shape, int64_t seqs, int64_t kv_len)
-      : bench_(bench), m_(shape), seqs_(seqs), kv_len_(kv_len) {
-    at_ = reinterpret_cast<uint8_t*>(bench.output());
-    for (float** x : {&hidden_, &a_, &b_, &normed_}) *x = take<float>(seqs * m_.hidden);
-    q_ = take<float>(seqs * q_rows());
-    k_ = take<float>(seqs * kv_rows());
-    v_ = take<float>(seqs * kv_rows());
-    query_ = take<float>(seqs * m_.n_heads * key_dim());
-    mixed_ = take<float>(seqs * m_.n_heads * std::max(m_.head_dim, m_.kv_rank));
-    values_ = take<float>(seqs * m_.n_heads * m_.head_dim);
-    wide_ = take<float>(std::max(pairs() * m_.width, seqs * m_.dense_width));
-    down_ = take<float>(pairs() * m_.hidden);
-    logits_ = take<float>(seqs * m_.vocab);
-    routing_ = {take<int32_t>(pairs()), take<float>(pairs()), take<int32_t>(pairs()),
-                take<int32_t>(pairs()), take<int32_t>(m_.n_experts + 1)};
-    const int64_t n_counters = cuda::router_counters() + cuda::attention_counters();
-    counter_ = take<uint32_t>(n_counters);
-    token_ = take<int32_t>(seqs);
-    sample_rows_ = take<SampleRow>(seqs);
-    for (uint8_t** storage : {&dense_x_, &experts_x_, &other_x_}) *storage = take<uint8_t>(4 << 20);
-    workspace_ = take<float>(int64_t{64} << 20);
-    cos_ = take<float>(seqs * m_.head_dim);
-    make_batch();
-    make_weights();
-    check(cudaMemset(counter_, 0, static_cast<size_t>(n_counters) * sizeof(uint32_t)));
-    const std::vector<SampleRow> greedy(static_cast<size_t>(seqs));
-    check(cudaMemcpy(sample_rows_, greedy.data(), greedy.size() * sizeof(SampleRow),
-                     cudaMemcpyHostToDevice));
-    check(cudaMemcpy(hidden_, bench.input(), static_cast<size_t>(seqs * m_.hidden * 4),
-                     cudaMemcpyDeviceToDevice));
-  }
-  ~Step() { cudaFree(tables_); }
+  explicit SkippingBackend(std::unique_ptr<Backend> inner) : inner_(std::move(inner)) {}
 
-  // Without the parts that `skipped` names: they are free then.
-  void run(unsigned skipped) {
-    skipped_ = skipped;
-    Activation x = end_block({.n_outputs = 1, .output = {output(nullptr, dense_x_)}});
-    for (const Layer& layer : layers_) x = run_layer(layer, x);
-    if (skips(kHead)) return;
-    cuda::matmul({.weight = head_.view, .x = x, .out = logits_}, cuda::Tier::kAuto, stream());
-    cuda::sample({logits_, seqs_, m_.vocab, m_.vocab, sample_rows_, nullptr, token_}, stream());
+  // From now on; empty: none. Each size of a step must have run once with none.
+  void skip(std::string_view name) { skipped_ = name; }
+  void set_vocab(int64_t n) { vocab_ = n; }  // rows of the head
+
+  std::string_view name() const override { return inner_->name(); }
+  std::string description() const override { return inner_->description(); }
+  bool exact() const override { return inner_->exact(); }
+  int64_t memory_used() const override { return inner_->memory_used(); }
+  int64_t memory_limit() const override { return inner_->memory_limit(); }
+  Buffer allocate(size_t n) override { return inner_->allocate(n); }
+  Buffer allocate_host(size_t n) override { return inner_->allocate_host(n); }
+  bool on_host() const override { return inner_->on_host(); }
+  void upload(const void* from, void* to, size_t n) override { inner_->upload(from, to, n); }
+  void download(const void* from, void* to, size_t n) override { inner_->download(from, to, n); }
+  void copy(const void* from, void* to, size_t n) override { inner_->copy(from, to, n); }
+  WeightView import_weight(const WeightView& weight, Buffer& storage) override {
+    return inner_->import_weight(weight, storage);
+  }
+  int64_t placed_bytes(std::span<const WeightView> weights) const override {
+    return inner_->placed_bytes(weights);
+  }
+  WeightEncoder* encoder() override { return inner_->encoder(); }
+  int64_t encoder_bytes() const override { return inner_->encoder_bytes(); }
+  size_t activation_bytes(int64_t tokens, int64_t in_padded, int group,
+                          InputForm form) const override {
+    return inner_->activation_bytes(tokens, in_padded, group, form);
+  }
+  size_t attention_bytes(const AttentionArgs& args) const override {
+    return inner_->attention_bytes(args);
+  }
+
+  void embed(const EmbedArgs& args) override { inner_->embed(args); }
+  void matmul(const MatmulArgs& args) override {
+    if (!skips(args.weight.rows == vocab_ ? "head" : "matmul")) inner_->matmul(args);
+  }
+  void matmul_experts(const ExpertMatmulArgs& args) override {
+    if (!skips("matmul_experts")) inner_->matmul_experts(args);
+  }
+  void matmul_heads(const HeadMatmulArgs& args) override {
+    if (!skips("matmul_heads")) inner_->matmul_heads(args);
+  }
+  void route(const RouteArgs& args) override { inner_->route(args); }
+  void combine(const CombineArgs& args) override { inner_->combine(args); }
+  void rms_norm(const RmsNormArgs& args) override { inner_->rms_norm(args); }
+  void rope_table(const RopeTableArgs& args) override { inner_->rope_table(args); }
+  void rope(const RopeArgs& args) override { inner_->rope(args); }
+  void kv_store(const KvStoreArgs& args) override { inner_->kv_store(args); }
+  void attention(const AttentionArgs& args) override { inner_->attention(args); }
+  void glu(const GluArgs& args) override { inner_->glu(args); }
+  void add(const AddArgs& args) override { inner_->add(args); }
+  void softcap(const SoftcapArgs& args) override { inner_->softcap(args); }
+  void gather_rows(const GatherRowsArgs& args) override { inner_->gather_rows(args); }
+  bool samples() const override { return inner_->samples(); }
+  void sample(const SampleArgs& args) override {
+    if (!skips("sample")) inner_->sample(args);
+  }
+  void add_results(const AddResultsArgs& args) override { inner_->add_results(args); }
+  void next_inputs(const NextInputsArgs& args) override {
+    if (!skips("next_inputs")) inner_->next_inputs(args);
+    for (int i = 0; i < args.n_inputs; ++i) remember("next_inputs", args.inputs[i].activation);
+  }
+  void matmul_shared(std::span<const MatmulArgs> products) override {
+    if (!skips("matmul_shared")) inner_->matmul_shared(products);
+  }
+  void matmul_gated(const GatedMatmulArgs& args) override {
+    if (!skips("matmul_gated")) inner_->matmul_gated(args);
+  }
+  void matmul_gated_experts(const GatedExpertsArgs& args) override {
+    if (!skips("matmul_gated_experts")) inner_->matmul_gated_experts(args);
+  }
+  void attention_inputs(const AttentionInputsArgs& args) override {
+    inner_->attention_inputs(args);
+  }
+  void latent_inputs(const LatentInputsArgs& args) override { inner_->latent_inputs(args); }
+  void route_tokens(const RouterArgs& args) override { inner_->route_tokens(args); }
+  Activation prepare(const PrepareArgs& args) override {
+    return call("prepare", [&] { return inner_->prepare(args); });
+  }
+  Activation prepare_normed(const RmsNormArgs& norm, const PrepareArgs& args) override {
+    return call("prepare", [&] { return inner_->prepare_normed(norm, args); });
+  }
+  Activation prepare_strided(const PrepareArgs& args, int64_t stride, float* gathered) override {
+    return call("prepare", [&] { return inner_->prepare_strided(args, stride, gathered); });
+  }
+  Activation attention_prepared(const AttentionInputsArgs& inputs, const AttentionArgs& args,
+                                const PrepareArgs& next) override {
+    return call("attention", [&] { return inner_->attention_prepared(inputs, args, next); });
+  }
+  Activation attention_prepared(const LatentInputsArgs& inputs, const AttentionArgs& args,
+                                const PrepareArgs& next) override {
+    return call("attention", [&] { return inner_->attention_prepared(inputs, args, next); });
+  }
+
+  void run_beside(const std::function<void()>& side, const std::function<void()>& main) override {
+    inner_->run_beside(side, main);
+  }
+  void run_recorded(uint64_t key, const std::function<void()>& operators) override {
+    const auto run = [&] {
+      step_ = &steps_[key];
+      n_results_ = 0;
+      operators();
+      step_ = nullptr;
+    };
+    inner_->run_recorded(key ^ std::hash<std::string_view>{}(skipped_), run);
   }
 
  private:
-  struct Layer {
-    Matrix q, k, v, o, gate, up, down, router, expert_gate, expert_up, expert_down;
-    Matrix q_b, k_absorb, v_expand;  // of latent attention; q and k are q_a and kv_a then
-  };
-  bool skips(Part part) const { return (skipped_ & part) != 0; }
-  bool latent() const { return m_.kv_rank > 0; }
-  int64_t key_dim() const { return latent() ? m_.kv_rank + m_.rope_dim : m_.head_dim; }
-  int64_t query_dim() const { return latent() ? m_.nope_dim + m_.rope_dim : m_.head_dim; }
-  int64_t q_rows() const { return m_.n_heads * query_dim(); }
-  int64_t kv_rows() const { return m_.n_kv_heads * key_dim(); }
-  int64_t pairs() const { return seqs_ * m_.top_k; }
-  cudaStream_t stream() const { return bench_.stream(); }
-
-  template <typename T>
-  T* take(int64_t n) {
-    T* out = reinterpret_cast<T*>(at_);
-    at_ += round_up(n * static_cast<int64_t>(sizeof(T)), 256);
-    return out;
-  }
-
-  void make_batch() {
-    const int64_t blocks = ceil_div(kv_len_, kKvBlockTokens);
-    std::vector<int32_t> all;
-    for (int32_t s = 0; s <= seqs_; ++s) all.push_back(s);
-    all.insert(all.end(), static_cast<size_t>(seqs_), static_cast<int32_t>(kv_len_));
-    for (int32_t b = 0; b < seqs_ * blocks; ++b) all.push_back(b);
-    auto* integers = take<int32_t>(static_cast<int64_t>(all.size()));
-    check(cudaMemcpy(integers, all.data(), all.size() * 4, cudaMemcpyHostToDevice));
-    batch_ = {seqs_, integers, integers + seqs_ + 1, integers + 2 * seqs_ + 1, blocks};
-    std::vector<int64_t> slots;
-    for (int64_t s = 0; s < seqs_; ++s) slots.push_back(s * blocks * kKvBlockTokens);
-    slots_ = take<int64_t>(seqs_);
-    check(cudaMemcpy(slots_, slots.data(), slots.size() * 8, cudaMemcpyHostToDevice));
-    const int64_t plane = seqs_ * blocks * m_.n_kv_heads * kKvBlockTokens * key_dim();
-    for (int64_t i = 0; i < m_.layers; ++i) {
-      auto* k = take<uint16_t>(plane);
-      uint16_t* v = latent() ? nullptr : take<uint16_t>(plane);
-      kv_.push_back({KvDType::kF16, seqs_ * blocks, m_.n_kv_heads, key_dim(),
-                     latent() ? m_.kv_rank : m_.head_dim, k, v});
-    }
-  }
-
-  Matrix matrix(const char* format, int64_t rows, int64_t in, int64_t n = 1) {
-    Matrix out{make_view(format, rows, in)};
-    const int64_t bytes = round_up(cuda::relayout_bytes(out.view), 256);
-    for (int64_t i = 0; i < n; ++i) {
-      if (used_ + bytes > kArenaBytes) used_ = 0;
-      pointers_.push_back(bench_.weights(256, used_ / 256));
-      used_ += bytes;
-    }
-    out.view.codes = pointers_.back();
-    return out;
-  }
-
-  void make_weights() {
-    std::vector<std::pair<size_t, size_t>> first;  // of a layer's stacks: layer, place in pointers_
-    std::vector<Matrix Layer::*> stacks;
-    const auto stack = [&](Matrix Layer::*member, int64_t rows, int64_t in, int64_t n) {
-      first.emplace_back(layers_.size() - 1, pointers_.size());
-      stacks.push_back(member);
-      layers_.back().*member = matrix("tq3", rows, in, n);
-    };
-    for (int64_t i = 0; i < m_.layers; ++i) {
-      Layer& layer = layers_.emplace_back();
-      if (latent()) {
-        layer.q = matrix("tq3", m_.q_rank, m_.hidden);
-        layer.k = matrix("tq3", key_dim(), m_.hidden);
-        layer.q_b = matrix("tq3", q_rows(), m_.q_rank);
-        stack(&Layer::k_absorb, m_.kv_rank, m_.nope_dim, m_.n_heads);
-        stack(&Layer::v_expand, m_.head_dim, m_.kv_rank, m_.n_heads);
-      } else {
-        layer.q = matrix("tq3", q_rows(), m_.hidden);
-        layer.k = matrix("tq3", kv_rows(), m_.hidden);
-        layer.v = matrix("tq3", kv_rows(), m_.hidden);
-      }
-      layer.o = matrix("tq3", m_.hidden, m_.n_heads * m_.head_dim);
-      if (m_.dense_width > 0) {
-        stack(&Layer::gate, m_.dense_width, m_.hidden, 1);
-        stack(&Layer::up, m_.dense_width, m_.hidden, 1);
-        layer.down = matrix("tq3", m_.hidden, m_.dense_width);
-      }
-      layer.router = matrix("bf16", m_.n_experts, m_.hidden);
-      stack(&Layer::expert_gate, m_.width, m_.hidden, m_.n_experts);
-      stack(&Layer::expert_up, m_.width, m_.hidden, m_.n_experts);
-      stack(&Layer::expert_down, m_.hidden, m_.width, m_.n_experts);
-    }
-    head_ = matrix("tq3", m_.vocab, m_.hidden);
-    check(cudaMalloc(reinterpret_cast<void**>(&tables_), pointers_.size() * sizeof(uint8_t*)));
-    check(cudaMemcpy(tables_, pointers_.data(), pointers_.size() * sizeof(uint8_t*),
-                     cudaMemcpyHostToDevice));
-    for (size_t i = 0; i < first.size(); ++i) {
-      (layers_[first[i].first].*stacks[i]).table = tables_ + first[i].second;
-    }
-  }
-
-  PrepareArgs rows(const float* x, const WeightView& w, int64_t tokens) const {
-    return {x, tokens, w.in, w.in_padded, w.group, InputForm::kRotated, other_x_};
-  }
-  cuda::ResidualOutput output(float* rows, void* storage) const {
-    return {bench_.input(), rows, storage};
-  }
-  // The first output; the others are found by their storage.
-  Activation end_block(cuda::BlockEndArgs args) {
-    args.residual = hidden_;
-    args.eps = 1e-6f;
-    args.tokens = seqs_;
-    args.dim = args.in_padded = m_.hidden;
-    args.group = 128;
-    if (skips(kBlockEnds)) {
-      outputs_.fill(x_of(layers_[0].q.view));
-      return outputs_[0];
-    }
-    outputs_ = cuda::end_block(args, stream());
-    return outputs_[0];
-  }
-  // What a product reads when nothing prepares it.
-  Activation x_of(const WeightView& w, int64_t per_token = 1) const {
-    Activation x{InputForm::kRotated, seqs_ * per_token, w.in, w.in_padded, w.group};
-    x.q8_scale = reinterpret_cast<const float*>(other_x_);
-    x.q8 = reinterpret_cast<const int8_t*>(other_x_ + (1 << 20));
+  bool skips(std::string_view name) const { return step_ != nullptr && name == skipped_; }
+  template <typename Call>
+  Activation call(std::string_view name, const Call& run) {
+    Activation x;
+    if (!skips(name)) x = run();
+    remember(name, x);
     return x;
   }
-  // `stride`: of the rows, in elements.
-  Activation prepared(const float* x, const WeightView& w, int64_t tokens, int64_t stride = 0) {
-    if (skips(kPrepares)) return x_of(w, tokens / seqs_);
-    return cuda::prepare_strided(rows(x, w, tokens), stride > 0 ? stride : w.in, false, stream());
-  }
-  void multiply(const Matrix& w, const Activation& x, float* out) {
-    cuda::matmul({.weight = w.view, .x = x, .out = out}, cuda::Tier::kAuto, stream());
-  }
-  void multiply_heads(const Matrix& w, const Activation& x, float* out, int64_t out_stride) {
-    if (skips(kAttentionProducts)) return;
-    cuda::matmul_heads({w.stack(m_.n_heads), x, out, out_stride}, cuda::Tier::kAuto, stream());
+  // The next result of the step: kept, or what was kept where the operator was left out.
+  void remember(std::string_view name, Activation& x) {
+    if (step_ == nullptr) return;
+    if (n_results_ == step_->size()) step_->push_back(x);
+    if (skips(name)) x = (*step_)[n_results_];
+    ++n_results_;
   }
 
-  Activation run_layer(const Layer& layer, const Activation& x) {
-    const Activation o_x = latent() ? attend_latent(layer, x) : attend(layer, x);
-    if (!skips(kAttentionProducts)) multiply(layer.o, o_x, a_);
-    const bool norms = m_.parallel;  // Gemma's: of what a block returns too
-    cuda::BlockEndArgs middle{.n_terms = 1,
-                              .term = {{.x = a_, .normed = norms, .norm_weight = bench_.input()}}};
-    if (norms) {
-      middle.n_outputs = 3;
-      middle.output[0] = output(nullptr, dense_x_);
-      middle.output[1] = output(normed_, nullptr);
-      middle.output[2] = output(nullptr, experts_x_);
-    } else {
-      middle.n_outputs = 1;
-      middle.output[0] = output(normed_, dense_x_);
+  std::unique_ptr<Backend> inner_;
+  std::string_view skipped_;
+  int64_t vocab_ = 0;
+  std::map<uint64_t, std::vector<Activation>> steps_;  // results in order, by run_recorded's key
+  std::vector<Activation>* step_ = nullptr;            // that is being called
+  size_t n_results_ = 0;                               // of it so far
+};
+
+constexpr int64_t kSequences = 32;
+constexpr int64_t kContext = 256;
+constexpr int64_t kPrompt = 192;
+
+// A model whose sequences have all read a prompt.
+class LoadedStep {
+ public:
+  explicit LoadedStep(const char* name)
+      : checkpoint_(open_synth_checkpoint(name)), backend_(make_cuda_backend({})) {
+    LoadOptions options{.max_batch_tokens = kContext,
+                        .max_logit_rows = kSequences,
+                        .max_sequences = kSequences,
+                        .max_context = kContext};
+    options.format_for = formats_at_load(*checkpoint_, make_plan(*checkpoint_, {.format = "tq3"}));
+    options.encode.effort = Effort::kFast;
+    model_ = Model::load(*checkpoint_, backend_, options);
+    backend_.set_vocab(model_->spec().vocab);
+    const KvLayout layout = model_->kv_layout();
+    const auto n_pages = layout.pages_of(kSequences, kSequences * kContext / kKvBlockTokens);
+    pages_ = std::make_unique<Pages>(layout.windows, n_pages);
+    kv_ = std::make_unique<KvCache>(backend_, layout, KvDType::kF16, n_pages);
+    for (int32_t& id : ids_) id = next_id();
+    for (PageTable& table : tables_) {
+      std::vector<int32_t> prompt;
+      for (int64_t i = 0; i < kPrompt; ++i) prompt.push_back(next_id());
+      if (!pages_->grow(table, kPrompt + 1)) fail(ErrorCode::kInternal, "bench: too few pages");
+      const BatchSequence sequence{prompt, 0, &table, 0};
+      model_->forward({&sequence, 1}, *kv_, {});
     }
-    const Activation mlp_x = end_block(middle);
-    const Activation experts_x = norms ? outputs_[2] : mlp_x;
-    if (m_.dense_width > 0) {
-      if (!skips(kDense)) {
-        cuda::matmul_glu({layer.gate.stack(1), layer.up.stack(1), mlp_x, nullptr, nullptr,
-                          Activate::kGeluTanh, wide_},
-                         seqs_, cuda::Tier::kAuto, stream());
-      }
-      const Activation down_x = prepared(wide_, layer.down.view, seqs_);
-      if (!skips(kDense)) multiply(layer.down, down_x, b_);
-    }
-    experts(layer, experts_x);
-    cuda::BlockEndArgs end{.sum_normed = norms,
-                           .sum_weight = bench_.input(),
-                           .n_outputs = 1,
-                           .output = {output(nullptr, dense_x_)}};
-    if (m_.dense_width > 0) {
-      end.term[end.n_terms++] = {.x = b_, .normed = norms, .norm_weight = bench_.input()};
-    }
-    end.term[end.n_terms++] = {.x = down_,
-                               .top_k = m_.top_k,
-                               .routing = routing_,
-                               .normed = norms,
-                               .norm_weight = bench_.input()};
-    return end_block(end);
   }
 
-  // The input of o.
-  Activation attend(const Layer& layer, const Activation& x) {
-    if (!skips(kAttentionProducts)) {
-      cuda::matmul_parts({3,
-                          {{.weight = layer.q.view, .x = x, .out = q_},
-                           {.weight = layer.k.view, .x = x, .out = k_},
-                           {.weight = layer.v.view, .x = x, .out = v_}}},
-                         stream());
+  // Microseconds of a step in which as many sequences decode a token each, the same every time.
+  double time_us(int64_t n_sequences, std::string_view skipped) {
+    backend_.skip(skipped);
+    std::vector<BatchSequence> batch;
+    for (int64_t i = 0; i < n_sequences; ++i) {
+      const auto at = static_cast<size_t>(i);
+      batch.push_back({{&ids_[at], 1}, kPrompt, &tables_[at], 1});
     }
-    const KvLayerView& kv = kv_[static_cast<size_t>(&layer - layers_.data())];
-    const AttentionInputsArgs inputs{q_,
-                                     k_,
-                                     v_,
-                                     false,
-                                     seqs_,
-                                     m_.n_heads,
-                                     m_.head_dim,
-                                     true,
-                                     bench_.input(),
-                                     bench_.input(),
-                                     m_.parallel,
-                                     1e-6f,
-                                     m_.head_dim / 2,
-                                     false,
-                                     cos_,
-                                     cos_,
-                                     kv,
-                                     slots_};
-    return mix(inputs, q_, layer.o.view, seqs_);
+    const std::vector<SampleRow> greedy(batch.size());
+    std::vector<int32_t> tokens(batch.size());
+    std::vector<double> times;
+    constexpr int kWarmUp = 3, kSteps = 21;
+    for (int i = 0; i < kWarmUp + kSteps; ++i) {
+      const auto begin = std::chrono::steady_clock::now();
+      model_->next_tokens(batch, *kv_, {model_->spec().vocab, greedy, {}}, tokens);
+      const std::chrono::duration<double, std::micro> time =
+          std::chrono::steady_clock::now() - begin;
+      if (i >= kWarmUp) times.push_back(time.count());
+    }
+    std::nth_element(times.begin(), times.begin() + kSteps / 2, times.end());
+    return times[kSteps / 2];
   }
 
-  // The input of what comes next, `reader`. inputs: of heads or latent.
-  template <typename Inputs>
-  Activation mix(const Inputs& inputs, const float* q, const WeightView& reader, int64_t tokens) {
-    if (skips(kAttention)) return prepared(mixed_, reader, tokens);
-    const AttentionArgs args{inputs.kv, batch_, q, m_.n_heads, 1.0f, 0, 0, mixed_};
-    const cuda::AttentionBounds bounds{seqs_, kv_len_, workspace_,
-                                       counter_ + cuda::router_counters(), cuda::kMostDecodeSeqs};
-    if (!skips(kPrepares)) {
-      const PrepareArgs next = rows(mixed_, reader, tokens);
-      if (skips(kInputs)) return cuda::attention_prepared(args, bounds, next, false, stream());
-      return cuda::attention_prepared(inputs, args, bounds, next, false, stream());
-    }
-    cuda::attention(args, bounds, stream());
-    return x_of(reader, tokens / seqs_);
-  }
+ private:
+  int32_t next_id() { return static_cast<int32_t>(random_() % model_->spec().vocab); }
 
-  Activation attend_latent(const Layer& layer, const Activation& x) {
-    if (!skips(kAttentionProducts)) {
-      cuda::matmul_parts({2,
-                          {{.weight = layer.q.view, .x = x, .out = q_},
-                           {.weight = layer.k.view, .x = x, .out = k_}}},
-                         stream());
-    }
-    Activation q_x = x_of(layer.q_b.view);
-    if (!skips(kPrepares)) {
-      q_x = cuda::prepare_normed({q_, bench_.input(), 1e-6f, seqs_, m_.q_rank, nullptr},
-                                 rows(nullptr, layer.q_b.view, seqs_), stream());
-    }
-    if (!skips(kAttentionProducts)) multiply(layer.q_b, q_x, values_);
-    const KvLayerView& kv = kv_[static_cast<size_t>(&layer - layers_.data())];
-    const LatentInputsArgs inputs{k_,     bench_.input(), 1e-6f,      values_,    m_.nope_dim,
-                                  query_, seqs_,          m_.n_heads, m_.kv_rank, m_.rope_dim / 2,
-                                  true,   cos_,           cos_,       kv,         slots_};
-    const int64_t heads = seqs_ * m_.n_heads;
-    multiply_heads(layer.k_absorb, prepared(values_, layer.k_absorb.view, heads, query_dim()),
-                   query_, key_dim());
-    multiply_heads(layer.v_expand, mix(inputs, query_, layer.v_expand.view, heads), values_,
-                   m_.head_dim);
-    return prepared(values_, layer.o.view, seqs_);
-  }
-
-  void experts(const Layer& layer, const Activation& x) {
-    if (!skips(kRouter)) route(layer);
-    if (!skips(kExperts)) {
-      cuda::matmul_glu({layer.expert_gate.stack(m_.n_experts), layer.expert_up.stack(m_.n_experts),
-                        x, routing_.begin, routing_.tokens, Activate::kSilu, wide_},
-                       pairs(), cuda::Tier::kAuto, stream());
-    }
-    const Activation down_x = prepared(wide_, layer.expert_down.view, pairs());
-    if (skips(kExperts)) return;
-    cuda::matmul_experts(
-        {layer.expert_down.stack(m_.n_experts), down_x, routing_.begin, nullptr, down_}, pairs(),
-        cuda::Tier::kAuto, stream());
-  }
-
-  void route(const Layer& layer) {
-    const float* x = bench_.input() + (&layer - layers_.data()) * seqs_ * m_.hidden;
-    Activation plain;
-    plain.tokens = seqs_;
-    plain.in = plain.in_padded = m_.hidden;
-    plain.f32 = x;
-    const RouterArgs router{layer.router.view,
-                            plain,
-                            nullptr,
-                            logits_,
-                            {.logits = logits_,
-                             .tokens = seqs_,
-                             .n_experts = m_.n_experts,
-                             .top_k = m_.top_k,
-                             .score = RouteScore::kSoftmax,
-                             .out = routing_}};
-    if (cuda::supports_router(router)) return cuda::route_tokens(router, counter_, stream());
-    cuda::matmul({.weight = layer.router.view, .x = plain, .out = logits_}, cuda::Tier::kAuto,
-                 stream());
-    cuda::route(router.route, stream());
-  }
-
-  Bench& bench_;
-  const ModelShape m_;
-  const int64_t seqs_, kv_len_;
-  unsigned skipped_ = 0;
-  uint8_t* at_;
-  int64_t used_ = 0;
-  std::vector<const uint8_t*> pointers_;
-  const uint8_t** tables_ = nullptr;
-  std::vector<Layer> layers_;
-  Matrix head_;
-  std::vector<KvLayerView> kv_;
-  RaggedBatch batch_;
-  int64_t* slots_;
-  float *hidden_, *a_, *b_, *normed_, *q_, *k_, *v_, *query_, *mixed_, *values_, *wide_, *down_,
-      *logits_, *workspace_, *cos_;
-  Routing routing_;
-  uint32_t* counter_;
-  int32_t* token_;
-  SampleRow* sample_rows_;
-  uint8_t *dense_x_, *experts_x_, *other_x_;
-  std::array<Activation, cuda::kMaxOutputs> outputs_;
+  std::mt19937 random_{1};
+  std::unique_ptr<Checkpoint> checkpoint_;
+  SkippingBackend backend_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<Pages> pages_;
+  std::unique_ptr<KvCache> kv_;
+  std::array<PageTable, kSequences> tables_;
+  std::array<int32_t, kSequences> ids_;
 };
 
 }  // namespace
 
 void bench_steps(Bench& bench) {
-  // Gemma 4's global layers (5 of 30) are counted as local ones, GLM's first layer as the others.
-  const ModelShape gemma{"gemma-4-26B-A4B", 30, 2816, 16, 8, 256, 2112, true, 704, 128, 8, 262144};
-  const ModelShape qwen{"qwen3-30B-A3B", 48, 2048, 32, 4, 128, 0, false, 768, 128, 8, 151936};
-  const ModelShape glm{"glm-4.7-flash", 47,  2048, 20,  1, 256, 1536, false, 1536, 64, 4,
-                       154880,          768, 512,  192, 64};
-  for (const ModelShape& shape : {gemma, qwen, glm}) {
+  for (const char* model : {"gemma-4-26B-A4B", "qwen3-30B-A3B", "glm-4.7-flash"}) {
+    std::unique_ptr<LoadedStep> step;  // with the first line that is wanted
     for (const int64_t seqs : {1, 2, 4, 8, 16, 32}) {
-      const std::string name = fmt::format("step {} C={}:", shape.name, seqs);
+      const std::string name = fmt::format("step {} C={}:", model, seqs);
       if (!bench.wants(name)) continue;
-      Step step(bench, shape, seqs, 192);
-      const auto time = [&](unsigned skipped) {
-        return bench.time_us([&](int) { step.run(skipped); }, 1);
-      };
-      const double us = time(0);
-      std::printf("%s %.0f us (products alone %.0f us): %.0f tokens/s\n", name.c_str(), us,
-                  time(kNoProduct), static_cast<double>(seqs) / us * 1e6);
-      for (const auto& [part_name, part] : kParts) {
-        std::printf("  %-26s %6.0f us\n", part_name, us - time(part));
+      if (step == nullptr) step = std::make_unique<LoadedStep>(model);
+      const double us = step->time_us(seqs, "");
+      std::printf("%s %.0f us: %.0f tokens/s\n", name.c_str(), us,
+                  static_cast<double>(seqs) / us * 1e6);
+      for (const char* part :
+           {"next_inputs", "prepare", "attention", "matmul", "matmul_shared", "matmul_heads",
+            "matmul_gated", "matmul_gated_experts", "matmul_experts", "head", "sample"}) {
+        std::printf("  %-22s %6.0f us\n", part, us - step->time_us(seqs, part));
       }
       std::fflush(stdout);
     }

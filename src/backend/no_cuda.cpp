@@ -1,5 +1,6 @@
 // What a build without CUDA says when asked for it.
 #include "backend/backend.h"
+#include "backend/devices.h"
 #include "base/error.h"
 
 namespace tq {

@@ -1,5 +1,5 @@
 // WeightEncoder: compression of weights on a backend's device while a model loads
-// (Backend::encoder()). Used by one thread.
+// (Device::encoder()). Used by one thread.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ class WeightEncoder {
  public:
   virtual ~WeightEncoder() = default;
   // One matrix of a format with scales, encoded from its rows as FormatTraits::encode_row would
-  // and placed as Backend::import_weight() would. The planes of `weight` are not read. The source
+  // and placed as Device::import_weight() would. The planes of `weight` are not read. The source
   // is not used after the call; the result is there after finish().
   virtual WeightView encode(const WeightView& weight, const EncodeSource& source,
                             const EncodeOptions& options) = 0;

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "backend/backend.h"
+#include "backend/devices.h"
 #include "base/human.h"
 #include "base/thread_pool.h"
 #include "cli/command.h"

@@ -4,7 +4,7 @@
 #include <span>
 #include <string>
 
-#include "backend/backend.h"
+#include "backend/devices.h"
 #include "base/json.h"
 
 namespace tq {

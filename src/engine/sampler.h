@@ -1,6 +1,6 @@
 // Sampler: how one sequence's next tokens are chosen. Holds its random state and the tokens it has
 // seen; owned by the sequence; not thread safe. Chooses from logits in host memory, or says what a
-// device needs to choose (kernels/sample_args.h) and is told what it chose.
+// device needs to choose (kernels/ops/sample.h) and is told what it chose.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "kernels/cpu/sample.h"
-#include "kernels/sample_args.h"
+#include "kernels/ops/sample.h"
 
 namespace tq {
 

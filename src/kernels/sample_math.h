@@ -6,7 +6,7 @@
 #include <bit>
 #include <cstdint>
 
-#include "kernels/sample_args.h"
+#include "kernels/ops/sample.h"
 
 #ifdef __CUDACC__
 #define TQ_ANYWHERE __host__ __device__ __forceinline__

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "backend/backend.h"
+#include "backend/device.h"
 #include "base/error.h"
 #include "base/math.h"
 
@@ -54,9 +54,9 @@ int64_t KvLayout::size_bytes(KvDType dtype, std::span<const int64_t> n_pages) co
   return elements * kKvBlockTokens * kv_dtype_bytes(dtype);
 }
 
-KvCache::KvCache(Backend& backend, const KvLayout& layout, KvDType dtype,
+KvCache::KvCache(Device& device, const KvLayout& layout, KvDType dtype,
                  std::span<const int64_t> n_pages)
-    : backend_(backend), n_pages_(n_pages.begin(), n_pages.end()), shapes_(layout.layers) {
+    : device_(device), n_pages_(n_pages.begin(), n_pages.end()), shapes_(layout.layers) {
   const int64_t bytes = bytes_per_token(layout.layers, dtype);
   const int64_t most = *std::max_element(n_pages.begin(), n_pages.end());
   if (!checked_mul(bytes, most * kKvBlockTokens)) {
@@ -65,7 +65,7 @@ KvCache::KvCache(Backend& backend, const KvLayout& layout, KvDType dtype,
   const auto plane = [&](int64_t pages, int64_t heads, int64_t dim) -> void* {
     const int64_t size = pages * heads * kKvBlockTokens * dim * kv_dtype_bytes(dtype);
     try {
-      buffers_.push_back(backend.allocate(static_cast<size_t>(size)));
+      buffers_.push_back(device.allocate(static_cast<size_t>(size)));
     } catch (const Error& e) {
       fail(ErrorCode::kOutOfMemory,
            "a KV cache for {} tokens needs {} bytes, more than there is memory for; choose a "
@@ -100,8 +100,8 @@ void KvCache::copy_page(int64_t group, int32_t from, int32_t to) {
       const auto page =
           static_cast<size_t>(view.n_kv_heads * kKvBlockTokens * dim * kv_dtype_bytes(view.dtype));
       auto* bytes = static_cast<uint8_t*>(plane);
-      backend_.copy(bytes + static_cast<size_t>(from) * page,
-                    bytes + static_cast<size_t>(to) * page, page);
+      device_.copy(bytes + static_cast<size_t>(from) * page, bytes + static_cast<size_t>(to) * page,
+                   page);
     };
     copy(view.k, view.k_dim);
     copy(view.v, view.v_dim);

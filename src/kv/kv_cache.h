@@ -1,4 +1,4 @@
-// KvCache: the pages of every layer on one backend. A page number means the same page in all layers
+// KvCache: the pages of every layer on one device. A page number means the same page in all layers
 // of a group.
 #pragma once
 
@@ -6,13 +6,13 @@
 #include <span>
 #include <vector>
 
-#include "kernels/op_args.h"
 #include "kernels/op_types.h"
+#include "kernels/ops/kv.h"
 #include "tensor/buffer.h"
 
 namespace tq {
 
-class Backend;
+class Device;
 
 // All zeros for a layer that keeps nothing.
 struct KvLayerShape {
@@ -48,12 +48,10 @@ class KvCache {
  public:
   // Allocates n_pages[g] pages of 16 tokens for each layer of group g. Throws kOutOfMemory with the
   // size asked for.
-  KvCache(Backend& backend, const KvLayout& layout, KvDType dtype,
-          std::span<const int64_t> n_pages);
+  KvCache(Device& device, const KvLayout& layout, KvDType dtype, std::span<const int64_t> n_pages);
   // Every layer keeps everything.
-  KvCache(Backend& backend, std::span<const KvLayerShape> layers, KvDType dtype, int64_t n_pages)
-      : KvCache(backend, KvLayout{.layers = {layers.begin(), layers.end()}}, dtype, {&n_pages, 1}) {
-  }
+  KvCache(Device& device, std::span<const KvLayerShape> layers, KvDType dtype, int64_t n_pages)
+      : KvCache(device, KvLayout{.layers = {layers.begin(), layers.end()}}, dtype, {&n_pages, 1}) {}
   int64_t n_pages(int64_t group = 0) const { return n_pages_[static_cast<size_t>(group)]; }
   int64_t size_bytes() const;
   const KvLayerView& layer(int64_t i) const { return views_[static_cast<size_t>(i)]; }
@@ -68,7 +66,7 @@ class KvCache {
   static int64_t bytes_per_token(std::span<const KvLayerShape> layers, KvDType dtype);
 
  private:
-  Backend& backend_;
+  Device& device_;
   std::vector<int64_t> n_pages_;  // of each group
   std::vector<KvLayerShape> shapes_;
   std::vector<Buffer> buffers_;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "backend/devices.h"
 #include "base/error.h"
 #include "base/file_faults.h"
 #include "base/host_memory.h"

@@ -12,7 +12,8 @@
 
 #include "base/float16.h"
 #include "base/math.h"
-#include "kernels/op_args.h"
+#include "kernels/ops/attention.h"
+#include "kernels/ops/kv.h"
 
 namespace tq::fixtures {
 

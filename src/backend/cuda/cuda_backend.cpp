@@ -13,6 +13,7 @@
 #include "backend/cuda/load_encoder.h"
 #include "backend/cuda/product_options.h"
 #include "backend/cuda/uploader.h"
+#include "backend/devices.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/math.h"

@@ -1,7 +1,7 @@
 // The kernels of the build, from the lists that calls are dispatched by.
 #include "kernels/cuda/kernel_list.h"
 
-#include "backend/backend.h"
+#include "backend/devices.h"
 
 namespace tq {
 

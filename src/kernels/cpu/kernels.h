@@ -11,7 +11,14 @@
 #include <string_view>
 
 #include "format/formats.h"
-#include "kernels/op_args.h"
+#include "kernels/ops/attention.h"
+#include "kernels/ops/elementwise.h"
+#include "kernels/ops/experts.h"
+#include "kernels/ops/kv.h"
+#include "kernels/ops/norm.h"
+#include "kernels/ops/product.h"
+#include "kernels/ops/rope.h"
+#include "kernels/ops/rows.h"
 
 namespace tq {
 

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "kernels/sample_args.h"
+#include "kernels/ops/sample.h"
 
 namespace tq {
 

@@ -1,8 +1,8 @@
 // The CUDA kernels' launchers: one function an operator. They take the operators' arguments
-// (op_args.h) with device pointers, enqueue kernels on a stream and return: no synchronisation, no
-// allocation, no reads of device memory, so that everything can be captured in a graph. Grids are
-// sized by upper bounds that the host knows. Failures to launch throw Error{kDevice}. No state but
-// lookups of device properties; thread safe.
+// (kernels/ops/) with device pointers, enqueue kernels on a stream and return: no synchronisation,
+// no allocation, no reads of device memory, so that everything can be captured in a graph. Grids
+// are sized by upper bounds that the host knows. Failures to launch throw Error{kDevice}. No state
+// but lookups of device properties; thread safe.
 //
 // Weights of rotated formats must have been re-laid (relayout, tile_layout.h): `codes` is then the
 // matrix in that layout and `gains` is not read. Code planes must be 16-byte aligned.
@@ -17,7 +17,14 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/op_args.h"
+#include "kernels/ops/attention.h"
+#include "kernels/ops/elementwise.h"
+#include "kernels/ops/experts.h"
+#include "kernels/ops/kv.h"
+#include "kernels/ops/norm.h"
+#include "kernels/ops/product.h"
+#include "kernels/ops/rope.h"
+#include "kernels/ops/rows.h"
 
 namespace tq::cuda {
 

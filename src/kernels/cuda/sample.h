@@ -3,7 +3,7 @@
 
 #include <cuda_runtime_api.h>
 
-#include "kernels/sample_args.h"
+#include "kernels/ops/sample.h"
 
 namespace tq::cuda {
 

@@ -6,7 +6,7 @@
 #include <initializer_list>
 #include <span>
 
-#include "backend/backend.h"
+#include "backend/operators.h"
 
 namespace tq {
 
@@ -18,7 +18,7 @@ struct RopeTable {
 };
 
 struct Step {
-  Backend& backend;
+  Operators& backend;
   int64_t tokens = 0;
   RaggedBatch batch{};
   const int64_t* slots = nullptr;    // [tokens], where this step's keys and values go, as in batch
@@ -28,7 +28,7 @@ struct Step {
   void* side_activation = nullptr;  // likewise, for what runs beside the others
   void* attention = nullptr;        // workspace of attention
 
-  // The step for operators that Backend::run_beside may run beside others.
+  // The step for operators that Operators::run_beside may run beside others.
   Step beside() const {
     Step side = *this;
     side.activation = side_activation;

@@ -8,7 +8,7 @@
 #include <tuple>
 #include <vector>
 
-#include "backend/backend.h"
+#include "backend/devices.h"
 
 namespace tq {
 namespace {

@@ -1,7 +1,7 @@
 // The activations of a gated layer.
 #pragma once
 
-#include "kernels/op_args.h"
+#include "kernels/op_types.h"
 
 namespace tq::cuda {
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/cuda/device/common.cuh"
+#include "kernels/ops/attention.h"
 
 namespace tq::cuda {
 

@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-#include "kernels/op_args.h"
+#include "kernels/ops/rows.h"
 
 namespace tq::cuda {
 

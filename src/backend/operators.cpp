@@ -1,23 +1,15 @@
 // The compound operators, part by part.
-#include "backend/backend.h"
-
-#include <vector>
+#include "backend/operators.h"
 
 #include "base/error.h"
 
 namespace tq {
 
-void Backend::copy(const void* from, void* to, size_t size_bytes) {
-  std::vector<uint8_t> bytes(size_bytes);
-  download(from, bytes.data(), size_bytes);
-  upload(bytes.data(), to, size_bytes);
+void Operators::sample(const SampleArgs& /*args*/) {
+  fail(ErrorCode::kInternal, "a backend that does not sample was asked to");
 }
 
-void Backend::sample(const SampleArgs& /*args*/) {
-  fail(ErrorCode::kInternal, "the {} backend was asked to sample", name());
-}
-
-void Backend::add_results(const AddResultsArgs& args) {
+void Operators::add_results(const AddResultsArgs& args) {
   if (args.n_results == 0) return;
   const auto norm = [&](const float* x, const float* weight, float* out) {
     rms_norm({.x = x,
@@ -57,7 +49,7 @@ void Backend::add_results(const AddResultsArgs& args) {
   add({.a = args.residual, .b = sum, .scale = args.scale, .n = n, .out = args.residual});
 }
 
-void Backend::next_inputs(const NextInputsArgs& args) {
+void Operators::next_inputs(const NextInputsArgs& args) {
   add_results(args.add);
   for (int i = 0; i < args.n_inputs; ++i) {
     NormedInput& input = args.inputs[i];
@@ -71,11 +63,11 @@ void Backend::next_inputs(const NextInputsArgs& args) {
   }
 }
 
-void Backend::matmul_shared(std::span<const MatmulArgs> products) {
+void Operators::matmul_shared(std::span<const MatmulArgs> products) {
   for (const MatmulArgs& product : products) matmul(product);
 }
 
-void Backend::matmul_gated(const GatedMatmulArgs& args) {
+void Operators::matmul_gated(const GatedMatmulArgs& args) {
   matmul({.weight = args.gate, .x = args.x, .bias = args.gate_bias, .out = args.out});
   matmul({.weight = args.up, .x = args.x, .bias = args.up_bias, .out = args.scratch});
   glu({.activate = args.activate,
@@ -85,7 +77,7 @@ void Backend::matmul_gated(const GatedMatmulArgs& args) {
        .out = args.out});
 }
 
-void Backend::matmul_gated_experts(const GatedExpertsArgs& args) {
+void Operators::matmul_gated_experts(const GatedExpertsArgs& args) {
   matmul_experts({.weights = args.gate,
                   .x = args.x,
                   .begin = args.begin,
@@ -105,7 +97,7 @@ void Backend::matmul_gated_experts(const GatedExpertsArgs& args) {
        .out = args.out});
 }
 
-void Backend::attention_inputs(const AttentionInputsArgs& args) {
+void Operators::attention_inputs(const AttentionInputsArgs& args) {
   const auto norm_heads = [&](float* x, int64_t heads, const float* weight) {
     rms_norm({.x = x,
               .weight = weight,
@@ -137,7 +129,7 @@ void Backend::attention_inputs(const AttentionInputsArgs& args) {
   kv_store({.kv = args.kv, .slots = args.slots, .tokens = args.tokens, .k = args.k, .v = args.v});
 }
 
-void Backend::latent_inputs(const LatentInputsArgs& args) {
+void Operators::latent_inputs(const LatentInputsArgs& args) {
   const int64_t rope_dim = 2 * args.n_pairs;
   const int64_t key_dim = args.kv_rank + rope_dim;
   const auto rotate = [&](float* x, int64_t heads) {
@@ -171,45 +163,45 @@ void Backend::latent_inputs(const LatentInputsArgs& args) {
   rotate(args.query + args.kv_rank, args.n_heads);
 }
 
-Activation Backend::attention_prepared(const AttentionInputsArgs& inputs, const AttentionArgs& args,
-                                       const PrepareArgs& next) {
+Activation Operators::attention_prepared(const AttentionInputsArgs& inputs,
+                                         const AttentionArgs& args, const PrepareArgs& next) {
   attention_inputs(inputs);
   attention(args);
   return prepare(next);
 }
 
-Activation Backend::attention_prepared(const LatentInputsArgs& inputs, const AttentionArgs& args,
-                                       const PrepareArgs& next) {
+Activation Operators::attention_prepared(const LatentInputsArgs& inputs, const AttentionArgs& args,
+                                         const PrepareArgs& next) {
   latent_inputs(inputs);
   attention(args);
   return prepare(next);
 }
 
-void Backend::route_tokens(const RouterArgs& args) {
+void Operators::route_tokens(const RouterArgs& args) {
   matmul({.weight = args.weight, .x = args.x, .bias = args.bias, .out = args.logits});
   RouteArgs choice = args.route;
   choice.logits = args.logits;
   route(choice);
 }
 
-Activation Backend::prepare_normed(const RmsNormArgs& norm, const PrepareArgs& args) {
+Activation Operators::prepare_normed(const RmsNormArgs& norm, const PrepareArgs& args) {
   rms_norm(norm);
   return prepare(args);
 }
 
-Activation Backend::prepare_strided(const PrepareArgs& args, int64_t stride, float* gathered) {
+Activation Operators::prepare_strided(const PrepareArgs& args, int64_t stride, float* gathered) {
   gather_rows({.x = args.x, .n = args.tokens, .dim = args.in, .out = gathered, .x_stride = stride});
   PrepareArgs dense = args;
   dense.x = gathered;
   return prepare(dense);
 }
 
-void Backend::run_beside(const std::function<void()>& side, const std::function<void()>& main) {
+void Operators::run_beside(const std::function<void()>& side, const std::function<void()>& main) {
   side();
   main();
 }
 
-void Backend::run_recorded(uint64_t /*key*/, const std::function<void()>& operators) {
+void Operators::run_recorded(uint64_t /*key*/, const std::function<void()>& operators) {
   operators();
 }
 

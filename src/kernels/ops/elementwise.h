@@ -1,0 +1,35 @@
+// Arguments of elementwise operators; of pointers and matrices see rows.h.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/op_types.h"
+
+namespace tq {
+
+// out = activate(gate) * up, elementwise.
+struct GluArgs {
+  Activate activate;
+  const float* gate;  // [tokens, width]
+  const float* up;
+  int64_t n;   // tokens * width
+  float* out;  // may equal gate or up
+};
+
+// out = (a + b) * scale.
+struct AddArgs {
+  const float* a;
+  const float* b;
+  float scale = 1;
+  int64_t n;
+  float* out;  // may equal a or b
+};
+
+// x = cap * tanh(x / cap), in place.
+struct SoftcapArgs {
+  float* x;
+  int64_t n;
+  float cap;
+};
+
+}  // namespace tq
