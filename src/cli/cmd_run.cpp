@@ -17,7 +17,6 @@
 #include "cli/model_options.h"
 #include "cli/reasoning_options.h"
 #include "cli/result.h"
-#include "cli/sampling_options.h"
 #include "cli/template_options.h"
 
 namespace tq {

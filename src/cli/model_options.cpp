@@ -4,26 +4,11 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "cli/option_flags.h"
 #include "cli/progress.h"
-#include "cli/sizes.h"
-#include "cli/values.h"
 #include "convert/class_formats.h"
 
 namespace tq {
-namespace {
-
-// A number of tokens, or "auto".
-CLI::Validator context_value() {
-  const CLI::Validator tokens = token_count(0, int64_t{1} << 24);
-  const auto read = [tokens](std::string& text) {
-    if (text != "auto") return tokens(text);
-    text = std::to_string(kLongestContext);
-    return std::string();
-  };
-  return {read, "TOKENS or auto", "context"};
-}
-
-}  // namespace
 
 void add_ignore_config(CLI::App& command, std::vector<std::string>& fields) {
   command
@@ -36,66 +21,21 @@ void add_ignore_config(CLI::App& command, std::vector<std::string>& fields) {
 }
 
 void add_model_options(CLI::App& command, ModelOptions& options, const std::string& default_ctx) {
-  constexpr const char* kGroup = "Model";
   command
       .add_option("MODEL", options.path,
                   "Folder or file: native, Hugging Face or GGUF; or synth:NAME")
       ->required();
-  CLI::Option* format =
-      command
-          .add_option("--format", options.format,
-                      "Compress at load to this storage format, as tq convert plans it (fast "
-                      "effort); without it weights stay as stored, and synthetic ones become auto")
-          ->check(format_value())
-          ->group(kGroup);
-  command
-      .add_option("--preset", options.preset,
-                  "Compress at load to a format for each class of tensors: " + preset_names())
-      ->excludes(format)
-      ->group(kGroup);
-  command
-      .add_flag("--exact", options.exact,
-                "Compute with fp32 activations and KV cache throughout (slower)")
-      ->group(kGroup);
-  command
-      .add_option(
-          "--device", options.device,
-          "Where to compute: cpu, cuda, cuda:N, or auto: a GPU if there is one (tq devices)")
-      ->group(kGroup);
-  command
-      .add_option("--gpu-memory", options.gpu_memory,
-                  "GPU memory to use at most, such as 12GiB; without it what is free")
-      ->transform(byte_size())
-      ->group(kGroup);
-  command
-      .add_option(
-          "--kernels", options.kernels,
-          "Matrix products of the GPU: auto, or only those of one tier (tq devices --kernels)")
-      ->check(one_of({"auto", "fused", "dequant", "reference"}))
-      ->group(kGroup);
-  command
-      .add_flag("--batch-invariant", options.batch_invariant,
-                "GPU: the same bits for a sequence whatever else is in its batch (slower for few)")
-      ->group(kGroup);
-  command.add_option("--threads", options.threads, "CPU threads; 0 is every CPU available")
-      ->check(CLI::Range(0, 4096))
-      ->group(kGroup);
-  command
-      .add_option("--ctx,--max-model-len", options.ctx,
-                  "Context in tokens; 0 is " + default_ctx +
-                      ", or the model's own if that is less; auto: the longest that fits in memory")
-      ->transform(context_value())
-      ->default_str(options.ctx == kLongestContext ? "auto" : std::to_string(options.ctx))
-      ->group(kGroup);
-  command
-      .add_option("--kv-dtype", options.kv_dtype,
-                  "Type of the KV cache; auto is f16, with --exact f32")
-      ->check(one_of({"auto", "f32", "f16", "bf16"}))
-      ->group(kGroup);
-  command.add_option("--batch", options.batch, "Tokens of one forward pass at most")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 16))
-      ->group(kGroup);
-  add_ignore_config(command, options.ignore_config);
+  visit_options(options, OptionFlags(command, "Model",
+                                     {{"presets", preset_names()}, {"default", default_ctx}}));
+  command.get_option("--ignore-config")->type_name("FIELD");
+  command.get_option("--preset")->excludes(command.get_option("--format"));
+  if (options.ctx == kLongestContext) command.get_option("--ctx")->default_str("auto");
+}
+
+void add_sampling_options(CLI::App& command, SamplingOptions& options) {
+  visit_options(
+      options,
+      OptionFlags(command, "Sampling (defaults: the model's generation_config.json, or greedy)"));
 }
 
 LoadedModel open_model(const ModelOptions& options, const ModelNeeds& needs,

@@ -1,5 +1,5 @@
-// The command line's side of session/open.h: options of every command that loads a model, and
-// progress while it is loaded.
+// Options of every command that loads a model, options of sampling, and progress while a model is
+// loaded.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -9,6 +9,7 @@
 
 #include "cli/command.h"
 #include "session/open.h"
+#include "session/sampling.h"
 
 namespace tq {
 
@@ -17,6 +18,8 @@ void add_ignore_config(CLI::App& command, std::vector<std::string>& fields);
 
 // Registers MODEL and the options. default_ctx is what --ctx 0 means: "4096".
 void add_model_options(CLI::App& command, ModelOptions& options, const std::string& default_ctx);
+
+void add_sampling_options(CLI::App& command, SamplingOptions& options);
 
 // Opens and loads the model, showing progress. Throws what these throw.
 LoadedModel open_model(const ModelOptions& options, const ModelNeeds& needs,

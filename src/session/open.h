@@ -15,6 +15,7 @@ namespace tq {
 
 // A context as long as memory allows.
 constexpr int64_t kLongestContext = -1;
+constexpr int64_t kMostContext = int64_t{1} << 24;  // tokens that can be asked for
 
 struct ModelOptions {
   std::string path;

@@ -17,7 +17,7 @@
 #include "cli/command.h"
 #include "cli/generate.h"
 #include "cli/model_options.h"
-#include "cli/sampling_options.h"
+#include "session/sampling.h"
 
 namespace tq {
 

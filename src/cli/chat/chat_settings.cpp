@@ -203,24 +203,4 @@ std::string list_settings(const ChatSettings& settings) {
   return out;
 }
 
-std::string list_sampling(const SamplingParams& params) {
-  std::vector<std::string> parts;
-  const auto add = [&](std::string_view name, auto value, auto off) {
-    if (value != off) parts.push_back(fmt::format("{} {}", name, value));
-  };
-  if (params.temperature == 0) {
-    parts.emplace_back("greedy");
-  } else {
-    parts.push_back(fmt::format("temperature {}", params.temperature));
-    add("top-k", params.top_k, 0);
-    add("top-p", params.top_p, 1.0f);
-    add("min-p", params.min_p, 0.0f);
-    parts.push_back(fmt::format("seed {}", params.seed));
-  }
-  add("repeat-penalty", params.repetition_penalty, 1.0f);
-  add("presence-penalty", params.presence_penalty, 0.0f);
-  add("frequency-penalty", params.frequency_penalty, 0.0f);
-  return fmt::format("{}", fmt::join(parts, ", "));
-}
-
 }  // namespace tq

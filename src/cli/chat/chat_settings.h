@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "cli/reasoning_options.h"
-#include "engine/sampler.h"
+#include "session/sampling.h"
 
 namespace tq {
 
@@ -26,9 +26,6 @@ void change_setting(ChatSettings& settings, std::string_view name, std::string_v
 
 // A line a setting: name, value, what it may be.
 std::string list_settings(const ChatSettings& settings);
-
-// "greedy", or "temperature 0.7, top-k 40, seed 3": what is not off.
-std::string list_sampling(const SamplingParams& params);
 
 // Splits at the first blanks: ("top-k", "40") of "top-k 40".
 struct WordAndRest {

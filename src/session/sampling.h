@@ -1,8 +1,7 @@
-// Sampling options shared by run and chat. What is not given comes from the model's own
-// generation_config.json.
+// How a request's tokens are to be chosen, as a user asks for it. What is not asked for comes from
+// the model's own generation_config.json.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -32,15 +31,18 @@ struct SamplingOptions {
   SamplingParams over(const SamplingParams& defaults) const;
 };
 
+// Of 32 bits: short to type again, and exact in every JSON reader.
+uint64_t draw_seed();
+
 // {"temperature": ..., "top_k": ..., ..., "seed": ...}; greedy: {"temperature": 0}. What is off is
 // left out.
 Json sampling_json(const SamplingParams& params);
 
+// "greedy", or "temperature 0.7, top-k 40, seed 3": what is not off.
+std::string list_sampling(const SamplingParams& params);
 // "sampling: temperature 0.6, top-k 20 (generation_config.json), seed 1234": for stderr. `given`
 // and `defaults` are what params came from.
 std::string describe_sampling(const SamplingParams& params, const SamplingOptions& given,
                               const SamplingParams& defaults);
-
-void add_sampling_options(CLI::App& command, SamplingOptions& options);
 
 }  // namespace tq
