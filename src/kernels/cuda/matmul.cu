@@ -1,4 +1,6 @@
 // Products by the fused kernel: of one matrix, of several with one activation, of gate and up.
+#include <algorithm>
+
 #include "kernels/cuda/codebooks.cuh"
 #include "kernels/cuda/fused.h"
 #include "kernels/cuda/launch.cuh"
@@ -77,39 +79,40 @@ void matmul_fused(const MatmulParams& p, cudaStream_t stream) {
       {fused_params(p, false, stream), p.weight.group, false, tokens_each(p), p.pairs}, stream);
 }
 
-bool supports_parts(const MatmulParts& args) {
-  const MatmulArgs& first = args.part[0];
-  if (args.n < 1 || args.n > kMaxParts || !fused_supports(first.weight, first.x)) return false;
-  for (int k = 1; k < args.n; ++k) {
-    if (!same_shape(args.part[k].weight, first.weight)) return false;
-  }
-  return true;
+bool supports_shared(std::span<const MatmulArgs> products) {
+  if (products.empty() || products.size() > kMaxShared) return false;
+  const MatmulArgs& first = products[0];
+  return fused_supports(first.weight, first.x) &&
+         std::all_of(products.begin(), products.end(), [&](const MatmulArgs& product) {
+           return same_shape(product.weight, first.weight);
+         });
 }
 
-void matmul_parts(const MatmulParts& args, cudaStream_t stream) {
-  if (!supports_parts(args)) fail_call("weights of different shapes in one product");
-  const MatmulParams first = describe(args.part[0]);
+void matmul_shared(std::span<const MatmulArgs> products, cudaStream_t stream) {
+  if (!supports_shared(products)) fail_call("weights of different shapes in one product");
+  const MatmulParams first = describe(products[0]);
   FusedParams params = fused_params(first, false, stream);
   int64_t n_tiles = 0;
-  for (int k = 0; k < args.n; ++k) {
-    const MatmulParams p = describe(args.part[k]);
+  for (size_t k = 0; k < products.size(); ++k) {
+    const MatmulParams p = describe(products[k]);
     params.part[k] = {p.work.codes, static_cast<int>(n_tiles), p.weight.rows, p.bias, p.out,
                       p.out_stride};
     n_tiles += tiles(p.weight.rows);
   }
-  params.n_parts = args.n;
+  params.n_parts = static_cast<int>(products.size());
   params.n_tiles = static_cast<int>(n_tiles);
   params.n_segments = segments_for(n_tiles, params.in_padded);
   run(first.weight.traits().bits, {params, first.weight.group, false, tokens_each(first), 0},
       stream);
 }
 
-bool supports_glu(const ExpertGluArgs& args) {
+bool supports_gated(const GatedExpertsArgs& args) {
   return fused_supports(args.gate.matrix, args.x) && same_shape(args.gate.matrix, args.up.matrix) &&
          args.gate.matrix.rows == args.up.matrix.rows;
 }
 
-void matmul_glu_fused(const MatmulParams& gate, const ExpertGluArgs& args, cudaStream_t stream) {
+void matmul_gated_fused(const MatmulParams& gate, const GatedExpertsArgs& args,
+                        cudaStream_t stream) {
   FusedParams params = fused_params(gate, true, stream);
   params.up_table = args.up.codes;
   params.activate = args.activate;

@@ -33,7 +33,7 @@ inline MatmulParams describe(const MatmulArgs& args) {
           0};
 }
 
-inline MatmulParams describe(const ExpertMatmulArgs& args, int64_t pairs) {
+inline MatmulParams describe(const ExpertMatmulArgs& args) {
   return {{WorkKind::kExperts,
            static_cast<int>(args.weights.n),
            0,
@@ -49,7 +49,7 @@ inline MatmulParams describe(const ExpertMatmulArgs& args, int64_t pairs) {
           false,
           args.out,
           args.weights.matrix.rows,
-          pairs};
+          args.pairs};
 }
 
 inline MatmulParams describe(const HeadMatmulArgs& args) {
@@ -126,9 +126,10 @@ constexpr int64_t kShortRow = 1024;
 // Whether matmul_tensor16 takes the kernel of many tokens, whose bits differ; gate and up of
 // experts with their activation by it.
 bool suits_wide16(const MatmulParams& p);
-void matmul_glu_wide16(const MatmulParams& gate, const ExpertGluArgs& args, uint8_t* scratch,
-                       cudaStream_t stream);
-void matmul_glu_fused(const MatmulParams& gate, const ExpertGluArgs& args, cudaStream_t stream);
+void matmul_gated_wide16(const MatmulParams& gate, const GatedExpertsArgs& args, uint8_t* scratch,
+                         cudaStream_t stream);
+void matmul_gated_fused(const MatmulParams& gate, const GatedExpertsArgs& args,
+                        cudaStream_t stream);
 bool cublaslt_supports(const MatmulParams& p);
 bool matmul_cublaslt(const MatmulParams& p, uint8_t* scratch, cudaStream_t stream);
 

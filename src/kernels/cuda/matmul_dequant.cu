@@ -218,8 +218,8 @@ void matmul_tensor16(const MatmulParams& p, uint8_t* scratch, bool batch_invaria
   }
 }
 
-void matmul_glu_wide16(const MatmulParams& gate, const ExpertGluArgs& args, uint8_t* scratch,
-                       cudaStream_t stream) {
+void matmul_gated_wide16(const MatmulParams& gate, const GatedExpertsArgs& args, uint8_t* scratch,
+                         cudaStream_t stream) {
   run_experts(gate, {true, args.up.codes, args.activate}, scratch, stream);
 }
 

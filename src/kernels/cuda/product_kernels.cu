@@ -169,7 +169,7 @@ MatmulParams imagine(WorkKind kind, const WeightView& weight, int64_t tokens) {
   if (dense) return describe(MatmulArgs{weight, x, nullptr, false, out, {}});
   const MatrixStack stack{weight, kMatrices};
   if (kind == WorkKind::kHeads) return describe(HeadMatmulArgs{stack, x, out});
-  return describe(ExpertMatmulArgs{stack, x, nullptr, nullptr, out}, tokens * kMatrices);
+  return describe(ExpertMatmulArgs{stack, x, nullptr, nullptr, out, tokens * kMatrices});
 }
 
 constexpr WorkKind kKinds[] = {WorkKind::kDense, WorkKind::kExperts, WorkKind::kHeads};
@@ -262,19 +262,19 @@ void list_compound(const CompoundOp& op, const WeightView& weight, std::vector<K
 }
 
 // The product of gate; of a dense layer, which has no `begin`, as of one head.
-MatmulParams describe_gate(const ExpertGluArgs& args, int64_t pairs) {
+MatmulParams describe_gate(const GatedExpertsArgs& args) {
   MatmulParams p =
-      describe(ExpertMatmulArgs{args.gate, args.x, args.begin, args.x_rows, args.out}, pairs);
+      describe(ExpertMatmulArgs{args.gate, args.x, args.begin, args.x_rows, args.out, args.pairs});
   if (args.begin == nullptr) {
     p.work.kind = WorkKind::kHeads;
     p.work.n = 1;
-    p.work.tokens = pairs;
+    p.work.tokens = args.pairs;
   }
   return p;
 }
 
 // Whether gate, up and their activation are one launch of 16-bit tensor cores.
-bool takes_wide_glu(const MatmulParams& gate, const Options& o) {
+bool takes_wide_gated(const MatmulParams& gate, const Options& o) {
   return o.tier == Tier::kAuto && o.scratch != nullptr && !o.exact && !o.batch_invariant &&
          gate.work.kind == WorkKind::kExperts && is_large(gate) && suits_wide16(gate);
 }
@@ -285,9 +285,9 @@ void matmul(const MatmulArgs& args, const ProductOptions& options, cudaStream_t 
   dispatch(describe(args), options, stream);
 }
 
-void matmul_experts(const ExpertMatmulArgs& args, int64_t pairs, const ProductOptions& options,
+void matmul_experts(const ExpertMatmulArgs& args, const ProductOptions& options,
                     cudaStream_t stream) {
-  if (pairs > 0) dispatch(describe(args, pairs), options, stream);
+  if (args.pairs > 0) dispatch(describe(args), options, stream);
 }
 
 void matmul_heads(const HeadMatmulArgs& args, const ProductOptions& options, cudaStream_t stream) {
@@ -299,31 +299,31 @@ bool takes_fused(const MatmulArgs& args, const ProductOptions& options) {
   return kernel != nullptr && kernel->tier == Tier::kFused;
 }
 
-bool takes_parts(const MatmulParts& args, const ProductOptions& options) {
-  if (!supports_parts(args)) return false;
-  MatmulParams all = describe(args.part[0]);  // as if it were one matrix
-  for (int k = 1; k < args.n; ++k) all.weight.rows += args.part[k].weight.rows;
+bool takes_shared(std::span<const MatmulArgs> products, const ProductOptions& options) {
+  if (!supports_shared(products)) return false;
+  MatmulParams all = describe(products[0]);  // as if it were one matrix
+  for (const MatmulArgs& other : products.subspan(1)) all.weight.rows += other.weight.rows;
   const ProductKernel* kernel = choose(all, options);
   return kernel != nullptr && kernel->tier == Tier::kFused;
 }
 
-bool takes_glu(const ExpertGluArgs& args, int64_t pairs, const ProductOptions& options) {
-  if (!supports_glu(args)) return false;
-  const MatmulParams gate = describe_gate(args, pairs);
-  if (takes_wide_glu(gate, options)) return true;
+bool takes_gated(const GatedExpertsArgs& args, const ProductOptions& options) {
+  if (!supports_gated(args)) return false;
+  const MatmulParams gate = describe_gate(args);
+  if (takes_wide_gated(gate, options)) return true;
   const ProductKernel* kernel = choose(gate, options);
   return kernel != nullptr && kernel->tier == Tier::kFused;
 }
 
-void matmul_glu(const ExpertGluArgs& args, int64_t pairs, const ProductOptions& options,
-                cudaStream_t stream) {
-  if (!supports_glu(args)) fail_call("gate and up of different shapes in one product");
-  if (pairs == 0) return;
-  const MatmulParams gate = describe_gate(args, pairs);
-  if (takes_wide_glu(gate, options)) {
-    return matmul_glu_wide16(gate, args, options.scratch, stream);
+void matmul_gated_experts(const GatedExpertsArgs& args, const ProductOptions& options,
+                          cudaStream_t stream) {
+  if (!supports_gated(args)) fail_call("gate and up of different shapes in one product");
+  if (args.pairs == 0) return;
+  const MatmulParams gate = describe_gate(args);
+  if (takes_wide_gated(gate, options)) {
+    return matmul_gated_wide16(gate, args, options.scratch, stream);
   }
-  matmul_glu_fused(gate, args, stream);
+  matmul_gated_fused(gate, args, stream);
 }
 
 int wanted_scratches(const WeightView& weight, const ProductOptions& options) {

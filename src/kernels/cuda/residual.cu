@@ -1,6 +1,10 @@
 // The residual stream between two blocks: what the blocks returned is normed and added, and what
 // comes next gets the normed rows in the form that it reads. A block a row, a warp a group of the
 // rotation, so that a row is read once and lies in registers.
+#include <algorithm>
+#include <optional>
+
+#include "base/math.h"
 #include "kernels/cuda/codebooks.cuh"
 #include "kernels/cuda/device/block.cuh"
 #include "kernels/cuda/device/quantise.cuh"
@@ -22,18 +26,17 @@ struct OutputParams {
 struct ResidualParams {
   int64_t dim;
   int64_t in_padded;
-  int n_terms;
-  ResidualTerm term[kMaxTerms];
-  float term_eps;
-  bool sum_normed;
-  const float* sum_weight;
-  const float* x;  // the residual's rows, x_stride apart
+  int n_results;
+  BlockResult result[kMaxBlockResults];
+  float result_eps;
+  const float* sum_weight;  // null: the sum is not normed
+  const float* x;           // the residual's rows, x_stride apart
   int64_t x_stride;
   float* residual;  // [tokens, dim] where it goes, or null
   float scale;
   float eps;
   int n_outputs;
-  OutputParams output[kMaxOutputs];  // rows are x_stride apart too
+  OutputParams output[kMaxNormedInputs];  // rows are x_stride apart too
 };
 
 // The lane's part of a row of `dim` elements.
@@ -64,18 +67,18 @@ struct RowPart {
       if (first + k < dim) to[first + k] = from[k];
     }
   }
-  // A row of a term; kAtOnce: loads in flight.
+  // A row of a result; kAtOnce: loads in flight.
   template <int kAtOnce>
-  __device__ void load_term(const ResidualTerm& term, int64_t row, float (&to)[kPerLane]) const {
-    if (term.top_k == 0) return load(term.x + row * dim, to, 0.0f);
+  __device__ void load_result(const BlockResult& result, int64_t row, float (&to)[kPerLane]) const {
+    if (result.top_k == 0) return load(result.x + row * dim, to, 0.0f);
 #pragma unroll
     for (int k = 0; k < kPerLane; ++k) to[k] = 0;
-    const int32_t* pairs = term.routing.pairs + row * term.top_k;
-    const float* weights = term.routing.weights + row * term.top_k;
+    const int32_t* pairs = result.routing.pairs + row * result.top_k;
+    const float* weights = result.routing.weights + row * result.top_k;
 #pragma unroll kAtOnce
-    for (int64_t i = 0; i < term.top_k; ++i) {
+    for (int64_t i = 0; i < result.top_k; ++i) {
       float y[kPerLane];
-      load(term.x + int64_t{pairs[i]} * dim, y, 0.0f);
+      load(result.x + int64_t{pairs[i]} * dim, y, 0.0f);
 #pragma unroll
       for (int k = 0; k < kPerLane; ++k) to[k] += weights[i] * y[k];
     }
@@ -102,8 +105,8 @@ __device__ void rms_factors(const float (&x)[kRows][kPerLane], int64_t dim, floa
 // kMany: rows are many, so that blocks side by side matter more than the time of one.
 template <int kGroup, int kWarps, bool kMany>
 __global__ void __launch_bounds__(kWarps* kWarp, kMany ? 2 : 1)
-    end_block_kernel(const __grid_constant__ ResidualParams p,
-                     const __grid_constant__ RotationMasks masks) {
+    next_inputs_kernel(const __grid_constant__ ResidualParams p,
+                       const __grid_constant__ RotationMasks masks) {
   constexpr int kPerLane = RotatedGroup<kGroup>::kPerLane;
   allow_next();
   const int lane = threadIdx.x % kWarp;
@@ -111,20 +114,21 @@ __global__ void __launch_bounds__(kWarps* kWarp, kMany ? 2 : 1)
   const RowPart<kPerLane> part{first + lane * kPerLane, p.dim};
   // Weights do not depend on what runs before us. Of many rows they are loaded where they are used,
   // which takes fewer registers.
-  float term_weight[kMaxTerms][kPerLane], sum_weight[kPerLane], weight[kMaxOutputs][kPerLane];
-  const auto load_term_weight = [&](int i) {
-    part.load(p.term[i].norm_weight, term_weight[i], 1.0f);
+  float result_weight[kMaxBlockResults][kPerLane], sum_weight[kPerLane],
+      weight[kMaxNormedInputs][kPerLane];
+  const auto load_result_weight = [&](int i) {
+    part.load(p.result[i].norm_weight, result_weight[i], 1.0f);
   };
   const auto load_sum_weight = [&] { part.load(p.sum_weight, sum_weight, 1.0f); };
   const auto load_weight = [&](int i) { part.load(p.output[i].weight, weight[i], 1.0f); };
   if constexpr (!kMany) {
 #pragma unroll
-    for (int i = 0; i < kMaxTerms; ++i) {
-      if (i < p.n_terms) load_term_weight(i);
+    for (int i = 0; i < kMaxBlockResults; ++i) {
+      if (i < p.n_results) load_result_weight(i);
     }
-    if (p.sum_normed) load_sum_weight();
+    if (p.sum_weight != nullptr) load_sum_weight();
 #pragma unroll
-    for (int i = 0; i < kMaxOutputs; ++i) {
+    for (int i = 0; i < kMaxNormedInputs; ++i) {
       if (i < p.n_outputs) load_weight(i);
     }
   }
@@ -133,32 +137,35 @@ __global__ void __launch_bounds__(kWarps* kWarp, kMany ? 2 : 1)
   const int64_t row = blockIdx.x;
   float x[1][kPerLane];
   part.load(p.x + row * p.x_stride, x[0], 0.0f);
-  if (p.n_terms > 0) {
-    float term[kMaxTerms][kPerLane] = {};
+  if (p.n_results > 0) {
+    float result[kMaxBlockResults][kPerLane] = {};
 #pragma unroll
-    for (int i = 0; i < kMaxTerms; ++i) {
-      if (i < p.n_terms) part.template load_term<kMany ? 4 : 8>(p.term[i], row, term[i]);
+    for (int i = 0; i < kMaxBlockResults; ++i) {
+      if (i < p.n_results) part.template load_result<kMany ? 4 : 8>(p.result[i], row, result[i]);
     }
     float sum[1][kPerLane] = {};
-    float factors[kMaxTerms];
-    if (p.term[0].normed || p.term[1].normed) rms_factors(term, p.dim, p.term_eps, factors);
+    float factors[kMaxBlockResults];
+    if (p.result[0].norm_weight != nullptr || p.result[1].norm_weight != nullptr) {
+      rms_factors(result, p.dim, p.result_eps, factors);
+    }
 #pragma unroll
-    for (int i = 0; i < kMaxTerms; ++i) {
-      if (i >= p.n_terms) break;
-      if constexpr (kMany) load_term_weight(i);
+    for (int i = 0; i < kMaxBlockResults; ++i) {
+      if (i >= p.n_results) break;
+      if constexpr (kMany) load_result_weight(i);
+      const bool normed = p.result[i].norm_weight != nullptr;
 #pragma unroll
       for (int k = 0; k < kPerLane; ++k) {
-        sum[0][k] += p.term[i].normed ? term[i][k] * factors[i] * term_weight[i][k] : term[i][k];
+        sum[0][k] += normed ? result[i][k] * factors[i] * result_weight[i][k] : result[i][k];
       }
     }
     float sum_factor[1];
-    if (p.sum_normed) {
+    if (p.sum_weight != nullptr) {
       if constexpr (kMany) load_sum_weight();
-      rms_factors(sum, p.dim, p.term_eps, sum_factor);
+      rms_factors(sum, p.dim, p.result_eps, sum_factor);
     }
 #pragma unroll
     for (int k = 0; k < kPerLane; ++k) {
-      if (p.sum_normed) sum[0][k] *= sum_factor[0] * sum_weight[k];
+      if (p.sum_weight != nullptr) sum[0][k] *= sum_factor[0] * sum_weight[k];
       x[0][k] = (x[0][k] + sum[0][k]) * p.scale;
     }
     part.store(x[0], p.residual + row * p.dim);
@@ -166,7 +173,7 @@ __global__ void __launch_bounds__(kWarps* kWarp, kMany ? 2 : 1)
   float factor[1];
   rms_factors(x, p.dim, p.eps, factor);
 #pragma unroll
-  for (int i = 0; i < kMaxOutputs; ++i) {
+  for (int i = 0; i < kMaxNormedInputs; ++i) {
     if (i >= p.n_outputs) break;
     const OutputParams& output = p.output[i];
     if constexpr (kMany) load_weight(i);
@@ -188,10 +195,10 @@ void launch_rows(const ResidualParams& p, int64_t tokens, cudaStream_t stream) {
   const int64_t warps = p.in_padded / kGroup;
   constexpr int kFewWarps = 24;  // which leave twice the registers
   const bool many = tokens > device_info().n_sms;
-  const auto kernel = warps > kFewWarps ? end_block_kernel<kGroup, kMaxWarps, false>
-                      : many            ? end_block_kernel<kGroup, kFewWarps, true>
-                                        : end_block_kernel<kGroup, kFewWarps, false>;
-  launch("end_block", kernel,
+  const auto kernel = warps > kFewWarps ? next_inputs_kernel<kGroup, kMaxWarps, false>
+                      : many            ? next_inputs_kernel<kGroup, kFewWarps, true>
+                                        : next_inputs_kernel<kGroup, kFewWarps, false>;
+  launch("next_inputs", kernel,
          {dim3(static_cast<unsigned>(tokens)), dim3(static_cast<unsigned>(warps * kWarp))}, stream,
          p, rotation_masks(kGroup));
 }
@@ -203,6 +210,25 @@ void launch_rows(const ResidualParams& p, int64_t tokens, int group, cudaStream_
 
 bool fits_a_block(int64_t in_padded, int group) {
   return (group == 64 || group == 128) && in_padded / group <= kMaxWarps;
+}
+
+// How rows are divided among warps: as the rotation that all prepared inputs share asks for.
+struct InputShape {
+  int64_t in_padded;
+  int group;
+};
+// None if prepared inputs differ in it.
+std::optional<InputShape> shape_of(const NextInputsArgs& args) {
+  const PrepareArgs* rotated = nullptr;
+  for (int i = 0; i < args.n_inputs; ++i) {
+    const PrepareArgs& prepare = args.inputs[i].prepare;
+    if (prepare.form == InputForm::kPlain) continue;
+    if (rotated == nullptr) rotated = &prepare;
+    if (prepare.in_padded != rotated->in_padded || prepare.group != rotated->group) return {};
+  }
+  if (rotated != nullptr) return InputShape{rotated->in_padded, rotated->group};
+  constexpr int kGroup = 128;
+  return InputShape{round_up(args.add.dim, kGroup), kGroup};
 }
 
 OutputParams describe_output(const float* weight, float* rows, const Activation& x) {
@@ -231,41 +257,34 @@ Activation prepare_normed(const RmsNormArgs& norm, const PrepareArgs& args, cuda
   return x;
 }
 
-bool supports_block_end(const BlockEndArgs& args) {
-  return args.in_padded >= args.dim && fits_a_block(args.in_padded, args.group);
+bool supports_next_inputs(const NextInputsArgs& args) {
+  const auto shape = shape_of(args);
+  return shape && shape->in_padded >= args.add.dim && fits_a_block(shape->in_padded, shape->group);
 }
 
-std::array<Activation, kMaxOutputs> end_block(const BlockEndArgs& args, cudaStream_t stream) {
-  if (!supports_block_end(args)) fail_call("a residual too wide for one block");
+void next_inputs(const NextInputsArgs& args, cudaStream_t stream) {
+  if (!supports_next_inputs(args)) fail_call("inputs that one block cannot prepare");
+  const AddResultsArgs& add = args.add;
+  const InputShape shape = *shape_of(args);
   ResidualParams p = {};
-  p.dim = args.dim;
-  p.in_padded = args.in_padded;
-  p.n_terms = args.n_terms;
-  std::copy(args.term, args.term + kMaxTerms, p.term);
-  p.sum_normed = args.sum_normed;
-  p.sum_weight = args.sum_weight;
-  p.x = p.residual = args.residual;
-  p.x_stride = args.dim;
-  p.scale = args.scale;
-  p.eps = p.term_eps = args.eps;
-  p.n_outputs = args.n_outputs;
-  std::array<Activation, kMaxOutputs> out;
-  for (int i = 0; i < args.n_outputs; ++i) {
-    const ResidualOutput& output = args.output[i];
-    PrepareArgs prepared{nullptr,    args.tokens,         args.dim,      args.in_padded,
-                         args.group, InputForm::kRotated, output.storage};
-    if (output.storage != nullptr) {
-      out[i] = describe(prepared, false);
-    } else {
-      prepared.form = InputForm::kPlain;
-      prepared.in_padded = args.dim;
-      out[i] = describe_rows(prepared, 0);
-      out[i].f32 = output.rows;
-    }
-    p.output[i] = describe_output(output.norm_weight, output.rows, out[i]);
+  p.dim = add.dim;
+  p.in_padded = shape.in_padded;
+  p.n_results = add.n_results;
+  std::copy(add.results, add.results + add.n_results, p.result);
+  p.sum_weight = add.norm_weight;
+  p.x = p.residual = add.residual;
+  p.x_stride = add.dim;
+  p.scale = add.scale;
+  p.eps = p.result_eps = add.eps;
+  p.n_outputs = args.n_inputs;
+  for (int i = 0; i < args.n_inputs; ++i) {
+    NormedInput& input = args.inputs[i];
+    const bool plain = input.prepare.form == InputForm::kPlain;
+    input.activation = plain ? describe_rows(input.prepare, 0) : describe(input.prepare, false);
+    if (plain) input.activation.f32 = input.rows;
+    p.output[i] = describe_output(input.norm_weight, input.rows, input.activation);
   }
-  launch_rows(p, args.tokens, args.group, stream);
-  return out;
+  launch_rows(p, add.tokens, shape.group, stream);
 }
 
 }  // namespace tq::cuda
