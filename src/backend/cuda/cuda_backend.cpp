@@ -107,7 +107,6 @@ class CudaBackend final : public Backend {
   Activation prepare(const PrepareArgs& args) override {
     return cuda::prepare(args, exact_, stream());
   }
-  void embed(const EmbedArgs& args) override { cuda::embed(args, stream()); }
   void matmul(const MatmulArgs& args) override { cuda::matmul(args, products(), stream()); }
   void matmul_experts(const ExpertMatmulArgs& args) override {
     cuda::matmul_experts(args, products(), stream());
@@ -115,17 +114,11 @@ class CudaBackend final : public Backend {
   void matmul_heads(const HeadMatmulArgs& args) override {
     cuda::matmul_heads(args, products(), stream());
   }
-  void route(const RouteArgs& args) override { cuda::route(args, stream()); }
-  void combine(const CombineArgs& args) override { cuda::combine(args, stream()); }
-  void rms_norm(const RmsNormArgs& args) override { cuda::rms_norm(args, stream()); }
-  void rope_table(const RopeTableArgs& args) override { cuda::rope_table(args, stream()); }
-  void rope(const RopeArgs& args) override { cuda::rope(args, stream()); }
-  void kv_store(const KvStoreArgs& args) override { cuda::kv_store(args, stream()); }
+#define TQ_LAUNCH(name, Args) \
+  void name(const Args& args) override { cuda::name(args, stream()); }
+  TQ_SIMPLE_OPERATORS(TQ_LAUNCH)
+#undef TQ_LAUNCH
   void attention(const AttentionArgs& args) override;
-  void glu(const GluArgs& args) override { cuda::glu(args, stream()); }
-  void add(const AddArgs& args) override { cuda::add(args, stream()); }
-  void softcap(const SoftcapArgs& args) override { cuda::softcap(args, stream()); }
-  void gather_rows(const GatherRowsArgs& args) override { cuda::gather_rows(args, stream()); }
   bool samples() const override { return true; }
   void sample(const SampleArgs& args) override { cuda::sample(args, stream()); }
 

@@ -21,6 +21,7 @@
 #include "kernels/ops/elementwise.h"
 #include "kernels/ops/experts.h"
 #include "kernels/ops/kv.h"
+#include "kernels/ops/list.h"
 #include "kernels/ops/norm.h"
 #include "kernels/ops/product.h"
 #include "kernels/ops/rope.h"
@@ -91,7 +92,11 @@ Activation prepare_normed(const RmsNormArgs& norm, const PrepareArgs& args, cuda
 bool supports_next_inputs(const NextInputsArgs& args);
 void next_inputs(const NextInputsArgs& args, cudaStream_t stream);
 
-void embed(const EmbedArgs& args, cudaStream_t stream);
+// All that need nothing but their arguments.
+#define TQ_LAUNCHER(name, Args) void name(const Args& args, cudaStream_t stream);
+TQ_SIMPLE_OPERATORS(TQ_LAUNCHER)
+#undef TQ_LAUNCHER
+
 void matmul(const MatmulArgs& args, const ProductOptions& options, cudaStream_t stream);
 // args.pairs must be given: begin is not read on the host.
 void matmul_experts(const ExpertMatmulArgs& args, const ProductOptions& options,
@@ -115,22 +120,12 @@ bool takes_gated(const GatedExpertsArgs& args, const ProductOptions& options);
 void matmul_gated_experts(const GatedExpertsArgs& args, const ProductOptions& options,
                           cudaStream_t stream);
 
-void route(const RouteArgs& args, cudaStream_t stream);
 // The router's product and route() of it in one kernel, for few tokens and plain weights.
 // counters: router_counters() of them, zeroed once by the owner; not shared by kernels that run
 // side by side.
 bool supports_router(const RouterArgs& args);
 int64_t router_counters();
 void route_tokens(const RouterArgs& args, uint32_t* counters, cudaStream_t stream);
-void combine(const CombineArgs& args, cudaStream_t stream);
-void rms_norm(const RmsNormArgs& args, cudaStream_t stream);
-void rope_table(const RopeTableArgs& args, cudaStream_t stream);
-void rope(const RopeArgs& args, cudaStream_t stream);
-void kv_store(const KvStoreArgs& args, cudaStream_t stream);
-void glu(const GluArgs& args, cudaStream_t stream);
-void add(const AddArgs& args, cudaStream_t stream);
-void softcap(const SoftcapArgs& args, cudaStream_t stream);
-void gather_rows(const GatherRowsArgs& args, cudaStream_t stream);
 
 // Keys and values are only read. kv.k_dim == kv.v_dim == head_dim; no latent cache.
 void attention_inputs(const AttentionInputsArgs& args, cudaStream_t stream);
