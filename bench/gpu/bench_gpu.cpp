@@ -3,7 +3,7 @@
 // GPU's own copy bandwidth, measured first.
 //   bench_gpu [filter]     only lines whose name contains the filter
 #include "bench.h"
-#include "kernels/cuda/encode.h"
+#include "kernels/cuda/encode/encode.h"
 
 namespace tq::bench {
 namespace {

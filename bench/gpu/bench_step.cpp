@@ -8,7 +8,7 @@
 #include "backend/backend.h"
 #include "bench.h"
 #include "forwarding_backend.h"
-#include "io/synth_checkpoint.h"
+#include "io/synth/synth_checkpoint.h"
 #include "kv/pages.h"
 #include "model/model.h"
 #include "session/open.h"

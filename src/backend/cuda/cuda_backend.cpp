@@ -18,7 +18,7 @@
 #include "base/log.h"
 #include "base/math.h"
 #include "kernels/cuda/ops.h"
-#include "kernels/cuda/sample.h"
+#include "kernels/cuda/sample/sample.h"
 #include "kernels/cuda/tile_layout.h"
 
 namespace tq {
