@@ -16,6 +16,7 @@
 #include "bandwidth.h"
 #include "base/thread_pool.h"
 #include "engine/evaluate.h"
+#include "forwarding_backend.h"
 #include "io/checkpoint.h"
 #include "model/model.h"
 
@@ -38,31 +39,12 @@ struct Cost {
   double seconds = 0;
 };
 
-class TimedBackend final : public Backend {
+class TimedBackend final : public ForwardingBackend {
  public:
-  explicit TimedBackend(Backend& inner) : inner_(inner) { costs_.reserve(64); }
+  explicit TimedBackend(Backend& inner) : ForwardingBackend(inner) { costs_.reserve(64); }
 
   void reset() { costs_.clear(); }
   const std::vector<Cost>& costs() const { return costs_; }
-
-  std::string_view name() const override { return inner_.name(); }
-  std::string description() const override { return inner_.description(); }
-  Buffer allocate(size_t size_bytes) override { return inner_.allocate(size_bytes); }
-  Buffer allocate_host(size_t size_bytes) override { return inner_.allocate_host(size_bytes); }
-  bool on_host() const override { return inner_.on_host(); }
-  void upload(const void* from, void* to, size_t size_bytes) override {
-    inner_.upload(from, to, size_bytes);
-  }
-  void download(const void* from, void* to, size_t size_bytes) override {
-    inner_.download(from, to, size_bytes);
-  }
-  WeightView import_weight(const WeightView& weight, Buffer& storage) override {
-    return inner_.import_weight(weight, storage);
-  }
-  size_t activation_bytes(int64_t tokens, int64_t in_padded, int group,
-                          InputForm form) const override {
-    return inner_.activation_bytes(tokens, in_padded, group, form);
-  }
 
   Activation prepare(const PrepareArgs& args) override {
     const double start = now();
@@ -89,45 +71,15 @@ class TimedBackend final : public Backend {
     const WeightView& matrix = args.weights.matrix;
     add_product("heads", matrix, args.weights.n * matrix.size_bytes(), start);
   }
-  void embed(const EmbedArgs& args) override {
-    timed("embed", [&] { inner_.embed(args); });
-  }
-  void route(const RouteArgs& args) override {
-    timed("route", [&] { inner_.route(args); });
-  }
-  void combine(const CombineArgs& args) override {
-    timed("combine", [&] { inner_.combine(args); });
-  }
-  void rms_norm(const RmsNormArgs& args) override {
-    timed("rms_norm", [&] { inner_.rms_norm(args); });
-  }
-  void rope_table(const RopeTableArgs& args) override {
-    timed("rope_table", [&] { inner_.rope_table(args); });
-  }
-  void rope(const RopeArgs& args) override {
-    timed("rope", [&] { inner_.rope(args); });
-  }
-  void kv_store(const KvStoreArgs& args) override {
-    timed("kv_store", [&] { inner_.kv_store(args); });
-  }
   void attention(const AttentionArgs& args) override {
     timed("attention", [&] { inner_.attention(args); });
   }
-  void glu(const GluArgs& args) override {
-    timed("glu", [&] { inner_.glu(args); });
+#define TQ_TIMED(name, Args)                  \
+  void name(const Args& args) override {      \
+    timed(#name, [&] { inner_.name(args); }); \
   }
-  void add(const AddArgs& args) override {
-    timed("add", [&] { inner_.add(args); });
-  }
-  void softcap(const SoftcapArgs& args) override {
-    timed("softcap", [&] { inner_.softcap(args); });
-  }
-  void gather_rows(const GatherRowsArgs& args) override {
-    timed("gather_rows", [&] { inner_.gather_rows(args); });
-  }
-  size_t attention_bytes(const AttentionArgs& args) const override {
-    return inner_.attention_bytes(args);
-  }
+  TQ_SIMPLE_OPERATORS(TQ_TIMED)
+#undef TQ_TIMED
 
  private:
   template <typename Operator>
@@ -154,7 +106,6 @@ class TimedBackend final : public Backend {
     found->seconds += seconds;
   }
 
-  Backend& inner_;
   std::vector<Cost> costs_;
 };
 

@@ -124,9 +124,9 @@ if(TQ_CUDA)
   endif()
 endif()
 
-# tq_cuda: src/kernels/cuda/*.cu. Its users get the launchers' headers and the runtime, linked statically.
+# tq_cuda: the .cu files of src/kernels/cuda. Its users get the launchers' headers and the runtime, linked statically.
 function(tq_cuda_library)
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/kernels/cuda/*.cu)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/kernels/cuda/*.cu)
   add_library(tq_cuda STATIC ${sources})
   target_include_directories(tq_cuda PRIVATE ${CMAKE_SOURCE_DIR}/src)
   target_compile_options(tq_cuda PRIVATE -O3 -Xcompiler=-Wall,-Wextra,-Wshadow)
@@ -134,7 +134,7 @@ function(tq_cuda_library)
     target_compile_definitions(tq_cuda PRIVATE TQ_CUDA_SM90A)
   endif()
   # Every rounding of the encoder is part of its result; it shares inline functions with the host's.
-  set_source_files_properties(${CMAKE_SOURCE_DIR}/src/kernels/cuda/encode.cu PROPERTIES
+  set_source_files_properties(${CMAKE_SOURCE_DIR}/src/kernels/cuda/encode/encode.cu PROPERTIES
     COMPILE_OPTIONS "-fmad=false;--expt-relaxed-constexpr")
   # Not its compile options, which are g++'s.
   target_link_libraries(tq_cuda PUBLIC $<LINK_ONLY:tq_kernels> CUDA::cudart_static)

@@ -7,9 +7,9 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "io/folder.h"
-#include "io/native_manifest.h"
-#include "io/reference_checkpoint.h"
-#include "io/reference_shapes.h"
+#include "io/native/native_manifest.h"
+#include "io/reference/reference_checkpoint.h"
+#include "io/reference/reference_shapes.h"
 #include "model/arch/registry.h"
 
 namespace {

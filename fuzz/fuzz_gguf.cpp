@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "base/error.h"
-#include "io/gguf_checkpoint.h"
-#include "io/gguf_dequant.h"
-#include "io/gguf_file.h"
+#include "io/gguf/gguf_checkpoint.h"
+#include "io/gguf/gguf_dequant.h"
+#include "io/gguf/gguf_file.h"
 
 namespace {
 

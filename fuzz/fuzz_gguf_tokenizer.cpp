@@ -6,8 +6,8 @@
 #include <string_view>
 
 #include "base/log.h"
-#include "io/gguf_file.h"
-#include "io/gguf_tokenizer.h"
+#include "io/gguf/gguf_file.h"
+#include "io/gguf/gguf_tokenizer.h"
 #include "scratch_folder.h"
 #include "text/tokenizer.h"
 

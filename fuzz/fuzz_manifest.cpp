@@ -5,7 +5,7 @@
 #include <string>
 
 #include "base/error.h"
-#include "io/native_manifest.h"
+#include "io/native/native_manifest.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string text(reinterpret_cast<const char*>(data), size);

@@ -6,8 +6,8 @@
 
 #include "base/check.h"
 #include "base/math.h"
-#include "io/safetensors_header.h"
-#include "io/safetensors_index.h"
+#include "io/safetensors/safetensors_header.h"
+#include "io/safetensors/safetensors_index.h"
 
 namespace {
 

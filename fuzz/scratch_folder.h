@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "io/native_files.h"
+#include "io/native/native_files.h"
 #include "support/temp_dir.h"
 
 namespace tq::fuzz {

@@ -81,7 +81,7 @@ run_sanitizers() {
       'GpuSample.B*:GpuSample.F*:GpuEncodeChecks*' 'GpuDequantGraph*:*GpuDequant.*Experts*tq3' \
       'GpuAttention.BitsD*' 'GpuAttention.D*' 'GpuAttention.M*:GpuAttention.V*' 'GpuAttention.P*' \
       '*GpuMatmul.E*bf16' \
-      '*GpuDecode*:*GpuLatent*:*GpuRouter*:*GpuBlockEnd*'; do
+      '*GpuDecode*:*GpuLatent*:*GpuRouter*:*GpuNextInputs*'; do
       sanitize $tool test_gpu "$filter" &
       pids+=($!)
     done

@@ -3,7 +3,7 @@
 // GPU's own copy bandwidth, measured first.
 //   bench_gpu [filter]     only lines whose name contains the filter
 #include "bench.h"
-#include "kernels/cuda/encode.h"
+#include "kernels/cuda/encode/encode.h"
 
 namespace tq::bench {
 namespace {
@@ -96,14 +96,16 @@ void bench_experts(Bench& bench, const char* format, const MoeShape& shape, int6
                              shape.n_experts, tokens),
                  static_cast<double>(2 * gate_bytes * load.busy), tokens >= 64 ? 2 * macs : 0,
                  [&](int i) {
-                   cuda::matmul_glu({{gate, shape.n_experts, table(i, 0)},
-                                     {gate, shape.n_experts, table(i, 1)},
-                                     x,
-                                     begin,
-                                     rows,
-                                     Activate::kSilu,
-                                     bench.output()},
-                                    pairs, options, bench.stream());
+                   cuda::matmul_gated_experts({{gate, shape.n_experts, table(i, 0)},
+                                               {gate, shape.n_experts, table(i, 1)},
+                                               x,
+                                               begin,
+                                               rows,
+                                               pairs,
+                                               Activate::kSilu,
+                                               bench.output(),
+                                               nullptr},
+                                              options, bench.stream());
                  });
   }
   {
@@ -115,8 +117,9 @@ void bench_experts(Bench& bench, const char* format, const MoeShape& shape, int6
                                          .x = x,
                                          .begin = begin,
                                          .x_rows = nullptr,
-                                         .out = bench.output()},
-                                        pairs, options, bench.stream());
+                                         .out = bench.output(),
+                                         .pairs = pairs},
+                                        options, bench.stream());
                  });
   }
   check(cudaFree(tables));

@@ -3,7 +3,7 @@
 #include <numbers>
 
 #include "bench.h"
-#include "kernels/cuda/sample.h"
+#include "kernels/cuda/sample/sample.h"
 
 namespace tq::bench {
 namespace {

@@ -7,7 +7,8 @@
 
 #include "backend/backend.h"
 #include "bench.h"
-#include "io/synth_checkpoint.h"
+#include "forwarding_backend.h"
+#include "io/synth/synth_checkpoint.h"
 #include "kv/pages.h"
 #include "model/model.h"
 #include "session/open.h"
@@ -15,108 +16,62 @@
 namespace tq::bench {
 namespace {
 
-// Passes everything on to another backend, but for one operator of decode steps: what that would
-// have returned it remembers from steps of the same size. Which tokens experts get is never left
-// out, as others find their work by it.
-class SkippingBackend final : public Backend {
+// Leaves out one operator of decode steps: what that would have returned it remembers from steps of
+// the same size. Which tokens experts get is never left out, as others find their work by it.
+class SkippingBackend final : public ForwardingBackend {
  public:
-  explicit SkippingBackend(std::unique_ptr<Backend> inner) : inner_(std::move(inner)) {}
+  using ForwardingBackend::ForwardingBackend;
 
   // From now on; empty: none. Each size of a step must have run once with none.
   void skip(std::string_view name) { skipped_ = name; }
   void set_vocab(int64_t n) { vocab_ = n; }  // rows of the head
 
-  std::string_view name() const override { return inner_->name(); }
-  std::string description() const override { return inner_->description(); }
-  bool exact() const override { return inner_->exact(); }
-  int64_t memory_used() const override { return inner_->memory_used(); }
-  int64_t memory_limit() const override { return inner_->memory_limit(); }
-  Buffer allocate(size_t n) override { return inner_->allocate(n); }
-  Buffer allocate_host(size_t n) override { return inner_->allocate_host(n); }
-  bool on_host() const override { return inner_->on_host(); }
-  void upload(const void* from, void* to, size_t n) override { inner_->upload(from, to, n); }
-  void download(const void* from, void* to, size_t n) override { inner_->download(from, to, n); }
-  void copy(const void* from, void* to, size_t n) override { inner_->copy(from, to, n); }
-  WeightView import_weight(const WeightView& weight, Buffer& storage) override {
-    return inner_->import_weight(weight, storage);
-  }
-  int64_t placed_bytes(std::span<const WeightView> weights) const override {
-    return inner_->placed_bytes(weights);
-  }
-  WeightEncoder* encoder() override { return inner_->encoder(); }
-  int64_t encoder_bytes() const override { return inner_->encoder_bytes(); }
-  size_t activation_bytes(int64_t tokens, int64_t in_padded, int group,
-                          InputForm form) const override {
-    return inner_->activation_bytes(tokens, in_padded, group, form);
-  }
-  size_t attention_bytes(const AttentionArgs& args) const override {
-    return inner_->attention_bytes(args);
-  }
-
-  void embed(const EmbedArgs& args) override { inner_->embed(args); }
   void matmul(const MatmulArgs& args) override {
-    if (!skips(args.weight.rows == vocab_ ? "head" : "matmul")) inner_->matmul(args);
+    if (!skips(args.weight.rows == vocab_ ? "head" : "matmul")) inner_.matmul(args);
   }
   void matmul_experts(const ExpertMatmulArgs& args) override {
-    if (!skips("matmul_experts")) inner_->matmul_experts(args);
+    if (!skips("matmul_experts")) inner_.matmul_experts(args);
   }
   void matmul_heads(const HeadMatmulArgs& args) override {
-    if (!skips("matmul_heads")) inner_->matmul_heads(args);
+    if (!skips("matmul_heads")) inner_.matmul_heads(args);
   }
-  void route(const RouteArgs& args) override { inner_->route(args); }
-  void combine(const CombineArgs& args) override { inner_->combine(args); }
-  void rms_norm(const RmsNormArgs& args) override { inner_->rms_norm(args); }
-  void rope_table(const RopeTableArgs& args) override { inner_->rope_table(args); }
-  void rope(const RopeArgs& args) override { inner_->rope(args); }
-  void kv_store(const KvStoreArgs& args) override { inner_->kv_store(args); }
-  void attention(const AttentionArgs& args) override { inner_->attention(args); }
-  void glu(const GluArgs& args) override { inner_->glu(args); }
-  void add(const AddArgs& args) override { inner_->add(args); }
-  void softcap(const SoftcapArgs& args) override { inner_->softcap(args); }
-  void gather_rows(const GatherRowsArgs& args) override { inner_->gather_rows(args); }
-  bool samples() const override { return inner_->samples(); }
   void sample(const SampleArgs& args) override {
-    if (!skips("sample")) inner_->sample(args);
+    if (!skips("sample")) inner_.sample(args);
   }
-  void add_results(const AddResultsArgs& args) override { inner_->add_results(args); }
   void next_inputs(const NextInputsArgs& args) override {
-    if (!skips("next_inputs")) inner_->next_inputs(args);
+    if (!skips("next_inputs")) inner_.next_inputs(args);
     for (int i = 0; i < args.n_inputs; ++i) remember("next_inputs", args.inputs[i].activation);
   }
   void matmul_shared(std::span<const MatmulArgs> products) override {
-    if (!skips("matmul_shared")) inner_->matmul_shared(products);
+    if (!skips("matmul_shared")) inner_.matmul_shared(products);
   }
   void matmul_gated(const GatedMatmulArgs& args) override {
-    if (!skips("matmul_gated")) inner_->matmul_gated(args);
+    if (!skips("matmul_gated")) inner_.matmul_gated(args);
   }
   void matmul_gated_experts(const GatedExpertsArgs& args) override {
-    if (!skips("matmul_gated_experts")) inner_->matmul_gated_experts(args);
+    if (!skips("matmul_gated_experts")) inner_.matmul_gated_experts(args);
   }
-  void attention_inputs(const AttentionInputsArgs& args) override {
-    inner_->attention_inputs(args);
-  }
-  void latent_inputs(const LatentInputsArgs& args) override { inner_->latent_inputs(args); }
-  void route_tokens(const RouterArgs& args) override { inner_->route_tokens(args); }
+  void route_tokens(const RouterArgs& args) override { inner_.route_tokens(args); }
   Activation prepare(const PrepareArgs& args) override {
-    return call("prepare", [&] { return inner_->prepare(args); });
+    return call("prepare", [&] { return inner_.prepare(args); });
   }
   Activation prepare_normed(const RmsNormArgs& norm, const PrepareArgs& args) override {
-    return call("prepare", [&] { return inner_->prepare_normed(norm, args); });
+    return call("prepare", [&] { return inner_.prepare_normed(norm, args); });
   }
   Activation prepare_strided(const PrepareArgs& args, int64_t stride, float* gathered) override {
-    return call("prepare", [&] { return inner_->prepare_strided(args, stride, gathered); });
+    return call("prepare", [&] { return inner_.prepare_strided(args, stride, gathered); });
   }
   Activation attention_prepared(const AttentionInputsArgs& inputs, const AttentionArgs& args,
                                 const PrepareArgs& next) override {
-    return call("attention", [&] { return inner_->attention_prepared(inputs, args, next); });
+    return call("attention", [&] { return inner_.attention_prepared(inputs, args, next); });
   }
   Activation attention_prepared(const LatentInputsArgs& inputs, const AttentionArgs& args,
                                 const PrepareArgs& next) override {
-    return call("attention", [&] { return inner_->attention_prepared(inputs, args, next); });
+    return call("attention", [&] { return inner_.attention_prepared(inputs, args, next); });
   }
 
   void run_beside(const std::function<void()>& side, const std::function<void()>& main) override {
-    inner_->run_beside(side, main);
+    inner_.run_beside(side, main);
   }
   void run_recorded(uint64_t key, const std::function<void()>& operators) override {
     const auto run = [&] {
@@ -125,7 +80,7 @@ class SkippingBackend final : public Backend {
       operators();
       step_ = nullptr;
     };
-    inner_->run_recorded(key ^ std::hash<std::string_view>{}(skipped_), run);
+    inner_.run_recorded(key ^ std::hash<std::string_view>{}(skipped_), run);
   }
 
  private:
@@ -145,7 +100,6 @@ class SkippingBackend final : public Backend {
     ++n_results_;
   }
 
-  std::unique_ptr<Backend> inner_;
   std::string_view skipped_;
   int64_t vocab_ = 0;
   std::map<uint64_t, std::vector<Activation>> steps_;  // results in order, by run_recorded's key
@@ -161,7 +115,7 @@ constexpr int64_t kPrompt = 192;
 class LoadedStep {
  public:
   explicit LoadedStep(const char* name)
-      : checkpoint_(open_synth_checkpoint(name)), backend_(make_cuda_backend({})) {
+      : checkpoint_(open_synth_checkpoint(name)), gpu_(make_cuda_backend({})) {
     LoadOptions options{.max_batch_tokens = kContext,
                         .max_logit_rows = kSequences,
                         .max_sequences = kSequences,
@@ -212,7 +166,8 @@ class LoadedStep {
 
   std::mt19937 random_{1};
   std::unique_ptr<Checkpoint> checkpoint_;
-  SkippingBackend backend_;
+  std::unique_ptr<Backend> gpu_;
+  SkippingBackend backend_{*gpu_};
   std::unique_ptr<Model> model_;
   std::unique_ptr<Pages> pages_;
   std::unique_ptr<KvCache> kv_;

@@ -91,8 +91,9 @@ void bench_experts(Bench& bench, const char* format, int64_t rows, int64_t in,
                                      .x = x,
                                      .begin = begin,
                                      .x_rows = begin + kExperts + 1,
-                                     .out = bench.output()},
-                                    pairs, choice.options, bench.stream());
+                                     .out = bench.output(),
+                                     .pairs = pairs},
+                                    choice.options, bench.stream());
              });
     }
     check(cudaFree(begin));

@@ -67,21 +67,9 @@ class CpuBackend final : public Backend {
   }
 
   Activation prepare(const PrepareArgs& args) override;
-  void embed(const EmbedArgs& args) override;
-  void matmul(const MatmulArgs& args) override;
-  void matmul_experts(const ExpertMatmulArgs& args) override;
-  void matmul_heads(const HeadMatmulArgs& args) override;
-  void route(const RouteArgs& args) override;
-  void combine(const CombineArgs& args) override;
-  void rms_norm(const RmsNormArgs& args) override;
-  void rope_table(const RopeTableArgs& args) override;
-  void rope(const RopeArgs& args) override;
-  void kv_store(const KvStoreArgs& args) override;
-  void attention(const AttentionArgs& args) override;
-  void glu(const GluArgs& args) override;
-  void add(const AddArgs& args) override;
-  void softcap(const SoftcapArgs& args) override;
-  void gather_rows(const GatherRowsArgs& args) override;
+#define TQ_DECLARE(name, Args) void name(const Args& args) override;
+  TQ_ELEMENTARY_OPERATORS(TQ_DECLARE)
+#undef TQ_DECLARE
 
  private:
   // Runs the kernel over [0, n), in parts of `grain` elements.

@@ -13,6 +13,7 @@
 #include "kernels/ops/elementwise.h"
 #include "kernels/ops/experts.h"
 #include "kernels/ops/kv.h"
+#include "kernels/ops/list.h"
 #include "kernels/ops/norm.h"
 #include "kernels/ops/product.h"
 #include "kernels/ops/rope.h"
@@ -32,21 +33,9 @@ class Operators {
                                   InputForm form) const = 0;
   virtual Activation prepare(const PrepareArgs& args) = 0;
 
-  virtual void embed(const EmbedArgs& args) = 0;
-  virtual void matmul(const MatmulArgs& args) = 0;
-  virtual void matmul_experts(const ExpertMatmulArgs& args) = 0;
-  virtual void matmul_heads(const HeadMatmulArgs& args) = 0;
-  virtual void route(const RouteArgs& args) = 0;
-  virtual void combine(const CombineArgs& args) = 0;
-  virtual void rms_norm(const RmsNormArgs& args) = 0;
-  virtual void rope_table(const RopeTableArgs& args) = 0;
-  virtual void rope(const RopeArgs& args) = 0;
-  virtual void kv_store(const KvStoreArgs& args) = 0;
-  virtual void attention(const AttentionArgs& args) = 0;
-  virtual void glu(const GluArgs& args) = 0;
-  virtual void add(const AddArgs& args) = 0;
-  virtual void softcap(const SoftcapArgs& args) = 0;
-  virtual void gather_rows(const GatherRowsArgs& args) = 0;
+#define TQ_DECLARE(name, Args) virtual void name(const Args& args) = 0;
+  TQ_ELEMENTARY_OPERATORS(TQ_DECLARE)
+#undef TQ_DECLARE
 
   // Whether sample() can be called: tokens are chosen where the logits are. Where it cannot, logits
   // are downloaded.
@@ -54,20 +43,16 @@ class Operators {
   virtual void sample(const SampleArgs& args);
 
   // Compound operators. Here they are run by those above, part by part.
-  virtual void add_results(const AddResultsArgs& args);
-  virtual void next_inputs(const NextInputsArgs& args);
+#define TQ_DECLARE(name, Args) virtual void name(const Args& args);
+  TQ_COMPOUND_OPERATORS(TQ_DECLARE)
+#undef TQ_DECLARE
   virtual void matmul_shared(std::span<const MatmulArgs> products);  // all of one activation
-  virtual void matmul_gated(const GatedMatmulArgs& args);
-  virtual void matmul_gated_experts(const GatedExpertsArgs& args);
-  virtual void attention_inputs(const AttentionInputsArgs& args);
-  virtual void latent_inputs(const LatentInputsArgs& args);
   // Inputs, attention and prepare(next) of the result, which next.x is. What lies between may be
   // left as it was, but for the cache.
   virtual Activation attention_prepared(const AttentionInputsArgs& inputs,
                                         const AttentionArgs& args, const PrepareArgs& next);
   virtual Activation attention_prepared(const LatentInputsArgs& inputs, const AttentionArgs& args,
                                         const PrepareArgs& next);
-  virtual void route_tokens(const RouterArgs& args);
   // prepare() of the normed rows; args.x is norm.out, which may be written.
   virtual Activation prepare_normed(const RmsNormArgs& norm, const PrepareArgs& args);
   // prepare() of rows that are `stride` elements apart; `gathered` has room for them side by side.

@@ -12,21 +12,10 @@ class RefusingBackend : public Backend {
   std::string description() const override { return std::string(name()); }
   size_t activation_bytes(int64_t, int64_t, int, InputForm) const override { return 0; }
   Activation prepare(const PrepareArgs&) override { refuse(); }
-  void embed(const EmbedArgs&) override { refuse(); }
-  void matmul(const MatmulArgs&) override { refuse(); }
-  void matmul_experts(const ExpertMatmulArgs&) override { refuse(); }
-  void matmul_heads(const HeadMatmulArgs&) override { refuse(); }
-  void route(const RouteArgs&) override { refuse(); }
-  void combine(const CombineArgs&) override { refuse(); }
-  void rms_norm(const RmsNormArgs&) override { refuse(); }
-  void rope_table(const RopeTableArgs&) override { refuse(); }
-  void rope(const RopeArgs&) override { refuse(); }
-  void kv_store(const KvStoreArgs&) override { refuse(); }
-  void attention(const AttentionArgs&) override { refuse(); }
-  void glu(const GluArgs&) override { refuse(); }
-  void add(const AddArgs&) override { refuse(); }
-  void softcap(const SoftcapArgs&) override { refuse(); }
-  void gather_rows(const GatherRowsArgs&) override { refuse(); }
+#define TQ_REFUSE(name, Args) \
+  void name(const Args&) override { refuse(); }
+  TQ_ELEMENTARY_OPERATORS(TQ_REFUSE)
+#undef TQ_REFUSE
 
  protected:
   [[noreturn]] void refuse() const {

@@ -14,8 +14,8 @@
 #include "cli/sizes.h"
 #include "cli/table.h"
 #include "convert/export.h"
-#include "io/synth_checkpoint.h"
-#include "io/synth_models.h"
+#include "io/synth/synth_checkpoint.h"
+#include "io/synth/synth_models.h"
 
 namespace tq {
 namespace {

@@ -19,9 +19,9 @@
 #include "convert/side_files.h"
 #include "convert/source_identity.h"
 #include "convert/verify.h"
-#include "io/content_hash.h"
 #include "io/folder.h"
-#include "io/native_manifest.h"
+#include "io/native/content_hash.h"
+#include "io/native/native_manifest.h"
 
 namespace tq {
 namespace {

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "convert/journal.h"
 #include "convert/shards.h"
-#include "io/native_manifest.h"
+#include "io/native/native_manifest.h"
 
 namespace tq {
 namespace {

@@ -11,7 +11,7 @@
 #include <string_view>
 
 #include "base/error.h"
-#include "io/native_files.h"
+#include "io/native/native_files.h"
 
 namespace tq {
 namespace {

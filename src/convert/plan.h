@@ -14,7 +14,7 @@
 #include "convert/tensor_class.h"
 #include "format/traits.h"
 #include "io/checkpoint.h"
-#include "io/safetensors_layout.h"
+#include "io/safetensors/safetensors_layout.h"
 
 namespace tq {
 

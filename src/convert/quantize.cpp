@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "format/encode_checks.h"
-#include "io/content_hash.h"
+#include "io/native/content_hash.h"
 #include "io/non_finite.h"
 #include "tensor/buffer.h"
 

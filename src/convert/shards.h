@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "convert/plan.h"
 #include "convert/quantize.h"
-#include "io/safetensors_layout.h"
+#include "io/safetensors/safetensors_layout.h"
 
 namespace tq {
 

@@ -10,7 +10,7 @@
 #include "convert/plan.h"
 #include "convert/quantize.h"
 #include "io/checkpoint.h"
-#include "io/native_files.h"
+#include "io/native/native_files.h"
 
 namespace tq {
 

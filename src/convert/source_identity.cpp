@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "convert/side_files.h"
-#include "io/content_hash.h"
+#include "io/native/content_hash.h"
 
 namespace tq {
 namespace {

@@ -11,8 +11,8 @@
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "convert/shards.h"
-#include "io/content_hash.h"
-#include "io/native_manifest.h"
+#include "io/native/content_hash.h"
+#include "io/native/native_manifest.h"
 
 namespace tq {
 namespace {

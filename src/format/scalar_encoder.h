@@ -1,5 +1,5 @@
 // The encoder of the formats tq2 .. tq8, once an instruction set, and what its versions and that of
-// the GPU (kernels/cuda/encode.cu) share. Private to them, tests and benchmarks. Pure functions;
+// the GPU (kernels/cuda/encode) share. Private to them, tests and benchmarks. Pure functions;
 // thread safe.
 //
 // Every version writes the same bytes: sums of floats are kept in 16 partial sums, element i in

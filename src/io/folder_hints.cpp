@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "io/file_kind.h"
 #include "io/folder.h"
-#include "io/safetensors_index.h"
+#include "io/safetensors/safetensors_index.h"
 #include "io/shard_name.h"
 
 namespace tq {

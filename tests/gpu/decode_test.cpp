@@ -1,5 +1,6 @@
 // The kernels that do the work of several operators, against those operators one after the other.
 #include <algorithm>
+#include <array>
 
 #include "gpu_testing.h"
 
@@ -39,22 +40,22 @@ struct DeviceRouting {
   }
 };
 
-struct BlockEndShape {
+struct NextInputsShape {
   int64_t dim;
   int group;
-  int n_terms;
-  bool combined;  // term 0
+  int n_results;
+  bool combined;  // result 0
   bool normed[2];
   bool sum_normed;
 };
 
-class GpuBlockEnd : public ::testing::TestWithParam<BlockEndShape> {
+class GpuNextInputs : public ::testing::TestWithParam<NextInputsShape> {
  protected:
   static constexpr int64_t kTokens = 13;
   static constexpr int64_t kTopK = 3;
   static constexpr float kEps = 1e-5f;
   static constexpr float kScale = 0.7f;
-  const BlockEndShape& s_ = GetParam();
+  const NextInputsShape& s_ = GetParam();
   int64_t dim_ = s_.dim;
   int64_t in_padded_ = round_up(dim_, s_.group);
   std::vector<float> residual_ = random_floats(kTokens * dim_, 1);
@@ -74,18 +75,18 @@ class GpuBlockEnd : public ::testing::TestWithParam<BlockEndShape> {
   }
   // What the residual becomes, by the CPU's operators.
   std::vector<float> expected_residual() const {
-    if (s_.n_terms == 0) return residual_;
+    if (s_.n_results == 0) return residual_;
     std::vector<float> sum(rows_.size());
-    for (int i = 0; i < s_.n_terms; ++i) {
-      std::vector<float> term = rows_;
+    for (int i = 0; i < s_.n_results; ++i) {
+      std::vector<float> result = rows_;
       if (i == 0 && s_.combined) {
         Routing routing = {};
         routing.pairs = const_cast<int32_t*>(pairs_.data());
         routing.weights = const_cast<float*>(choice_weights_.data());
-        cpu(false).combine({experts_.data(), routing, kTokens, kTopK, dim_, false, term.data()});
+        cpu(false).combine({experts_.data(), routing, kTokens, kTopK, dim_, false, result.data()});
       }
-      if (s_.normed[i]) norm(weight(i), term);
-      for (size_t k = 0; k < sum.size(); ++k) sum[k] += term[k];
+      if (s_.normed[i]) norm(weight(i), result);
+      for (size_t k = 0; k < sum.size(); ++k) sum[k] += result[k];
     }
     if (s_.sum_normed) norm(weight(2), sum);
     for (size_t k = 0; k < sum.size(); ++k) sum[k] = (sum[k] + residual_[k]) * kScale;
@@ -93,7 +94,7 @@ class GpuBlockEnd : public ::testing::TestWithParam<BlockEndShape> {
   }
 };
 
-TEST_P(GpuBlockEnd, EqualsItsOperators) {
+TEST_P(GpuNextInputs, EqualsItsOperators) {
   const OnDevice<float> residual(residual_), experts(experts_), rows(rows_), weights(weights_),
       choice_weights(choice_weights_);
   const OnDevice<int32_t> pairs(pairs_);
@@ -103,32 +104,43 @@ TEST_P(GpuBlockEnd, EqualsItsOperators) {
       cuda::activation_bytes(kTokens, in_padded_, s_.group, InputForm::kRotated, /*exact=*/false));
   const auto storage0 = OnDevice<uint8_t>::poisoned(bytes);
   const auto storage2 = OnDevice<uint8_t>::poisoned(bytes);
-  cuda::BlockEndArgs args{.n_terms = s_.n_terms,
-                          .sum_normed = s_.sum_normed,
-                          .sum_weight = weights.get() + 2 * dim_,
-                          .residual = residual.get(),
-                          .scale = kScale,
-                          .eps = kEps,
-                          .tokens = kTokens,
-                          .dim = dim_,
-                          .in_padded = in_padded_,
-                          .group = s_.group,
-                          .n_outputs = 3,
-                          .output = {{weights.get() + 3 * dim_, out0.get(), storage0.get()},
-                                     {weights.get() + 4 * dim_, out1.get(), nullptr},
-                                     {nullptr, nullptr, storage2.get()}}};
-  for (int i = 0; i < s_.n_terms; ++i) {
-    args.term[i] = {
-        .x = rows.get(), .normed = s_.normed[i], .norm_weight = weights.get() + i * dim_};
+  const auto prepare = [&](InputForm form, int64_t in_padded, void* storage) {
+    return PrepareArgs{nullptr, kTokens, dim_, in_padded, s_.group, form, storage};
+  };
+  std::array<NormedInput, 3> inputs{
+      {{weights.get() + 3 * dim_,
+        out0.get(),
+        prepare(InputForm::kRotated, in_padded_, storage0.get()),
+        {}},
+       {weights.get() + 4 * dim_, out1.get(), prepare(InputForm::kPlain, dim_, nullptr), {}},
+       {weights.get() + 5 * dim_,
+        nullptr,
+        prepare(InputForm::kRotated, in_padded_, storage2.get()),
+        {}}}};
+  NextInputsArgs args{{.n_results = s_.n_results,
+                       .norm_weight = s_.sum_normed ? weights.get() + 2 * dim_ : nullptr,
+                       .eps = kEps,
+                       .scale = kScale,
+                       .tokens = kTokens,
+                       .dim = dim_,
+                       .residual = residual.get(),
+                       .scratch = nullptr},
+                      inputs.data(),
+                      3};
+  BlockResult* results = args.add.results;
+  for (int i = 0; i < s_.n_results; ++i) {
+    results[i].x = rows.get();
+    if (s_.normed[i]) results[i].norm_weight = weights.get() + i * dim_;
   }
   if (s_.combined) {
-    args.term[0].x = experts.get();
-    args.term[0].top_k = kTopK;
-    args.term[0].routing.pairs = pairs.get();
-    args.term[0].routing.weights = choice_weights.get();
+    results[0].x = experts.get();
+    results[0].top_k = kTopK;
+    results[0].routing.pairs = pairs.get();
+    results[0].routing.weights = choice_weights.get();
   }
-  ASSERT_TRUE(cuda::supports_block_end(args));
-  const auto x = cuda::end_block(args, nullptr);
+  ASSERT_TRUE(cuda::supports_next_inputs(args));
+  cuda::next_inputs(args, nullptr);
+  const auto x = [&](int i) { return inputs[static_cast<size_t>(i)].activation; };
 
   const std::vector<float> expected = expected_residual();
   const std::vector<float> got = residual.read();
@@ -138,43 +150,44 @@ TEST_P(GpuBlockEnd, EqualsItsOperators) {
     norm(weight(w), normed);
     EXPECT_LT(relative_error(out->read(), normed), 1e-6);
   }
-  EXPECT_EQ(x[1].form, InputForm::kPlain);
-  EXPECT_EQ(x[1].f32, out1.get());
+  EXPECT_EQ(x(1).form, InputForm::kPlain);
+  EXPECT_EQ(x(1).f32, out1.get());
   // Prepared outputs: those of prepare_normed() of the same residual, which a test of its own
   // covers.
   const auto alone = OnDevice<uint8_t>::poisoned(bytes);
   for (const int i : {0, 2}) {
     const Activation same = cuda::prepare_normed(
-        {residual.get(), i == 0 ? weights.get() + 3 * dim_ : nullptr, kEps, kTokens, dim_, nullptr},
+        {residual.get(), weights.get() + (3 + i) * dim_, kEps, kTokens, dim_, nullptr},
         {nullptr, kTokens, dim_, in_padded_, s_.group, InputForm::kRotated, alone.get()}, nullptr);
     EXPECT_TRUE(
-        same_bits(copy_of(x[i].q8, kTokens * in_padded_), copy_of(same.q8, kTokens * in_padded_)));
-    EXPECT_TRUE(same_bits(copy_of(x[i].q8_scale, kTokens * in_padded_ / s_.group),
+        same_bits(copy_of(x(i).q8, kTokens * in_padded_), copy_of(same.q8, kTokens * in_padded_)));
+    EXPECT_TRUE(same_bits(copy_of(x(i).q8_scale, kTokens * in_padded_ / s_.group),
                           copy_of(same.q8_scale, kTokens * in_padded_ / s_.group)));
   }
   // A token alone.
   const int64_t last = kTokens - 1;
   const OnDevice<float> one(std::vector<float>(residual_.end() - dim_, residual_.end()));
-  args.residual = one.get();
-  args.tokens = 1;
-  for (int i = 0; i < s_.n_terms; ++i) args.term[i].x = rows.get() + last * dim_;
+  args.add.residual = one.get();
+  args.add.tokens = 1;
+  for (NormedInput& input : inputs) input.prepare.tokens = 1;
+  for (int i = 0; i < s_.n_results; ++i) results[i].x = rows.get() + last * dim_;
   if (s_.combined) {
-    args.term[0].x = experts.get();
-    args.term[0].routing.pairs = pairs.get() + last * kTopK;
-    args.term[0].routing.weights = choice_weights.get() + last * kTopK;
+    results[0].x = experts.get();
+    results[0].routing.pairs = pairs.get() + last * kTopK;
+    results[0].routing.weights = choice_weights.get() + last * kTopK;
   }
-  cuda::end_block(args, nullptr);
+  cuda::next_inputs(args, nullptr);
   EXPECT_TRUE(same_bits(one.read(), {got.end() - dim_, got.end()}));
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Shapes, GpuBlockEnd,
-    ::testing::Values(BlockEndShape{2816, 128, 2, true, {true, true}, true},
-                      BlockEndShape{704, 64, 2, true, {false, false}, false},
-                      BlockEndShape{100, 128, 1, false, {true, false}, false},
-                      BlockEndShape{2048, 64, 1, true, {false, false}, true},
-                      BlockEndShape{4096, 128, 0, false, {false, false}, false},
-                      BlockEndShape{384, 128, 2, false, {false, true}, false}));
+    Shapes, GpuNextInputs,
+    ::testing::Values(NextInputsShape{2816, 128, 2, true, {true, true}, true},
+                      NextInputsShape{704, 64, 2, true, {false, false}, false},
+                      NextInputsShape{100, 128, 1, false, {true, false}, false},
+                      NextInputsShape{2048, 64, 1, true, {false, false}, true},
+                      NextInputsShape{4096, 128, 0, false, {false, false}, false},
+                      NextInputsShape{384, 128, 2, false, {false, true}, false}));
 
 struct RouterShape {
   const char* format;

@@ -239,8 +239,9 @@ struct ExpertCase {
                           .x = x.device,
                           .begin = device_begin.get(),
                           .x_rows = rows.empty() ? nullptr : device_rows.get(),
-                          .out = out.get()},
-                         pairs, options, nullptr);
+                          .out = out.get(),
+                          .pairs = pairs},
+                         options, nullptr);
     return out.read();
   }
 };
@@ -285,19 +286,21 @@ TEST_P(GpuDequant, GatedExpertsEqualTheCpu) {
                         expected.data()});
         const OnDevice<int32_t> begin(experts.begin), listed(experts.rows);
         const auto out = OnDevice<float>::poisoned(experts.pairs * rows);
-        const cuda::ExpertGluArgs args{gate.device(),
-                                       up.device(),
-                                       x.device,
-                                       begin.get(),
-                                       gathered_from > 0 ? listed.get() : nullptr,
-                                       Activate::kGeluTanh,
-                                       out.get()};
-        if (!cuda::takes_glu(args, experts.pairs, automatic)) {
+        const GatedExpertsArgs args{.gate = gate.device(),
+                                    .up = up.device(),
+                                    .x = x.device,
+                                    .begin = begin.get(),
+                                    .x_rows = gathered_from > 0 ? listed.get() : nullptr,
+                                    .pairs = experts.pairs,
+                                    .activate = Activate::kGeluTanh,
+                                    .out = out.get(),
+                                    .scratch = nullptr};
+        if (!cuda::takes_gated(args, automatic)) {
           // Groups that no kernel takes in one, and GPUs without wgmma.
-          ASSERT_FALSE(cuda::supports_glu(args) && cuda::gpu_target().sm90a);
+          ASSERT_FALSE(cuda::supports_gated(args) && cuda::gpu_target().sm90a);
           continue;
         }
-        cuda::matmul_glu(args, experts.pairs, automatic, nullptr);
+        cuda::matmul_gated_experts(args, automatic, nullptr);
         // Errors of both factors, and the activation's slope.
         expect_close(out.read(), expected, 3 * tolerance(GetParam(), false, false),
                      fmt::format("in {}, {} pairs of {} rows", in, experts.pairs, gathered_from));
@@ -429,8 +432,9 @@ TEST(GpuDequantGraph, ReplaysWithNewInputs) {
                               .x = x,
                               .begin = device_begin.get(),
                               .x_rows = nullptr,
-                              .out = experts.get()},
-                             tokens, dequant.options(), stream);
+                              .out = experts.get(),
+                              .pairs = tokens},
+                             dequant.options(), stream);
       };
       run(second.device);
       cuda_check(cudaStreamSynchronize(stream));

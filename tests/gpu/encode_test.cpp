@@ -1,6 +1,6 @@
 // The encoder against the CPU's, byte for byte; and compression at load against weights that the
 // CPU has encoded.
-#include "kernels/cuda/encode.h"
+#include "kernels/cuda/encode/encode.h"
 
 #include <fmt/format.h>
 

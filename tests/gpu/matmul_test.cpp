@@ -1,6 +1,7 @@
 // Products on the GPU against the CPU's portable kernels: every format, tier, mapping of rows and
 // shape class. Both sides multiply the same int8 activations, so that only the order of fp32 sums
 // differs.
+#include <array>
 #include <numeric>
 
 #include "gpu_testing.h"
@@ -164,8 +165,9 @@ TEST_P(GpuMatmul, ExpertsEqualTheCpu) {
                                 .x = x.device,
                                 .begin = device_begin.get(),
                                 .x_rows = gathered ? device_rows.get() : nullptr,
-                                .out = out.get()},
-                               pairs, tier, nullptr);
+                                .out = out.get(),
+                                .pairs = pairs},
+                               tier, nullptr);
           EXPECT_LT(relative_error(out.read(), expected), kTolerance)
               << "in " << in << ", pairs " << pairs << ", gathered " << gathered;
         }
@@ -189,13 +191,12 @@ TEST_P(GpuFused, PartsEqualSingleProducts) {
     const auto q_out = OnDevice<float>::poisoned(tokens * 4000);
     const auto k_out = OnDevice<float>::poisoned(tokens * 50);
     const auto v_out = OnDevice<float>::poisoned(tokens * 64);
-    cuda::MatmulParts parts{
-        3,
+    const std::array<MatmulArgs, 3> products{
         {{.weight = q.device, .x = x.device, .out = q_out.get()},
          {.weight = k.device, .x = x.device, .bias = device_bias.get(), .out = k_out.get()},
          {.weight = v.device, .x = x.device, .out = v_out.get()}}};
-    ASSERT_TRUE(cuda::supports_parts(parts));
-    cuda::matmul_parts(parts, nullptr);
+    ASSERT_TRUE(cuda::supports_shared(products));
+    cuda::matmul_shared(products, nullptr);
     std::vector<float> k_expected = on_cpu(k, x, false);
     for (size_t i = 0; i < k_expected.size(); ++i) k_expected[i] += bias[i % 50];
     EXPECT_LT(relative_error(q_out.read(), on_cpu(q, x, false)), kTolerance);
@@ -222,10 +223,11 @@ TEST_P(GpuFused, GatedExpertsEqualTheCpu) {
         std::vector<float> expected(gates.size());
         cpu(false).glu({kind, gates.data(), ups.data(), pairs * 88, expected.data()});
         const auto out = OnDevice<float>::poisoned(pairs * 88);
-        const cuda::ExpertGluArgs args{gate.device(),     up.device(), x.device, device_begin.get(),
-                                       device_rows.get(), kind,        out.get()};
-        ASSERT_TRUE(cuda::supports_glu(args));
-        cuda::matmul_glu(args, pairs, Tier::kAuto, nullptr);
+        const GatedExpertsArgs args{
+            gate.device(), up.device(), x.device, device_begin.get(), device_rows.get(), pairs,
+            kind,          out.get(),   nullptr};
+        ASSERT_TRUE(cuda::supports_gated(args));
+        cuda::matmul_gated_experts(args, Tier::kAuto, nullptr);
         EXPECT_LT(relative_error(out.read(), expected), kTolerance) << in << " " << pairs;
       }
     }
@@ -241,9 +243,9 @@ TEST_P(GpuFused, GatedDenseLayerEqualsTheCpu) {
     const std::vector<float> ups = on_cpu(*up.weights[0], x, false);
     cpu(false).glu({Activate::kSilu, gates.data(), ups.data(), tokens * rows, gates.data()});
     const auto out = OnDevice<float>::poisoned(tokens * rows);
-    cuda::matmul_glu(
-        {gate.device(), up.device(), x.device, nullptr, nullptr, Activate::kSilu, out.get()},
-        tokens, Tier::kAuto, nullptr);
+    cuda::matmul_gated_experts({gate.device(), up.device(), x.device, nullptr, nullptr, tokens,
+                                Activate::kSilu, out.get(), nullptr},
+                               Tier::kAuto, nullptr);
     EXPECT_LT(relative_error(out.read(), gates), kTolerance) << tokens;
   }
 }
@@ -286,8 +288,9 @@ TEST_P(GpuFused, PreparesItsOwnInput) {
                               .x = x,
                               .begin = device_begin.get(),
                               .x_rows = nullptr,
-                              .out = out.get()},
-                             tokens * 5, Tier::kAuto, nullptr);
+                              .out = out.get(),
+                              .pairs = tokens * 5},
+                             Tier::kAuto, nullptr);
         return out.read();
       };
       EXPECT_TRUE(same_bits(experts(later), experts(now))) << in << " " << tokens;

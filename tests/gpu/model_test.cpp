@@ -1,7 +1,7 @@
 // Whole models of the published widths, with few layers and experts, against fp32 on the CPU.
 #include <gtest/gtest.h>
 
-#include "io/synth_checkpoint.h"
+#include "io/synth/synth_checkpoint.h"
 #include "unit/model/model_test_util.h"
 
 namespace tq::test {

@@ -1,5 +1,5 @@
 // The GPU samples the tokens that the CPU samples, row by row, whatever rows ride together.
-#include "kernels/cuda/sample.h"
+#include "kernels/cuda/sample/sample.h"
 
 #include <gtest/gtest.h>
 

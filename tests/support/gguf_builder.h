@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "io/gguf_file.h"
+#include "io/gguf/gguf_file.h"
 #include "support/temp_dir.h"
 
 namespace tq::fixtures {

@@ -18,7 +18,7 @@
 #include "base/log.h"
 #include "base/math.h"
 #include "kernels/cuda/ops.h"
-#include "kernels/cuda/sample.h"
+#include "kernels/cuda/sample/sample.h"
 #include "kernels/cuda/tile_layout.h"
 
 namespace tq {
@@ -107,25 +107,18 @@ class CudaBackend final : public Backend {
   Activation prepare(const PrepareArgs& args) override {
     return cuda::prepare(args, exact_, stream());
   }
-  void embed(const EmbedArgs& args) override { cuda::embed(args, stream()); }
   void matmul(const MatmulArgs& args) override { cuda::matmul(args, products(), stream()); }
   void matmul_experts(const ExpertMatmulArgs& args) override {
-    cuda::matmul_experts(args, args.pairs, products(), stream());
+    cuda::matmul_experts(args, products(), stream());
   }
   void matmul_heads(const HeadMatmulArgs& args) override {
     cuda::matmul_heads(args, products(), stream());
   }
-  void route(const RouteArgs& args) override { cuda::route(args, stream()); }
-  void combine(const CombineArgs& args) override { cuda::combine(args, stream()); }
-  void rms_norm(const RmsNormArgs& args) override { cuda::rms_norm(args, stream()); }
-  void rope_table(const RopeTableArgs& args) override { cuda::rope_table(args, stream()); }
-  void rope(const RopeArgs& args) override { cuda::rope(args, stream()); }
-  void kv_store(const KvStoreArgs& args) override { cuda::kv_store(args, stream()); }
+#define TQ_LAUNCH(name, Args) \
+  void name(const Args& args) override { cuda::name(args, stream()); }
+  TQ_SIMPLE_OPERATORS(TQ_LAUNCH)
+#undef TQ_LAUNCH
   void attention(const AttentionArgs& args) override;
-  void glu(const GluArgs& args) override { cuda::glu(args, stream()); }
-  void add(const AddArgs& args) override { cuda::add(args, stream()); }
-  void softcap(const SoftcapArgs& args) override { cuda::softcap(args, stream()); }
-  void gather_rows(const GatherRowsArgs& args) override { cuda::gather_rows(args, stream()); }
   bool samples() const override { return true; }
   void sample(const SampleArgs& args) override { cuda::sample(args, stream()); }
 
@@ -318,49 +311,13 @@ void CudaBackend::attention(const AttentionArgs& args) {
 }
 
 void CudaBackend::next_inputs(const NextInputsArgs& args) {
-  const AddResultsArgs& add = args.add;
-  cuda::BlockEndArgs end{.n_terms = add.n_results,
-                         .sum_normed = add.norm_weight != nullptr,
-                         .sum_weight = add.norm_weight,
-                         .residual = add.residual,
-                         .scale = add.scale,
-                         .eps = add.eps,
-                         .tokens = add.tokens,
-                         .dim = add.dim,
-                         .in_padded = round_up(add.dim, 128),
-                         .group = 128,
-                         .n_outputs = args.n_inputs};
-  for (int i = 0; i < add.n_results; ++i) {
-    const BlockResult& result = add.results[i];
-    end.term[i] = {result.x, result.top_k, result.routing, result.norm_weight != nullptr,
-                   result.norm_weight};
-  }
-  const PrepareArgs* rotated = nullptr;  // all that are must be alike
-  bool fits = fuses();
-  for (int i = 0; i < args.n_inputs; ++i) {
-    const NormedInput& input = args.inputs[i];
-    end.output[i] = {input.norm_weight, input.rows, nullptr};
-    if (input.prepare.form == InputForm::kPlain) continue;
-    if (rotated == nullptr) rotated = &input.prepare;
-    fits = fits && rotated->in_padded == input.prepare.in_padded &&
-           rotated->group == input.prepare.group;
-    end.in_padded = rotated->in_padded;
-    end.group = rotated->group;
-    end.output[i].storage = input.prepare.storage;
-  }
-  if (!fits || !cuda::supports_block_end(end)) return Backend::next_inputs(args);
-  const auto activations = cuda::end_block(end, stream());
-  for (int i = 0; i < args.n_inputs; ++i) {
-    args.inputs[i].activation = activations[static_cast<size_t>(i)];
-  }
+  if (!fuses() || !cuda::supports_next_inputs(args)) return Backend::next_inputs(args);
+  cuda::next_inputs(args, stream());
 }
 
 void CudaBackend::matmul_shared(std::span<const MatmulArgs> products) {
-  cuda::MatmulParts parts;
-  if (fuses() && products.size() > 1 && products.size() <= cuda::kMaxParts) {
-    parts.n = static_cast<int>(products.size());
-    std::copy(products.begin(), products.end(), parts.part);
-    if (cuda::takes_parts(parts, this->products())) return cuda::matmul_parts(parts, stream());
+  if (fuses() && products.size() > 1 && cuda::takes_shared(products, this->products())) {
+    return cuda::matmul_shared(products, stream());
   }
   Backend::matmul_shared(products);
 }
@@ -373,18 +330,23 @@ void CudaBackend::matmul_gated(const GatedMatmulArgs& args) {
   const bool biased = args.gate_bias != nullptr || args.up_bias != nullptr;
   if (fuses() && !biased &&
       cuda::takes_fused({.weight = args.gate, .x = args.x, .out = args.out}, products())) {
-    const cuda::ExpertGluArgs glu{stack(args.gate), stack(args.up), args.x,  nullptr,
-                                  nullptr,          args.activate,  args.out};
-    if (cuda::supports_glu(glu)) return cuda::matmul_glu(glu, args.x.tokens, products(), stream());
+    const GatedExpertsArgs gated{.gate = stack(args.gate),
+                                 .up = stack(args.up),
+                                 .x = args.x,
+                                 .begin = nullptr,
+                                 .x_rows = nullptr,
+                                 .pairs = args.x.tokens,
+                                 .activate = args.activate,
+                                 .out = args.out,
+                                 .scratch = args.scratch};
+    if (cuda::supports_gated(gated)) return cuda::matmul_gated_experts(gated, products(), stream());
   }
   Backend::matmul_gated(args);
 }
 
 void CudaBackend::matmul_gated_experts(const GatedExpertsArgs& args) {
-  const cuda::ExpertGluArgs glu{args.gate,   args.up,       args.x,  args.begin,
-                                args.x_rows, args.activate, args.out};
-  if (fuses() && cuda::takes_glu(glu, args.pairs, products())) {
-    return cuda::matmul_glu(glu, args.pairs, products(), stream());
+  if (fuses() && cuda::takes_gated(args, products())) {
+    return cuda::matmul_gated_experts(args, products(), stream());
   }
   Backend::matmul_gated_experts(args);
 }
@@ -453,40 +415,6 @@ Recording& CudaBackend::find_recording(uint64_t key) {
 }
 
 }  // namespace
-
-namespace {
-
-// The runtime says that a driver is too old, also where there is none.
-std::string why_no_devices(cudaError_t error) {
-  int driver = 0, needed = 0;  // 1000 * major + 10 * minor; 0: no driver
-  if (error != cudaErrorInsufficientDriver || cudaDriverGetVersion(&driver) != cudaSuccess ||
-      cudaRuntimeGetVersion(&needed) != cudaSuccess) {
-    return cudaGetErrorString(error);
-  }
-  if (driver == 0) return "there is no NVIDIA driver";
-  const auto version = [](int v) { return fmt::format("{}.{}", v / 1000, v % 1000 / 10); };
-  return fmt::format("the NVIDIA driver supports CUDA up to {}, this build needs {}: update it",
-                     version(driver), version(needed));
-}
-
-}  // namespace
-
-CudaDevices list_cuda_devices() {
-  CudaDevices found;
-  int n = 0;
-  const cudaError_t error = cudaGetDeviceCount(&n);
-  if (error != cudaSuccess) {
-    found.problem = why_no_devices(error);
-    return found;
-  }
-  for (int i = 0; i < n; ++i) {
-    cudaDeviceProp properties{};
-    if (cudaGetDeviceProperties(&properties, i) != cudaSuccess) continue;
-    found.devices.push_back({i, properties.name, properties.major, properties.minor,
-                             static_cast<int64_t>(properties.totalGlobalMem)});
-  }
-  return found;
-}
 
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
   const CudaDevices found = list_cuda_devices();

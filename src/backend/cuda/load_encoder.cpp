@@ -6,7 +6,7 @@
 #include "backend/cuda/check.h"
 #include "base/check.h"
 #include "base/math.h"
-#include "kernels/cuda/encode.h"
+#include "kernels/cuda/encode/encode.h"
 #include "kernels/cuda/ops.h"
 #include "kernels/cuda/tile_layout.h"
 

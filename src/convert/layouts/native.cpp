@@ -3,7 +3,7 @@
 #include "base/math.h"
 #include "convert/layouts/layout.h"
 #include "format/hadamard.h"
-#include "io/native_manifest.h"
+#include "io/native/native_manifest.h"
 
 namespace tq {
 namespace {

@@ -1,5 +1,5 @@
-// RowSampler: one token from a row of logits. It says what kernels/cuda/sample.cu must give, to the
-// bit. Holds only scratch; used by one thread.
+// RowSampler: one token from a row of logits. It says what kernels/cuda/sample/sample.cu must give,
+// to the bit. Holds only scratch; used by one thread.
 #pragma once
 
 #include <cstdint>

@@ -13,14 +13,15 @@
 
 #include <cuda_runtime_api.h>
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "kernels/ops/attention.h"
 #include "kernels/ops/elementwise.h"
 #include "kernels/ops/experts.h"
 #include "kernels/ops/kv.h"
+#include "kernels/ops/list.h"
 #include "kernels/ops/norm.h"
 #include "kernels/ops/product.h"
 #include "kernels/ops/rope.h"
@@ -86,97 +87,45 @@ Activation prepare_later(const PrepareArgs& args, int64_t stride);
 // prepare() of the normed rows in one pass; args.x and args.tokens are the norm's. norm.out may be
 // null: the normed rows are not stored then.
 Activation prepare_normed(const RmsNormArgs& norm, const PrepareArgs& args, cudaStream_t stream);
-// All that lies between the products of two blocks, in one pass over each row:
-//   sum      = term 0 + term 1, each normed first if it says so; then normed itself if sum_normed
-//   residual = (residual + sum) * scale
-//   output i = residual / rms(residual) * weight i, in fp32, prepared or both
-// Without terms the residual is only read.
-struct ResidualTerm {
-  const float* x;  // [tokens, dim], or with top_k > 0 [pairs, dim], combined as combine() does
-  int64_t top_k = 0;
-  Routing routing = {};
-  bool normed = false;
-  const float* norm_weight = nullptr;  // [dim] or null for 1
-};
-struct ResidualOutput {
-  const float* norm_weight = nullptr;  // [dim] or null for 1
-  float* rows = nullptr;               // [tokens, dim] or null
-  void* storage = nullptr;             // as in PrepareArgs, or null: not prepared
-};
-constexpr int kMaxTerms = 2;
-constexpr int kMaxOutputs = 3;
-struct BlockEndArgs {
-  int n_terms = 0;
-  ResidualTerm term[kMaxTerms] = {};
-  bool sum_normed = false;
-  const float* sum_weight = nullptr;  // [dim] or null for 1
-  float* residual;                    // [tokens, dim], in place
-  float scale = 1;
-  float eps;  // of all norms
-  int64_t tokens;
-  int64_t dim;
-  int64_t in_padded;  // of the prepared outputs, with
-  int group;          // their rotation; 128 when there are none
-  int n_outputs = 0;
-  ResidualOutput output[kMaxOutputs] = {};
-};
-bool supports_block_end(const BlockEndArgs& args);
-// The outputs as activations: prepared where they have storage, else their rows.
-std::array<Activation, kMaxOutputs> end_block(const BlockEndArgs& args, cudaStream_t stream);
+// One pass over each row, without the scratch of args.add. Inputs that are prepared must be alike.
+// An input's rows may be null where it is prepared: the normed rows are not stored then.
+bool supports_next_inputs(const NextInputsArgs& args);
+void next_inputs(const NextInputsArgs& args, cudaStream_t stream);
 
-void embed(const EmbedArgs& args, cudaStream_t stream);
+// All that need nothing but their arguments.
+#define TQ_LAUNCHER(name, Args) void name(const Args& args, cudaStream_t stream);
+TQ_SIMPLE_OPERATORS(TQ_LAUNCHER)
+#undef TQ_LAUNCHER
+
 void matmul(const MatmulArgs& args, const ProductOptions& options, cudaStream_t stream);
-// `pairs` is the number of (token, choice) pairs, begin[n] on the device.
-void matmul_experts(const ExpertMatmulArgs& args, int64_t pairs, const ProductOptions& options,
+// args.pairs must be given: begin is not read on the host.
+void matmul_experts(const ExpertMatmulArgs& args, const ProductOptions& options,
                     cudaStream_t stream);
 void matmul_heads(const HeadMatmulArgs& args, const ProductOptions& options, cudaStream_t stream);
 // Whether such a product takes the fused kernel, so that those that fuse more may be used.
 bool takes_fused(const MatmulArgs& args, const ProductOptions& options);
 
 // Several weights of one format, group and width times one activation, in one launch: q, k and v.
-constexpr int kMaxParts = 4;
-struct MatmulParts {
-  int n = 0;
-  MatmulArgs part[kMaxParts];  // x as in part[0]
-};
-bool supports_parts(const MatmulParts& args);
+constexpr int kMaxShared = 4;
+bool supports_shared(std::span<const MatmulArgs> products);
 // Whether the options leave them to the fused kernel, rather than one by one.
-bool takes_parts(const MatmulParts& args, const ProductOptions& options);
-void matmul_parts(const MatmulParts& args, cudaStream_t stream);
+bool takes_shared(std::span<const MatmulArgs> products, const ProductOptions& options);
+void matmul_shared(std::span<const MatmulArgs> products, cudaStream_t stream);
 
-// out[p] = activate(gate_e x) * (up_e x): both products of every expert and the activation in one
-// launch. A dense layer is a stack of one with begin null and `pairs` tokens.
-struct ExpertGluArgs {
-  MatrixStack gate;
-  MatrixStack up;
-  Activation x;
-  const int32_t* begin;
-  const int32_t* x_rows;
-  Activate activate;
-  float* out;  // [pairs, rows]
-};
-bool supports_glu(const ExpertGluArgs& args);
+// Both products of every expert and the activation in one launch, without args.scratch. A dense
+// layer is a stack of one with begin null and `pairs` tokens.
+bool supports_gated(const GatedExpertsArgs& args);
 // Whether the options leave it to a kernel that does it in one, rather than part by part.
-bool takes_glu(const ExpertGluArgs& args, int64_t pairs, const ProductOptions& options);
-void matmul_glu(const ExpertGluArgs& args, int64_t pairs, const ProductOptions& options,
-                cudaStream_t stream);
+bool takes_gated(const GatedExpertsArgs& args, const ProductOptions& options);
+void matmul_gated_experts(const GatedExpertsArgs& args, const ProductOptions& options,
+                          cudaStream_t stream);
 
-void route(const RouteArgs& args, cudaStream_t stream);
 // The router's product and route() of it in one kernel, for few tokens and plain weights.
 // counters: router_counters() of them, zeroed once by the owner; not shared by kernels that run
 // side by side.
 bool supports_router(const RouterArgs& args);
 int64_t router_counters();
 void route_tokens(const RouterArgs& args, uint32_t* counters, cudaStream_t stream);
-void combine(const CombineArgs& args, cudaStream_t stream);
-void rms_norm(const RmsNormArgs& args, cudaStream_t stream);
-void rope_table(const RopeTableArgs& args, cudaStream_t stream);
-void rope(const RopeArgs& args, cudaStream_t stream);
-void kv_store(const KvStoreArgs& args, cudaStream_t stream);
-void glu(const GluArgs& args, cudaStream_t stream);
-void add(const AddArgs& args, cudaStream_t stream);
-void softcap(const SoftcapArgs& args, cudaStream_t stream);
-void gather_rows(const GatherRowsArgs& args, cudaStream_t stream);
 
 // Keys and values are only read. kv.k_dim == kv.v_dim == head_dim; no latent cache.
 void attention_inputs(const AttentionInputsArgs& args, cudaStream_t stream);

@@ -1,4 +1,4 @@
-#include "io/gguf_checkpoint.h"
+#include "io/gguf/gguf_checkpoint.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "base/float16.h"
-#include "io/gguf_dequant.h"
+#include "io/gguf/gguf_dequant.h"
 #include "support/gguf_builder.h"
 
 namespace tq {

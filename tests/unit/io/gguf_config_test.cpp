@@ -1,4 +1,4 @@
-#include "io/gguf_config.h"
+#include "io/gguf/gguf_config.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "io/gguf_dequant.h"
+#include "io/gguf/gguf_dequant.h"
 
 #include <gtest/gtest.h>
 

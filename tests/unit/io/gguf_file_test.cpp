@@ -1,4 +1,4 @@
-#include "io/gguf_file.h"
+#include "io/gguf/gguf_file.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "io/gguf_dequant.h"
+#include "io/gguf/gguf_dequant.h"
 #include "support/gguf_builder.h"
 
 namespace tq {

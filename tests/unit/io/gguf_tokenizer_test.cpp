@@ -1,6 +1,6 @@
 // The tokenizer.json and tokenizer_config.json made of GGUF metadata. (That such files tokenize
 // as they should is tested in text/ and, on whole models, by scripts/compare_tokenizers.py.)
-#include "io/gguf_tokenizer.h"
+#include "io/gguf/gguf_tokenizer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

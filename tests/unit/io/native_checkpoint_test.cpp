@@ -8,8 +8,8 @@
 
 #include "base/float16.h"
 #include "io/checkpoint.h"
-#include "io/native_manifest.h"
-#include "io/safetensors_index.h"
+#include "io/native/native_manifest.h"
+#include "io/safetensors/safetensors_index.h"
 #include "support/expect_error.h"
 #include "support/measured.h"
 #include "support/safetensors_builder.h"

@@ -1,8 +1,8 @@
-#include "io/native_files.h"
+#include "io/native/native_files.h"
 
 #include <gtest/gtest.h>
 
-#include "io/native_manifest.h"
+#include "io/native/native_manifest.h"
 #include "support/expect_error.h"
 #include "support/temp_dir.h"
 

@@ -1,4 +1,4 @@
-#include "io/reference_checkpoint.h"
+#include "io/reference/reference_checkpoint.h"
 
 #include <gtest/gtest.h>
 
@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "io/reference_shapes.h"
-#include "io/safetensors_file.h"
-#include "io/safetensors_index.h"
+#include "io/reference/reference_shapes.h"
+#include "io/safetensors/safetensors_file.h"
+#include "io/safetensors/safetensors_index.h"
 #include "support/expect_error.h"
 #include "support/safetensors_builder.h"
 

@@ -1,10 +1,10 @@
-#include "io/safetensors_file.h"
+#include "io/safetensors/safetensors_file.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
-#include "io/safetensors_index.h"
+#include "io/safetensors/safetensors_index.h"
 #include "support/expect_error.h"
 #include "support/safetensors_builder.h"
 

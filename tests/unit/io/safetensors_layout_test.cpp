@@ -1,12 +1,12 @@
-#include "io/safetensors_layout.h"
+#include "io/safetensors/safetensors_layout.h"
 
 #include <gtest/gtest.h>
 
 #include <cstring>
 #include <string>
 
-#include "io/safetensors_file.h"
-#include "io/safetensors_index.h"
+#include "io/safetensors/safetensors_file.h"
+#include "io/safetensors/safetensors_index.h"
 #include "support/expect_error.h"
 #include "support/temp_dir.h"
 

@@ -1,4 +1,4 @@
-#include "io/synth_checkpoint.h"
+#include "io/synth/synth_checkpoint.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,8 +11,8 @@
 
 #include "base/float16.h"
 #include "io/checkpoint.h"
-#include "io/synth_models.h"
-#include "io/synth_tokenizer.h"
+#include "io/synth/synth_models.h"
+#include "io/synth/synth_tokenizer.h"
 #include "support/expect_error.h"
 
 namespace tq {

@@ -1,7 +1,7 @@
 // What blocks that share a row's keys leave, and how it is merged.
 #pragma once
 
-#include "kernels/cuda/attention.h"
+#include "kernels/cuda/attention/attention.h"
 #include "kernels/cuda/device/common.cuh"
 
 namespace tq::cuda {

@@ -3,7 +3,7 @@
 // memory. One of the blocks that share a kv head writes the key and value into the cache.
 #pragma once
 
-#include "kernels/cuda/attention.h"
+#include "kernels/cuda/attention/attention.h"
 #include "kernels/cuda/device/heads.cuh"
 
 namespace tq::cuda {

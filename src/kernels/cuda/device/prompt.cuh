@@ -12,7 +12,7 @@
 // row does not see changes none of its bits, so they do not depend on the tile.
 #pragma once
 
-#include "kernels/cuda/attention.h"
+#include "kernels/cuda/attention/attention.h"
 #include "kernels/cuda/device/attention_tile.cuh"
 #include "kernels/cuda/device/mma16.cuh"
 

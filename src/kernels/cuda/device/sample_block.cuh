@@ -1,5 +1,5 @@
 // What sampling does in one block: its shared memory, the order of tokens, sums and sorts
-// (kernels/cuda/sample.cu says what for). Included by sample.cu only.
+// (kernels/cuda/sample/sample.cu says what for). Included by sample.cu only.
 #pragma once
 
 #include "kernels/sample_math.h"

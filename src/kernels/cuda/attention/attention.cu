@@ -1,0 +1,224 @@
+// Picks the attention kernel, and lists the kernels: one of its own for decode steps, one for
+// prompts over f16 caches, tensor cores for all 16-bit caches, lanes for fp32, loops for odd sizes.
+#include <algorithm>
+#include <iterator>
+
+#include "kernels/cuda/attention/attention.h"
+#include "kernels/cuda/kernel_list.h"
+#include "kernels/cuda/launch.cuh"
+
+namespace tq::cuda {
+namespace {
+
+// Rows of the split kernels' tiles.
+constexpr int64_t kTileRows = 16;
+constexpr int64_t kLaneRows = 4;
+// Partial results of chunks take no more than this: where they would, a block walks over all.
+constexpr int64_t kMostWorkspace = int64_t{128} << 20;
+
+bool uses_mma(const KvLayerView& kv) {
+  return supports_mma(kv) && mma_shared_bytes(kv) <= device_info().max_shared_bytes;
+}
+
+int64_t most_chunks(const AttentionArgs& args, int64_t tokens, int64_t max_kv_len) {
+  const int64_t keys =
+      args.window > 0 ? std::min(max_kv_len, args.window + std::min(tokens, kTileRows) + kChunkKeys)
+                      : max_kv_len;
+  return (keys + kChunkKeys - 1) / kChunkKeys;
+}
+
+// Blocks without a split that keep the GPU busy.
+int64_t enough_blocks(bool mma) { return int64_t{mma ? 2 : 8} * device_info().n_sms; }
+
+bool picks_decode(const AttentionArgs& args, const AttentionBounds& bounds) {
+  const int64_t seqs = args.batch.n_seqs;
+  return seqs == bounds.tokens && seqs <= bounds.decode_up_to && supports_decode(args);
+}
+
+// Whether a decode step's kernel can leave parts to the rotation of what comes next.
+bool fuses_decode(const AttentionArgs& args, const AttentionBounds& bounds, const PrepareArgs& next,
+                  bool exact) {
+  return !exact && next.form == InputForm::kRotated && picks_decode(args, bounds);
+}
+
+// Chunks that blocks share, or 0 when there are tiles enough.
+int64_t split_chunks(const AttentionArgs& args, const AttentionBounds& bounds) {
+  const bool mma = uses_mma(args.kv);
+  if (mma ? bounds.counters == nullptr : !supports_lanes(args.kv)) return 0;
+  const int64_t chunks = most_chunks(args, bounds.tokens, bounds.max_kv_len);
+  const int64_t tiles = most_tiles(args, bounds.tokens, mma ? kTileRows : kLaneRows);
+  // A short prompt's few chunks take less time one after the other than their merge does.
+  constexpr int64_t kFewChunks = 4;
+  if (mma && chunks <= kFewChunks && tiles * args.kv.n_kv_heads * chunks >= device_info().n_sms) {
+    return 0;
+  }
+  return chunks > 1 && tiles * args.kv.n_kv_heads < enough_blocks(mma) &&
+                 attention_parts_bytes(args, bounds.tokens * args.n_heads, chunks) <= kMostWorkspace
+             ? chunks
+             : 0;
+}
+
+bool picks_prompt(const AttentionArgs& args, const AttentionBounds& bounds) {
+  return bounds.fast_prompts && bounds.tokens > args.batch.n_seqs && supports_prompt(args);
+}
+
+AttentionParams params_of(const AttentionArgs& args, const AttentionBounds& bounds) {
+  return {args, bounds.tokens, split_chunks(args, bounds), bounds.workspace, bounds.counters};
+}
+
+struct AttentionKernel {
+  const char* name;
+  const char* when;  // besides its supports(), and what the GPU's shared memory holds
+  bool (*supports)(const AttentionArgs& args, const AttentionBounds& bounds);
+  bool (*fits)(const KvLayerView& kv);  // this GPU
+  void (*run)(const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream);
+};
+bool fits_always(const KvLayerView& /*kv*/) { return true; }
+
+// As they are tried.
+constexpr AttentionKernel kKernels[] = {
+    {"decode", "one token a sequence; not with --batch-invariant", picks_decode, fits_always,
+     [](const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream) {
+       merge_parts(attention_decode(args, bounds, {}, stream), args, bounds.tokens, stream);
+     }},
+    {"prompt", "not with --batch-invariant or --exact", picks_prompt, fits_prompt,
+     [](const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream) {
+       const AttentionParts parts = attention_prompt(args, bounds, stream);
+       if (parts.n > 0) merge_parts(parts, args, bounds.tokens, stream);
+     }},
+    {"mma", "16-bit caches",
+     [](const AttentionArgs& args, const AttentionBounds&) { return supports_mma(args.kv); },
+     uses_mma,
+     [](const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream) {
+       attention_mma(params_of(args, bounds), stream);
+     }},
+    {"lanes", "",
+     [](const AttentionArgs& args, const AttentionBounds&) { return supports_lanes(args.kv); },
+     fits_always,
+     [](const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream) {
+       attention_lanes(params_of(args, bounds), stream);
+     }},
+    {"reference", "", [](const AttentionArgs&, const AttentionBounds&) { return true; },
+     fits_always,
+     [](const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream) {
+       attention_reference(params_of(args, bounds), stream);
+     }},
+};
+
+// A step of `tokens` tokens, one a sequence or all of one, that nothing but the cache's type
+// limits.
+struct ImaginedStep {
+  AttentionArgs args = {};
+  AttentionBounds bounds = {};
+  ImaginedStep(KvDType dtype, int64_t tokens, bool decode) {
+    args.kv = {.dtype = dtype, .n_kv_heads = 1, .k_dim = 128, .v_dim = 128};
+    args.kv.v = args.kv.k = &args;  // planes of their own; never read
+    args.batch.n_seqs = decode ? tokens : 1;
+    args.n_heads = 1;
+    args.scale = 1;
+    bounds = {tokens, 1, nullptr, nullptr, kMostDecodeSeqs, true};
+  }
+};
+
+void list_kernels(const char* op, KvDType dtype, const char* name, bool decode,
+                  std::vector<KernelUse>& uses) {
+  constexpr int64_t kMostTokens = 4096;
+  const auto picks = [&](const AttentionKernel& kernel, int64_t tokens) {
+    const ImaginedStep step(dtype, decode ? tokens : tokens + 1, decode);
+    return kernel.supports(step.args, step.bounds);
+  };
+  std::vector<bool> taken(kMostTokens + 1);  // by a kernel before
+  for (const AttentionKernel& kernel : kKernels) {
+    if (!picks(kernel, 1)) continue;
+    KernelUse use{op, name, 0, "any", kernel.name, kernel.when};
+    for (int64_t tokens = 1; tokens <= kMostTokens; ++tokens) {
+      const auto at = static_cast<size_t>(tokens);
+      if (taken[at] || !picks(kernel, tokens)) continue;
+      taken[at] = true;
+      if (use.to == 0) use.from = tokens;
+      use.to = tokens == kMostTokens ? -1 : tokens;
+    }
+    uses.push_back(use);
+  }
+}
+
+}  // namespace
+
+std::vector<KernelUse> list_attention_kernels() {
+  std::vector<KernelUse> uses;
+  for (const bool decode : {true, false}) {
+    const char* op = decode ? "attention of a decode step" : "attention of a prompt";
+    list_kernels(op, KvDType::kF16, "kv f16", decode, uses);
+    list_kernels(op, KvDType::kBF16, "kv bf16", decode, uses);
+    list_kernels(op, KvDType::kF32, "kv f32", decode, uses);
+  }
+  return uses;
+}
+
+size_t attention_workspace_bytes(const AttentionArgs& args, int64_t tokens, int64_t max_kv_len) {
+  const bool mma = uses_mma(args.kv);
+  if (!mma && !supports_lanes(args.kv)) return 0;
+  const int64_t most_seqs = std::min({args.batch.n_seqs, tokens, kMostDecodeSeqs});
+  // Rows of fewer tiles than are enough.
+  const int64_t rows =
+      std::min(tokens * args.n_heads, enough_blocks(mma) * (mma ? kTileRows : kLaneRows));
+  const auto split = static_cast<size_t>(std::min(
+      attention_parts_bytes(args, rows, most_chunks(args, tokens, max_kv_len)), kMostWorkspace));
+  return std::max(
+      {split, attention_decode_bytes(args, most_seqs, max_kv_len), attention_prompt_bytes(args)});
+}
+
+int64_t attention_counters() { return enough_blocks(/*mma=*/true); }
+
+void attention(const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream) {
+  const KvLayerView& kv = args.kv;
+  if (kv.k_dim > kMaxHeadDim || kv.v_dim > kMaxHeadDim || args.n_heads % kv.n_kv_heads != 0) {
+    fail_call("attention over heads of a size that no kernel has");
+  }
+  for (const AttentionKernel& kernel : kKernels) {
+    if (kernel.supports(args, bounds) && kernel.fits(kv)) return kernel.run(args, bounds, stream);
+  }
+}
+
+Activation attention_prepared(const AttentionArgs& args, const AttentionBounds& bounds,
+                              const PrepareArgs& next, bool exact, cudaStream_t stream) {
+  if (fuses_decode(args, bounds, next, exact)) {
+    return prepare_parts(attention_decode(args, bounds, {}, stream), next, stream);
+  }
+  if (!exact && next.form == InputForm::kRotated && picks_prompt(args, bounds) &&
+      fits_prompt(args.kv)) {
+    const AttentionParts parts = attention_prompt(args, bounds, stream);
+    if (parts.n > 0) return prepare_parts(parts, next, stream);
+    return prepare(next, exact, stream);
+  }
+  attention(args, bounds, stream);
+  return prepare(next, exact, stream);
+}
+
+Activation attention_prepared(const AttentionInputsArgs& inputs, const AttentionArgs& args,
+                              const AttentionBounds& bounds, const PrepareArgs& next, bool exact,
+                              cudaStream_t stream) {
+  const bool alike = inputs.kv.k_dim == inputs.kv.v_dim && inputs.kv.v != nullptr;
+  if (alike && fuses_decode(args, bounds, next, exact)) {
+    const ProjectedInputs projected{ProjectedInputs::Kind::kHeads, inputs, {}};
+    return prepare_parts(attention_decode(args, bounds, projected, stream), next, stream);
+  }
+  attention_inputs(inputs, stream);
+  return attention_prepared(args, bounds, next, exact, stream);
+}
+
+Activation attention_prepared(const LatentInputsArgs& inputs, const AttentionArgs& args,
+                              const AttentionBounds& bounds, const PrepareArgs& next, bool exact,
+                              cudaStream_t stream) {
+  // Every block of a sequence norms its latent: with many sequences that takes longer than a
+  // kernel.
+  constexpr int64_t kFewSeqs = 8;
+  if (bounds.tokens <= kFewSeqs && fuses_decode(args, bounds, next, exact)) {
+    const ProjectedInputs projected{ProjectedInputs::Kind::kLatent, {}, inputs};
+    return prepare_parts(attention_decode(args, bounds, projected, stream), next, stream);
+  }
+  latent_inputs(inputs, stream);
+  return attention_prepared(args, bounds, next, exact, stream);
+}
+
+}  // namespace tq::cuda

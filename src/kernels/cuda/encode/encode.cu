@@ -1,0 +1,158 @@
+// Compression on the GPU: rows of f32, f16 or bf16 to the native layout of tq2 .. tq8. Half a warp
+// encodes a group (device/encode.cuh).
+#include <type_traits>
+
+#include "format/codebook.h"
+#include "format/packing.h"
+#include "kernels/cuda/codebooks.cuh"
+#include "kernels/cuda/device/encode.cuh"
+#include "kernels/cuda/encode/encode.h"
+#include "kernels/cuda/launch.cuh"
+
+namespace tq::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kGroupsPerBlock = kThreads / kPartialSums;
+
+struct EncodeParams {
+  const void* source;
+  DType dtype;
+  int64_t in;
+  uint32_t groups_per_row;
+  uint32_t n_groups;
+  uint32_t* codes;
+  uint16_t* gains;
+  uint32_t* first_bad;
+  uint32_t number;
+};
+
+__device__ float load(const void* source, DType dtype, int64_t i) {
+  if (dtype == DType::kBF16) return widen(static_cast<const __nv_bfloat16*>(source)[i]);
+  if (dtype == DType::kF16) return widen(static_cast<const __half*>(source)[i]);
+  return static_cast<const float*>(source)[i];
+}
+
+// Word w of the bit stream of indices.
+template <int kBits, int kGroup>
+__device__ uint32_t pack_word(const uint8_t* index, int w) {
+  const int first = 32 * w / kBits;  // whose bits begin in this word or the one before
+  uint32_t word = 0;
+#pragma unroll
+  for (int k = 0; k < (32 % kBits == 0 ? 32 / kBits : 32 / kBits + 2); ++k) {
+    const int shift = (first + k) * kBits - 32 * w;
+    if (shift >= 32 || first + k >= kGroup) break;
+    const uint32_t value = index[first + k];
+    word |= shift >= 0 ? value << shift : value >> -shift;
+  }
+  return word;
+}
+
+template <int kBits, int kGroup>
+__global__ void __launch_bounds__(kThreads)
+    encode_kernel(const EncodeParams p, const EncoderTables<kBits> tables) {
+  using Encoder = HalfWarpEncoder<kBits, kGroup>;
+  __shared__ uint8_t indices[kGroupsPerBlock][kGroup];
+  start_kernel();
+  const int lane = static_cast<int>(threadIdx.x % kPartialSums);
+  uint8_t* index = indices[threadIdx.x / kPartialSums];
+  const uint32_t group = blockIdx.x * kGroupsPerBlock + threadIdx.x / kPartialSums;
+  const bool exists = group < p.n_groups;  // the other half of the warp may have one all the same
+  const uint32_t row = group / p.groups_per_row;
+  const int64_t begin = int64_t{group - row * p.groups_per_row} * kGroup + lane;
+
+  float x[Encoder::kN];
+  bool finite = true;
+#pragma unroll
+  for (int j = 0; j < Encoder::kN; ++j) {
+    const int64_t i = begin + kPartialSums * j;
+    x[j] = exists && i < p.in ? load(p.source, p.dtype, row * p.in + i) : 0.0f;
+    finite = finite && isfinite(x[j]);
+  }
+  if (!finite) atomicMin(p.first_bad, p.number);
+
+  const float gain = Encoder(tables, lane).encode(x, index);
+  __syncwarp();
+  if (!exists) return;
+  constexpr int kWords = kGroup / 32 * kBits;
+  for (int w = lane; w < kWords; w += kPartialSums) {
+    p.codes[int64_t{group} * kWords + w] = pack_word<kBits, kGroup>(index, w);
+  }
+  if (lane == 0) p.gains[group] = __half_as_ushort(__float2half_rn(gain));
+}
+
+template <int kBits>
+EncoderTables<kBits> make_tables(int group, const EncodeOptions& options) {
+  const Codebook& book = codebook(kBits, group);
+  EncoderTables<kBits> tables{
+      {}, rotation_masks(group), scale_search<kBits>(options.effort), options.effort, options.beta};
+  if constexpr (kIsUniform<kBits>) {
+    tables.book = {book.step, 1 / book.step, book.int8_unit};
+  } else {
+    constexpr size_t kHalf = LloydTable<kBits>::kHalf;
+    const IntegerCodebook<kBits> integers(book);
+    for (size_t k = 0; k < kHalf; ++k) {
+      tables.book.centroids[k] = book.centroids[kHalf + k];
+      tables.book.integers[k] = integers.centroids[k];
+      if (k + 1 == kHalf) break;
+      tables.book.boundaries[k] = book.boundaries[kHalf + k];
+      tables.book.integer_boundaries[k] = integers.boundaries[k];
+    }
+  }
+  return tables;
+}
+
+template <int kBits, int kGroup>
+void run(const EncodeParams& params, const EncodeOptions& options, cudaStream_t stream) {
+  const LaunchShape shape{dim3(blocks_for(params.n_groups, kGroupsPerBlock)), dim3(kThreads)};
+  launch("encode", encode_kernel<kBits, kGroup>, shape, stream, params,
+         make_tables<kBits>(kGroup, options));
+}
+
+template <int kBits>
+void run(int group, const EncodeParams& params, const EncodeOptions& options, cudaStream_t stream) {
+  if (group == 32) return run<kBits, 32>(params, options, stream);
+  if (group == 64) return run<kBits, 64>(params, options, stream);
+  if (group == 128) return run<kBits, 128>(params, options, stream);
+  if (group == 256) return run<kBits, 256>(params, options, stream);
+  fail_call("encode: no such group");
+}
+
+}  // namespace
+
+void encode(const EncodeArgs& args, cudaStream_t stream) {
+  const WeightView& out = args.out;
+  const int64_t n_rows = out.experts * out.rows;
+  const bool known =
+      args.dtype == DType::kF32 || args.dtype == DType::kF16 || args.dtype == DType::kBF16;
+  const int64_t n_groups = n_rows * out.gains_per_row();
+  if (!is_rotated(out) || !known || n_groups > INT32_MAX) fail_call("encode: no such weight");
+  EncodeParams params{};
+  params.source = args.source;
+  params.dtype = args.dtype;
+  params.in = out.in;
+  params.groups_per_row = static_cast<uint32_t>(out.gains_per_row());
+  params.n_groups = static_cast<uint32_t>(n_groups);
+  params.codes = reinterpret_cast<uint32_t*>(const_cast<uint8_t*>(out.codes));
+  params.gains = const_cast<uint16_t*>(out.gains);
+  params.first_bad = args.first_bad;
+  params.number = args.number;
+  switch (out.traits().bits) {
+    case 2:
+      return run<2>(out.group, params, args.options, stream);
+    case 3:
+      return run<3>(out.group, params, args.options, stream);
+    case 4:
+      return run<4>(out.group, params, args.options, stream);
+    case 5:
+      return run<5>(out.group, params, args.options, stream);
+    case 6:
+      return run<6>(out.group, params, args.options, stream);
+    case 8:
+      return run<8>(out.group, params, args.options, stream);
+    default:
+      fail_call("encode: no such format");
+  }
+}
+
+}  // namespace tq::cuda

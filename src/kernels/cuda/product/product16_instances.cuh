@@ -1,0 +1,39 @@
+// Defines run_product16 for the files that instantiate it.
+#pragma once
+
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/product/product16.h"
+
+namespace tq::cuda {
+namespace {
+
+template <typename T, int kBits, int kTokens>
+void launch_product16(const Product16Call& call, cudaStream_t stream) {
+  constexpr auto kKernel = product16_kernel<T, kBits, kTokens>;
+  constexpr int kShared = product_shared_bytes<kBits, kTokens>();
+  allow_shared<kKernel>("16-bit product: shared memory", kShared);
+  const Product16Params& p = call.params;
+  launch("16-bit product", kKernel,
+         {dim3(blocks_for(p.rows, kProductRows),
+               static_cast<unsigned>(work_items(p.work, call.pairs, kTokens))),
+          dim3(kProductWarps * kWarp), kShared},
+         stream, p);
+}
+
+template <typename T, int kBits>
+void pick_tokens(const Product16Call& call, cudaStream_t stream) {
+  if (call.tokens_each > 64) return launch_product16<T, kBits, 128>(call, stream);
+  launch_product16<T, kBits, 64>(call, stream);
+}
+
+}  // namespace
+
+template <int kBits>
+void run_product16(const Product16Call& call, cudaStream_t stream) {
+  if constexpr (kBits == 0) {
+    if (call.type == Number16::kBF16) return pick_tokens<__nv_bfloat16, 0>(call, stream);
+  }
+  pick_tokens<__half, kBits>(call, stream);
+}
+
+}  // namespace tq::cuda

@@ -1,0 +1,36 @@
+// Defines run_wide16 for the files that instantiate it.
+#pragma once
+
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/product/product16.h"
+
+namespace tq::cuda {
+namespace {
+
+template <int kBits, int kGroup, bool kGated>
+void launch_wide16(const Wide16Call& call, cudaStream_t stream) {
+  constexpr auto kKernel = wide16_kernel<kBits, kGroup, kGated>;
+  constexpr int kBytes = Wide16Shared<kBits>::kBytes;
+  allow_shared<kKernel>("16-bit product: shared memory", kBytes);
+  const Product16Params& p = call.params.product;
+  constexpr int kRows = kTileRows * kWide16Warps / (kGated ? 2 : 1);
+  launch("16-bit product", kKernel,
+         {dim3(blocks_for(p.rows, kRows),
+               static_cast<unsigned>(work_items(p.work, call.pairs, kWide16Tokens))),
+          dim3(kWide16Warps * kWarp), kBytes},
+         stream, call.params);
+}
+
+}  // namespace
+
+template <int kBits>
+void run_wide16(const Wide16Call& call, cudaStream_t stream) {
+  if (call.group == 64) {
+    if (call.gated) return launch_wide16<kBits, 64, true>(call, stream);
+    return launch_wide16<kBits, 64, false>(call, stream);
+  }
+  if (call.gated) return launch_wide16<kBits, 128, true>(call, stream);
+  launch_wide16<kBits, 128, false>(call, stream);
+}
+
+}  // namespace tq::cuda

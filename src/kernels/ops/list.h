@@ -1,0 +1,40 @@
+// THE LIST of operators that are calls with one Args struct: OP(name, Args) for each. What has a
+// line for every operator expands it: the interface, declarations of kernels, backends and
+// stand-ins for them; see docs/add-an-operator.md. What operators compute is said of their Args.
+#pragma once
+
+// Products with weights.
+#define TQ_PRODUCT_OPERATORS(OP)       \
+  OP(matmul, MatmulArgs)               \
+  OP(matmul_experts, ExpertMatmulArgs) \
+  OP(matmul_heads, HeadMatmulArgs)
+
+// All other elementary ones, but for attention.
+#define TQ_SIMPLE_OPERATORS(OP) \
+  OP(embed, EmbedArgs)          \
+  OP(route, RouteArgs)          \
+  OP(combine, CombineArgs)      \
+  OP(rms_norm, RmsNormArgs)     \
+  OP(rope_table, RopeTableArgs) \
+  OP(rope, RopeArgs)            \
+  OP(kv_store, KvStoreArgs)     \
+  OP(glu, GluArgs)              \
+  OP(add, AddArgs)              \
+  OP(softcap, SoftcapArgs)      \
+  OP(gather_rows, GatherRowsArgs)
+
+// What every backend must have.
+#define TQ_ELEMENTARY_OPERATORS(OP) \
+  TQ_PRODUCT_OPERATORS(OP)          \
+  TQ_SIMPLE_OPERATORS(OP)           \
+  OP(attention, AttentionArgs)
+
+// Made of these, unless a backend runs them in one pass.
+#define TQ_COMPOUND_OPERATORS(OP)            \
+  OP(add_results, AddResultsArgs)            \
+  OP(next_inputs, NextInputsArgs)            \
+  OP(matmul_gated, GatedMatmulArgs)          \
+  OP(matmul_gated_experts, GatedExpertsArgs) \
+  OP(attention_inputs, AttentionInputsArgs)  \
+  OP(latent_inputs, LatentInputsArgs)        \
+  OP(route_tokens, RouterArgs)
