@@ -215,7 +215,7 @@ void bench_attention(benchmark::State& state, const CpuKernels& kernels,
   const auto length = static_cast<int32_t>(kv_len);
   const std::vector<float> q = random_values<float>(tokens * shape.n_heads * shape.k_dim, 4);
   std::vector<float> out(static_cast<size_t>(tokens * shape.n_heads * shape.v_dim));
-  const KvLayerView view{KvDType::kF16,
+  const KvLayerView view{default_kv_format(),
                          n_blocks,
                          shape.n_kv_heads,
                          shape.k_dim,
@@ -225,7 +225,7 @@ void bench_attention(benchmark::State& state, const CpuKernels& kernels,
   const AttentionArgs args{
       view,      {1, q_begin, &length, table.data(), n_blocks}, q.data(), shape.n_heads, 0.1f, 0, 0,
       out.data()};
-  const auto kernel = kernels.attention[static_cast<size_t>(KvDType::kF16)];
+  const auto kernel = kernels.attention[static_cast<size_t>(default_kv_format())];
   const int64_t rows = tokens * (shape.n_heads / shape.n_kv_heads);
   const int64_t tile =
       std::clamp<int64_t>(rows * shape.n_kv_heads / setup().pool->size(), 1, kAttentionRows);
@@ -307,15 +307,15 @@ void register_elementwise(const CpuKernels& kernels) {
     });
   }
   add("kv_store/f16", 6, [=](int64_t begin, int64_t end) {
-    const KvLayerView view{KvDType::kF16,
+    const KvLayerView view{default_kv_format(),
                            kTokens / kKvBlockTokens,
                            kDim / 256,
                            128,
                            128,
                            c,
                            reinterpret_cast<uint16_t*>(c) + kTokens * kDim / 2};
-    k->kv_store[static_cast<size_t>(KvDType::kF16)]({view, arrays.slots.data(), kTokens, a, b},
-                                                    begin, end);
+    k->kv_store[static_cast<size_t>(default_kv_format())](
+        {view, arrays.slots.data(), kTokens, a, b}, begin, end);
   });
 }
 

@@ -1,5 +1,7 @@
 #include "cli/model_options.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/error.h"
@@ -88,9 +90,11 @@ void add_model_options(CLI::App& command, ModelOptions& options, const std::stri
       ->default_str(options.ctx == kLongestContext ? "auto" : std::to_string(options.ctx))
       ->group(kGroup);
   command
-      .add_option("--kv-dtype", options.kv_dtype,
-                  "Type of the KV cache; auto is f16, with --exact f32")
-      ->check(one_of({"auto", "f32", "f16", "bf16"}))
+      .add_option("--kv-dtype", options.kv_format,
+                  fmt::format("Type of the KV cache; auto is {}, with --exact {}",
+                              kv_format_traits(default_kv_format()).name,
+                              kv_format_traits(default_kv_format(true)).name))
+      ->check(kv_format_value({"auto"}))
       ->group(kGroup);
   command.add_option("--batch", options.batch, "Tokens of one forward pass at most")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 16))

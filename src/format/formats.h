@@ -9,11 +9,11 @@
 #include <concepts>
 #include <cstdint>
 #include <string_view>
-#include <type_traits>
 
 #include "format/bf16.h"
 #include "format/f16.h"
 #include "format/f32.h"
+#include "format/format_list.h"
 #include "format/tq2.h"
 #include "format/tq3.h"
 #include "format/tq4.h"
@@ -23,11 +23,6 @@
 #include "format/traits.h"
 
 namespace tq {
-
-template <typename... Formats>
-struct FormatList {
-  static constexpr int kSize = sizeof...(Formats);
-};
 
 // In ascending order of FormatId. Files carry names, so the order may change.
 using AllFormats = FormatList<F32, F16, Bf16, Tq2, Tq3, Tq4, Tq5, Tq6, Tq8>;
@@ -45,23 +40,11 @@ concept WeightFormat = requires(const uint8_t* codes, const uint16_t* gains, flo
   { F::encode_row(x, int64_t{}, int{}, options, codes_out, out) } -> std::same_as<EncodeStats>;
 };
 
-namespace internal {
-template <typename F, typename... Formats>
-constexpr int index_in(FormatList<Formats...>) {
-  constexpr bool kSame[] = {std::is_same_v<F, Formats>...};
-  for (int i = 0; i < static_cast<int>(sizeof...(Formats)); ++i) {
-    if (kSame[i]) return i;
-  }
-  return -1;
-}
-}  // namespace internal
-
 // The id of a format struct: format_id<Tq3>().
 template <WeightFormat F>
 constexpr FormatId format_id() {
-  constexpr int kIndex = internal::index_in<F>(AllFormats{});
-  static_assert(kIndex >= 0, "the format is not in AllFormats");
-  return static_cast<FormatId>(kIndex);
+  static_assert(index_in<F>(AllFormats{}) >= 0, "the format is not in AllFormats");
+  return static_cast<FormatId>(index_in<F>(AllFormats{}));
 }
 
 }  // namespace tq

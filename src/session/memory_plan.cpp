@@ -50,7 +50,7 @@ MemoryPlan MemoryPlanner::plan(int64_t context, int64_t batch_tokens) const {
   plan.context = context > 0 ? context : spec.max_position;
   plan.sequences = sequence_limit(options);
   const int64_t n_pages = plan.sequences * ceil_div(plan.context, kKvBlockTokens);
-  plan.kv_bytes = size.kv.size_bytes(kv_dtype_, size.kv.pages_of(plan.sequences, n_pages));
+  plan.kv_bytes = size.kv.size_bytes(kv_format_, size.kv.pages_of(plan.sequences, n_pages));
   return plan;
 }
 

@@ -48,11 +48,11 @@ class MemoryPlanner {
   // limit_bytes: what the device may give in all; 0: no limit. Backend and options must outlive the
   // planner. Throws what ModelMeter does.
   MemoryPlanner(const Checkpoint& checkpoint, const Backend& backend, const LoadOptions& options,
-                KvDType kv_dtype, int64_t limit_bytes)
+                KvFormatId kv_format, int64_t limit_bytes)
       : meter_(std::make_shared<ModelMeter>(checkpoint, backend, options)),
         backend_(backend),
         options_(options),
-        kv_dtype_(kv_dtype),
+        kv_format_(kv_format),
         limit_bytes_(limit_bytes) {}
   // The same for another limit.
   MemoryPlanner with_limit(int64_t limit_bytes) const {
@@ -78,7 +78,7 @@ class MemoryPlanner {
   std::shared_ptr<const ModelMeter> meter_;
   const Backend& backend_;
   const LoadOptions& options_;
-  KvDType kv_dtype_;
+  KvFormatId kv_format_;
   int64_t limit_bytes_;
 };
 

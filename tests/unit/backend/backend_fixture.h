@@ -10,6 +10,7 @@
 
 #include "backend/backend.h"
 #include "base/math.h"
+#include "support/kv_formats.h"
 #include "support/paged_attention.h"
 
 namespace tq::fixtures {
@@ -51,7 +52,7 @@ class OperatorRun {
     for (float& x : x_) x = normal(random);
     for (float& x : up_) x = normal(random);
     for (int32_t t = 0; t < kTokens; ++t) ids_.push_back((t * 97) % kRows);
-    AttentionCase shape{{20, 1, 16}, {90, 200, 16}, 6, 2, 64, 48, KvDType::kF16};
+    AttentionCase shape{{20, 1, 16}, {90, 200, 16}, 6, 2, 64, 48, fixtures::kKvF16};
     attention_ = std::make_unique<PagedBatch>(shape);
     for (const std::string_view format : {"tq3", "bf16"})
       weights_.emplace_back(format, kRows, kIn, 7);

@@ -9,6 +9,7 @@
 #include "base/float16.h"
 #include "base/math.h"
 #include "model/materialize.h"
+#include "support/kv_formats.h"
 #include "unit/model/model_test_util.h"
 
 namespace tq::test {
@@ -122,7 +123,7 @@ TEST(CompressedModel, DoesNotDependOnTheThreadCount) {
   options.threads = 1;
   options.max_context = 64;
   const auto model = Model::load(*golden.checkpoint, *backend, options);
-  KvCache kv(*backend, model->kv_layout(), KvDType::kF32, std::vector<int64_t>{4});
+  KvCache kv(*backend, model->kv_layout(), fixtures::kKvF32, std::vector<int64_t>{4});
   PageTable table{{{{0, 1, 2}}}};
   std::vector<float> logits(expected.size());
   const BatchSequence sequence{golden.tokens, 0, &table,

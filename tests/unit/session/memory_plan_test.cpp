@@ -6,6 +6,7 @@
 #include "engine/model_limits.h"
 #include "kv/kv_cache.h"
 #include "support/expect_error.h"
+#include "support/kv_formats.h"
 
 namespace tq {
 namespace {
@@ -17,7 +18,7 @@ using ::testing::HasSubstr;
 class MemoryPlanTest : public ::testing::Test {
  protected:
   MemoryPlanner planner(int64_t limit_bytes) const {
-    return {*checkpoint_, *backend_, options_, KvDType::kF16, limit_bytes};
+    return {*checkpoint_, *backend_, options_, fixtures::kKvF16, limit_bytes};
   }
   int64_t bytes_for(int64_t context) const { return planner(0).plan(context).total_bytes(); }
   // Without the weights that are mapped.
@@ -41,7 +42,7 @@ TEST_F(MemoryPlanTest, CountsWhatIsLoaded) {
   const auto model = Model::load(*checkpoint_, *backend_, options_);
   EXPECT_EQ(plan.weight_bytes, model->weight_bytes());
   const KvLayout layout = model->kv_layout();
-  const KvCache kv(*backend_, layout, KvDType::kF16, layout.pages_of(3, 3 * 32));
+  const KvCache kv(*backend_, layout, fixtures::kKvF16, layout.pages_of(3, 3 * 32));
   EXPECT_EQ(plan.kv_bytes, kv.size_bytes());
   EXPECT_EQ(plan.total_bytes(),
             plan.in_use_bytes + plan.weight_bytes + plan.scratch_bytes + plan.kv_bytes);
