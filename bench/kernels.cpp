@@ -110,10 +110,7 @@ struct Weight {
 Weight make_weight(const FormatTraits& format, int64_t rows, int64_t in) {
   Weight weight;
   WeightView& view = weight.view;
-  view.format = format.id;
-  view.rows = rows;
-  view.in = view.in_padded = in;
-  view.group = format.has_scales ? default_group(in) : 0;
+  view = weight_shape(format, rows, in);
   const auto size = static_cast<size_t>(rows * view.code_row_bytes());
   weight.codes = Buffer(size);
   if (format.has_scales) {
@@ -123,8 +120,8 @@ Weight make_weight(const FormatTraits& format, int64_t rows, int64_t in) {
   } else {
     const std::vector<float> row = random_values<float>(in, 1);
     for (int64_t r = 0; r < rows; ++r) {
-      format.encode_row(row.data(), in, 0, {},
-                        weight.codes.as<uint8_t>().data() + r * view.code_row_bytes(), nullptr);
+      format.encode_rows(row.data(), in, 0, {},
+                         weight.codes.as<uint8_t>().data() + r * view.code_row_bytes(), nullptr);
     }
   }
   view.codes = weight.codes.as<uint8_t>().data();

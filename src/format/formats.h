@@ -27,17 +27,31 @@ namespace tq {
 // In ascending order of FormatId. Files carry names, so the order may change.
 using AllFormats = FormatList<F32, F16, Bf16, Tq2, Tq3, Tq4, Tq5, Tq6, Tq8>;
 
-// What a format struct provides; the members mean what they mean in FormatTraits. No state.
+// Formats that encode each row on its own, and such as take several.
 template <typename F>
-concept WeightFormat = requires(const uint8_t* codes, const uint16_t* gains, float* out,
-                                const float* x, const EncodeOptions& options, uint8_t* codes_out) {
+concept SingleRows = requires(const float* x, const EncodeOptions& options, uint8_t* codes,
+                              float* gains) {
+  { F::encode_row(x, int64_t{}, int{}, options, codes, gains) } -> std::same_as<EncodeStats>;
+};
+template <typename F>
+concept RowsTogether = requires(const float* x, const EncodeOptions& options, uint8_t* codes,
+                                float* gains) {
+  { F::kRowsTogether } -> std::convertible_to<int>;
+  { F::encode_rows(x, int64_t{}, int{}, options, codes, gains) } -> std::same_as<EncodeStats>;
+};
+
+// What a format struct provides; the members mean what they mean in FormatTraits. No state. It may
+// also say group_for(in) and kOutput.
+template <typename F>
+concept WeightFormat = (SingleRows<F> || RowsTogether<F>)&&requires(const uint8_t* codes,
+                                                                    const uint16_t* gains,
+                                                                    float* out) {
   { F::kName } -> std::convertible_to<std::string_view>;
   { F::kInput } -> std::convertible_to<InputForm>;
   { F::kBits } -> std::convertible_to<int>;
   { F::kHasScales } -> std::convertible_to<bool>;
   { F::code_row_bytes(int64_t{}) } -> std::same_as<int64_t>;
   { F::decode_row(codes, gains, int64_t{}, int{}, out) } -> std::same_as<void>;
-  { F::encode_row(x, int64_t{}, int{}, options, codes_out, out) } -> std::same_as<EncodeStats>;
 };
 
 // The id of a format struct: format_id<Tq3>().

@@ -23,11 +23,7 @@ struct RandomWeight {
 
   RandomWeight(std::string_view format, int64_t rows, int64_t in, uint32_t seed) {
     const FormatTraits& traits = *find_format(format);
-    view.format = traits.id;
-    view.rows = rows;
-    view.in = in;
-    view.group = traits.has_scales ? default_group(in) : 0;
-    view.in_padded = traits.has_scales ? round_up(in, view.group) : in;
+    view = weight_shape(traits, rows, in);
     codes.resize(static_cast<size_t>(rows * view.code_row_bytes()));
     std::mt19937 random(seed);
     for (uint8_t& code : codes) code = static_cast<uint8_t>(random());

@@ -51,7 +51,7 @@ class PlacingBackend final : public RefusingBackend, public WeightEncoder {
       for (const float value : padded) {
         if (!std::isfinite(value) && first_bad_ < 0) first_bad_ = since_finish_;
       }
-      weight.traits().encode_row(padded.data(), weight.in_padded, weight.group, options,
+      weight.traits().encode_rows(padded.data(), weight.in_padded, weight.group, options,
                                  out.codes.data() + r * weight.code_row_bytes(), gains.data());
       std::transform(gains.begin(), gains.end(), out.gains.begin() + r * weight.gains_per_row(),
                      f32_to_f16);
