@@ -20,10 +20,10 @@ namespace tq::cuda {
 using CudaKvFormats = FormatList<KvF16, KvBf16, KvF32>;
 
 template <typename... Formats>
-constexpr bool is_one_of(KvFormatId id, FormatList<Formats...>) {
+constexpr bool has_kernels(KvFormatId id, FormatList<Formats...>) {
   return ((id == kv_format_id<Formats>()) || ...);
 }
-constexpr bool has_kv_kernels(KvFormatId id) { return is_one_of(id, CudaKvFormats{}); }
+constexpr bool has_kernels(KvFormatId id) { return has_kernels(id, CudaKvFormats{}); }
 
 #ifdef __CUDACC__
 // The type of the numbers in a format's planes.

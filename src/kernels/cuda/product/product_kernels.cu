@@ -354,7 +354,7 @@ std::vector<KernelUse> list_product_kernels() {
   const auto weights_of = [](int64_t in, bool codes_only) {
     std::vector<WeightView> weights;
     for (const FormatTraits& format : all_formats()) {
-      if (codes_only && !format.has_scales) continue;
+      if (!has_kernels(format.id) || (codes_only && !format.has_scales)) continue;
       WeightView weight;
       weight.format = format.id;
       weight.rows = kLong;
