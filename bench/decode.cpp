@@ -180,7 +180,7 @@ void run(const Options& options) {
                    .max_sequences = 1,
                    .max_context = length};
   const auto model = Model::load(*checkpoint, backend, load);
-  LogitReader reader(*model, KvDType::kF16, length);
+  LogitReader reader(*model, default_kv_format(), length);
   std::mt19937 random(1);
   const auto next = [&](int64_t n) {
     std::vector<int32_t> ids(static_cast<size_t>(n));

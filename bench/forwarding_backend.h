@@ -17,6 +17,8 @@ class ForwardingBackend : public Backend {
   std::string_view name() const override { return inner_.name(); }
   std::string description() const override { return inner_.description(); }
   bool exact() const override { return inner_.exact(); }
+  bool has_kernels(FormatId format) const override { return inner_.has_kernels(format); }
+  bool has_kernels(KvFormatId format) const override { return inner_.has_kernels(format); }
   int64_t memory_used() const override { return inner_.memory_used(); }
   int64_t memory_limit() const override { return inner_.memory_limit(); }
   Buffer allocate(size_t n) override { return inner_.allocate(n); }

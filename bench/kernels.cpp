@@ -110,10 +110,7 @@ struct Weight {
 Weight make_weight(const FormatTraits& format, int64_t rows, int64_t in) {
   Weight weight;
   WeightView& view = weight.view;
-  view.format = format.id;
-  view.rows = rows;
-  view.in = view.in_padded = in;
-  view.group = format.has_scales ? default_group(in) : 0;
+  view = weight_shape(format, rows, in);
   const auto size = static_cast<size_t>(rows * view.code_row_bytes());
   weight.codes = Buffer(size);
   if (format.has_scales) {
@@ -123,8 +120,8 @@ Weight make_weight(const FormatTraits& format, int64_t rows, int64_t in) {
   } else {
     const std::vector<float> row = random_values<float>(in, 1);
     for (int64_t r = 0; r < rows; ++r) {
-      format.encode_row(row.data(), in, 0, {},
-                        weight.codes.as<uint8_t>().data() + r * view.code_row_bytes(), nullptr);
+      format.encode_rows(row.data(), in, 0, {},
+                         weight.codes.as<uint8_t>().data() + r * view.code_row_bytes(), nullptr);
     }
   }
   view.codes = weight.codes.as<uint8_t>().data();
@@ -215,7 +212,7 @@ void bench_attention(benchmark::State& state, const CpuKernels& kernels,
   const auto length = static_cast<int32_t>(kv_len);
   const std::vector<float> q = random_values<float>(tokens * shape.n_heads * shape.k_dim, 4);
   std::vector<float> out(static_cast<size_t>(tokens * shape.n_heads * shape.v_dim));
-  const KvLayerView view{KvDType::kF16,
+  const KvLayerView view{default_kv_format(),
                          n_blocks,
                          shape.n_kv_heads,
                          shape.k_dim,
@@ -225,7 +222,7 @@ void bench_attention(benchmark::State& state, const CpuKernels& kernels,
   const AttentionArgs args{
       view,      {1, q_begin, &length, table.data(), n_blocks}, q.data(), shape.n_heads, 0.1f, 0, 0,
       out.data()};
-  const auto kernel = kernels.attention[static_cast<size_t>(KvDType::kF16)];
+  const auto kernel = kernels.attention[static_cast<size_t>(default_kv_format())];
   const int64_t rows = tokens * (shape.n_heads / shape.n_kv_heads);
   const int64_t tile =
       std::clamp<int64_t>(rows * shape.n_kv_heads / setup().pool->size(), 1, kAttentionRows);
@@ -307,15 +304,15 @@ void register_elementwise(const CpuKernels& kernels) {
     });
   }
   add("kv_store/f16", 6, [=](int64_t begin, int64_t end) {
-    const KvLayerView view{KvDType::kF16,
+    const KvLayerView view{default_kv_format(),
                            kTokens / kKvBlockTokens,
                            kDim / 256,
                            128,
                            128,
                            c,
                            reinterpret_cast<uint16_t*>(c) + kTokens * kDim / 2};
-    k->kv_store[static_cast<size_t>(KvDType::kF16)]({view, arrays.slots.data(), kTokens, a, b},
-                                                    begin, end);
+    k->kv_store[static_cast<size_t>(default_kv_format())](
+        {view, arrays.slots.data(), kTokens, a, b}, begin, end);
   });
 }
 

@@ -124,10 +124,39 @@ if(TQ_CUDA)
   endif()
 endif()
 
+# Sets `out` to sources, one for each width of codes of code_widths.h and each kernel that is compiled for a width by
+# itself: run_<kernel>() of <kernel>_instances.cuh.
+function(tq_cuda_instances out)
+  file(GLOB_RECURSE widths_file ${CMAKE_SOURCE_DIR}/src/kernels/cuda/code_widths.h)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${widths_file})
+  file(STRINGS ${widths_file} line REGEX "^using CodeWidths = ")
+  string(REGEX MATCHALL "[0-9]+" widths "${line}")
+  if(NOT widths)
+    message(FATAL_ERROR "${widths_file} has no line \"using CodeWidths = ...\"")
+  endif()
+  set(made "")
+  foreach(kernel Fused Product16 Wide16)
+    string(TOLOWER ${kernel} name)
+    file(GLOB_RECURSE header RELATIVE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/src/kernels/cuda/${name}_instances.cuh)
+    foreach(width ${widths})
+      set(source ${CMAKE_BINARY_DIR}/generated/cuda/${name}_tq${width}.cu)
+      file(CONFIGURE OUTPUT ${source} CONTENT "#include \"${header}\"
+
+namespace tq::cuda {
+template void run_${name}<${width}>(const ${kernel}Call&, cudaStream_t);
+}  // namespace tq::cuda
+")
+      list(APPEND made ${source})
+    endforeach()
+  endforeach()
+  set(${out} ${made} PARENT_SCOPE)
+endfunction()
+
 # tq_cuda: the .cu files of src/kernels/cuda. Its users get the launchers' headers and the runtime, linked statically.
 function(tq_cuda_library)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/kernels/cuda/*.cu)
-  add_library(tq_cuda STATIC ${sources})
+  tq_cuda_instances(instances)
+  add_library(tq_cuda STATIC ${sources} ${instances})
   target_include_directories(tq_cuda PRIVATE ${CMAKE_SOURCE_DIR}/src)
   target_compile_options(tq_cuda PRIVATE -O3 -Xcompiler=-Wall,-Wextra,-Wshadow)
   if(CMAKE_CUDA_ARCHITECTURES MATCHES "90a")  # whose instructions no other GPU has

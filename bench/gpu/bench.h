@@ -137,14 +137,7 @@ class Bench {
 };
 
 inline WeightView make_view(const char* format, int64_t rows, int64_t in) {
-  WeightView view;
-  const FormatTraits* traits = find_format(format);
-  view.format = traits->id;
-  view.rows = rows;
-  view.in = in;
-  view.group = traits->has_scales ? default_group(in) : 0;
-  view.in_padded = traits->has_scales ? round_up(in, view.group) : in;
-  return view;
+  return weight_shape(*find_format(format), rows, in);
 }
 
 inline Activation prepare(const Bench& bench, const WeightView& weight, int64_t tokens) {

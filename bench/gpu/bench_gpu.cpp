@@ -202,7 +202,7 @@ void bench_attention(Bench& bench, const char* what, int64_t seqs, int64_t queri
       cudaMemset(counters, 0, static_cast<size_t>(cuda::attention_counters()) * sizeof(uint32_t)));
   const auto run = [&](int i) {
     auto* keys = const_cast<uint8_t*>(bench.weights(k_bytes + v_bytes, i));
-    const AttentionArgs args{{KvDType::kF16, seqs * blocks, kv_heads, k_dim, v_dim, keys,
+    const AttentionArgs args{{default_kv_format(), seqs * blocks, kv_heads, k_dim, v_dim, keys,
                               latent ? nullptr : keys + k_bytes},
                              {seqs, integers, integers + seqs + 1, integers + 2 * seqs + 1, blocks},
                              bench.input(),

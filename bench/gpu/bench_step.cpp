@@ -127,7 +127,7 @@ class LoadedStep {
     const KvLayout layout = model_->kv_layout();
     const auto n_pages = layout.pages_of(kSequences, kSequences * kContext / kKvBlockTokens);
     pages_ = std::make_unique<Pages>(layout.windows, n_pages);
-    kv_ = std::make_unique<KvCache>(backend_, layout, KvDType::kF16, n_pages);
+    kv_ = std::make_unique<KvCache>(backend_, layout, default_kv_format(), n_pages);
     for (int32_t& id : ids_) id = next_id();
     for (PageTable& table : tables_) {
       std::vector<int32_t> prompt;

@@ -245,7 +245,7 @@ void CpuBackend::rope(const RopeArgs& args) {
 
 void CpuBackend::kv_store(const KvStoreArgs& args) {
   const KvLayerView& kv = args.kv;
-  run(kernels_.kv_store[slot(kv.dtype)], args, args.tokens,
+  run(kernels_.kv_store[slot(kv.format)], args, args.tokens,
       grain_for(kv.n_kv_heads * (kv.k_dim + kv.v_dim)));
 }
 
@@ -274,7 +274,7 @@ void CpuBackend::attention(const AttentionArgs& args) {
   }
   if (total == 0) return;
 
-  const auto kernel = kernels_.attention[slot(kv.dtype)];
+  const auto kernel = kernels_.attention[slot(kv.format)];
   auto part = [&](int64_t begin, int64_t end, int thread) {
     AttentionScratch& scratch = attention_scratch_.as<AttentionScratch>()[slot(thread)];
     int64_t seq = 0;

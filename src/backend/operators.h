@@ -28,6 +28,11 @@ class Operators {
   // Whether activations stay fp32 throughout.
   virtual bool exact() const { return false; }
 
+  // Whether the operators run with weights, or a KV cache, of a format: asked when a model is
+  // opened.
+  virtual bool has_kernels(FormatId /*format*/) const { return true; }
+  virtual bool has_kernels(KvFormatId /*format*/) const { return true; }
+
   // Scratch that prepare() needs for a batch of `tokens` rows.
   virtual size_t activation_bytes(int64_t tokens, int64_t in_padded, int group,
                                   InputForm form) const = 0;

@@ -20,7 +20,7 @@ struct EncodeSource {
 class WeightEncoder {
  public:
   virtual ~WeightEncoder() = default;
-  // One matrix of a format with scales, encoded from its rows as FormatTraits::encode_row would
+  // One matrix of a format with scales, encoded from its rows as FormatTraits::encode_rows would
   // and placed as Device::import_weight() would. The planes of `weight` are not read. The source
   // is not used after the call; the result is there after finish().
   virtual WeightView encode(const WeightView& weight, const EncodeSource& source,

@@ -70,7 +70,7 @@ std::vector<BenchCase> all_cases(const BenchOptions& options) {
 
 std::vector<BenchResult> run_cases(const std::vector<BenchCase>& cases, const BenchReport& report,
                                    const GlobalOptions& global) {
-  Engine engine(*report.loaded.model, nullptr, {}, {.kv_dtype = report.options.kv()});
+  Engine engine(*report.loaded.model, nullptr, {}, {.kv_format = report.options.kv()});
   BenchRunner runner(engine, report.loaded.model->spec().vocab);
   Progress progress(global, "bench", ProgressUnit::kItems, "runs");
   const auto n_runs = static_cast<int64_t>(cases.size()) * report.repetitions;

@@ -199,8 +199,8 @@ void add_convert(CLI::App& app, const GlobalOptions& global) {
   command->add_option("DST", options->destination, "The folder to write, new or empty")->required();
   CLI::Option* format = command->add_option(
       "--format", options->format,
-      "Format of linear layers: tq2 tq3 tq4 tq5 tq6 tq8 bf16 f16 f32; auto is tq6 up to 400 "
-      "million parameters, tq4 up to 2 billion, tq3 above, with more for attention");
+      "Format of linear layers; auto is tq6 up to 400 million parameters, tq5 up to 2 billion, tq3 "
+      "above, with more for attention");
   format->check(format_value());
   CLI::Option* preset =
       command

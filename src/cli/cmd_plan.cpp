@@ -157,7 +157,7 @@ std::string PlanTable::text() const {
       "{} "
       "for a GPU's own use; - does not fit\n",
       command_.source, summary_.arch, human_count(static_cast<double>(summary_.n_parameters)),
-      summary_.max_position, table.text(), choices, command_.fit.kv_dtype, command_.fit.batch,
+      summary_.max_position, table.text(), choices, command_.fit.kv_format, command_.fit.batch,
       size_text(Capacity::kReserveBytes));
 }
 
@@ -190,7 +190,7 @@ Json PlanTable::json() const {
           {"parameters", summary_.n_parameters},
           {"max_position", summary_.max_position},
           {"context", context_},
-          {"kv_dtype", command_.fit.kv_dtype},
+          {"kv_dtype", command_.fit.kv_format},
           {"batch", command_.fit.batch},
           {"reserve_bytes", Capacity::kReserveBytes},
           {"rows", std::move(rows)}};

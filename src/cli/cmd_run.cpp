@@ -126,7 +126,7 @@ void run_run(const RunOptions& options, const GlobalOptions& global) {
   const SamplingParams sampling = request.sampling;
   info("{}", describe_sampling(sampling, options.sampling, loaded.sampling));
   Engine engine(*loaded.model, loaded.tokenizer, loaded.eos_ids,
-                {.kv_dtype = options.model.kv(), .suppressed_ids = loaded.not_text});
+                {.kv_format = options.model.kv(), .suppressed_ids = loaded.not_text});
   Json head = result_json("run", options.model, loaded);
   head["seed"] = request.sampling.seed;
   if (global.jsonl) print_json(typed("start", head));

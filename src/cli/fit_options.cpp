@@ -13,9 +13,7 @@
 
 namespace tq {
 
-KvDType FitOptions::kv() const {
-  return kv_dtype == "f32" ? KvDType::kF32 : kv_dtype == "bf16" ? KvDType::kBF16 : KvDType::kF16;
-}
+KvFormatId FitOptions::kv() const { return find_kv_format(kv_format)->id; }
 
 LoadOptions FitOptions::load_options() const { return {.max_batch_tokens = batch}; }
 
@@ -29,8 +27,8 @@ void add_fit_options(CLI::App& command, FitOptions& options) {
                       kDefaultFitContext))
       ->transform(token_count(0, int64_t{1} << 24))
       ->group(kGroup);
-  command.add_option("--kv-dtype", options.kv_dtype, "Type of the KV cache")
-      ->check(one_of({"f32", "f16", "bf16"}))
+  command.add_option("--kv-dtype", options.kv_format, "Type of the KV cache")
+      ->check(kv_format_value())
       ->group(kGroup);
   command.add_option("--batch", options.batch, "Tokens of one forward pass at most")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 16))

@@ -16,10 +16,10 @@ constexpr int64_t kDefaultFitContext = 8192;
 
 struct FitOptions {
   int64_t context = 0;  // tokens of one sequence; 0: kDefaultFitContext or the model's own
-  std::string kv_dtype = "f16";
+  std::string kv_format = std::string(kv_format_traits(default_kv_format()).name);
   int64_t batch = 512;
 
-  KvDType kv() const;
+  KvFormatId kv() const;
   LoadOptions load_options() const;
 };
 

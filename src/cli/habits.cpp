@@ -31,7 +31,7 @@ constexpr std::string_view kOneDevice =
 constexpr std::string_view kMapped =
     "weights of a file are mapped and used where they lie; only what is compressed at load is "
     "copied";
-constexpr std::string_view kKvTypes = "the KV cache is f16, bf16 or f32: --kv-dtype";
+constexpr std::string_view kKvTypes = "not a type of this KV cache; --help lists them: --kv-dtype";
 constexpr std::string_view kSamplers =
     "this sampler is not built in; there are --temp, --top-k, --top-p, --min-p, --repeat-penalty, "
     "--presence-penalty and --frequency-penalty";

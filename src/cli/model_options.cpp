@@ -1,5 +1,7 @@
 #include "cli/model_options.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/error.h"
@@ -25,8 +27,13 @@ void add_model_options(CLI::App& command, ModelOptions& options, const std::stri
       .add_option("MODEL", options.path,
                   "Folder or file: native, Hugging Face or GGUF; or synth:NAME")
       ->required();
-  visit_options(options, OptionFlags(command, "Model",
-                                     {{"presets", preset_names()}, {"default", default_ctx}}));
+  visit_options(
+      options,
+      OptionFlags(command, "Model",
+                  {{"presets", preset_names()},
+                   {"default", default_ctx},
+                   {"kv", std::string(kv_format_traits(default_kv_format()).name)},
+                   {"exact_kv", std::string(kv_format_traits(default_kv_format(true)).name)}}));
   command.get_option("--ignore-config")->type_name("FIELD");
   command.get_option("--preset")->excludes(command.get_option("--format"));
   if (options.ctx == kLongestContext) command.get_option("--ctx")->default_str("auto");

@@ -61,6 +61,9 @@ void OptionFlags::limit(CLI::Option& option, const Range& values) {
 void OptionFlags::limit(CLI::Option& option, FormatName /*values*/) {
   option.check(format_value());
 }
+void OptionFlags::limit(CLI::Option& option, KvFormatName /*values*/) {
+  option.check(kv_format_value({"auto"}));
+}
 void OptionFlags::limit(CLI::Option& option, ByteSize /*values*/) { option.transform(byte_size()); }
 void OptionFlags::limit(CLI::Option& option, ContextLength /*values*/) {
   option.transform(context_value());

@@ -37,6 +37,7 @@ class OptionFlags {
   static void limit(CLI::Option& option, const OneOf& values);
   static void limit(CLI::Option& option, const Range& values);
   static void limit(CLI::Option& option, FormatName values);
+  static void limit(CLI::Option& option, KvFormatName values);
   static void limit(CLI::Option& option, ByteSize values);
   static void limit(CLI::Option& option, ContextLength values);
   static void limit(CLI::Option& option, Seed values);

@@ -5,18 +5,6 @@
 namespace tq {
 namespace {
 
-const char* kv_dtype_name(KvDType dtype) {
-  switch (dtype) {
-    case KvDType::kF32:
-      return "f32";
-    case KvDType::kBF16:
-      return "bf16";
-    case KvDType::kF16:
-      break;
-  }
-  return "f16";
-}
-
 // Every option of how the model was loaded, with what its default came to.
 Json settings_json(const ModelOptions& options, const LoadedModel& loaded) {
   const LoadOptions& load = loaded.model->options();
@@ -28,7 +16,7 @@ Json settings_json(const ModelOptions& options, const LoadedModel& loaded) {
           {"kernels", options.kernels},
           {"batch_invariant", options.batch_invariant},
           {"gpu_memory_bytes", options.gpu_memory},
-          {"kv_dtype", kv_dtype_name(options.kv())},
+          {"kv_dtype", kv_format_traits(options.kv()).name},
           {"ctx", load.max_context},
           {"batch", load.max_batch_tokens},
           {"sequences", load.max_sequences}};

@@ -4,9 +4,11 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/nearest.h"
 #include "cli/habits.h"
+#include "format/kv_traits.h"
 #include "format/traits.h"
 
 namespace tq {
@@ -30,6 +32,11 @@ CLI::Validator one_of(std::vector<std::string> names) {
             return known ? std::string() : not_one_of(text, names);
           },
           std::move(shown)};
+}
+
+CLI::Validator kv_format_value(std::vector<std::string> besides) {
+  for (const KvFormatTraits& traits : all_kv_formats()) besides.emplace_back(traits.name);
+  return one_of(std::move(besides));
 }
 
 CLI::Validator format_value() {

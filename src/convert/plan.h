@@ -40,7 +40,7 @@ struct PlanOptions {
 enum class TensorAction : uint8_t {
   kCopy,        // the source's bytes, unchanged
   kCopyPlanes,  // codes and gains of a source that already has the format, unchanged
-  kEncode,      // fp32 rows through FormatTraits::encode_row
+  kEncode,      // fp32 rows through RowEncoder
 };
 
 struct PlannedTensor {

@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstring>
 #include <span>
 
-#include "base/error.h"
+#include "base/math.h"
 #include "format/encode_checks.h"
+#include "format/row_encoder.h"
 #include "io/native/content_hash.h"
 #include "io/non_finite.h"
 #include "tensor/buffer.h"
@@ -68,6 +68,7 @@ struct TensorWriter::Block {
   Block(const PlannedTensor& planned, const TensorEntry& source, const TensorPlace& target)
       : tensor(planned), entry(source), place(target) {
     chunk_rows = std::max<int64_t>(1, kChunkFloats / std::max<int64_t>(1, tensor.in_padded));
+    chunk_rows = round_up(chunk_rows, tensor.traits->rows_together);
     code_row_bytes = tensor.traits->code_row_bytes(tensor.in_padded);
     if (tensor.compressed()) {
       gains_per_row = tensor.in_padded / tensor.group;
@@ -82,13 +83,15 @@ struct TensorWriter::Block {
     const int64_t chunks = kBlockFloats / std::max(kChunkFloats, tensor.in_padded);
     return chunk_rows * std::max<int64_t>(1, chunks);
   }
-  // f16 in our files, f32 in the reference's.
-  void store_gain_row(const float* values, uint8_t* out) const {
-    if (gain_bytes == 2) {
-      store_gains(values, gains_per_row, entry.name, reinterpret_cast<uint16_t*>(out));
-    } else if (gain_bytes == 4) {
-      std::memcpy(out, values, static_cast<size_t>(gains_per_row) * sizeof(float));
-    }
+  // What RowEncoder wants to know.
+  WeightView shape() const {
+    WeightView view;
+    view.format = tensor.traits->id;
+    view.rows = entry.n_rows();
+    view.in = entry.in();
+    view.in_padded = tensor.in_padded;
+    view.group = tensor.group;
+    return view;
   }
   int64_t gain_row_bytes() const { return gains_per_row * gain_bytes; }
   int64_t n_chunks() const { return (n_rows + chunk_rows - 1) / chunk_rows; }
@@ -185,17 +188,13 @@ TensorResult TensorWriter::encode(const PlannedTensor& tensor, const TensorEntry
 }
 
 void TensorWriter::encode_chunk(Block& block, int64_t chunk, int thread) {
-  const PlannedTensor& tensor = block.tensor;
   const int64_t in = block.entry.in();
   const int64_t first = chunk * block.chunk_rows;  // within the block
   const int64_t n = std::min(block.chunk_rows, block.n_rows - first);
   ThreadState& state = threads_[static_cast<size_t>(thread)];
   std::vector<float>& floats = state.floats;
-  floats.resize(static_cast<size_t>(n * in + tensor.in_padded + block.gains_per_row));
-  const std::span<float> rows(floats.data(), static_cast<size_t>(n * in));
-  float* const padded = rows.data() + rows.size();
-  float* const gains = padded + tensor.in_padded;
-
+  floats.resize(static_cast<size_t>(n * in));
+  const std::span<float> rows(floats);
   source_.read_rows(block.entry, block.row_begin + first, n, rows.data());
   const std::vector<int64_t> bad = find_bad(block.entry, block.row_begin + first, rows);
   for (const int64_t element : bad) rows[static_cast<size_t>(element)] = 0;
@@ -205,25 +204,12 @@ void TensorWriter::encode_chunk(Block& block, int64_t chunk, int thread) {
   uint8_t* const gains_out = block.gains.data() + first * block.gain_row_bytes();
   EncodeStats& stats = block.stats[static_cast<size_t>(chunk)];
   const double start = thread_cpu_seconds();
-  std::fill_n(padded, tensor.in_padded, 0.0f);
-  for (int64_t r = 0; r < n; ++r) {
-    const float* row = rows.data() + r * in;
-    if (tensor.in_padded != in) {
-      std::copy_n(row, in, padded);
-      row = padded;
-    }
-    stats.add(tensor.traits->encode_row(row, tensor.in_padded, tensor.group, options_.encode,
-                                        codes_out + r * block.code_row_bytes, gains));
-    block.store_gain_row(gains, gains_out + r * block.gain_row_bytes());
-  }
+  RowEncoder encoder(block.entry.name, block.shape(), options_.encode);
+  stats = block.gain_bytes == 4  // f16 in our files, f32 in the reference's
+              ? encoder.encode(rows.data(), n, codes_out, reinterpret_cast<float*>(gains_out))
+              : encoder.encode(rows.data(), n, codes_out, reinterpret_cast<uint16_t*>(gains_out));
   state.work.encode_cpu_seconds += thread_cpu_seconds() - start;
   state.work.n_weights += n * in;
-  if (!std::isfinite(stats.squared_error)) {
-    fail(
-        ErrorCode::kUnsupported,
-        "tensor {}: weights beyond the range of {}; a rule must keep it or store it as bf16 or f32",
-        block.entry.name, tensor.format);
-  }
   write_chunk(block, first, n, state.work);
 }
 

@@ -66,7 +66,7 @@ class TensorWriter {
  private:
   struct Block;
   struct ThreadState {
-    std::vector<float> floats;  // rows, a padded row, a row of gains
+    std::vector<float> floats;  // rows
     Workload work;
   };
   TensorResult copy(const PlannedTensor& tensor, const TensorEntry& entry,

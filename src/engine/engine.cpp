@@ -43,7 +43,7 @@ Engine::Engine(Model& model, std::shared_ptr<const Tokenizer> tokenizer,
       n_pages_(layout_.pages_of(scheduler_limits(model).max_sequences,
                                 page_count(model, options.n_pages))),
       pages_(layout_.windows, n_pages_),
-      kv_(model.backend(), layout_, options.kv_dtype, n_pages_),
+      kv_(model.backend(), layout_, options.kv_format, n_pages_),
       scheduler_(scheduler_limits(model), pages_),
       logits_(model.backend().allocate_host(
           static_cast<size_t>(scheduler_limits(model).max_sequences * model.spec().vocab) *

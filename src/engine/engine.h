@@ -20,7 +20,7 @@
 namespace tq {
 
 struct EngineOptions {
-  KvDType kv_dtype = KvDType::kF16;
+  KvFormatId kv_format = default_kv_format();
   // Pages of 16 tokens for layers without a window; 0: enough for as many sequences of full context
   // as the model was loaded for.
   int64_t n_pages = 0;

@@ -72,13 +72,13 @@ double checked_log_sum_exp(std::span<const float> row) {
 
 }  // namespace
 
-LogitReader::LogitReader(Model& model, KvDType kv_dtype, int64_t max_tokens)
+LogitReader::LogitReader(Model& model, KvFormatId kv_format, int64_t max_tokens)
     : model_(model),
       max_chunk_(logit_row_limit(model)),
       layout_(model.kv_layout()),
       n_pages_(layout_.pages_of(1, ceil_div(checked_length(model, max_tokens), kKvBlockTokens))),
       pages_(layout_.windows, n_pages_),
-      kv_(model.backend(), layout_, kv_dtype, n_pages_),
+      kv_(model.backend(), layout_, kv_format, n_pages_),
       logits_(model.backend().allocate_host(static_cast<size_t>(max_chunk_ * model.spec().vocab) *
                                             sizeof(float))) {}
 

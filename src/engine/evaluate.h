@@ -19,7 +19,7 @@ class LogitReader {
  public:
   // Room for max_tokens tokens. The model is borrowed. Throws kInvalidArgument when its context is
   // shorter.
-  LogitReader(Model& model, KvDType kv_dtype, int64_t max_tokens);
+  LogitReader(Model& model, KvFormatId kv_format, int64_t max_tokens);
 
   // Tokens one next() takes at most.
   int64_t max_chunk() const { return max_chunk_; }

@@ -25,19 +25,37 @@ constexpr double kHalf5[] = {
     0.6049336240094342,  0.7471357036878187,  0.8945651173883733, 1.0487833199232017,
     1.2118043806092658,  1.386340339586626,   1.5762280786121883, 1.7872332177032668,
     2.0287283993954945,  2.3177394041947283,  2.6911195773766616, 3.260732493401393};
-// Of 2 to 5 bits, for N(0, 1): what an int8 of 1 means. Of all units that keep the largest centroid
-// within 127 those whose multiples come nearest to the centroids, in mean square over N(0, 1):
-// which leaves a fortieth (3 bits) to three quarters (5 bits) of the error that 127 for the largest
-// has.
-constexpr double kInt8Units[] = {0.021571429, 0.024434770, 0.023852298, 0.027656174};
+
+// A codebook that is not uniform.
+struct Lloyd {
+  std::span<const double> half;
+  // What an int8 of 1 means, for N(0, 1). Of all units that keep the largest centroid within 127
+  // those whose multiples come nearest to the centroids, in mean square over N(0, 1): which leaves
+  // a fortieth (3 bits) to three quarters (5 bits) of the error that 127 for the largest has.
+  double int8_unit;
+};
+
+Lloyd lloyd(int bits) {
+  switch (bits) {
+    case 2:
+      return {kHalf2, 0.021571429};
+    case 3:
+      return {kHalf3, 0.024434770};
+    case 4:
+      return {kHalf4, 0.023852298};
+    case 5:
+      return {kHalf5, 0.027656174};
+    default:
+      return {};
+  }
+}
+
 // Distances of neighbours with the least squared error for 64 levels around 0 (32 on each side) and
 // for 256 levels of which one is 0.
 constexpr double kStep6 = 0.104063;
 constexpr double kStep8 = 0.0307656;
 
-constexpr int kMinBits = 2;
-constexpr int kMaxBits = 8;
-constexpr int kMaxLevels = 1 << kMaxBits;
+constexpr int kMaxLevels = 1 << kMaxCodeBits;
 constexpr std::array<int, 4> kGroups = {32, 64, 128, 256};
 
 // One codebook with the memory its spans point to.
@@ -48,26 +66,11 @@ struct Entry {
   Codebook book{};
 };
 
-std::span<const double> lloyd_half(int bits) {
-  switch (bits) {
-    case 2:
-      return kHalf2;
-    case 3:
-      return kHalf3;
-    case 4:
-      return kHalf4;
-    case 5:
-      return kHalf5;
-    default:
-      return {};
-  }
-}
-
 // Fills centroids and int8 values from a symmetric table for N(0, 1).
-void fill_lloyd(int bits, std::span<const double> half, Entry& entry) {
+void fill_lloyd(const Lloyd& table, Entry& entry) {
+  const auto& [half, unit] = table;
   const int n = static_cast<int>(half.size());
   const double sigma = 1 / std::sqrt(double(entry.book.group));
-  const double unit = kInt8Units[bits - kMinBits];
   entry.book.int8_unit = static_cast<float>(unit * sigma);
   for (int k = 0; k < n; ++k) {
     const auto centroid = static_cast<float>(half[k] * sigma);
@@ -96,8 +99,8 @@ void build(int bits, int group, Entry& entry) {
   const size_t levels = size_t{1} << bits;
   entry.book.bits = bits;
   entry.book.group = group;
-  if (const auto half = lloyd_half(bits); !half.empty()) {
-    fill_lloyd(bits, half, entry);
+  if (const Lloyd table = lloyd(bits); !table.half.empty()) {
+    fill_lloyd(table, entry);
   } else {
     fill_uniform(bits, entry);
   }
@@ -110,10 +113,10 @@ void build(int bits, int group, Entry& entry) {
 }
 
 struct Library {
-  std::array<std::array<Entry, kGroups.size()>, kMaxBits + 1> entries;  // [bits][group]
+  std::array<std::array<Entry, kGroups.size()>, kMaxCodeBits + 1> entries;  // [bits][group]
   Library() {
-    for (int bits = kMinBits; bits <= kMaxBits; ++bits) {
-      if (bits == 7) continue;  // no format has 7 bits
+    for (int bits = 1; bits <= kMaxCodeBits; ++bits) {
+      if (!is_one_of(bits, CodebookWidths{})) continue;
       for (size_t g = 0; g < kGroups.size(); ++g) build(bits, kGroups[g], entries[bits][g]);
     }
   }
@@ -124,7 +127,7 @@ struct Library {
 const Codebook& codebook(int bits, int group) {
   static const Library library;
   const auto* position = std::find(kGroups.begin(), kGroups.end(), group);
-  TQ_CHECK(bits >= kMinBits && bits <= kMaxBits && bits != 7, "no codebook of {} bits", bits);
+  TQ_CHECK(is_one_of(bits, CodebookWidths{}), "no codebook of {} bits", bits);
   TQ_CHECK(position != kGroups.end(), "no codebook for groups of {}", group);
   return library.entries[bits][position - kGroups.begin()].book;
 }

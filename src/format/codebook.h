@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 
 namespace tq {
 
@@ -27,8 +28,17 @@ struct Codebook {
   float step;
 };
 
-// The codebook of 2, 3, 4, 5, 6 or 8 bits for a group of 32, 64, 128 or 256. The formats tq2 .. tq8
-// use codebook(FormatTraits::bits, WeightView::group). TQ_CHECKs both arguments.
+// The widths of codes, in bits, that there are codebooks (codebook.cpp) and so encoders for.
+using CodebookWidths = std::integer_sequence<int, 2, 3, 4, 5, 6, 8>;
+constexpr int kMaxCodeBits = 8;
+
+template <int... kWidths>
+constexpr bool is_one_of(int bits, std::integer_sequence<int, kWidths...>) {
+  return ((bits == kWidths) || ...);
+}
+
+// The codebook of one of these widths for a group of 32, 64, 128 or 256. The formats tq2 .. tq8 use
+// codebook(FormatTraits::bits, WeightView::group). TQ_CHECKs both arguments.
 const Codebook& codebook(int bits, int group);
 
 }  // namespace tq

@@ -9,11 +9,11 @@
 #include <concepts>
 #include <cstdint>
 #include <string_view>
-#include <type_traits>
 
 #include "format/bf16.h"
 #include "format/f16.h"
 #include "format/f32.h"
+#include "format/format_list.h"
 #include "format/tq2.h"
 #include "format/tq3.h"
 #include "format/tq4.h"
@@ -24,44 +24,41 @@
 
 namespace tq {
 
-template <typename... Formats>
-struct FormatList {
-  static constexpr int kSize = sizeof...(Formats);
-};
-
 // In ascending order of FormatId. Files carry names, so the order may change.
 using AllFormats = FormatList<F32, F16, Bf16, Tq2, Tq3, Tq4, Tq5, Tq6, Tq8>;
 
-// What a format struct provides; the members mean what they mean in FormatTraits. No state.
+// Formats that encode each row on its own, and such as take several.
 template <typename F>
-concept WeightFormat = requires(const uint8_t* codes, const uint16_t* gains, float* out,
-                                const float* x, const EncodeOptions& options, uint8_t* codes_out) {
+concept SingleRows = requires(const float* x, const EncodeOptions& options, uint8_t* codes,
+                              float* gains) {
+  { F::encode_row(x, int64_t{}, int{}, options, codes, gains) } -> std::same_as<EncodeStats>;
+};
+template <typename F>
+concept RowsTogether = requires(const float* x, const EncodeOptions& options, uint8_t* codes,
+                                float* gains) {
+  { F::kRowsTogether } -> std::convertible_to<int>;
+  { F::encode_rows(x, int64_t{}, int{}, options, codes, gains) } -> std::same_as<EncodeStats>;
+};
+
+// What a format struct provides; the members mean what they mean in FormatTraits. No state. It may
+// also say group_for(in) and kOutput.
+template <typename F>
+concept WeightFormat = (SingleRows<F> || RowsTogether<F>)&&requires(const uint8_t* codes,
+                                                                    const uint16_t* gains,
+                                                                    float* out) {
   { F::kName } -> std::convertible_to<std::string_view>;
   { F::kInput } -> std::convertible_to<InputForm>;
   { F::kBits } -> std::convertible_to<int>;
   { F::kHasScales } -> std::convertible_to<bool>;
   { F::code_row_bytes(int64_t{}) } -> std::same_as<int64_t>;
   { F::decode_row(codes, gains, int64_t{}, int{}, out) } -> std::same_as<void>;
-  { F::encode_row(x, int64_t{}, int{}, options, codes_out, out) } -> std::same_as<EncodeStats>;
 };
-
-namespace internal {
-template <typename F, typename... Formats>
-constexpr int index_in(FormatList<Formats...>) {
-  constexpr bool kSame[] = {std::is_same_v<F, Formats>...};
-  for (int i = 0; i < static_cast<int>(sizeof...(Formats)); ++i) {
-    if (kSame[i]) return i;
-  }
-  return -1;
-}
-}  // namespace internal
 
 // The id of a format struct: format_id<Tq3>().
 template <WeightFormat F>
 constexpr FormatId format_id() {
-  constexpr int kIndex = internal::index_in<F>(AllFormats{});
-  static_assert(kIndex >= 0, "the format is not in AllFormats");
-  return static_cast<FormatId>(kIndex);
+  static_assert(index_in<F>(AllFormats{}) >= 0, "the format is not in AllFormats");
+  return static_cast<FormatId>(index_in<F>(AllFormats{}));
 }
 
 }  // namespace tq

@@ -4,16 +4,24 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
+#include "base/float16.h"
+#include "format/codebook.h"
 #include "format/packing.h"
 #include "format/traits.h"
 
 namespace tq {
 
-// A format struct derives from ScalarCodec<bits> and adds its name. Defined for 2, 3, 4, 5, 6 and 8
-// bits, groups of 32, 64, 128 and 256.
+// ScalarCodec::encode_row of a width, for this CPU (scalar_encoder.h).
+EncodeStats encode_scalar_row(int bits, const float* x, int64_t in_padded, int group,
+                              const EncodeOptions& options, uint8_t* codes, float* gains);
+
+// A format struct derives from ScalarCodec<bits> and adds its name. For groups of 32, 64, 128 and
+// 256.
 template <int kCodeBits>
 struct ScalarCodec {
+  static_assert(is_one_of(kCodeBits, CodebookWidths{}), "there is no codebook of this width");
   static constexpr InputForm kInput = InputForm::kRotated;
   static constexpr int kBits = kCodeBits;
   static constexpr bool kHasScales = true;
@@ -22,16 +30,31 @@ struct ScalarCodec {
     return packed_bytes(in_padded, kBits);
   }
   static void decode_row(const uint8_t* codes, const uint16_t* gains, int64_t in_padded, int group,
-                         float* out);
+                         float* out) {
+    const float* centroids = codebook(kBits, group).centroids.data();
+    for (int64_t start = 0; start < in_padded; start += group) {
+      const float gain = f16_to_f32(gains[start / group]);
+      for (int64_t i = start; i < start + group; i += 8) {
+        uint8_t index[8];
+        unpack8<kBits>(codes + packed_bytes(i, kBits), index);
+        for (int k = 0; k < 8; ++k) out[i + k] = gain * centroids[index[k]];
+      }
+    }
+  }
   static EncodeStats encode_row(const float* x, int64_t in_padded, int group,
-                                const EncodeOptions& options, uint8_t* codes, float* gains);
+                                const EncodeOptions& options, uint8_t* codes, float* gains) {
+    return encode_scalar_row(kBits, x, in_padded, group, options, codes, gains);
+  }
 };
 
-extern template struct ScalarCodec<2>;
-extern template struct ScalarCodec<3>;
-extern template struct ScalarCodec<4>;
-extern template struct ScalarCodec<5>;
-extern template struct ScalarCodec<6>;
-extern template struct ScalarCodec<8>;
+namespace internal {
+template <int kBits>
+std::true_type derives_from_codec(const ScalarCodec<kBits>*);
+std::false_type derives_from_codec(const void*);
+}  // namespace internal
+
+template <typename F>
+constexpr bool kIsScalarCodec =
+    decltype(internal::derives_from_codec(static_cast<const F*>(nullptr)))::value;
 
 }  // namespace tq

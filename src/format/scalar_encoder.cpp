@@ -221,13 +221,17 @@ EncodeStats encode_row(const float* x, int64_t in_padded, int group, const Encod
   return stats;
 }
 
+template <int... kWidths>
+constexpr ScalarEncodersByBits encoders_of(std::integer_sequence<int, kWidths...>) {
+  ScalarEncodersByBits by_bits{};
+  ((by_bits[kWidths] = encode_row<kWidths>), ...);
+  return by_bits;
+}
+
 }  // namespace
 
 const ScalarEncoders& generic_scalar_encoders() {
-  static constexpr ScalarEncoders kEncoders{
-      Isa::kGeneric,
-      {nullptr, nullptr, encode_row<2>, encode_row<3>, encode_row<4>, encode_row<5>, encode_row<6>,
-       nullptr, encode_row<8>}};
+  static constexpr ScalarEncoders kEncoders{Isa::kGeneric, encoders_of(CodebookWidths{})};
   return kEncoders;
 }
 

@@ -23,13 +23,16 @@
 
 namespace tq {
 
-// FormatTraits::encode_row of one format.
+// FormatTraits::encode_rows of one format.
 using ScalarEncodeRow = EncodeStats (*)(const float* x, int64_t in_padded, int group,
                                         const EncodeOptions& options, uint8_t* codes, float* gains);
 
+// Null for widths without a codebook.
+using ScalarEncodersByBits = std::array<ScalarEncodeRow, kMaxCodeBits + 1>;
+
 struct ScalarEncoders {
   Isa isa;
-  std::array<ScalarEncodeRow, 9> by_bits;  // null for bits that no format has
+  ScalarEncodersByBits by_bits;
 };
 
 const ScalarEncoders& generic_scalar_encoders();

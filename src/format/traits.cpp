@@ -4,16 +4,38 @@
 #include <array>
 
 #include "base/check.h"
+#include "base/math.h"
 #include "format/formats.h"
 #include "format/hadamard.h"
 
 namespace tq {
 namespace {
 
+int no_group(int64_t /*in*/) { return 0; }
+
+// What a format's struct does not say has the value that formats of rows on their own have.
 template <WeightFormat F>
 constexpr FormatTraits traits_of() {
-  return {format_id<F>(), F::kName,          F::kInput,     F::kBits,
-          F::kHasScales,  F::code_row_bytes, F::decode_row, F::encode_row};
+  FormatTraits traits{.id = format_id<F>(),
+                      .name = F::kName,
+                      .input = F::kInput,
+                      .output = InputForm::kPlain,
+                      .bits = F::kBits,
+                      .has_scales = F::kHasScales,
+                      .rows_together = 1,
+                      .group_for = F::kHasScales ? default_group : no_group,
+                      .code_row_bytes = F::code_row_bytes,
+                      .decode_row = F::decode_row,
+                      .encode_rows = nullptr};
+  if constexpr (requires { F::kOutput; }) traits.output = F::kOutput;
+  if constexpr (requires { F::group_for(int64_t{}); }) traits.group_for = F::group_for;
+  if constexpr (RowsTogether<F>) {
+    traits.rows_together = F::kRowsTogether;
+    traits.encode_rows = F::encode_rows;
+  } else {
+    traits.encode_rows = F::encode_row;
+  }
+  return traits;
 }
 
 template <WeightFormat... Formats>
@@ -46,6 +68,17 @@ int default_group(int64_t in) {
     if (in % group == 0) return group;
   }
   return 128;
+}
+
+WeightView weight_shape(const FormatTraits& format, int64_t rows, int64_t in, int64_t experts) {
+  WeightView view;
+  view.format = format.id;
+  view.rows = rows;
+  view.in = in;
+  view.experts = experts;
+  view.group = format.group_for(in);
+  view.in_padded = view.group > 0 ? round_up(in, view.group) : in;
+  return view;
 }
 
 void decode_row_plain(const WeightView& weight, int64_t row, float* out, float* scratch) {

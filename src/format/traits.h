@@ -47,9 +47,15 @@ struct EncodeStats {
 struct FormatTraits {
   FormatId id;
   std::string_view name;  // as on disk and on the command line: "tq3"
-  InputForm input;
-  int bits;         // code bits per weight, scales not counted
-  bool has_scales;  // one f16 gain per (row, group)
+  InputForm input;        // that a matmul needs
+  InputForm output;  // that a matmul with these rows gives: of all formats so far the plain one
+  int bits;          // code bits per weight, scales not counted
+  // The planes: codes, and with scales one f16 gain per (row, group).
+  bool has_scales;
+  // Rows that are encoded as one; a matrix has a multiple of them.
+  int rows_together;
+  // The group for rows of `in` weights; 0 without scales.
+  int (*group_for)(int64_t in);
   // Bytes of one code row of in_padded weights (in_padded is a multiple of the group if there is
   // one).
   int64_t (*code_row_bytes)(int64_t in_padded);
@@ -57,10 +63,11 @@ struct FormatTraits {
   // back). codes: code_row_bytes(in_padded); gains f16 [in_padded / group], null without scales.
   void (*decode_row)(const uint8_t* codes, const uint16_t* gains, int64_t in_padded, int group,
                      float* out);
-  // Encodes one row given in the PLAIN basis, fp32 [in_padded] (padding already zero), rotating as
-  // the format needs. gains: fp32 [in_padded / group], ignored without scales.
-  EncodeStats (*encode_row)(const float* x, int64_t in_padded, int group,
-                            const EncodeOptions& options, uint8_t* codes, float* gains);
+  // Encodes rows_together rows given in the PLAIN basis, fp32 [rows_together, in_padded] (padding
+  // already zero), rotating as the format needs. gains: fp32 [rows_together, in_padded / group],
+  // ignored without scales. Callers that write a matrix use RowEncoder (row_encoder.h).
+  EncodeStats (*encode_rows)(const float* x, int64_t in_padded, int group,
+                             const EncodeOptions& options, uint8_t* codes, float* gains);
 };
 
 // All formats in list order; a FormatId indexes it.
@@ -70,7 +77,7 @@ const FormatTraits& format_traits(FormatId id);
 const FormatTraits* find_format(std::string_view name);
 int format_count();
 
-// The group for rows of `in` weights: 128 if it divides, else 64, else 32, else 128 with padding.
+// Of the formats with groups so far: 128 if it divides, else 64, else 32, else 128 with padding.
 int default_group(int64_t in);
 
 // A weight matrix, or a stack of `experts` of them, in any format. Does not own its planes.
@@ -104,6 +111,9 @@ struct WeightView {
   // Matrix e of the stack.
   WeightView expert(int64_t e) const { return slice(e * rows, rows); }
 };
+
+// A weight of this size in a format, without planes.
+WeightView weight_shape(const FormatTraits& format, int64_t rows, int64_t in, int64_t experts = 1);
 
 // Row `row` (0 .. experts * rows - 1) to fp32 [in] in the PLAIN basis. scratch: fp32 [in_padded].
 void decode_row_plain(const WeightView& weight, int64_t row, float* out, float* scratch);

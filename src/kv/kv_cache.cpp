@@ -15,12 +15,18 @@ int64_t most_pages(int64_t n) { return n < 2 ? n : ceil_div(n - 1, kKvBlockToken
 
 }  // namespace
 
+int64_t KvLayerShape::token_bytes(KvFormatId format) const {
+  if (n_kv_heads == 0) return 0;
+  const KvFormatTraits& traits = kv_format_traits(format);
+  return n_kv_heads * (traits.keys.bytes(k_dim) + (v_in_k ? 0 : traits.values.bytes(v_dim)));
+}
+
 KvLayout KvLayout::plan(std::vector<KvLayerShape> layers, std::span<const int64_t> windows,
                         int64_t max_context, int64_t max_step_tokens) {
   KvLayout layout{.layers = std::move(layers), .max_step_tokens = max_step_tokens};
   const int64_t all = ceil_div(max_context, kKvBlockTokens);
   for (size_t i = 0; i < layout.layers.size(); ++i) {
-    if (windows[i] == 0 || layout.layers[i].elements() == 0) continue;
+    if (windows[i] == 0 || layout.layers[i].n_kv_heads == 0) continue;
     // A step's first token sees a window back while its last one is written.
     if (most_pages(windows[i] + max_step_tokens - 1) >= all) continue;
     const auto known = std::find(layout.windows.begin(), layout.windows.end(), windows[i]);
@@ -46,40 +52,48 @@ std::vector<int64_t> KvLayout::pages_of(int64_t n_sequences, int64_t n_pages) co
   return pages;
 }
 
-int64_t KvLayout::size_bytes(KvDType dtype, std::span<const int64_t> n_pages) const {
-  int64_t elements = 0;
+int64_t KvLayout::size_bytes(KvFormatId format, std::span<const int64_t> n_pages) const {
+  int64_t bytes = 0;
   for (const KvLayerShape& layer : layers) {
-    elements += layer.elements() * n_pages[static_cast<size_t>(layer.group)];
+    bytes += layer.token_bytes(format) * n_pages[static_cast<size_t>(layer.group)];
   }
-  return elements * kKvBlockTokens * kv_dtype_bytes(dtype);
+  return bytes * kKvBlockTokens;
 }
 
-KvCache::KvCache(Device& device, const KvLayout& layout, KvDType dtype,
+KvCache::KvCache(Device& device, const KvLayout& layout, KvFormatId format,
                  std::span<const int64_t> n_pages)
     : device_(device), n_pages_(n_pages.begin(), n_pages.end()), shapes_(layout.layers) {
-  const int64_t bytes = bytes_per_token(layout.layers, dtype);
+  const int64_t bytes = bytes_per_token(layout.layers, format);
   const int64_t most = *std::max_element(n_pages.begin(), n_pages.end());
   if (!checked_mul(bytes, most * kKvBlockTokens)) {
     fail(ErrorCode::kOutOfMemory, "a KV cache of {} pages overflows", most);
   }
-  const auto plane = [&](int64_t pages, int64_t heads, int64_t dim) -> void* {
-    const int64_t size = pages * heads * kKvBlockTokens * dim * kv_dtype_bytes(dtype);
+  // Room for a layer's vectors; null for vectors of no bytes.
+  const auto plane = [&](const KvLayerView& view, int64_t vector_bytes) -> void* {
+    if (vector_bytes == 0) return nullptr;
+    const int64_t size = view.n_blocks * view.n_kv_heads * kKvBlockTokens * vector_bytes;
     try {
       buffers_.push_back(device.allocate(static_cast<size_t>(size)));
     } catch (const Error& e) {
       fail(ErrorCode::kOutOfMemory,
            "a KV cache for {} tokens needs {} bytes, more than there is memory for; choose a "
            "shorter context ({})",
-           n_pages[0] * kKvBlockTokens, layout.size_bytes(dtype, n_pages), e.what());
+           n_pages[0] * kKvBlockTokens, layout.size_bytes(format, n_pages), e.what());
     }
     return buffers_.back().data();
   };
+  const KvVectorTraits& keys = kv_format_traits(format).keys;
+  const KvVectorTraits& values = kv_format_traits(format).values;
   for (const KvLayerShape& layer : shapes_) {
     const int64_t pages = n_pages[static_cast<size_t>(layer.group)];
-    KvLayerView view{dtype, pages, layer.n_kv_heads, layer.k_dim, layer.v_dim};
-    if (layer.n_kv_heads > 0) view.k = plane(pages, layer.n_kv_heads, layer.k_dim);
+    KvLayerView view{format, pages, layer.n_kv_heads, layer.k_dim, layer.v_dim};
+    if (layer.n_kv_heads > 0) {
+      view.k = plane(view, keys.code_bytes(layer.k_dim));
+      view.k_gains = static_cast<uint16_t*>(plane(view, keys.gain_bytes(layer.k_dim)));
+    }
     if (layer.n_kv_heads > 0 && !layer.v_in_k) {
-      view.v = plane(pages, layer.n_kv_heads, layer.v_dim);
+      view.v = plane(view, values.code_bytes(layer.v_dim));
+      view.v_gains = static_cast<uint16_t*>(plane(view, values.gain_bytes(layer.v_dim)));
     }
     views_.push_back(view);
   }
@@ -95,24 +109,25 @@ void KvCache::copy_page(int64_t group, int32_t from, int32_t to) {
   for (size_t i = 0; i < views_.size(); ++i) {
     if (shapes_[i].group != group) continue;
     const KvLayerView& view = views_[i];
-    const auto copy = [&](void* plane, int64_t dim) {
+    if (view.k == nullptr) continue;
+    const auto copy = [&](void* plane, int64_t vector_bytes) {
       if (plane == nullptr) return;
-      const auto page =
-          static_cast<size_t>(view.n_kv_heads * kKvBlockTokens * dim * kv_dtype_bytes(view.dtype));
+      const auto page = static_cast<size_t>(view.n_kv_heads * kKvBlockTokens * vector_bytes);
       auto* bytes = static_cast<uint8_t*>(plane);
       device_.copy(bytes + static_cast<size_t>(from) * page, bytes + static_cast<size_t>(to) * page,
                    page);
     };
-    copy(view.k, view.k_dim);
-    copy(view.v, view.v_dim);
+    const KvFormatTraits& format = kv_format_traits(view.format);
+    copy(view.k, format.keys.code_bytes(view.k_dim));
+    copy(view.k_gains, format.keys.gain_bytes(view.k_dim));
+    copy(view.v, format.values.code_bytes(view.v_dim));
+    copy(view.v_gains, format.values.gain_bytes(view.v_dim));
   }
 }
 
-int64_t KvCache::bytes_per_token(std::span<const KvLayerShape> layers, KvDType dtype) {
+int64_t KvCache::bytes_per_token(std::span<const KvLayerShape> layers, KvFormatId format) {
   int64_t total = 0;
-  for (const KvLayerShape& layer : layers) {
-    total += layer.elements() * kv_dtype_bytes(dtype);
-  }
+  for (const KvLayerShape& layer : layers) total += layer.token_bytes(format);
   return total;
 }
 

@@ -22,8 +22,8 @@ struct KvLayerShape {
   bool v_in_k = false;  // values are the first v_dim elements of the keys
   int64_t group = 0;    // of KvLayout::windows
 
-  // Elements one token takes.
-  int64_t elements() const { return n_kv_heads * (k_dim + (v_in_k ? 0 : v_dim)); }
+  // Bytes one token takes.
+  int64_t token_bytes(KvFormatId format) const;
   bool operator==(const KvLayerShape&) const = default;
 };
 
@@ -41,17 +41,19 @@ struct KvLayout {
 
   // Pages of each group for n sequences that have n_pages of group 0 in all.
   std::vector<int64_t> pages_of(int64_t n_sequences, int64_t n_pages) const;
-  int64_t size_bytes(KvDType dtype, std::span<const int64_t> n_pages) const;
+  int64_t size_bytes(KvFormatId format, std::span<const int64_t> n_pages) const;
 };
 
 class KvCache {
  public:
   // Allocates n_pages[g] pages of 16 tokens for each layer of group g. Throws kOutOfMemory with the
   // size asked for.
-  KvCache(Device& device, const KvLayout& layout, KvDType dtype, std::span<const int64_t> n_pages);
+  KvCache(Device& device, const KvLayout& layout, KvFormatId format,
+          std::span<const int64_t> n_pages);
   // Every layer keeps everything.
-  KvCache(Device& device, std::span<const KvLayerShape> layers, KvDType dtype, int64_t n_pages)
-      : KvCache(device, KvLayout{.layers = {layers.begin(), layers.end()}}, dtype, {&n_pages, 1}) {}
+  KvCache(Device& device, std::span<const KvLayerShape> layers, KvFormatId format, int64_t n_pages)
+      : KvCache(device, KvLayout{.layers = {layers.begin(), layers.end()}}, format, {&n_pages, 1}) {
+  }
   int64_t n_pages(int64_t group = 0) const { return n_pages_[static_cast<size_t>(group)]; }
   int64_t size_bytes() const;
   const KvLayerView& layer(int64_t i) const { return views_[static_cast<size_t>(i)]; }
@@ -63,7 +65,7 @@ class KvCache {
   void copy_page(int64_t group, int32_t from, int32_t to);
 
   // Bytes one token takes over all layers.
-  static int64_t bytes_per_token(std::span<const KvLayerShape> layers, KvDType dtype);
+  static int64_t bytes_per_token(std::span<const KvLayerShape> layers, KvFormatId format);
 
  private:
   Device& device_;

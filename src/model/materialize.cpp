@@ -1,15 +1,14 @@
 #include "model/materialize.h"
 
 #include <algorithm>
-#include <cmath>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
-#include "base/float16.h"
 #include "base/math.h"
 #include "format/encode_checks.h"
+#include "format/row_encoder.h"
 #include "io/non_finite.h"
 
 namespace tq {
@@ -18,7 +17,6 @@ namespace {
 constexpr int64_t kRowsAtOnce = 16;
 constexpr int64_t kBytesAtOnce = int64_t{1} << 17;    // that a thread copies
 constexpr int64_t kWeightsAtOnce = int64_t{1} << 16;  // that it decodes
-constexpr float kMaxF16 = 65504;
 
 // Of rows from `row` on.
 void check_finite(const TensorEntry& tensor, int64_t row, std::span<const float> values) {
@@ -27,53 +25,26 @@ void check_finite(const TensorEntry& tensor, int64_t row, std::span<const float>
     refuse_non_finite(tensor, row * tensor.in() + bad, values[static_cast<size_t>(bad)]);
 }
 
-void check_fits_f16(const TensorEntry& tensor, std::span<const float> values) {
-  for (const float value : values) {
-    if (std::fabs(value) > kMaxF16) {
-      fail(ErrorCode::kUnsupported, "{}: the weight {} does not fit f16; ask for another format",
-           tensor.name, value);
-    }
-  }
-}
-
-// What one thread needs to encode rows.
-struct RowScratch {
-  std::vector<float> rows;    // [kRowsAtOnce, in]
-  std::vector<float> padded;  // [in_padded]
-  std::vector<float> gains;   // [groups]
-};
-
 // Where a weight's rows are written.
 struct Planes {
   uint8_t* codes;
   uint16_t* gains;
+  int64_t code_row_bytes;
+  int64_t gains_per_row;
+  uint8_t* code_row(int64_t row) const { return codes + row * code_row_bytes; }
+  uint16_t* gain_row(int64_t row) const { return gains + row * gains_per_row; }
 };
-
-// Sets what follows from a view's rows, in and experts.
-void set_format(WeightView& view, const FormatTraits& format) {
-  view.format = format.id;
-  view.group = format.has_scales ? default_group(view.in) : 0;
-  view.in_padded = view.group > 0 ? round_up(view.in, view.group) : view.in;
-}
 
 Planes make_planes(WeightView& view, Buffer& storage) {
   const int64_t n_rows = view.experts * view.rows;
   const int64_t gains_begin = round_up(n_rows * view.code_row_bytes(), Buffer::kAlignment);
   storage = Buffer(
       static_cast<size_t>(gains_begin + n_rows * view.gains_per_row() * int64_t{sizeof(uint16_t)}));
-  const Planes planes{storage.data(), reinterpret_cast<uint16_t*>(storage.data() + gains_begin)};
+  const Planes planes{storage.data(), reinterpret_cast<uint16_t*>(storage.data() + gains_begin),
+                      view.code_row_bytes(), view.gains_per_row()};
   view.codes = planes.codes;
   view.gains = view.group > 0 ? planes.gains : nullptr;
   return planes;
-}
-
-// Encodes scratch.padded, which holds the row.
-void encode_row(const WeightView& view, const Planes& planes, int64_t row,
-                const EncodeOptions& options, RowScratch& scratch) {
-  view.traits().encode_row(scratch.padded.data(), view.in_padded, view.group, options,
-                           planes.codes + row * view.code_row_bytes(), scratch.gains.data());
-  std::transform(scratch.gains.begin(), scratch.gains.end(),
-                 planes.gains + row * view.gains_per_row(), f32_to_f16);
 }
 
 }  // namespace
@@ -83,12 +54,8 @@ Materializer::Materializer(const Checkpoint& checkpoint, const EncodeOptions& en
     : checkpoint_(checkpoint), encode_(encode), threads_(threads), values_(values) {}
 
 WeightView Materializer::shape(const TensorEntry& tensor, const FormatTraits& format) {
-  WeightView view;
-  view.in = tensor.in();
-  view.experts = tensor.shape.size() == 3 ? tensor.shape.front() : 1;
-  view.rows = tensor.n_rows() / view.experts;
-  set_format(view, format);
-  return view;
+  const int64_t experts = tensor.shape.size() == 3 ? tensor.shape.front() : 1;
+  return weight_shape(format, tensor.n_rows() / experts, tensor.in(), experts);
 }
 
 WeightView Materializer::weight(const TensorEntry& tensor, const FormatTraits& format,
@@ -96,25 +63,19 @@ WeightView Materializer::weight(const TensorEntry& tensor, const FormatTraits& f
   WeightView view = shape(tensor, format);
   if (values_ == WeightValues::kNone) return view;
   const Planes planes = make_planes(view, storage);
-  const int64_t n_gains = view.gains_per_row();
-  std::vector<RowScratch> scratch(static_cast<size_t>(pool().size()));
+  const int64_t rows_at_once = round_up(kRowsAtOnce, format.rows_together);
   const auto in = static_cast<size_t>(view.in);
+  std::vector<std::vector<float>> scratch(static_cast<size_t>(pool().size()));  // a thread's rows
+  std::vector<RowEncoder> encoders(scratch.size(), {tensor.name, view, encode_});
   auto encode_rows = [&](int64_t begin, int64_t end, int thread) {
-    RowScratch& mine = scratch[static_cast<size_t>(thread)];
-    mine.rows.resize(static_cast<size_t>(kRowsAtOnce) * in);
-    mine.padded.resize(static_cast<size_t>(view.in_padded));
-    mine.gains.resize(static_cast<size_t>(n_gains));
-    checkpoint_.read_rows(tensor, begin, end - begin, mine.rows.data());
-    const std::span<const float> values(mine.rows.data(), static_cast<size_t>(end - begin) * in);
-    check_finite(tensor, begin, values);
-    if (format.name == "f16") check_fits_f16(tensor, values);
-    for (int64_t row = begin; row < end; ++row) {
-      const auto source = values.subspan(static_cast<size_t>(row - begin) * in, in);
-      std::copy(source.begin(), source.end(), mine.padded.begin());
-      encode_row(view, planes, row, encode_, mine);
-    }
+    std::vector<float>& rows = scratch[static_cast<size_t>(thread)];
+    rows.resize(static_cast<size_t>(end - begin) * in);
+    checkpoint_.read_rows(tensor, begin, end - begin, rows.data());
+    check_finite(tensor, begin, rows);
+    encoders[static_cast<size_t>(thread)].encode(rows.data(), end - begin, planes.code_row(begin),
+                                                 planes.gain_row(begin));
   };
-  pool().parallel_for(tensor.n_rows(), kRowsAtOnce, encode_rows);
+  pool().parallel_for(tensor.n_rows(), rows_at_once, encode_rows);
   checkpoint_.drop_rows(tensor, 0, tensor.n_rows());
   return view;
 }
@@ -165,30 +126,23 @@ void Materializer::finish(WeightEncoder& encoder) {
 
 WeightView Materializer::transposed_heads(const WeightView& weight, int64_t head_rows, int64_t rows,
                                           const FormatTraits& format, Buffer& storage) {
-  WeightView view;
-  view.in = rows;
-  view.rows = weight.in;
-  view.experts = weight.rows / head_rows;
-  set_format(view, format);
+  WeightView view = weight_shape(format, weight.in, rows, weight.rows / head_rows);
   if (values_ == WeightValues::kNone) return view;
   const Planes planes = make_planes(view, storage);
   auto transpose = [&](int64_t begin, int64_t end, int /*thread*/) {
-    std::vector<float> matrix(static_cast<size_t>(rows * weight.in));  // [rows, weight.in]
-    std::vector<float> decoded(static_cast<size_t>(weight.in_padded));
-    RowScratch scratch;
-    scratch.padded.resize(static_cast<size_t>(view.in_padded));
-    scratch.gains.resize(static_cast<size_t>(view.gains_per_row()));
+    std::vector<float> decoded(static_cast<size_t>(weight.in));
+    std::vector<float> scratch(static_cast<size_t>(weight.in_padded));
+    std::vector<float> matrix(static_cast<size_t>(weight.in * rows));  // [weight.in, rows]
+    RowEncoder encoder("absorbed keys", view, encode_);
     for (int64_t head = begin; head < end; ++head) {
       for (int64_t r = 0; r < rows; ++r) {
-        decode_row_plain(weight, head * head_rows + r, matrix.data() + r * weight.in,
-                         decoded.data());
-      }
-      for (int64_t i = 0; i < weight.in; ++i) {
-        for (int64_t r = 0; r < rows; ++r) {
-          scratch.padded[static_cast<size_t>(r)] = matrix[static_cast<size_t>(r * weight.in + i)];
+        decode_row_plain(weight, head * head_rows + r, decoded.data(), scratch.data());
+        for (int64_t i = 0; i < weight.in; ++i) {
+          matrix[static_cast<size_t>(i * rows + r)] = decoded[static_cast<size_t>(i)];
         }
-        encode_row(view, planes, head * weight.in + i, encode_, scratch);
       }
+      encoder.encode(matrix.data(), weight.in, planes.code_row(head * weight.in),
+                     planes.gain_row(head * weight.in));
     }
   };
   pool().parallel_for(view.experts, 1, transpose);

@@ -29,8 +29,7 @@ class Materializer {
                WeightValues values = WeightValues::kRead);
 
   // The tensor [rows, in] or [experts, rows, in] in `format`; the view points into `storage`.
-  // Throws kCorrupt naming the tensor when it holds NaN or infinity, kUnsupported when a value does
-  // not fit f16.
+  // Throws kCorrupt naming the tensor when it holds NaN or infinity, and what RowEncoder throws.
   WeightView weight(const TensorEntry& tensor, const FormatTraits& format, Buffer& storage);
 
   // What weight() would return, without values: nothing is read, and its planes are null.

@@ -56,11 +56,11 @@ bool same_kind(LayerGroup a, const LayerGroup& b) {
 }
 
 // The layer whose keys and values layer i reads, and how far back.
-KvUse kv_use(const ModelSpec& spec, const std::vector<KvLayerShape>& shapes, size_t i) {
-  KvUse use{.kept = shapes[i].elements(), .read = shapes[i].elements()};
+KvUse kv_use(const ModelSpec& spec, size_t i) {
+  KvUse use{.from = i};
   if (const auto* gqa = std::get_if<GqaSpec>(&spec.layers[i].attention)) {
     use.window = gqa->window;
-    if (gqa->kv_from) use.read = shapes[static_cast<size_t>(*gqa->kv_from)].elements();
+    if (gqa->kv_from) use.from = static_cast<size_t>(*gqa->kv_from);
   }
   return use;
 }
@@ -75,23 +75,24 @@ int64_t active_part(const TensorRequest& request, int64_t whole, std::string_vie
 
 }  // namespace
 
-int64_t ModelSummary::kv_bytes_per_token(KvDType dtype) const {
-  return KvCache::bytes_per_token(kv_shapes, dtype);
+int64_t ModelSummary::kv_bytes_per_token(KvFormatId format) const {
+  return KvCache::bytes_per_token(kv_shapes, format);
 }
 
-int64_t ModelSummary::kv_bytes(int64_t n_tokens, KvDType dtype, int64_t step_tokens) const {
+int64_t ModelSummary::kv_bytes(int64_t n_tokens, KvFormatId format, int64_t step_tokens) const {
   std::vector<int64_t> windows;
   for (const KvUse& use : kv) windows.push_back(use.window);
   const KvLayout layout = KvLayout::plan(kv_shapes, windows, n_tokens, step_tokens);
-  return layout.size_bytes(dtype, layout.pages_of(1, ceil_div(n_tokens, kKvBlockTokens)));
+  return layout.size_bytes(format, layout.pages_of(1, ceil_div(n_tokens, kKvBlockTokens)));
 }
 
-int64_t ModelSummary::kv_bytes_read(int64_t n_tokens, KvDType dtype) const {
-  int64_t elements = 0;
+int64_t ModelSummary::kv_bytes_read(int64_t n_tokens, KvFormatId format) const {
+  int64_t bytes = 0;
   for (const KvUse& use : kv) {
-    elements += use.read * (use.window > 0 ? std::min(use.window, n_tokens) : n_tokens);
+    bytes += kv_shapes[use.from].token_bytes(format) *
+             (use.window > 0 ? std::min(use.window, n_tokens) : n_tokens);
   }
-  return elements * kv_dtype_bytes(dtype);
+  return bytes;
 }
 
 ModelSummary summarize(const ModelSpec& spec) {
@@ -114,7 +115,7 @@ ModelSummary summarize(const ModelSpec& spec) {
     } else {
       ++known->n_layers;
     }
-    summary.kv.push_back(kv_use(spec, shapes, i));
+    summary.kv.push_back(kv_use(spec, i));
   }
   return summary;
 }

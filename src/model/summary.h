@@ -28,10 +28,9 @@ struct LayerGroup {
   bool operator==(const LayerGroup&) const = default;
 };
 
-// What one layer does with the KV cache, in elements a token.
+// What one layer reads of the KV cache.
 struct KvUse {
-  int64_t kept = 0;    // 0 where keys and values are another layer's
-  int64_t read = 0;    // of each token it looks at
+  size_t from = 0;     // the layer whose keys and values these are
   int64_t window = 0;  // how far back it looks; 0: to the start
 };
 
@@ -54,12 +53,12 @@ struct ModelSummary {
   int64_t bytes_per_token = 0;  // of those, read for a decoded token
 
   // Keys and values of one token in all layers.
-  int64_t kv_bytes_per_token(KvDType dtype) const;
+  int64_t kv_bytes_per_token(KvFormatId format) const;
   // The cache for a sequence of n_tokens, in whole pages: layers with a window keep what it and one
   // step of step_tokens need (KvLayout).
-  int64_t kv_bytes(int64_t n_tokens, KvDType dtype, int64_t step_tokens = 512) const;
+  int64_t kv_bytes(int64_t n_tokens, KvFormatId format, int64_t step_tokens = 512) const;
   // What decoding the token after n_tokens reads of it: sliding layers look at their window only.
-  int64_t kv_bytes_read(int64_t n_tokens, KvDType dtype) const;
+  int64_t kv_bytes_read(int64_t n_tokens, KvFormatId format) const;
 };
 
 // Of a spec alone: parameters and bytes stay 0.

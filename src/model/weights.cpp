@@ -71,6 +71,7 @@ class TensorLoader {
     // Compressed routers are read as fp32: int8 inputs would cost accuracy and save nothing.
     if (request.plain && view && view->traits().has_scales) wanted = "f32";
     if (view && (wanted.empty() || view->traits().name == wanted)) {
+      check_kernels(entry, view->traits());
       weights_.mapped_bytes += view->size_bytes();
       return *view;
     }
@@ -79,6 +80,7 @@ class TensorLoader {
     if (format == nullptr) {
       fail(ErrorCode::kInvalidArgument, "{}: there is no format \"{}\"", entry.name, name);
     }
+    check_kernels(entry, *format);
     if (!format->has_scales || request.on_host || backend_.encoder_bytes() == 0) {
       return materializer_.weight(entry, *format, storage);
     }
@@ -86,6 +88,13 @@ class TensorLoader {
     const WeightView shape = Materializer::shape(entry, *format);
     if (values_ == WeightValues::kRead) loading_.encoded = &entry;
     return shape;
+  }
+
+  void check_kernels(const TensorEntry& entry, const FormatTraits& format) const {
+    if (backend_.has_kernels(format.id)) return;
+    fail(ErrorCode::kUnsupported,
+         "{}: tensor {}: {} has no kernels for the format {}; another --format, or --device cpu",
+         checkpoint_.path().string(), entry.name, backend_.name(), format.name);
   }
 
   // The plain format that holds a tensor which cannot be read in place.

@@ -21,7 +21,7 @@ class Capacity {
 
   // options: the batch, and format_for to compress at load; one sequence. Throws what
   // Model::measure does. The checkpoint must outlive this.
-  Capacity(const Checkpoint& checkpoint, LoadOptions options, KvDType kv_dtype);
+  Capacity(const Checkpoint& checkpoint, LoadOptions options, KvFormatId kv_format);
   Capacity(const Capacity&) = delete;  // the planner refers to the options
   Capacity& operator=(const Capacity&) = delete;
 

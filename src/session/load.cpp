@@ -85,7 +85,7 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, const Backend& backend,
                        const LoadModelOptions& options, LoadOptions& model) {
   const bool on_host = backend.on_host();
   const int64_t limit = on_host ? available_host_memory() : backend.memory_limit();
-  const MemoryPlanner planner(checkpoint, backend, options.model, options.kv_dtype, limit);
+  const MemoryPlanner planner(checkpoint, backend, options.model, options.kv_format, limit);
   const int64_t asked =
       model.max_context > 0 ? model.max_context : read_spec(checkpoint).max_position;
   std::optional<int64_t> context;

@@ -40,7 +40,7 @@ struct LoadModelOptions {
   CpuOptions cpu;
   CudaOptions cuda;  // but for the device
   LoadOptions model;
-  KvDType kv_dtype = KvDType::kF16;  // of the KV cache that memory is planned with
+  KvFormatId kv_format = default_kv_format();  // of the cache that memory is planned with
   // Load with the longest context that fits the device's memory instead of model.max_context. That
   // is used on the host where memory is short of weights that are mapped, or unknown
   // (plan_host_memory).

@@ -32,6 +32,17 @@ std::string MemoryPlan::text() const {
   return text;
 }
 
+MemoryPlanner::MemoryPlanner(const Checkpoint& checkpoint, const Backend& backend,
+                             const LoadOptions& options, KvFormatId kv_format, int64_t limit_bytes)
+    : backend_(backend), options_(options), kv_format_(kv_format), limit_bytes_(limit_bytes) {
+  if (!backend.has_kernels(kv_format)) {
+    fail(ErrorCode::kUnsupported,
+         "{} has no kernels for a KV cache of {}; another --kv-dtype, or --device cpu",
+         backend.name(), kv_format_traits(kv_format).name);
+  }
+  meter_ = std::make_shared<ModelMeter>(checkpoint, backend, options);
+}
+
 MemoryPlan MemoryPlanner::plan(int64_t context, int64_t batch_tokens) const {
   LoadOptions options = options_;
   options.max_batch_tokens = std::max(batch_tokens, options.max_sequences);
@@ -50,7 +61,7 @@ MemoryPlan MemoryPlanner::plan(int64_t context, int64_t batch_tokens) const {
   plan.context = context > 0 ? context : spec.max_position;
   plan.sequences = sequence_limit(options);
   const int64_t n_pages = plan.sequences * ceil_div(plan.context, kKvBlockTokens);
-  plan.kv_bytes = size.kv.size_bytes(kv_dtype_, size.kv.pages_of(plan.sequences, n_pages));
+  plan.kv_bytes = size.kv.size_bytes(kv_format_, size.kv.pages_of(plan.sequences, n_pages));
   return plan;
 }
 

@@ -46,14 +46,10 @@ enum class MustFit : uint8_t {
 class MemoryPlanner {
  public:
   // limit_bytes: what the device may give in all; 0: no limit. Backend and options must outlive the
-  // planner. Throws what ModelMeter does.
+  // planner. Throws what ModelMeter does, and kUnsupported where the backend has no kernels for the
+  // KV format.
   MemoryPlanner(const Checkpoint& checkpoint, const Backend& backend, const LoadOptions& options,
-                KvDType kv_dtype, int64_t limit_bytes)
-      : meter_(std::make_shared<ModelMeter>(checkpoint, backend, options)),
-        backend_(backend),
-        options_(options),
-        kv_dtype_(kv_dtype),
-        limit_bytes_(limit_bytes) {}
+                KvFormatId kv_format, int64_t limit_bytes);
   // The same for another limit.
   MemoryPlanner with_limit(int64_t limit_bytes) const {
     MemoryPlanner other = *this;
@@ -78,7 +74,7 @@ class MemoryPlanner {
   std::shared_ptr<const ModelMeter> meter_;
   const Backend& backend_;
   const LoadOptions& options_;
-  KvDType kv_dtype_;
+  KvFormatId kv_format_;
   int64_t limit_bytes_;
 };
 

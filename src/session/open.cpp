@@ -54,11 +54,9 @@ std::function<std::string(const TensorEntry&)> formats_at_load(const Checkpoint&
   };
 }
 
-KvDType ModelOptions::kv() const {
-  if (kv_dtype == "f32") return KvDType::kF32;
-  if (kv_dtype == "bf16") return KvDType::kBF16;
-  if (kv_dtype == "f16") return KvDType::kF16;
-  return exact ? KvDType::kF32 : KvDType::kF16;
+KvFormatId ModelOptions::kv() const {
+  const KvFormatTraits* chosen = find_kv_format(kv_format);
+  return chosen != nullptr ? chosen->id : default_kv_format(exact);
 }
 
 LoadedModel open_model(const ModelOptions& options, const ModelNeeds& needs,
@@ -75,7 +73,7 @@ LoadedModel open_model(const ModelOptions& options, const ModelNeeds& needs,
   load.cuda.memory_bytes = static_cast<int64_t>(
       std::min<uint64_t>(options.gpu_memory, std::numeric_limits<int64_t>::max()));
   load.model.threads = options.threads;
-  load.kv_dtype = options.kv();
+  load.kv_format = options.kv();
   load.text = needs.text;
   load.longest_context = options.ctx == kLongestContext;
   load.model.max_context = choose_context(spec, options.ctx, needs.default_ctx);

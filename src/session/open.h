@@ -27,13 +27,13 @@ struct ModelOptions {
   std::string kernels = "auto";  // of the GPU
   bool batch_invariant = false;
   int threads = 0;
-  int64_t ctx = 0;  // tokens; 0: what the command needs
-  std::string kv_dtype = "auto";
+  int64_t ctx = 0;                 // tokens; 0: what the command needs
+  std::string kv_format = "auto";  // or a name of the list (format/kv_formats.h)
   int64_t batch = 512;
   std::vector<std::string> ignore_config;  // fields of the config
 
-  // f16, or f32 with --exact, unless chosen.
-  KvDType kv() const;
+  // default_kv_format() unless chosen.
+  KvFormatId kv() const;
 };
 
 // What the caller needs beyond the options.

@@ -8,6 +8,7 @@
 #include "base/human.h"
 #include "base/nearest.h"
 #include "convert/class_formats.h"
+#include "format/kv_traits.h"
 #include "format/traits.h"
 
 namespace tq {
@@ -95,6 +96,11 @@ class JsonReader {
   void check(const std::string& text, FormatName /*values*/) const {
     std::vector<std::string> names = {"auto"};
     for (const FormatTraits& format : all_formats()) names.emplace_back(format.name);
+    check_listed(text, names);
+  }
+  void check(const std::string& text, KvFormatName /*values*/) const {
+    std::vector<std::string> names = {"auto"};
+    for (const KvFormatTraits& format : all_kv_formats()) names.emplace_back(format.name);
     check_listed(text, names);
   }
   void check_listed(const std::string& text, const std::vector<std::string>& names) const {

@@ -32,12 +32,13 @@ struct Range {
   int64_t most;
 };
 struct FormatName {};     // of weights, or auto
+struct KvFormatName {};   // or auto
 struct ByteSize {};       // 12884901888, "12GiB"
 struct ContextLength {};  // 4096, "32k", "auto": kLongestContext
 struct Seed {};           // -1: one is drawn now
 
-// visit(OptionText, variable, what it may be) for each option, in the order of help. {default} in
-// the help of ctx stands for what 0 means.
+// visit(OptionText, variable, what it may be) for each option, in the order of help. Words in
+// braces stand in help for lists and numbers (the command line's are in cli/model_options.cpp).
 template <typename Visit>
 void visit_options(ModelOptions& options, Visit&& visit) {
   visit(OptionText{"format",
@@ -70,8 +71,8 @@ void visit_options(ModelOptions& options, Visit&& visit) {
                    "the longest that fits in memory",
                    "max-model-len"},
         options.ctx, ContextLength{});
-  visit(OptionText{"kv-dtype", "Type of the KV cache; auto is f16, with --exact f32"},
-        options.kv_dtype, OneOf{{"auto", "f32", "f16", "bf16"}});
+  visit(OptionText{"kv-dtype", "Type of the KV cache; auto is {kv}, with --exact {exact_kv}"},
+        options.kv_format, KvFormatName{});
   visit(OptionText{"batch", "Tokens of one forward pass at most"}, options.batch,
         Range{1, int64_t{1} << 16});
   visit(OptionText{"ignore-config",

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "gpu_testing.h"
+#include "support/kv_formats.h"
 
 namespace tq {
 namespace {
@@ -17,7 +18,7 @@ struct DecodeShape {
   int64_t k_dim;
   int64_t v_dim;
   int64_t n_pairs;
-  KvDType dtype = KvDType::kF16;
+  KvFormatId format = fixtures::kKvF16;
   int64_t window = 0;
 };
 
@@ -45,8 +46,8 @@ class DecodeStep {
     const OnDevice<uint8_t> k(halves(plane * shape_.k_dim, 3)), v(halves(plane * shape_.v_dim, 4));
     const bool latent = shape_.v_dim < shape_.k_dim;
     const KvLayerView kv{
-        shape_.dtype, seqs_ * max_blocks_,       shape_.kv_heads, shape_.k_dim, shape_.v_dim,
-        k.get(),      latent ? nullptr : v.get()};
+        shape_.format, seqs_ * max_blocks_,       shape_.kv_heads, shape_.k_dim, shape_.v_dim,
+        k.get(),       latent ? nullptr : v.get()};
     const RaggedBatch batch{seqs_, begin_.get(), kv_len_.get(), tables_.get(), max_blocks_};
     const int64_t width = shape_.heads * shape_.v_dim;
     const auto out = OnDevice<float>::poisoned(seqs_ * width);
@@ -87,12 +88,9 @@ class DecodeStep {
     return out;
   }
   std::vector<uint8_t> halves(int64_t n, uint32_t seed) const {
-    std::vector<uint8_t> out;
-    for (const float x : random_floats(n, seed)) {
-      const uint16_t half = shape_.dtype == KvDType::kF16 ? f32_to_f16(x) : f32_to_bf16(x);
-      out.push_back(static_cast<uint8_t>(half & 0xff));
-      out.push_back(static_cast<uint8_t>(half >> 8));
-    }
+    const KvVectorTraits& vectors = kv_format_traits(shape_.format).keys;
+    std::vector<uint8_t> out(static_cast<size_t>(vectors.code_bytes(n)));
+    vectors.store(random_floats(n, seed).data(), n, out.data(), nullptr);
     return out;
   }
 
@@ -107,10 +105,10 @@ class DecodeStep {
 TEST(GpuDecodeInputs, HeadsHaveTheBitsOfTheirOperators) {
   const std::vector<DecodeShape> shapes = {
       {{200}, 32, 4, 128, 128, 64},
-      {{1, 17, 300}, 16, 8, 256, 256, 128, KvDType::kBF16, 100},
+      {{1, 17, 300}, 16, 8, 256, 256, 128, fixtures::kKvBf16, 100},
       {{64, 65}, 16, 2, 512, 512, 64},
       {{33, 2, 90, 1024}, 9, 3, 64, 64, 20},
-      {{128}, 6, 6, 96, 96, 48, KvDType::kBF16}};
+      {{128}, 6, 6, 96, 96, 48, fixtures::kKvBf16}};
   for (const DecodeShape& shape : shapes) {
     DecodeStep step(shape);
     const int64_t dim = shape.k_dim;
@@ -155,7 +153,7 @@ TEST(GpuDecodeInputs, HeadsHaveTheBitsOfTheirOperators) {
 
 TEST(GpuDecodeInputs, LatentsHaveTheBitsOfTheirOperators) {
   const std::vector<DecodeShape> shapes = {{{200}, 20, 1, 576, 512, 32},
-                                           {{1, 700, 65}, 3, 1, 576, 512, 32, KvDType::kBF16},
+                                           {{1, 700, 65}, 3, 1, 576, 512, 32, fixtures::kKvBf16},
                                            {{40, 5}, 5, 1, 80, 64, 8}};
   for (const DecodeShape& shape : shapes) {
     DecodeStep step(shape);

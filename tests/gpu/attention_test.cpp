@@ -1,6 +1,7 @@
 // Paged attention on the GPU against its definition in double, over head sizes, windows, caps,
 // shared values and the ways the work is split; and that a row's bits depend on none of them.
 #include "gpu_testing.h"
+#include "support/kv_formats.h"
 #include "support/paged_attention.h"
 
 namespace tq {
@@ -24,9 +25,10 @@ constexpr How kFast{.split = false, .fast_prompts = true};
 std::vector<float> attend(PagedBatch& batch, const AttentionCase& c, const How& how = {}) {
   AttentionArgs args = batch.attention_args();
   const int64_t tokens = how.last > 0 ? how.last : batch.n_tokens();
-  const int64_t plane = args.kv.n_blocks * c.n_kv_heads * kKvBlockTokens * kv_dtype_bytes(c.dtype);
-  const auto k = OnDevice<uint8_t>::poisoned(plane * c.k_dim);
-  const auto v = OnDevice<uint8_t>::poisoned(plane * c.v_dim);
+  const KvFormatTraits& format = kv_format_traits(c.format);
+  const int64_t vectors = args.kv.n_blocks * c.n_kv_heads * kKvBlockTokens;
+  const auto k = OnDevice<uint8_t>::poisoned(vectors * format.keys.code_bytes(c.k_dim));
+  const auto v = OnDevice<uint8_t>::poisoned(vectors * format.values.code_bytes(c.v_dim));
   args.kv.k = k.get();
   args.kv.v = c.latent ? nullptr : v.get();
   for (int64_t s = 0; s < batch.n_seqs(); ++s) {
@@ -98,25 +100,25 @@ void expect_close(const std::vector<float>& out, const std::vector<double>& expe
 TEST(GpuAttention, MatchesTheDefinition) {
   const std::vector<AttentionCase> cases = {
       {{1}, {1}},
-      {{1, 1, 1}, {5, 300, 17}, 8, 2, 64, 64, KvDType::kF16},
-      {{1}, {1000}, 16, 2, 512, 512, KvDType::kF16},
-      {{1, 1}, {700, 40}, 16, 8, 256, 256, KvDType::kF16, 100},
-      {{40, 1, 7}, {40, 290, 150}, 4, 2, 128, 128, KvDType::kBF16},
-      {{130}, {300}, 20, 1, 576, 512, KvDType::kF16},
-      {{1, 1}, {700, 64}, 20, 1, 576, 512, KvDType::kF16},
-      {{65}, {65}, 8, 4, 64, 40, KvDType::kF16, 0, 20.0f},
-      {{150, 1}, {600, 65}, 8, 2, 512, 512, KvDType::kBF16},
-      {{100, 3}, {230, 3}, 32, 4, 128, 128, KvDType::kF16},
-      {{1}, {3000}, 2, 1, 80, 80, KvDType::kF16, 1000},
-      {{200, 33}, {200, 400}, 16, 8, 256, 256, KvDType::kF16, 64, 30.0f},
-      {{3}, {9}, 6, 3, 20, 12, KvDType::kF32, 4},
-      {{5}, {5}, 2, 1, 7, 5, KvDType::kF16},
-      {{600}, {600}, 4, 4, 64, 64, KvDType::kF32}};
+      {{1, 1, 1}, {5, 300, 17}, 8, 2, 64, 64, fixtures::kKvF16},
+      {{1}, {1000}, 16, 2, 512, 512, fixtures::kKvF16},
+      {{1, 1}, {700, 40}, 16, 8, 256, 256, fixtures::kKvF16, 100},
+      {{40, 1, 7}, {40, 290, 150}, 4, 2, 128, 128, fixtures::kKvBf16},
+      {{130}, {300}, 20, 1, 576, 512, fixtures::kKvF16},
+      {{1, 1}, {700, 64}, 20, 1, 576, 512, fixtures::kKvF16},
+      {{65}, {65}, 8, 4, 64, 40, fixtures::kKvF16, 0, 20.0f},
+      {{150, 1}, {600, 65}, 8, 2, 512, 512, fixtures::kKvBf16},
+      {{100, 3}, {230, 3}, 32, 4, 128, 128, fixtures::kKvF16},
+      {{1}, {3000}, 2, 1, 80, 80, fixtures::kKvF16, 1000},
+      {{200, 33}, {200, 400}, 16, 8, 256, 256, fixtures::kKvF16, 64, 30.0f},
+      {{3}, {9}, 6, 3, 20, 12, fixtures::kKvF32, 4},
+      {{5}, {5}, 2, 1, 7, 5, fixtures::kKvF16},
+      {{600}, {600}, 4, 4, 64, 64, fixtures::kKvF32}};
   for (const AttentionCase& c : cases) {
     SCOPED_TRACE(fmt::format("{} heads of {}, {} keys", c.n_heads, c.k_dim, c.kv_len[0]));
     PagedBatch batch(c);
     // Queries and weights meet bf16 caches as sums of two bf16 numbers, 16 bits.
-    expect_close(attend(batch, c), batch.reference(), c.dtype == KvDType::kBF16 ? 4e-5 : 2e-5);
+    expect_close(attend(batch, c), batch.reference(), c.format == fixtures::kKvBf16 ? 4e-5 : 2e-5);
   }
 }
 
@@ -124,18 +126,18 @@ TEST(GpuAttention, MatchesTheDefinition) {
 // clusters, windows and caps, latent caches, and more sequences than fill the GPU.
 TEST(GpuAttention, DecodeStepsMatchTheDefinition) {
   std::vector<AttentionCase> cases = {
-      {{1, 1, 1}, {5, 300, 17}, 8, 2, 64, 64, KvDType::kF16},
-      {{1}, {1000}, 16, 2, 512, 512, KvDType::kF16},
-      {{1, 1}, {700, 40}, 16, 8, 256, 256, KvDType::kF16, 100},
-      {{1, 1, 1}, {64, 65, 63}, 8, 1, 128, 128, KvDType::kBF16},
-      {{1, 1}, {700, 64}, 20, 1, 576, 512, KvDType::kF16},
-      {{1, 1}, {4096, 2}, 6, 2, 96, 96, KvDType::kF16},
-      {{1}, {3000}, 2, 1, 80, 80, KvDType::kF16, 1000, 30.0f},
-      {{1, 1}, {257, 256}, 3, 3, 256, 256, KvDType::kBF16, 0, 20.0f},
-      {{1}, {9000}, 4, 2, 128, 128, KvDType::kF16},
-      {{1, 1}, {90, 700}, 5, 1, 40, 40, KvDType::kF16}};
+      {{1, 1, 1}, {5, 300, 17}, 8, 2, 64, 64, fixtures::kKvF16},
+      {{1}, {1000}, 16, 2, 512, 512, fixtures::kKvF16},
+      {{1, 1}, {700, 40}, 16, 8, 256, 256, fixtures::kKvF16, 100},
+      {{1, 1, 1}, {64, 65, 63}, 8, 1, 128, 128, fixtures::kKvBf16},
+      {{1, 1}, {700, 64}, 20, 1, 576, 512, fixtures::kKvF16},
+      {{1, 1}, {4096, 2}, 6, 2, 96, 96, fixtures::kKvF16},
+      {{1}, {3000}, 2, 1, 80, 80, fixtures::kKvF16, 1000, 30.0f},
+      {{1, 1}, {257, 256}, 3, 3, 256, 256, fixtures::kKvBf16, 0, 20.0f},
+      {{1}, {9000}, 4, 2, 128, 128, fixtures::kKvF16},
+      {{1, 1}, {90, 700}, 5, 1, 40, 40, fixtures::kKvF16}};
   for (const int64_t n : {12, 40}) {
-    AttentionCase many{{}, {}, 16, 8, 128, 128, KvDType::kF16};
+    AttentionCase many{{}, {}, 16, 8, 128, 128, fixtures::kKvF16};
     for (int64_t s = 0; s < n; ++s) {
       many.n_queries.push_back(1);
       many.kv_len.push_back(1 + s * 37 % 300);
@@ -147,7 +149,7 @@ TEST(GpuAttention, DecodeStepsMatchTheDefinition) {
     PagedBatch batch(c);
     const How decode{.decode_up_to = 64};
     const std::vector<float> out = attend(batch, c, decode);
-    expect_close(out, batch.reference(), c.dtype == KvDType::kBF16 ? 4e-5 : 2e-5);
+    expect_close(out, batch.reference(), c.format == fixtures::kKvBf16 ? 4e-5 : 2e-5);
     EXPECT_TRUE(fixtures::same_bits(attend(batch, c, decode), out));
   }
 }
@@ -158,24 +160,24 @@ TEST(GpuAttention, DecodeStepsMatchTheDefinition) {
 TEST(GpuAttention, PromptsMatchTheDefinition) {
   std::vector<AttentionCase> cases = {
       {{2}, {2}, 2, 2, 64, 64},
-      {{65}, {65}, 8, 4, 64, 40, KvDType::kF16, 0, 20.0f},
+      {{65}, {65}, 8, 4, 64, 40, fixtures::kKvF16, 0, 20.0f},
       {{130, 1, 64}, {300, 700, 64}, 8, 2, 64, 64},
       {{100, 3}, {230, 3}, 32, 4, 128, 128},
       {{257}, {257}, 3, 1, 80, 96},
       {{9}, {3000}, 4, 2, 128, 128},
-      {{300, 2}, {1000, 2100}, 7, 1, 128, 128, KvDType::kF16, 90},
-      {{200, 33}, {200, 400}, 16, 8, 256, 256, KvDType::kF16, 64, 30.0f},
-      {{150}, {1700}, 4, 2, 256, 200, KvDType::kF16, 1024},
+      {{300, 2}, {1000, 2100}, 7, 1, 128, 128, fixtures::kKvF16, 90},
+      {{200, 33}, {200, 400}, 16, 8, 256, 256, fixtures::kKvF16, 64, 30.0f},
+      {{150}, {1700}, 4, 2, 256, 200, fixtures::kKvF16, 1024},
       {{150, 1}, {600, 65}, 8, 2, 512, 512},
-      {{70}, {70}, 2, 1, 320, 264, KvDType::kF16, 50},
+      {{70}, {70}, 2, 1, 320, 264, fixtures::kKvF16, 50},
       {{2, 40}, {70, 1500}, 2, 1, 512, 512},
       {{64, 128, 1, 63}, {64, 128, 1, 127}, 4, 4, 128, 128},
       {{130}, {300}, 20, 1, 576, 512},
-      {{20, 1}, {20, 1900}, 5, 1, 520, 512, KvDType::kF16, 0, 15.0f}};
+      {{20, 1}, {20, 1900}, 5, 1, 520, 512, fixtures::kKvF16, 0, 15.0f}};
   cases[cases.size() - 2].latent = cases[cases.size() - 1].latent = true;
   for (AttentionCase c : cases) {
     SCOPED_TRACE(fmt::format("{} heads of {}, {} keys", c.n_heads, c.k_dim, c.kv_len[0]));
-    c.dtype = KvDType::kF16;
+    c.format = fixtures::kKvF16;
     c.f16_queries = true;
     PagedBatch batch(c);
     const std::vector<float> out = attend(batch, c, kFast);
@@ -196,7 +198,7 @@ TEST(GpuAttention, BitsOfPromptsDoNotDependOnTheTile) {
   for (const auto& [heads, kv_heads, dim] : std::vector<std::array<int64_t, 3>>{
            {36, 18, 128}, {180, 9, 64}, {36, 18, 256}, {36, 9, 512}}) {
     for (const int64_t window : {int64_t{0}, int64_t{333}}) {
-      const AttentionCase prompt{{700}, {700}, heads, kv_heads, dim, dim, KvDType::kF16, window};
+      const AttentionCase prompt{{700}, {700}, heads, kv_heads, dim, dim, fixtures::kKvF16, window};
       PagedBatch batch(prompt);
       const std::vector<float> all = attend(batch, prompt, kFast);
       constexpr int64_t kLast = 477;  // more than there are blocks for that would share keys
@@ -224,7 +226,7 @@ TEST(GpuAttention, ValuesMayBeAPartOfTheKeys) {
     const OnDevice<int32_t> kv_len(std::vector<int32_t>{200});
     const auto plane = OnDevice<float>::poisoned(13 * 16 * k_dim);
     const auto out = OnDevice<float>::poisoned(queries[0] * heads * v_dim);
-    const KvLayerView kv{KvDType::kF32, 13, 1, k_dim, v_dim, plane.get(), nullptr};
+    const KvLayerView kv{fixtures::kKvF32, 13, 1, k_dim, v_dim, plane.get(), nullptr};
     cuda::kv_store({kv, device_slots.get(), n, device_keys.get(), nullptr}, nullptr);
     const AttentionArgs args{kv,
                              {1, q_begin.get(), kv_len.get(), device_table.get(), 13},
@@ -264,9 +266,9 @@ TEST(GpuAttention, ValuesMayBeAPartOfTheKeys) {
 TEST(GpuAttention, BitsDoNotDependOnTheSplit) {
   for (const auto& [heads, kv_heads, dim] :
        std::vector<std::array<int64_t, 3>>{{4, 2, 128}, {20, 1, 64}, {4, 2, 256}, {4, 1, 512}}) {
-    for (const KvDType dtype : {KvDType::kF16, KvDType::kBF16, KvDType::kF32}) {
+    for (const KvFormatId format : {fixtures::kKvF16, fixtures::kKvBf16, fixtures::kKvF32}) {
       for (const int64_t window : {int64_t{0}, int64_t{333}}) {
-        const AttentionCase prefill{{700}, {700}, heads, kv_heads, dim, dim, dtype, window};
+        const AttentionCase prefill{{700}, {700}, heads, kv_heads, dim, dim, format, window};
         PagedBatch batch(prefill);
         const std::vector<float> all = attend(batch, prefill);
         EXPECT_TRUE(fixtures::same_bits(attend(batch, prefill, {.split = false}), all));

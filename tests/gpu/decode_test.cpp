@@ -3,6 +3,7 @@
 #include <array>
 
 #include "gpu_testing.h"
+#include "support/kv_formats.h"
 
 namespace tq {
 namespace {
@@ -265,7 +266,7 @@ TEST(GpuLatentInputs, EqualTheirOperators) {
     const OnDevice<float> x(latent), expected_query(untouched), query(untouched);
     const auto expected_plane = OnDevice<float>::poisoned(3 * kKvBlockTokens * key);
     const auto plane = OnDevice<float>::poisoned(3 * kKvBlockTokens * key);
-    KvLayerView kv{KvDType::kF32, 3, 1, key, rank, expected_plane.get(), nullptr};
+    KvLayerView kv{fixtures::kKvF32, 3, 1, key, rank, expected_plane.get(), nullptr};
     cuda::rms_norm({x.get(), norm.get(), 1e-6f, tokens, rank, x.get(), key}, nullptr);
     const auto rotate = [&](float* first, int64_t n_heads, int64_t stride) {
       cuda::rope({first, tokens, n_heads, stride, n_heads * stride, pairs, interleaved,

@@ -117,8 +117,8 @@ Planes encode_on_host(const WeightView& shape, const Source& source, const Encod
   std::vector<float> gains(static_cast<size_t>(shape.gains_per_row()));
   for (int64_t r = 0; r < shape.rows; ++r) {
     std::copy_n(source.values.begin() + r * source.in, source.in, padded.begin());
-    shape.traits().encode_row(padded.data(), shape.in_padded, shape.group, options,
-                              planes.codes.data() + r * shape.code_row_bytes(), gains.data());
+    shape.traits().encode_rows(padded.data(), shape.in_padded, shape.group, options,
+                               planes.codes.data() + r * shape.code_row_bytes(), gains.data());
     std::transform(gains.begin(), gains.end(), planes.gains.begin() + r * shape.gains_per_row(),
                    f32_to_f16);
   }

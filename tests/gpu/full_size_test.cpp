@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "base/env.h"
+#include "support/kv_formats.h"
 #include "unit/model/model_test_util.h"
 
 namespace tq::test {
@@ -44,7 +45,7 @@ class LoadedModelOn {
     model_ = Model::load(checkpoint, *backend_, options);
   }
 
-  RunLogits run(KvDType kv) {
+  RunLogits run(KvFormatId kv) {
     const KvLayout layout = model_->kv_layout();
     const auto n_pages = layout.pages_of(kSequences, kSequences * kContext / kKvBlockTokens);
     Pages pages(layout.windows, n_pages);
@@ -147,16 +148,16 @@ void expect_close(const char* what, const RunLogits& actual, const RunLogits& ex
 TEST_P(GpuFullSize, EqualsTheCpu) {
   const auto checkpoint = open_checkpoint(GetParam());
   const RunLogits exact =
-      LoadedModelOn(*checkpoint, make_cpu_backend({.exact = true})).run(KvDType::kF32);
+      LoadedModelOn(*checkpoint, make_cpu_backend({.exact = true})).run(fixtures::kKvF32);
   const RunLogits on_gpu =
-      LoadedModelOn(*checkpoint, make_cuda_backend({.exact = true})).run(KvDType::kF32);
+      LoadedModelOn(*checkpoint, make_cuda_backend({.exact = true})).run(fixtures::kKvF32);
   const size_t vocab = exact.windows.size();  // a row
   expect_close("GPU exact against CPU exact", on_gpu, exact, vocab, {1e-4, 0.02});
   // What users run: int8 activations and a 16-bit cache cost no more than they do on the CPU.
-  const RunLogits fast = LoadedModelOn(*checkpoint, make_cpu_backend({})).run(KvDType::kF16);
+  const RunLogits fast = LoadedModelOn(*checkpoint, make_cpu_backend({})).run(fixtures::kKvF16);
   expect_close("CPU int8 against CPU exact", fast, exact, vocab, {0.05, 0.05});
   const RunLogits auto_on_gpu =
-      LoadedModelOn(*checkpoint, make_cuda_backend({})).run(KvDType::kF16);
+      LoadedModelOn(*checkpoint, make_cuda_backend({})).run(fixtures::kKvF16);
   expect_close("GPU int8 against CPU exact", auto_on_gpu, exact, vocab, {0.05, 0.05});
 }
 

@@ -80,11 +80,11 @@ struct RandomWeight {
 
   RandomWeight(const FormatTraits& format, int64_t rows, int64_t in, uint32_t seed, int group = 0) {
     std::mt19937 random(seed);
-    host.format = format.id;
-    host.rows = rows;
-    host.in = in;
-    host.group = !format.has_scales ? 0 : group > 0 ? group : default_group(in);
-    host.in_padded = format.has_scales ? round_up(in, host.group) : in;
+    host = weight_shape(format, rows, in);
+    if (format.has_scales && group > 0) {
+      host.group = group;
+      host.in_padded = round_up(in, group);
+    }
     codes.resize(static_cast<size_t>(rows * format.code_row_bytes(host.in_padded)));
     if (format.has_scales) {
       for (uint8_t& byte : codes) byte = static_cast<uint8_t>(random());
@@ -95,8 +95,8 @@ struct RandomWeight {
     } else {
       const std::vector<float> values = random_floats(rows * in, seed, 0.1f);
       for (int64_t r = 0; r < rows; ++r) {
-        format.encode_row(values.data() + r * in, in, 0, {},
-                          codes.data() + r * format.code_row_bytes(in), nullptr);
+        format.encode_rows(values.data() + r * in, in, 0, {},
+                           codes.data() + r * format.code_row_bytes(in), nullptr);
       }
     }
     host.codes = codes.data();

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "io/synth/synth_checkpoint.h"
+#include "support/kv_formats.h"
 #include "unit/model/model_test_util.h"
 
 namespace tq::test {
@@ -39,7 +40,7 @@ Logits logits_on(std::unique_ptr<Backend> backend, const Checkpoint& checkpoint)
   const KvLayout layout = model->kv_layout();
   const std::vector<int64_t> n_pages(layout.windows.size(), kPages);
   Pages pages(layout.windows, n_pages);
-  KvCache kv(*backend, layout, KvDType::kF32, n_pages);
+  KvCache kv(*backend, layout, fixtures::kKvF32, n_pages);
   PageTable table;
   EXPECT_TRUE(pages.grow(table, 128));
   std::vector<int32_t> tokens;
@@ -107,7 +108,7 @@ class Batches {
     const KvLayout layout = model_->kv_layout();
     const std::vector<int64_t> n_pages(layout.windows.size(), kSeqs * kContext / kKvBlockTokens);
     pages_.emplace(layout.windows, n_pages);
-    kv_ = std::make_unique<KvCache>(*backend_, layout, KvDType::kF16, n_pages);
+    kv_ = std::make_unique<KvCache>(*backend_, layout, fixtures::kKvF16, n_pages);
     for (int64_t i = 0; i < kSeqs; ++i) {
       // The last of them is longer than the others' steps are laid out for.
       const int64_t n = i == kSeqs - 1 ? 400 : 3 + 14 * i;

@@ -1,5 +1,6 @@
 // All operators but products and attention, against the CPU's portable kernels.
 #include "gpu_testing.h"
+#include "support/kv_formats.h"
 
 namespace tq {
 namespace {
@@ -286,7 +287,7 @@ TEST(GpuElementwise, AttentionInputsEqualTheirOperators) {
       cuda::rope({k1.get(), tokens, kv_heads, dim, kv_heads * dim, pairs, interleaved,
                   cosines.get(), sines.get()},
                  nullptr);
-      KvLayerView kv{KvDType::kF16, 3, kv_heads, dim, dim, k_plane1.get(), v_plane1.get()};
+      KvLayerView kv{fixtures::kKvF16, 3, kv_heads, dim, dim, k_plane1.get(), v_plane1.get()};
       cuda::kv_store({kv, slots.get(), tokens, k1.get(), v1.get()}, nullptr);
       kv.k = k_plane2.get();
       kv.v = v_plane2.get();

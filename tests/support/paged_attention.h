@@ -14,6 +14,7 @@
 #include "base/math.h"
 #include "kernels/ops/attention.h"
 #include "kernels/ops/kv.h"
+#include "support/kv_formats.h"
 
 namespace tq::fixtures {
 
@@ -24,7 +25,7 @@ struct AttentionCase {
   int64_t n_kv_heads = 2;
   int64_t k_dim = 16;
   int64_t v_dim = 16;
-  KvDType dtype = KvDType::kF32;
+  KvFormatId format = kKvF32;
   int64_t window = 0;
   float softcap = 0;
   bool f16_queries = false;  // they are f16 numbers
@@ -37,20 +38,18 @@ class PagedBatch {
       : shape_(shape), random_(seed) {
     make_tables();
     const int64_t n_blocks = static_cast<int64_t>(order_.size());
-    const auto plane = [&](int64_t dim) {
-      const int64_t n = n_blocks * shape.n_kv_heads * kKvBlockTokens * dim;
-      // Slots that nothing was stored to hold NaN in every dtype: reading one would show.
-      return std::vector<uint8_t>(static_cast<size_t>(n * element_bytes()), 0xff);
-    };
-    k_plane_ = plane(shape.k_dim);
-    v_plane_ = plane(shape.v_dim);
-    view_ = {shape.dtype,
+    const auto n_vectors = static_cast<size_t>(n_blocks * shape.n_kv_heads * kKvBlockTokens);
+    k_planes_ = {traits().keys, shape.k_dim, n_vectors};
+    if (!shape.latent) v_planes_ = {traits().values, shape.v_dim, n_vectors};
+    view_ = {shape.format,
              n_blocks,
              shape.n_kv_heads,
              shape.k_dim,
              shape.v_dim,
-             k_plane_.data(),
-             shape.latent ? nullptr : v_plane_.data()};
+             k_planes_.codes.data(),
+             Planes::or_null(v_planes_.codes),
+             Planes::or_null(k_planes_.gains),
+             Planes::or_null(v_planes_.gains)};
     q_ = normal(n_tokens() * shape.n_heads * shape.k_dim);
     if (shape.f16_queries) {
       for (float& x : q_) x = f16_to_f32(f32_to_f16(x));
@@ -58,9 +57,9 @@ class PagedBatch {
     for (size_t s = 0; s < shape.kv_len.size(); ++s) {
       k_.push_back(normal(shape.kv_len[s] * shape.n_kv_heads * shape.k_dim));
       v_.push_back(normal(shape.kv_len[s] * shape.n_kv_heads * shape.v_dim));
-      round_to_dtype(k_.back());
-      round_to_dtype(v_.back());
-      if (shape.latent) take_values_from_keys(k_.back(), v_.back());
+      cached_k_.push_back(as_cached(k_.back(), traits().keys, shape.k_dim));
+      cached_v_.push_back(as_cached(v_.back(), traits().values, shape.v_dim));
+      if (shape.latent) take_values_from_keys(cached_k_.back(), cached_v_.back());
     }
     out_.assign(static_cast<size_t>(n_tokens() * shape.n_heads * shape.v_dim), -1.0f);
   }
@@ -102,7 +101,22 @@ class PagedBatch {
 
  private:
   float scale() const { return 1.0f / std::sqrt(static_cast<float>(shape_.k_dim)); }
-  int64_t element_bytes() const { return shape_.dtype == KvDType::kF32 ? 4 : 2; }
+  const KvFormatTraits& traits() const { return kv_format_traits(shape_.format); }
+
+  // The planes of a layer's keys or values. Slots that nothing was stored to hold NaN in plain
+  // formats, and as gains: reading one would show.
+  struct Planes {
+    std::vector<uint8_t> codes;
+    std::vector<uint16_t> gains;
+    Planes() = default;
+    Planes(const KvVectorTraits& vectors, int64_t dim, size_t n)
+        : codes(n * static_cast<size_t>(vectors.code_bytes(dim)), 0xff),
+          gains(n * static_cast<size_t>(vectors.n_gains(dim)), 0xffff) {}
+    template <typename T>
+    static T* or_null(std::vector<T>& plane) {
+      return plane.empty() ? nullptr : plane.data();
+    }
+  };
 
   std::vector<float> normal(int64_t n) {
     std::normal_distribution<float> distribution(0.0f, 1.5f);
@@ -111,12 +125,16 @@ class PagedBatch {
     return out;
   }
 
-  // So that the cache's own rounding is no part of the comparison.
-  void round_to_dtype(std::vector<float>& values) const {
-    for (float& x : values) {
-      if (shape_.dtype == KvDType::kF16) x = f16_to_f32(f32_to_f16(x));
-      if (shape_.dtype == KvDType::kBF16) x = bf16_to_f32(f32_to_bf16(x));
+  // The vectors as the cache gives them back: its own error is no part of the comparison.
+  static std::vector<float> as_cached(const std::vector<float>& values,
+                                      const KvVectorTraits& vectors, int64_t dim) {
+    std::vector<float> out(values.size());
+    Planes one(vectors, dim, 1);
+    for (size_t i = 0; i < values.size(); i += static_cast<size_t>(dim)) {
+      vectors.store(values.data() + i, dim, one.codes.data(), Planes::or_null(one.gains));
+      vectors.load(one.codes.data(), Planes::or_null(one.gains), dim, out.data() + i);
     }
+    return out;
   }
 
   void take_values_from_keys(const std::vector<float>& keys, std::vector<float>& values) const {
@@ -162,7 +180,7 @@ class PagedBatch {
     for (int64_t p = first; p <= position; ++p) {
       double score = 0;
       for (int64_t i = 0; i < shape_.k_dim; ++i) {
-        score += double{q[i]} * double{row(k_[s], p, shape_.k_dim)[i]};
+        score += double{q[i]} * double{row(cached_k_[s], p, shape_.k_dim)[i]};
       }
       score *= double{scale()};
       if (shape_.softcap > 0) {
@@ -176,7 +194,8 @@ class PagedBatch {
     for (int64_t i = 0; i < shape_.v_dim; ++i) {
       double value = 0;
       for (int64_t p = first; p <= position; ++p) {
-        value += weights[static_cast<size_t>(p - first)] * double{row(v_[s], p, shape_.v_dim)[i]};
+        value +=
+            weights[static_cast<size_t>(p - first)] * double{row(cached_v_[s], p, shape_.v_dim)[i]};
       }
       out.push_back(value / sum);
     }
@@ -190,12 +209,14 @@ class PagedBatch {
   std::vector<int32_t> q_begin_;
   std::vector<int32_t> kv_len_;
   std::vector<int64_t> slots_;
-  std::vector<uint8_t> k_plane_;
-  std::vector<uint8_t> v_plane_;
+  Planes k_planes_;
+  Planes v_planes_;
   KvLayerView view_;
   std::vector<float> q_;
   std::vector<std::vector<float>> k_;
   std::vector<std::vector<float>> v_;
+  std::vector<std::vector<float>> cached_k_;
+  std::vector<std::vector<float>> cached_v_;
   std::vector<float> out_;
 };
 

@@ -17,9 +17,11 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/math.h"
+#include "kernels/cuda/kv_formats.h"
 #include "kernels/cuda/ops.h"
 #include "kernels/cuda/sample/sample.h"
 #include "kernels/cuda/tile_layout.h"
+#include "kernels/cuda/weight_formats.h"
 
 namespace tq {
 namespace {
@@ -82,6 +84,8 @@ class CudaBackend final : public Backend {
   std::string_view name() const override { return "cuda"; }
   std::string description() const override { return description_; }
   bool exact() const override { return exact_; }
+  bool has_kernels(FormatId format) const override { return cuda::has_kernels(format); }
+  bool has_kernels(KvFormatId format) const override { return cuda::has_kernels(format); }
   bool on_host() const override { return false; }
   int64_t memory_used() const override { return memory_.used(); }
   int64_t memory_limit() const override { return memory_.limit(); }
@@ -264,7 +268,7 @@ WeightView CudaBackend::import_weight(const WeightView& weight, Buffer& /*storag
   WeightView placed = weight;
   placed.codes = place;
   placed.gains = nullptr;
-  if (!weight.traits().has_scales) {
+  if (!cuda::is_rotated(weight)) {
     upload(weight.codes, place, static_cast<size_t>(weight.size_bytes()));
     return placed;
   }

@@ -9,9 +9,8 @@ CudaKernels list_cuda_kernels() {
   CudaKernels list;
   const auto add = [&](const std::vector<cuda::KernelUse>& uses) {
     for (const cuda::KernelUse& use : uses) {
-      list.kernels.push_back({std::string(use.op), std::string(use.format), use.group,
-                              std::string(use.tier), std::string(use.kernel),
-                              std::string(use.limits), use.from, use.to});
+      list.kernels.push_back({std::string(use.op), use.format, use.group, std::string(use.tier),
+                              std::string(use.kernel), std::string(use.limits), use.from, use.to});
     }
   };
   add(cuda::list_product_kernels());

@@ -59,7 +59,7 @@ Chat::Chat(const ChatOptions& options, const GlobalOptions& global)
   variables_ = options.reasoning.template_variables(*template_);
   engine_.emplace(
       *loaded_.model, loaded_.tokenizer, loaded_.eos_ids,
-      EngineOptions{.kv_dtype = options.model.kv(), .suppressed_ids = loaded_.not_text});
+      EngineOptions{.kv_format = options.model.kv(), .suppressed_ids = loaded_.not_text});
   if (global_.jsonl) print_json(typed("start", head()));
 }
 

@@ -1,6 +1,5 @@
 // native: ours (docs/formats.md). A format for each class of tensors, or as rules say.
 #include "base/error.h"
-#include "base/math.h"
 #include "convert/layouts/layout.h"
 #include "format/hadamard.h"
 #include "io/native/native_manifest.h"
@@ -24,9 +23,10 @@ void plan_packed(const TensorEntry& tensor, const FormatTraits& format,
   planned.action = copied ? TensorAction::kCopyPlanes : TensorAction::kEncode;
   planned.traits = &format;
   planned.format = format.name;
-  planned.group = copied ? stored->group : default_group(tensor.in());
-  planned.in_padded = copied ? stored->in_padded : round_up(tensor.in(), planned.group);
   const int64_t rows = tensor.n_rows();
+  const WeightView shape = copied ? *stored : weight_shape(format, rows, tensor.in());
+  planned.group = shape.group;
+  planned.in_padded = shape.in_padded;
   planned.planes = {
       {tensor.name + kPackedSuffix, DType::kU8, {rows, format.code_row_bytes(planned.in_padded)}},
       {tensor.name + kScalesSuffix, DType::kF16, {rows, planned.in_padded / planned.group}}};

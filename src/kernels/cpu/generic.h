@@ -1,5 +1,5 @@
 // The generic kernels come in five files; each fills the slots it implements, for every format, KV
-// dtype or activation. Private to kernels/cpu.
+// format or activation. Private to kernels/cpu.
 #pragma once
 
 #include "kernels/cpu/kernels.h"

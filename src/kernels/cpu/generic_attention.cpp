@@ -6,63 +6,65 @@
 #include <limits>
 #include <type_traits>
 
-#include "base/float16.h"
+#include "format/kv_formats.h"
 #include "kernels/cpu/generic.h"
 #include "kernels/cpu/vector_math.h"
 
 namespace tq::generic {
 namespace {
 
-struct KvF32 {
-  using Element = float;
-  static float widen(float x) { return x; }
-  static float narrow(float x) { return x; }
-};
-struct KvF16 {
-  using Element = uint16_t;
-  static float widen(uint16_t x) { return f16_to_f32(x); }
-  static uint16_t narrow(float x) { return f32_to_f16(x); }
-};
-struct KvBF16 {
-  using Element = uint16_t;
-  static float widen(uint16_t x) { return bf16_to_f32(x); }
-  static uint16_t narrow(float x) { return f32_to_bf16(x); }
+// The planes of a layer's keys or values, whose vectors have `dim` numbers; vector (block, kv head,
+// offset) is number (block * n_kv_heads + kv head) * 16 + offset.
+template <typename Vectors>
+struct Planes {
+  void* codes;
+  uint16_t* gains;
+  int64_t dim;
+
+  uint8_t* code(int64_t vector) const {
+    return static_cast<uint8_t*>(codes) + vector * Vectors::code_bytes(dim);
+  }
+  uint16_t* gain(int64_t vector) const {
+    const int64_t n = Vectors::n_gains(dim);
+    return n == 0 ? nullptr : gains + vector * n;
+  }
 };
 
-// Writes a token's vectors x [n_kv_heads, dim] to `slot` of a plane [n_blocks, n_kv_heads, 16,
-// dim].
-template <typename Kv>
-void store_token(const float* x, int64_t n_kv_heads, int64_t dim, int64_t slot, void* plane) {
+// Writes a token's vectors x [n_kv_heads, dim] to `slot`.
+template <typename Vectors>
+void store_token(const float* x, int64_t n_kv_heads, int64_t slot, const Planes<Vectors>& planes) {
   const int64_t block = slot / kKvBlockTokens;
   const int64_t offset = slot % kKvBlockTokens;
   for (int64_t h = 0; h < n_kv_heads; ++h) {
-    auto* out = static_cast<typename Kv::Element*>(plane) +
-                ((block * n_kv_heads + h) * kKvBlockTokens + offset) * dim;
-    for (int64_t i = 0; i < dim; ++i) out[i] = Kv::narrow(x[h * dim + i]);
+    const int64_t vector = (block * n_kv_heads + h) * kKvBlockTokens + offset;
+    Vectors::store(x + h * planes.dim, planes.dim, planes.code(vector), planes.gain(vector));
   }
 }
 
-template <typename Kv>
+template <KvFormat F>
 void kv_store(const KvStoreArgs& args, int64_t begin, int64_t end) {
   const KvLayerView& kv = args.kv;
+  const Planes<typename F::Keys> k{kv.k, kv.k_gains, kv.k_dim};
+  const Planes<typename F::Values> v{kv.v, kv.v_gains, kv.v_dim};
   for (int64_t t = begin; t < end; ++t) {
-    store_token<Kv>(args.k + t * kv.n_kv_heads * kv.k_dim, kv.n_kv_heads, kv.k_dim, args.slots[t],
-                    kv.k);
+    store_token(args.k + t * kv.n_kv_heads * kv.k_dim, kv.n_kv_heads, args.slots[t], k);
     if (kv.v == nullptr) continue;  // part of the keys
-    store_token<Kv>(args.v + t * kv.n_kv_heads * kv.v_dim, kv.n_kv_heads, kv.v_dim, args.slots[t],
-                    kv.v);
+    store_token(args.v + t * kv.n_kv_heads * kv.v_dim, kv.n_kv_heads, args.slots[t], v);
   }
 }
 
-// The first n_keys vectors of a page as fp32: in place, or converted into `scratch`.
-template <typename Kv>
-const float* widen_page(const void* plane, int64_t page, int64_t n_keys, int64_t dim,
-                        float* scratch) {
-  const auto* data = static_cast<const typename Kv::Element*>(plane) + page * kKvBlockTokens * dim;
-  if constexpr (std::is_same_v<typename Kv::Element, float>) {
-    return data;
+// The first n_keys vectors of a page of a kv head as fp32: in place, or loaded into `scratch`.
+template <typename Vectors>
+const float* load_page(const Planes<Vectors>& planes, int64_t page, int64_t n_keys,
+                       float* scratch) {
+  const int64_t first = page * kKvBlockTokens;
+  if constexpr (std::is_same_v<Vectors, PlainVectors<F32>>) {
+    return reinterpret_cast<const float*>(planes.code(first));
   } else {
-    for (int64_t i = 0; i < n_keys * dim; ++i) scratch[i] = Kv::widen(data[i]);
+    for (int64_t j = 0; j < n_keys; ++j) {
+      Vectors::load(planes.code(first + j), planes.gain(first + j), planes.dim,
+                    scratch + j * planes.dim);
+    }
     return scratch;
   }
 }
@@ -164,7 +166,7 @@ struct TileRows {
   }
 };
 
-template <typename Kv>
+template <KvFormat F>
 void attention(const AttentionArgs& args, const AttentionTile& tile, AttentionScratch& scratch) {
   const TileRows rows{args, tile};
   const KvLayerView& kv = args.kv;
@@ -173,6 +175,8 @@ void attention(const AttentionArgs& args, const AttentionTile& tile, AttentionSc
     scratch.sum[i] = 0;
     std::fill_n(scratch.out + i * kv.v_dim, kv.v_dim, 0.0f);
   }
+  const Planes<typename F::Keys> keys_at{kv.k, kv.k_gains, kv.k_dim};
+  const Planes<typename F::Values> values_at{kv.v, kv.v_gains, kv.v_dim};
   const int64_t last = rows.position(rows.size() - 1);
   const int32_t* block_table = args.batch.block_tables + tile.seq * args.batch.max_blocks;
   for (int64_t block = rows.first_key(0) / kKvBlockTokens; block <= last / kKvBlockTokens;
@@ -180,11 +184,10 @@ void attention(const AttentionArgs& args, const AttentionTile& tile, AttentionSc
     const int64_t first = block * kKvBlockTokens;
     const int64_t n_keys = std::min<int64_t>(kKvBlockTokens, last + 1 - first);
     const int64_t page = int64_t{block_table[block]} * kv.n_kv_heads + tile.kv_head;
-    const float* k = widen_page<Kv>(kv.k, page, n_keys, kv.k_dim, scratch.k);
+    const float* k = load_page(keys_at, page, n_keys, scratch.k);
     const Values v =
-        kv.v == nullptr
-            ? Values{k, kv.k_dim, kv.v_dim}
-            : Values{widen_page<Kv>(kv.v, page, n_keys, kv.v_dim, scratch.v), kv.v_dim, kv.v_dim};
+        kv.v == nullptr ? Values{k, kv.k_dim, kv.v_dim}
+                        : Values{load_page(values_at, page, n_keys, scratch.v), kv.v_dim, kv.v_dim};
     for (int64_t i = 0; i < rows.size(); ++i) {
       const KeyRange keys{std::max<int64_t>(0, rows.first_key(i) - first),
                           std::min(n_keys, rows.position(i) + 1 - first)};
@@ -202,18 +205,14 @@ void attention(const AttentionArgs& args, const AttentionTile& tile, AttentionSc
   }
 }
 
-template <typename Kv>
-void fill(CpuKernels& table, KvDType dtype) {
-  table.kv_store[static_cast<size_t>(dtype)] = kv_store<Kv>;
-  table.attention[static_cast<size_t>(dtype)] = attention<Kv>;
+template <KvFormat... Formats>
+void fill(CpuKernels& table, FormatList<Formats...>) {
+  ((table.kv_store[static_cast<size_t>(kv_format_id<Formats>())] = kv_store<Formats>), ...);
+  ((table.attention[static_cast<size_t>(kv_format_id<Formats>())] = attention<Formats>), ...);
 }
 
 }  // namespace
 
-void fill_attention(CpuKernels& table) {
-  fill<KvF32>(table, KvDType::kF32);
-  fill<KvF16>(table, KvDType::kF16);
-  fill<KvBF16>(table, KvDType::kBF16);
-}
+void fill_attention(CpuKernels& table) { fill(table, AllKvFormats{}); }
 
 }  // namespace tq::generic

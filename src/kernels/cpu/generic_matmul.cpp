@@ -63,9 +63,9 @@ void add_products(const MatmulArgs& args, const Block& block, int64_t token, Dot
   for (; r < block.rows; ++r) add(std::integral_constant<int, 1>{}, r);
 }
 
-// Exact activations: weights are decoded to fp32, gain included.
-template <typename F>
-void matmul_f32(const MatmulArgs& args, int64_t begin, int64_t end) {
+// Weights are decoded to fp32, gain included. inputs(token, block): the block's activations.
+template <typename F, typename Inputs>
+void multiply_decoded(const MatmulArgs& args, int64_t begin, int64_t end, Inputs inputs) {
   alignas(64) float weights[kBlockRows * kBlockIn];
   const WeightView& weight = args.weight;
   for_each_block(weight, begin, end, [&](const Block& block) {
@@ -76,11 +76,33 @@ void matmul_f32(const MatmulArgs& args, int64_t begin, int64_t end) {
                     weight.group, weights + r * kBlockIn);
     }
     for (int64_t t = 0; t < args.x.tokens; ++t) {
-      const float* x = args.x.f32 + args.x.rows[t] * args.x.in_padded + block.in;
+      const float* x = inputs(t, block);
       add_products(args, block, t, [&](auto n_rows, int64_t r) {
         return dot_rows<n_rows>(weights + r * kBlockIn, kBlockIn, x, block.size);
       });
     }
+  });
+}
+
+// Exact activations.
+template <typename F>
+void matmul_f32(const MatmulArgs& args, int64_t begin, int64_t end) {
+  multiply_decoded<F>(args, begin, end, [&](int64_t token, const Block& block) {
+    return args.x.f32 + args.x.rows[token] * args.x.in_padded + block.in;
+  });
+}
+
+// Int8 activations, for rotated formats that have no integers to multiply these with.
+template <typename F>
+void matmul_widened(const MatmulArgs& args, int64_t begin, int64_t end) {
+  alignas(64) float x[kBlockIn];
+  const int group = args.weight.group;
+  multiply_decoded<F>(args, begin, end, [&](int64_t token, const Block& block) {
+    const int64_t offset = args.x.rows[token] * args.x.in_padded + block.in;
+    for (int64_t i = 0; i < block.size; ++i) {
+      x[i] = static_cast<float>(args.x.q8[offset + i]) * args.x.q8_scale[(offset + i) / group];
+    }
+    return static_cast<const float*>(x);
   });
 }
 
@@ -217,13 +239,9 @@ void matmul_i8(const MatmulArgs& args, int64_t begin, int64_t end) {
 
 template <typename F>
 constexpr CpuKernel<MatmulArgs> integer_kernel() {
-  if constexpr (F::kInput == InputForm::kRotated) {
-    static_assert(std::is_base_of_v<ScalarCodec<F::kBits>, F>,
-                  "a rotated format needs its own integer kernel");
-    return matmul_i8<F>;
-  } else {
-    return nullptr;
-  }
+  if constexpr (kIsScalarCodec<F>) return matmul_i8<F>;
+  if constexpr (F::kInput == InputForm::kRotated) return matmul_widened<F>;
+  return nullptr;
 }
 
 template <typename... F>

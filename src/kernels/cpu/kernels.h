@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "format/formats.h"
+#include "format/kv_formats.h"
 #include "kernels/ops/attention.h"
 #include "kernels/ops/elementwise.h"
 #include "kernels/ops/experts.h"
@@ -66,7 +67,7 @@ struct alignas(64) AttentionScratch {
 };
 
 constexpr int kFormatSlots = AllFormats::kSize;
-constexpr int kKvDTypeSlots = 3;   // indexed by KvDType
+constexpr int kKvFormatSlots = AllKvFormats::kSize;
 constexpr int kActivateSlots = 3;  // indexed by Activate
 
 struct CpuKernels {
@@ -81,13 +82,15 @@ struct CpuKernels {
   // By FormatId. Elements are tokens.
   std::array<CpuKernel<EmbedArgs>, kFormatSlots> embed;
 
-  CpuKernel<RotateArgs> rotate;                                // elements are tokens
-  CpuKernel<RotateArgs> rotate_quantize;                       // tokens
-  CpuKernel<RmsNormArgs> rms_norm;                             // rows
-  CpuKernel<RopeTableArgs> rope_table;                         // tokens
-  CpuKernel<RopeArgs> rope;                                    // tokens
-  std::array<CpuKernel<KvStoreArgs>, kKvDTypeSlots> kv_store;  // tokens
-  std::array<void (*)(const AttentionArgs&, const AttentionTile&, AttentionScratch&), kKvDTypeSlots>
+  CpuKernel<RotateArgs> rotate;           // elements are tokens
+  CpuKernel<RotateArgs> rotate_quantize;  // tokens
+  CpuKernel<RmsNormArgs> rms_norm;        // rows
+  CpuKernel<RopeTableArgs> rope_table;    // tokens
+  CpuKernel<RopeArgs> rope;               // tokens
+  // By KvFormatId.
+  std::array<CpuKernel<KvStoreArgs>, kKvFormatSlots> kv_store;  // tokens
+  std::array<void (*)(const AttentionArgs&, const AttentionTile&, AttentionScratch&),
+             kKvFormatSlots>
       attention;
   std::array<CpuKernel<GluArgs>, kActivateSlots> glu;  // elements of the n
   CpuKernel<AddArgs> add;                              // elements of the n

@@ -10,6 +10,7 @@
 #include "format/traits.h"
 #include "kernels/cuda/device/codes.cuh"
 #include "kernels/cuda/device/rotate.cuh"
+#include "kernels/cuda/weight_formats.h"
 
 namespace tq::cuda {
 
@@ -44,19 +45,6 @@ inline CodebookTable codebook_table(int bits, int group) {
   return table;
 }
 
-inline Centroids8 centroids8(int bits, int group) {
-  const Codebook& book = codebook(bits, group);
-  Centroids8 out = {};
-  out.unit = bits == 6 ? book.int8_unit / 2 : book.int8_unit;
-  if (bits > 5) return out;
-  const size_t first = bits == 5 ? 16 : 0;
-  for (size_t k = 0; k < 16 && first + k < book.int8_centroids.size(); ++k) {
-    out.words[k / 4] |= uint32_t{static_cast<uint8_t>(book.int8_centroids[first + k])}
-                        << (8 * (k % 4));
-  }
-  return out;
-}
-
 inline RotationMasks rotation_masks(int group) {
   const RotationSigns& signs = rotation_signs(group);
   RotationMasks masks = {};
@@ -66,10 +54,6 @@ inline RotationMasks rotation_masks(int group) {
     if (signs.d2[i] > 0) masks.d2[i / 32] |= 1u << (i % 32);
   }
   return masks;
-}
-
-inline bool is_rotated(const WeightView& weight) {
-  return weight.traits().input == InputForm::kRotated;
 }
 
 }  // namespace tq::cuda

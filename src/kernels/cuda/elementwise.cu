@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/device/activate.cuh"
 #include "kernels/cuda/device/block.cuh"
+#include "kernels/cuda/kv_formats.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/ops.h"
 
@@ -161,14 +162,10 @@ void kv_store(const KvStoreArgs& args, cudaStream_t stream) {
   const KvLayerView& kv = args.kv;
   const LaunchShape shape{dim3(static_cast<unsigned>(args.tokens), kv.v == nullptr ? 1 : 2),
                           dim3(row_threads(kv.n_kv_heads * kv.k_dim))};
-  switch (kv.dtype) {
-    case KvDType::kF32:
-      return launch("kv_store", kv_store_kernel<float>, shape, stream, args);
-    case KvDType::kF16:
-      return launch("kv_store", kv_store_kernel<__half>, shape, stream, args);
-    case KvDType::kBF16:
-      return launch("kv_store", kv_store_kernel<__nv_bfloat16>, shape, stream, args);
-  }
+  with_kv_format(kv.format, [&](auto numbers) {
+    using T = typename decltype(numbers)::Type;
+    launch("kv_store", kv_store_kernel<T>, shape, stream, args);
+  });
 }
 
 void glu(const GluArgs& args, cudaStream_t stream) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -10,10 +11,10 @@ namespace tq::cuda {
 
 // One of the kernels that run an operator with weights (or a KV cache) of a format.
 struct KernelUse {
-  std::string_view op;      // "matmul_experts"
-  std::string_view format;  // "tq3"
-  int group;                // 0: without groups
-  std::string_view tier;    // that forces it, or "any"
+  std::string_view op;    // "matmul_experts"
+  std::string format;     // "tq3", "kv f16"
+  int group;              // 0: without groups
+  std::string_view tier;  // that forces it, or "any"
   std::string_view kernel;
   std::string_view limits;  // what it depends on besides
   // Tokens (of a matrix, for products of large ones) for which kAuto takes it; to 0: none, -1: all

@@ -4,21 +4,25 @@
 
 #include <cstdint>
 
+#include "format/kv_traits.h"
 #include "kernels/op_types.h"
 
 namespace tq {
 
-// One layer's pages: keys [n_blocks, n_kv_heads, 16, k_dim], values [n_blocks, n_kv_heads, 16,
-// v_dim]. Without a plane of their own (v null) values are the first v_dim elements of the keys, as
-// in a latent cache.
+// One layer's pages in a KV format (format/kv_traits.h): planes of codes [n_blocks, n_kv_heads, 16,
+// code_bytes(k_dim) or (v_dim)], and where the format has gains, planes of these, likewise. Without
+// planes of their own (v null) values are the first v_dim numbers of the keys, as in a latent
+// cache.
 struct KvLayerView {
-  KvDType dtype = KvDType::kF16;
+  KvFormatId format{};
   int64_t n_blocks = 0;
   int64_t n_kv_heads = 0;
   int64_t k_dim = 0;
   int64_t v_dim = 0;
   void* k = nullptr;
   void* v = nullptr;
+  uint16_t* k_gains = nullptr;
+  uint16_t* v_gains = nullptr;
 };
 
 // Writes each token's key and value to its slot (block * 16 + offset).

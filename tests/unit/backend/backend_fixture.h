@@ -10,6 +10,7 @@
 
 #include "backend/backend.h"
 #include "base/math.h"
+#include "support/kv_formats.h"
 #include "support/paged_attention.h"
 
 namespace tq::fixtures {
@@ -22,11 +23,7 @@ struct RandomWeight {
 
   RandomWeight(std::string_view format, int64_t rows, int64_t in, uint32_t seed) {
     const FormatTraits& traits = *find_format(format);
-    view.format = traits.id;
-    view.rows = rows;
-    view.in = in;
-    view.group = traits.has_scales ? default_group(in) : 0;
-    view.in_padded = traits.has_scales ? round_up(in, view.group) : in;
+    view = weight_shape(traits, rows, in);
     codes.resize(static_cast<size_t>(rows * view.code_row_bytes()));
     std::mt19937 random(seed);
     for (uint8_t& code : codes) code = static_cast<uint8_t>(random());
@@ -51,7 +48,7 @@ class OperatorRun {
     for (float& x : x_) x = normal(random);
     for (float& x : up_) x = normal(random);
     for (int32_t t = 0; t < kTokens; ++t) ids_.push_back((t * 97) % kRows);
-    AttentionCase shape{{20, 1, 16}, {90, 200, 16}, 6, 2, 64, 48, KvDType::kF16};
+    AttentionCase shape{{20, 1, 16}, {90, 200, 16}, 6, 2, 64, 48, fixtures::kKvF16};
     attention_ = std::make_unique<PagedBatch>(shape);
     for (const std::string_view format : {"tq3", "bf16"})
       weights_.emplace_back(format, kRows, kIn, 7);

@@ -12,6 +12,7 @@
 #include "kernels/cpu/kernels.h"
 #include "support/allow_huge_allocations.h"
 #include "support/expect_error.h"
+#include "support/kv_formats.h"
 #include "unit/backend/backend_fixture.h"
 
 namespace tq {
@@ -121,7 +122,7 @@ TEST_P(CpuBackendModes, ATokensResultDoesNotDependOnItsBatch) {
 TEST(CpuBackend, AttentionOfARaggedBatchMatchesTheDefinition) {
   for (const int threads : {1, 2, 4}) {
     const auto backend = make_backend(threads);
-    AttentionCase shape{{1, 70, 0, 1, 9}, {300, 70, 4, 1, 33}, 6, 2, 64, 32, KvDType::kBF16};
+    AttentionCase shape{{1, 70, 0, 1, 9}, {300, 70, 4, 1, 33}, 6, 2, 64, 32, fixtures::kKvBf16};
     shape.window = 50;
     PagedBatch batch(shape);
     for (int64_t s = 0; s < batch.n_seqs(); ++s) backend->kv_store(batch.store_args(s));
@@ -191,12 +192,6 @@ TEST(CpuBackend, RefusesHeadsBeyondItsScratch) {
   PagedBatch batch(shape);
   fixtures::expect_error(ErrorCode::kInternal, {"1025"},
                          [&] { backend->attention(batch.attention_args()); });
-}
-
-TEST(KvDTypeBytes, AreTheElementSizes) {
-  EXPECT_EQ(kv_dtype_bytes(KvDType::kF32), 4);
-  EXPECT_EQ(kv_dtype_bytes(KvDType::kF16), 2);
-  EXPECT_EQ(kv_dtype_bytes(KvDType::kBF16), 2);
 }
 
 }  // namespace

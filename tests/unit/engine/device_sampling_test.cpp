@@ -11,6 +11,7 @@
 #include "engine/engine.h"
 #include "io/checkpoint.h"
 #include "kernels/cpu/sample.h"
+#include "support/kv_formats.h"
 #include "unit/engine/received.h"
 #include "unit/engine/toy_model.h"
 
@@ -113,7 +114,7 @@ class ChoosingToy : public ToyModel {
 LoadOptions toy_limits() { return limits(12, 4, 64); }
 
 TEST(DeviceSampling, GivesTheTokensOfTheHost) {
-  EngineOptions options{.kv_dtype = KvDType::kF32};
+  EngineOptions options{.kv_format = fixtures::kKvF32};
   options.suppressed_ids = {4, 17};
   const std::vector<Request> requests = varied_requests(kToyVocab, 20);
   ToyModel host(toy_limits());
@@ -132,7 +133,7 @@ TEST(DeviceSampling, GivesTheTokensOfTheHost) {
 
 TEST(DeviceSampling, PaddingRowsAreNeverSampled) {
   ChoosingToy model(toy_limits());
-  Engine engine(model, std::make_shared<ToyTokenizer>(), {}, {.kv_dtype = KvDType::kF32});
+  Engine engine(model, std::make_shared<ToyTokenizer>(), {}, {.kv_format = fixtures::kKvF32});
   Request request = varied_requests(kToyVocab, 50)[1];
   std::vector<int32_t> ids;
   request.on_output = [&](const Output& output) {
@@ -150,7 +151,8 @@ TEST(DeviceSampling, ABrokenRowEndsItsRequestOnly) {
   std::vector<Request> requests = varied_requests(kToyVocab, 10);
   requests.resize(3);
   requests[1].prompt = {kToyNan};
-  const std::vector<Result> results = run_together(model, requests, {.kv_dtype = KvDType::kF32});
+  const std::vector<Result> results =
+      run_together(model, requests, {.kv_format = fixtures::kKvF32});
   EXPECT_EQ(results[0].ids.size(), 10u);
   EXPECT_EQ(results[2].ids.size(), 10u);
   EXPECT_TRUE(results[1].ids.empty());

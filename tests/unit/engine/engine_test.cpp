@@ -8,6 +8,7 @@
 #include <set>
 
 #include "support/expect_error.h"
+#include "support/kv_formats.h"
 #include "unit/engine/received.h"
 #include "unit/engine/toy_model.h"
 
@@ -19,7 +20,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-const EngineOptions kF32 = {.kv_dtype = KvDType::kF32};
+const EngineOptions kF32 = {.kv_format = fixtures::kKvF32};
 
 void run_all(Engine& engine) {
   while (engine.step()) {
@@ -100,7 +101,7 @@ TEST(Engine, BatchingChangesNothing) {
     const int64_t max_sequences = between(1, 6);
     ToyModel model(limits(batch, max_sequences, 100), round % 3 == 0 ? 0 : between(1, 40));
     const int64_t n_pages = between(7, 12);  // a full context needs 7
-    Engine engine(model, nullptr, {}, {.kv_dtype = KvDType::kF32, .n_pages = n_pages});
+    Engine engine(model, nullptr, {}, {.kv_format = fixtures::kKvF32, .n_pages = n_pages});
     std::map<int64_t, std::vector<int32_t>> expected;
     std::vector<std::unique_ptr<Received>> received;
     std::vector<int64_t> ids;
@@ -155,7 +156,7 @@ TEST(Engine, PreemptionChangesNothing) {
   const auto run = [](int64_t n_pages, const std::vector<std::vector<int32_t>>& prompts) {
     ToyModel model(limits(32, 4, 100), /*window=*/10);
     Engine engine(model, std::make_shared<ToyTokenizer>(), {},
-                  {.kv_dtype = KvDType::kF32, .n_pages = n_pages});
+                  {.kv_format = fixtures::kKvF32, .n_pages = n_pages});
     std::vector<std::unique_ptr<Received>> received;
     for (const std::vector<int32_t>& prompt : prompts) {
       received.push_back(std::make_unique<Received>());
@@ -189,7 +190,7 @@ TEST(Engine, PreemptionChangesNothing) {
 // How far a prompt is is told once, not again by a sequence that begins anew.
 TEST(Engine, APreemptedAnswerIsNoPrompt) {
   ToyModel model(limits(16, 2, 100));
-  Engine engine(model, nullptr, {}, {.kv_dtype = KvDType::kF32, .n_pages = 7});
+  Engine engine(model, nullptr, {}, {.kv_format = fixtures::kKvF32, .n_pages = 7});
   Received first;
   Received second;
   engine.add(make_request(std::vector<int32_t>(10, 1), 80, first));
@@ -379,7 +380,7 @@ TEST(Engine, WhatWasSaidIsNotComputedAgain) {
 
 TEST(Engine, RequestsShareWhatTheyBeginWith) {
   ToyModel model(limits(256, 4, 200));
-  Engine engine(model, nullptr, {}, {.kv_dtype = KvDType::kF32, .n_pages = 24});
+  Engine engine(model, nullptr, {}, {.kv_format = fixtures::kKvF32, .n_pages = 24});
   const std::vector<int32_t> common(100, 3);
   std::vector<std::unique_ptr<Received>> received;
   for (int32_t i = 0; i < 4; ++i) {
@@ -497,7 +498,7 @@ TEST(Engine, RefusesImpossibleRequests) {
   expect_error(ErrorCode::kInvalidArgument, {"1 ids of a prompt of 1"}, add(request));
 
   ToyModel large(limits(8, 1, 320));
-  Engine few_pages(large, nullptr, {}, {.kv_dtype = KvDType::kF32, .n_pages = 2});
+  Engine few_pages(large, nullptr, {}, {.kv_format = fixtures::kKvF32, .n_pages = 2});
   request = {};
   request.prompt.assign(30, 1);
   request.sampling.max_tokens = 4;

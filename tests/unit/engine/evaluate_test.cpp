@@ -6,6 +6,7 @@
 #include <set>
 
 #include "support/expect_error.h"
+#include "support/kv_formats.h"
 #include "unit/engine/toy_model.h"
 
 namespace tq {
@@ -66,7 +67,7 @@ TEST(EvalWindows, RefuseAStrideThatLeavesGaps) {
 
 TEST(Evaluate, NllIsThatOfTheDefinition) {
   ToyModel model(limits(8, 3));  // chunks of 3
-  LogitReader reader(model, KvDType::kF32, 16);
+  LogitReader reader(model, fixtures::kKvF32, 16);
   const std::vector<int32_t> ids = {4, 8, 1, 9, 2, 7, 7, 3, 0, 5, 11, 12, 13};
   const std::vector<int32_t> prefix = {20};
   const EvalText text{ids, prefix, eval_windows(13, 6, 4, true)};
@@ -93,7 +94,7 @@ TEST(Evaluate, ChunksDoNotMatter) {
   const std::vector<int32_t> ids = {4, 8, 1, 9, 2, 7, 7, 3, 0, 5, 11};
   const auto mean = [&](int64_t rows) {
     ToyModel model(limits(32, rows));
-    LogitReader reader(model, KvDType::kF32, 32);
+    LogitReader reader(model, fixtures::kKvF32, 32);
     return evaluate_nll(reader, {ids, {}, eval_windows(11, 11, 11, false)}, {}).mean();
   };
   EXPECT_EQ(mean(1), mean(32));
@@ -103,8 +104,8 @@ TEST(Evaluate, ChunksDoNotMatter) {
 TEST(Evaluate, AModelDoesNotDivergeFromItself) {
   ToyModel model(limits(8, 8));
   ToyModel same(limits(8, 4));
-  LogitReader a(model, KvDType::kF32, 16);
-  LogitReader b(same, KvDType::kF32, 16);
+  LogitReader a(model, fixtures::kKvF32, 16);
+  LogitReader b(same, fixtures::kKvF32, 16);
   const std::vector<int32_t> ids = {4, 8, 1, 9, 2};
   const KldResult result = evaluate_kld(a, b, {ids, {}, eval_windows(5, 16, 16, false)}, {});
   EXPECT_EQ(result.kld.n(), 4);
@@ -126,8 +127,8 @@ class SkewedModel : public ToyModel {
 TEST(Evaluate, DivergenceIsThatOfTheDefinition) {
   SkewedModel model(limits(8, 8));
   ToyModel reference(limits(8, 8));
-  LogitReader a(model, KvDType::kF32, 16);
-  LogitReader b(reference, KvDType::kF32, 16);
+  LogitReader a(model, fixtures::kKvF32, 16);
+  LogitReader b(reference, fixtures::kKvF32, 16);
   const std::vector<int32_t> ids = {4, 8};
   const KldResult result = evaluate_kld(a, b, {ids, {}, eval_windows(2, 16, 16, false)}, {});
   double p_sum = 0;
@@ -151,7 +152,7 @@ TEST(Evaluate, DivergenceIsThatOfTheDefinition) {
 
 TEST(Evaluate, BrokenLogitsAreAnError) {
   ToyModel model(limits(8, 8));
-  LogitReader reader(model, KvDType::kF32, 16);
+  LogitReader reader(model, fixtures::kKvF32, 16);
   const std::vector<int32_t> ids = {4, kToyNan, 1};
   fixtures::expect_error(ErrorCode::kInternal, {"not finite"}, [&] {
     evaluate_nll(reader, {ids, {}, eval_windows(3, 16, 16, false)}, {});
@@ -161,7 +162,7 @@ TEST(Evaluate, BrokenLogitsAreAnError) {
 TEST(Evaluate, MoreTokensThanTheContextAreRefused) {
   ToyModel model(limits(8, 8));
   fixtures::expect_error(ErrorCode::kInvalidArgument, {"65 tokens", "context of 64"},
-                         [&] { LogitReader(model, KvDType::kF32, 65); });
+                         [&] { LogitReader(model, fixtures::kKvF32, 65); });
 }
 
 TEST(Evaluate, LogSumExpOfLargeLogits) {

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "support/expect_error.h"
+#include "support/kv_formats.h"
 #include "support/temp_dir.h"
 #include "unit/engine/toy_model.h"
 
@@ -116,7 +117,7 @@ TEST(ReferenceLogits, TheDivergenceIsThatOfTheModels) {
   options.max_sequences = 1;
   options.max_context = 64;
   ToyModel model(options);
-  LogitReader reader(model, KvDType::kF32, 16);
+  LogitReader reader(model, fixtures::kKvF32, 16);
   const ReferenceText text = some_text(true);
   ReferenceWriter writer(dir / "saved", text, some_model(), {});
   RunningMean nll;

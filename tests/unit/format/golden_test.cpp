@@ -70,8 +70,8 @@ TEST(GoldenVectors, ReferenceEncoderReproducesBytesAndGains) {
     const FormatTraits& format = tq_format(golden.bits);
     std::vector<uint8_t> codes(format.code_row_bytes(golden.group));
     float gain = 0;
-    format.encode_row(x.data(), golden.group, golden.group, {Effort::kReference}, codes.data(),
-                      &gain);
+    format.encode_rows(x.data(), golden.group, golden.group, {Effort::kReference}, codes.data(),
+                       &gain);
     std::string hex;
     for (const uint8_t byte : codes) hex += fmt::format("{:02x}", byte);
     EXPECT_EQ(hex, golden.packed_hex);
@@ -87,7 +87,7 @@ TEST(GoldenVectors, ThreeBitsDequantiseAsTheReference) {
   std::vector<uint8_t> codes(format.code_row_bytes(kGroup));
   float gain = 0;
   const EncodeStats stats =
-      format.encode_row(x.data(), kGroup, kGroup, {Effort::kReference}, codes.data(), &gain);
+      format.encode_rows(x.data(), kGroup, kGroup, {Effort::kReference}, codes.data(), &gain);
   EXPECT_NEAR(std::sqrt(stats.rel_mse()), 0.1715, 5e-5);
 
   // Decode with a stored gain of exactly one, so that f16 does not round the reference's fp32 gain.

@@ -31,7 +31,7 @@ inline EncodedRow encode(const FormatTraits& format, const std::vector<float>& x
   EncodedRow row;
   row.codes.resize(format.code_row_bytes(n));
   if (format.has_scales) row.gains.resize(n / group);
-  row.stats = format.encode_row(x.data(), n, group, options, row.codes.data(), row.gains.data());
+  row.stats = format.encode_rows(x.data(), n, group, options, row.codes.data(), row.gains.data());
   return row;
 }
 

@@ -49,8 +49,8 @@ Planes encode(const NativeTensor& tensor) {
   for (int64_t row = 0; row < n_rows; ++row) {
     std::vector<float> padded(static_cast<size_t>(tensor.in_padded));
     std::copy_n(x.data() + row * in, in, padded.data());
-    format.encode_row(padded.data(), tensor.in_padded, tensor.group, {},
-                      planes.codes.data() + row * row_bytes, planes.gains.data() + row * groups);
+    format.encode_rows(padded.data(), tensor.in_padded, tensor.group, {},
+                       planes.codes.data() + row * row_bytes, planes.gains.data() + row * groups);
   }
   planes.codes_shape = {n_rows, row_bytes};
   planes.gains_shape = {n_rows, groups};

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/cpu/kernels.h"
+#include "support/kv_formats.h"
 #include "support/paged_attention.h"
 #include "testing.h"
 
@@ -17,16 +18,16 @@ using fixtures::PagedBatch;
 
 class Attention : public fixtures::IsaTest {
  protected:
-  void store(PagedBatch& batch, KvDType dtype) {
+  void store(PagedBatch& batch, KvFormatId format) {
     for (int64_t s = 0; s < batch.n_seqs(); ++s) {
       const KvStoreArgs args = batch.store_args(s);
-      const auto kernel = kernels().kv_store[static_cast<size_t>(dtype)];
+      const auto kernel = kernels().kv_store[static_cast<size_t>(format)];
       kernel(args, 0, args.tokens / 2);
       kernel(args, args.tokens / 2, args.tokens);
     }
   }
 
-  void attend(PagedBatch& batch, KvDType dtype, int64_t tile_rows) {
+  void attend(PagedBatch& batch, KvFormatId format, int64_t tile_rows) {
     const auto scratch = std::make_unique<AttentionScratch>();
     const AttentionArgs args = batch.attention_args();
     for (int64_t s = 0; s < args.batch.n_seqs; ++s) {
@@ -34,7 +35,7 @@ class Attention : public fixtures::IsaTest {
           (args.batch.q_begin[s + 1] - args.batch.q_begin[s]) * (args.n_heads / args.kv.n_kv_heads);
       for (int64_t head = 0; head < args.kv.n_kv_heads; ++head) {
         for (int64_t row = 0; row < rows; row += tile_rows) {
-          kernels().attention[static_cast<size_t>(dtype)](
+          kernels().attention[static_cast<size_t>(format)](
               args, {s, head, row, std::min(rows, row + tile_rows)}, *scratch);
         }
       }
@@ -43,8 +44,8 @@ class Attention : public fixtures::IsaTest {
 
   void check(const AttentionCase& shape) {
     PagedBatch batch(shape);
-    store(batch, shape.dtype);
-    attend(batch, shape.dtype, kAttentionRows);
+    store(batch, shape.format);
+    attend(batch, shape.format, kAttentionRows);
     const std::vector<double> expected = batch.reference();
     ASSERT_EQ(expected.size(), batch.out().size());
     for (size_t i = 0; i < expected.size(); ++i) {
@@ -65,21 +66,24 @@ TEST_P(Attention, PrefillAndDecodeRideTogether) { check({{1, 40, 1, 7, 1}, {1, 4
 
 TEST_P(Attention, SequencesWithoutTokensAreSkipped) { check({{1, 0, 2}, {5, 9, 2}}); }
 
-TEST_P(Attention, EveryDtypeAndOddHeadDims) {
-  for (const KvDType dtype : {KvDType::kF32, KvDType::kF16, KvDType::kBF16}) {
+TEST_P(Attention, EveryKvFormatAndOddHeadDims) {
+  for (const KvFormatTraits& format : all_kv_formats()) {
+    SCOPED_TRACE(format.name);
     for (const auto& [k_dim, v_dim] :
          {std::pair<int64_t, int64_t>{64, 64}, {1, 1}, {7, 5}, {20, 36}, {192, 128}, {33, 130}}) {
       AttentionCase shape{{9, 1}, {30, 19}};
-      shape.dtype = dtype;
+      shape.format = format.id;
       shape.k_dim = k_dim;
       shape.v_dim = v_dim;
       check(shape);
+      shape.latent = k_dim >= v_dim;
+      if (shape.latent) check(shape);
     }
   }
 }
 
 TEST_P(Attention, LongestHead) {
-  AttentionCase shape{{17}, {17}, 2, 1, kMaxHeadDim, kMaxHeadDim, KvDType::kF16};
+  AttentionCase shape{{17}, {17}, 2, 1, kMaxHeadDim, kMaxHeadDim, fixtures::kKvF16};
   check(shape);
 }
 
@@ -111,15 +115,15 @@ TEST_P(Attention, Softcap) {
 
 // A token's result is the same bits however rows are cut into tiles.
 TEST_P(Attention, TilesDoNotChangeBits) {
-  AttentionCase shape{{37, 1}, {90, 77}, 6, 2, 24, 20, KvDType::kF16};
+  AttentionCase shape{{37, 1}, {90, 77}, 6, 2, 24, 20, fixtures::kKvF16};
   shape.window = 40;
   PagedBatch batch(shape);
-  store(batch, shape.dtype);
-  attend(batch, shape.dtype, kAttentionRows);
+  store(batch, shape.format);
+  attend(batch, shape.format, kAttentionRows);
   const std::vector<float> expected = batch.out();
   for (const int64_t rows : {1, 2, 5, 31}) {
     std::fill(batch.out().begin(), batch.out().end(), -1.0f);
-    attend(batch, shape.dtype, rows);
+    attend(batch, shape.format, rows);
     EXPECT_EQ(std::memcmp(batch.out().data(), expected.data(), expected.size() * sizeof(float)), 0)
         << rows << " rows a tile";
   }
@@ -127,10 +131,10 @@ TEST_P(Attention, TilesDoNotChangeBits) {
 
 // Decoding a token alone gives the bits that it had as the last token of a prefill.
 TEST_P(Attention, DecodeRepeatsPrefillBits) {
-  AttentionCase shape{{45}, {45}, 4, 2, 24, 20, KvDType::kBF16};
+  AttentionCase shape{{45}, {45}, 4, 2, 24, 20, fixtures::kKvBf16};
   PagedBatch batch(shape);
-  store(batch, shape.dtype);
-  attend(batch, shape.dtype, kAttentionRows);
+  store(batch, shape.format);
+  attend(batch, shape.format, kAttentionRows);
   const std::vector<float> all = batch.out();
   const size_t width = 4 * 20;
   for (int32_t t = 0; t < 45; ++t) {
@@ -144,7 +148,7 @@ TEST_P(Attention, DecodeRepeatsPrefillBits) {
     args.out = out.data();
     const auto scratch = std::make_unique<AttentionScratch>();
     for (int64_t head = 0; head < 2; ++head) {
-      kernels().attention[static_cast<size_t>(shape.dtype)](args, {0, head, 0, 2}, *scratch);
+      kernels().attention[static_cast<size_t>(shape.format)](args, {0, head, 0, 2}, *scratch);
     }
     EXPECT_EQ(std::memcmp(out.data(), &all[static_cast<size_t>(t) * width], width * sizeof(float)),
               0)
@@ -155,7 +159,7 @@ TEST_P(Attention, DecodeRepeatsPrefillBits) {
 TEST_P(Attention, LargeScoresDoNotOverflow) {
   AttentionCase shape{{3}, {20}};
   PagedBatch batch(shape);
-  store(batch, shape.dtype);
+  store(batch, shape.format);
   AttentionArgs args = batch.attention_args();
   args.scale = 1e4f;  // exp of any score would overflow; the weights become one-hot
   const auto scratch = std::make_unique<AttentionScratch>();
@@ -170,13 +174,13 @@ TEST_P(Attention, LargeScoresDoNotOverflow) {
 TEST_P(Attention, StoreWritesItsSlotsAndNothingElse) {
   std::vector<uint16_t> k(4 * 2 * 16 * 3, 0xffff);
   std::vector<uint16_t> v(4 * 2 * 16 * 5, 0xffff);
-  const KvLayerView view{KvDType::kBF16, 4, 2, 3, 5, k.data(), v.data()};
+  const KvLayerView view{fixtures::kKvBf16, 4, 2, 3, 5, k.data(), v.data()};
   const std::vector<int64_t> slots = {63, 0, 17};
   std::vector<float> new_k(3 * 2 * 3);
   std::vector<float> new_v(3 * 2 * 5);
   for (size_t i = 0; i < new_k.size(); ++i) new_k[i] = static_cast<float>(i + 1);
   for (size_t i = 0; i < new_v.size(); ++i) new_v[i] = static_cast<float>(i + 100);
-  kernels().kv_store[static_cast<size_t>(KvDType::kBF16)](
+  kernels().kv_store[static_cast<size_t>(fixtures::kKvBf16)](
       {view, slots.data(), 3, new_k.data(), new_v.data()}, 0, 3);
   std::vector<uint16_t> expected_k(k.size(), 0xffff);
   std::vector<uint16_t> expected_v(v.size(), 0xffff);

@@ -68,12 +68,8 @@ struct TestWeight {
 inline TestWeight make_weight(const FormatTraits& format, int64_t rows, int64_t in, uint32_t seed) {
   TestWeight weight;
   WeightView& view = weight.view;
-  view.format = format.id;
-  view.rows = rows;
-  view.in = in;
+  view = weight_shape(format, rows, in);
   const bool grouped = format.has_scales;
-  view.group = grouped ? default_group(in) : 0;
-  view.in_padded = grouped ? round_up(in, view.group) : in;
   weight.codes.resize(static_cast<size_t>(rows * format.code_row_bytes(view.in_padded)));
   weight.gains.resize(static_cast<size_t>(rows * view.gains_per_row()));
   view.codes = weight.codes.data();
@@ -83,8 +79,8 @@ inline TestWeight make_weight(const FormatTraits& format, int64_t rows, int64_t 
         random_floats(in, seed + static_cast<uint32_t>(r), 0.02f * static_cast<float>(1 + r % 3));
     row.resize(static_cast<size_t>(view.in_padded));
     std::vector<float> gains(static_cast<size_t>(view.gains_per_row()) + 1);
-    format.encode_row(row.data(), view.in_padded, view.group, {Effort::kFast},
-                      weight.codes.data() + r * view.code_row_bytes(), gains.data());
+    format.encode_rows(row.data(), view.in_padded, view.group, {Effort::kFast},
+                       weight.codes.data() + r * view.code_row_bytes(), gains.data());
     for (int64_t g = 0; g < view.gains_per_row(); ++g) {
       weight.gains[static_cast<size_t>(r * view.gains_per_row() + g)] =
           f32_to_f16(gains[static_cast<size_t>(g)]);

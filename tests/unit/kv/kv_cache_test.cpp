@@ -9,6 +9,7 @@
 #include "kv/pages.h"
 #include "support/allow_huge_allocations.h"
 #include "support/expect_error.h"
+#include "support/kv_formats.h"
 
 namespace tq {
 namespace {
@@ -23,14 +24,14 @@ std::unique_ptr<Backend> make_backend() {
 
 TEST(KvCache, HasAPlaneOfKeysAndOneOfValuesForEachLayer) {
   const auto backend = make_backend();
-  const KvCache cache(*backend, kLayers, KvDType::kF16, 5);
+  const KvCache cache(*backend, kLayers, fixtures::kKvF16, 5);
   EXPECT_EQ(cache.n_pages(), 5);
   EXPECT_EQ(cache.n_layers(), 2);
-  EXPECT_EQ(KvCache::bytes_per_token(kLayers, KvDType::kF16), 2 * (3 * 96 + 16));
-  EXPECT_EQ(KvCache::bytes_per_token(kLayers, KvDType::kF32), 4 * (3 * 96 + 16));
-  EXPECT_EQ(cache.size_bytes(), 5 * 16 * KvCache::bytes_per_token(kLayers, KvDType::kF16));
+  EXPECT_EQ(KvCache::bytes_per_token(kLayers, fixtures::kKvF16), 2 * (3 * 96 + 16));
+  EXPECT_EQ(KvCache::bytes_per_token(kLayers, fixtures::kKvF32), 4 * (3 * 96 + 16));
+  EXPECT_EQ(cache.size_bytes(), 5 * 16 * KvCache::bytes_per_token(kLayers, fixtures::kKvF16));
   const KvLayerView& view = cache.layer(0);
-  EXPECT_EQ(view.dtype, KvDType::kF16);
+  EXPECT_EQ(view.format, fixtures::kKvF16);
   EXPECT_EQ(view.n_blocks, 5);
   EXPECT_EQ(view.n_kv_heads, 3);
   EXPECT_EQ(view.k_dim, 64);
@@ -46,7 +47,7 @@ TEST(KvCache, CopiesAPageInTheLayersOfItsGroup) {
   const auto backend = make_backend();
   const KvLayout layout{.layers = {{3, 64, 32}, {1, 8, 8, /*v_in_k=*/true, /*group=*/1}},
                         .windows = {0, 100}};
-  KvCache cache(*backend, layout, KvDType::kF16, std::vector<int64_t>{5, 3});
+  KvCache cache(*backend, layout, fixtures::kKvF16, std::vector<int64_t>{5, 3});
   const size_t k_page = 3 * 16 * 64 * 2, v_page = 3 * 16 * 32 * 2, latent_page = 16 * 8 * 2;
   const auto bytes = [&](int64_t layer, bool values) {
     const KvLayerView& view = cache.layer(layer);
@@ -111,10 +112,10 @@ TEST(KvLayout, HasAGroupForEachWindowThatSaves) {
 TEST(KvCache, SaysWhatDoesNotFit) {
   const auto backend = make_backend();
   fixtures::expect_error(ErrorCode::kOutOfMemory, {"tokens", "bytes", "shorter context"}, [&] {
-    const KvCache cache(*backend, kLayers, KvDType::kF32, int64_t{1} << 44);
+    const KvCache cache(*backend, kLayers, fixtures::kKvF32, int64_t{1} << 44);
   });
   fixtures::expect_error(ErrorCode::kOutOfMemory, {"overflow"}, [&] {
-    const KvCache cache(*backend, kLayers, KvDType::kF32, int64_t{1} << 56);
+    const KvCache cache(*backend, kLayers, fixtures::kKvF32, int64_t{1} << 56);
   });
 }
 

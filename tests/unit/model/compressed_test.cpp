@@ -9,6 +9,7 @@
 #include "base/float16.h"
 #include "base/math.h"
 #include "model/materialize.h"
+#include "support/kv_formats.h"
 #include "unit/model/model_test_util.h"
 
 namespace tq::test {
@@ -27,9 +28,7 @@ bool is_linear(const TensorEntry& entry) {
 void round_trip(MemoryCheckpoint::Tensor& tensor, const std::string& name) {
   const FormatTraits& format = *find_format(name);
   const auto in = tensor.shape.back();
-  WeightView view{.format = format.id, .rows = 1, .in = in};
-  view.group = format.has_scales ? default_group(in) : 0;
-  view.in_padded = view.group > 0 ? round_up(in, view.group) : in;
+  WeightView view = weight_shape(format, 1, in);
   std::vector<uint8_t> codes(static_cast<size_t>(view.code_row_bytes()));
   std::vector<float> gains(static_cast<size_t>(view.gains_per_row()));
   std::vector<uint16_t> half_gains(gains.size());
@@ -40,7 +39,7 @@ void round_trip(MemoryCheckpoint::Tensor& tensor, const std::string& name) {
   for (float* row = tensor.values.data(); row != tensor.values.data() + tensor.values.size();
        row += in) {
     std::copy_n(row, in, padded.begin());
-    format.encode_row(padded.data(), view.in_padded, view.group, {}, codes.data(), gains.data());
+    format.encode_rows(padded.data(), view.in_padded, view.group, {}, codes.data(), gains.data());
     std::transform(gains.begin(), gains.end(), half_gains.begin(), f32_to_f16);
     decode_row_plain(view, 0, row, scratch.data());
   }
@@ -122,7 +121,7 @@ TEST(CompressedModel, DoesNotDependOnTheThreadCount) {
   options.threads = 1;
   options.max_context = 64;
   const auto model = Model::load(*golden.checkpoint, *backend, options);
-  KvCache kv(*backend, model->kv_layout(), KvDType::kF32, std::vector<int64_t>{4});
+  KvCache kv(*backend, model->kv_layout(), fixtures::kKvF32, std::vector<int64_t>{4});
   PageTable table{{{{0, 1, 2}}}};
   std::vector<float> logits(expected.size());
   const BatchSequence sequence{golden.tokens, 0, &table,
@@ -187,6 +186,10 @@ TEST(CompressedModel, RefusesWhatCannotBeStored) {
   EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
   EXPECT_THAT(error.what(), HasSubstr(name));
   load("bf16");  // has the range
+  value = 1e7f;  // a gain that f16 cannot hold
+  error = error_of([&] { load("tq4"); });
+  EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+  EXPECT_THAT(error.what(), HasSubstr(name));
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), HUGE_VALF}) {
     value = bad;
     for (const char* format : {"tq4", "f16", ""}) {

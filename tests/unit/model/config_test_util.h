@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "model/arch/registry.h"
 #include "model/tensor_requests.h"
+#include "support/kv_formats.h"
 #include "unit/model/model_test_util.h"
 
 namespace tq::test {
@@ -77,7 +78,7 @@ inline int64_t n_unused(const ModelSpec& spec) {
 
 // Bytes of a bf16 KV cache for each token.
 inline int64_t kv_bytes(const ModelSpec& spec) {
-  return KvCache::bytes_per_token(spec.kv_layers(), KvDType::kBF16);
+  return KvCache::bytes_per_token(spec.kv_layers(), fixtures::kKvBf16);
 }
 
 }  // namespace tq::test

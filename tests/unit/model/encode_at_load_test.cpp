@@ -17,6 +17,7 @@
 namespace tq::test {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 // Keeps what is placed and runs nothing. Its encoder, if it has one, is the host's.
@@ -33,6 +34,10 @@ class PlacingBackend final : public RefusingBackend, public WeightEncoder {
 
   std::vector<Placed> placed;
   int n_encoded = 0;
+  std::string lacks;  // a format without kernels
+
+  bool has_kernels(FormatId format) const override { return format_traits(format).name != lacks; }
+  bool has_kernels(KvFormatId /*format*/) const override { return true; }
 
   WeightEncoder* encoder() override { return encodes_ ? this : nullptr; }
   int64_t encoder_bytes() const override { return encodes_ ? 1 : 0; }
@@ -51,8 +56,8 @@ class PlacingBackend final : public RefusingBackend, public WeightEncoder {
       for (const float value : padded) {
         if (!std::isfinite(value) && first_bad_ < 0) first_bad_ = since_finish_;
       }
-      weight.traits().encode_row(padded.data(), weight.in_padded, weight.group, options,
-                                 out.codes.data() + r * weight.code_row_bytes(), gains.data());
+      weight.traits().encode_rows(padded.data(), weight.in_padded, weight.group, options,
+                                  out.codes.data() + r * weight.code_row_bytes(), gains.data());
       std::transform(gains.begin(), gains.end(), out.gains.begin() + r * weight.gains_per_row(),
                      f32_to_f16);
     }
@@ -152,6 +157,20 @@ TEST(EncodeAtLoadChecks, NamesTheTensorThatIsNotFinite) {
   }
   checkpoint.tensor(name).values.back() = 0.5f;
   load(checkpoint, device, "tq3");
+}
+
+TEST(EncodeAtLoadChecks, RefusesAFormatWithoutKernelsByName) {
+  const Golden golden("llama");
+  for (const bool encodes : {true, false}) {
+    PlacingBackend device(encodes);
+    device.lacks = "tq5";
+    const Error error = error_of([&] { load(*golden.checkpoint, device, "tq5"); });
+    EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("placing"), HasSubstr("tq5"), HasSubstr("proj"),
+                                    HasSubstr(golden.checkpoint->path().string())));
+    EXPECT_EQ(device.n_encoded, 0);
+    load(*golden.checkpoint, device, "tq4");
+  }
 }
 
 }  // namespace

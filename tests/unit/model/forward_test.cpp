@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "support/kv_formats.h"
 #include "unit/model/model_test_util.h"
 
 namespace tq::test {
@@ -211,7 +212,7 @@ TEST_P(ForwardTest, ChecksItsLimits) {
   expect_refused({{tokens(0, 2), 0, &table, 2}}, "for 2 rows");
   auto shapes = runner_.model().kv_layout().layers;
   shapes.pop_back();
-  KvCache wrong(runner_.model().backend(), shapes, KvDType::kF32, 4);
+  KvCache wrong(runner_.model().backend(), shapes, fixtures::kKvF32, 4);
   const BatchSequence one{tokens(0, 1), 0, &table, 1};
   EXPECT_EQ(error_of([&] {
               runner_.model().forward({&one, 1}, wrong, logits);

@@ -21,6 +21,7 @@
 #include "io/checkpoint.h"
 #include "kv/pages.h"
 #include "model/model.h"
+#include "support/kv_formats.h"
 
 namespace tq::test {
 
@@ -128,7 +129,7 @@ class Runner {
     const KvLayout layout = model_->kv_layout();
     const std::vector<int64_t> n_pages(layout.windows.size(), 64);
     pages_.emplace(layout.windows, n_pages);
-    kv_ = std::make_unique<KvCache>(*backend_, layout, KvDType::kF32, n_pages);
+    kv_ = std::make_unique<KvCache>(*backend_, layout, fixtures::kKvF32, n_pages);
   }
 
   Model& model() { return *model_; }

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "support/expect_error.h"
+#include "support/kv_formats.h"
 #include "unit/model/model_test_util.h"
 
 namespace tq::test {
@@ -101,15 +102,15 @@ TEST(Summary, LayersOfOtherKinds) {
 // Published sizes of bf16 caches; f16 takes the same.
 TEST(Summary, KvCacheOfPublishedModels) {
   const auto kv = [](const char* name) {
-    return summarize(*open_checkpoint(name)).kv_bytes_per_token(KvDType::kF16);
+    return summarize(*open_checkpoint(name)).kv_bytes_per_token(fixtures::kKvF16);
   };
   EXPECT_EQ(kv("synth:gemma-4-26B-A4B"), 225280);
   EXPECT_EQ(kv("synth:qwen3-30B-A3B"), 98304);
   EXPECT_EQ(kv("synth:qwen3-235B-A22B"), 192512);
   EXPECT_EQ(kv("synth:glm-4.7-flash"), 54144);
   const ModelSummary smol = summarize(*open_checkpoint("synth:smollm2-135m"));
-  EXPECT_EQ(smol.kv_bytes(4096, KvDType::kF16), 23040 * 4096);
-  EXPECT_EQ(smol.kv_bytes(4095, KvDType::kF16), 23040 * 4096);
+  EXPECT_EQ(smol.kv_bytes(4096, fixtures::kKvF16), 23040 * 4096);
+  EXPECT_EQ(smol.kv_bytes(4095, fixtures::kKvF16), 23040 * 4096);
 }
 
 // Layers with a window keep it and a step, in whole pages, however long the sequence is.
@@ -117,22 +118,22 @@ TEST(Summary, KvCacheOfSlidingLayersIsAWindow) {
   const ModelSummary summary = summarize(*open_checkpoint("synth:gemma-4-26B-A4B"));
   constexpr int64_t kFull = 5 * 4096;  // bytes a token of the full layers
   constexpr int64_t kSliding = 25 * 8192;
-  EXPECT_EQ(summary.kv_bytes(1024, KvDType::kF16), 1024 * (kFull + kSliding));
+  EXPECT_EQ(summary.kv_bytes(1024, fixtures::kKvF16), 1024 * (kFull + kSliding));
   constexpr int64_t kWindow = 1024 + 512 + 16;  // 1535 may touch so much in pages of 16
-  EXPECT_EQ(summary.kv_bytes(262144, KvDType::kF16), 262144 * kFull + kWindow * kSliding);
-  EXPECT_EQ(summary.kv_bytes(262144, KvDType::kF16, 1), 262144 * kFull + (1024 + 16) * kSliding);
+  EXPECT_EQ(summary.kv_bytes(262144, fixtures::kKvF16), 262144 * kFull + kWindow * kSliding);
+  EXPECT_EQ(summary.kv_bytes(262144, fixtures::kKvF16, 1), 262144 * kFull + (1024 + 16) * kSliding);
 }
 
 TEST(Summary, KvReadStopsAtTheWindow) {
   const ModelSummary summary = summarize(*open_checkpoint("synth:gemma-4-26B-A4B"));
   constexpr int64_t kFull = 5 * 4096;  // bytes a token of the full layers
   constexpr int64_t kSliding = 25 * 8192;
-  EXPECT_EQ(summary.kv_bytes_read(100, KvDType::kF16), 100 * (kFull + kSliding));
-  EXPECT_EQ(summary.kv_bytes_read(4096, KvDType::kF16), 4096 * kFull + 1024 * kSliding);
-  EXPECT_EQ(summary.kv_bytes_read(4096, KvDType::kF32), 2 * (4096 * kFull + 1024 * kSliding));
+  EXPECT_EQ(summary.kv_bytes_read(100, fixtures::kKvF16), 100 * (kFull + kSliding));
+  EXPECT_EQ(summary.kv_bytes_read(4096, fixtures::kKvF16), 4096 * kFull + 1024 * kSliding);
+  EXPECT_EQ(summary.kv_bytes_read(4096, fixtures::kKvF32), 2 * (4096 * kFull + 1024 * kSliding));
   // Layers that share keys and values read them all the same.
   const ModelSummary e2b = summarize(*open_checkpoint("synth:gemma-4-E2B"));
-  EXPECT_GT(e2b.kv_bytes_read(1, KvDType::kF16), 2 * e2b.kv_bytes_per_token(KvDType::kF16));
+  EXPECT_GT(e2b.kv_bytes_read(1, fixtures::kKvF16), 2 * e2b.kv_bytes_per_token(fixtures::kKvF16));
 }
 
 TEST(Summary, RefusesWhatCannotBeRun) {

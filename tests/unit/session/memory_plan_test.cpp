@@ -3,9 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "backend/refusing_backend.h"
 #include "engine/model_limits.h"
 #include "kv/kv_cache.h"
 #include "support/expect_error.h"
+#include "support/kv_formats.h"
 
 namespace tq {
 namespace {
@@ -17,7 +19,7 @@ using ::testing::HasSubstr;
 class MemoryPlanTest : public ::testing::Test {
  protected:
   MemoryPlanner planner(int64_t limit_bytes) const {
-    return {*checkpoint_, *backend_, options_, KvDType::kF16, limit_bytes};
+    return {*checkpoint_, *backend_, options_, fixtures::kKvF16, limit_bytes};
   }
   int64_t bytes_for(int64_t context) const { return planner(0).plan(context).total_bytes(); }
   // Without the weights that are mapped.
@@ -41,7 +43,7 @@ TEST_F(MemoryPlanTest, CountsWhatIsLoaded) {
   const auto model = Model::load(*checkpoint_, *backend_, options_);
   EXPECT_EQ(plan.weight_bytes, model->weight_bytes());
   const KvLayout layout = model->kv_layout();
-  const KvCache kv(*backend_, layout, KvDType::kF16, layout.pages_of(3, 3 * 32));
+  const KvCache kv(*backend_, layout, fixtures::kKvF16, layout.pages_of(3, 3 * 32));
   EXPECT_EQ(plan.kv_bytes, kv.size_bytes());
   EXPECT_EQ(plan.total_bytes(),
             plan.in_use_bytes + plan.weight_bytes + plan.scratch_bytes + plan.kv_bytes);
@@ -143,6 +145,37 @@ TEST_F(MemoryPlanTest, OnTheHostMappedWeightsMayBeTooMany) {
                [&] { plan(needed_for(512) - 1, 512, 300); });
   expect_error(ErrorCode::kOutOfMemory, {"3 x 300 tokens"},
                [&] { plan(needed_for(256) - 1, std::nullopt, 300); });
+}
+
+// A backend for which the KV format is not one of those it knows.
+class WithoutKvFormat final : public RefusingBackend {
+ public:
+  explicit WithoutKvFormat(KvFormatId lacks) : lacks_(lacks) {}
+  std::string_view name() const override { return "lacking"; }
+  bool has_kernels(KvFormatId format) const override { return format != lacks_; }
+  bool has_kernels(FormatId /*format*/) const override { return true; }
+  Buffer allocate(size_t size_bytes) override { return Buffer(size_bytes); }
+  Buffer allocate_host(size_t size_bytes) override { return Buffer(size_bytes); }
+  bool on_host() const override { return false; }
+  void upload(const void* /*from*/, void* /*to*/, size_t /*n*/) override {}
+  void download(const void* /*from*/, void* /*to*/, size_t /*n*/) override {}
+  WeightView import_weight(const WeightView& weight, Buffer& /*storage*/) override {
+    return weight;
+  }
+
+ private:
+  KvFormatId lacks_;
+};
+
+TEST_F(MemoryPlanTest, RefusesAKvFormatWithoutKernelsByName) {
+  for (const KvFormatTraits& format : all_kv_formats()) {
+    const WithoutKvFormat backend(format.id);
+    expect_error(ErrorCode::kUnsupported, {"lacking", std::string(format.name)}, [&] {
+      const MemoryPlanner refused(*checkpoint_, backend, options_, format.id, 0);
+    });
+    const KvFormatId other = format.id == fixtures::kKvF32 ? fixtures::kKvF16 : fixtures::kKvF32;
+    EXPECT_GT(MemoryPlanner(*checkpoint_, backend, options_, other, 0).plan(64).kv_bytes, 0);
+  }
 }
 
 }  // namespace

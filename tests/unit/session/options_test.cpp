@@ -42,7 +42,7 @@ TEST(Options, OfAModelComeFromJson) {
   EXPECT_TRUE(options.batch_invariant);
   EXPECT_EQ(options.threads, 3);
   EXPECT_EQ(options.ctx, 32768);
-  EXPECT_EQ(options.kv_dtype, "bf16");
+  EXPECT_EQ(options.kv_format, "bf16");
   EXPECT_EQ(options.batch, 64);
   EXPECT_THAT(options.ignore_config, ElementsAre("a", "b"));
   read_options({{"max_model_len", "auto"}, {"gpu_memory", 1000}}, options);
@@ -91,6 +91,7 @@ TEST(Options, RefuseWhatTheyCannotHave) {
   expect_refused<ModelOptions>({{"exact", 1}}, {"exact: 1", "true or false"});
   expect_refused<ModelOptions>({{"kernels", "fuse"}}, {"kernels", "did you mean fused?"});
   expect_refused<ModelOptions>({{"format", "tq9"}}, {"format", "tq9", "tq8"});
+  expect_refused<ModelOptions>({{"kv_dtype", "q8"}}, {"kv_dtype", "q8", "bf16"});
   expect_refused<ModelOptions>({{"gpu_memory", "much"}}, {"gpu_memory", "much"});
   expect_refused<ModelOptions>({{"gpu_memory", -1}}, {"gpu_memory", "-1"});
   expect_refused<ModelOptions>({{"ctx", "1000M"}}, {"ctx", "1000M"});

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <thread>
 
+#include "support/kv_formats.h"
 #include "unit/engine/received.h"
 #include "unit/engine/toy_model.h"
 
@@ -19,7 +20,7 @@ class ServiceTest : public testing::Test {
   ToyModel model_{limits(8, 3, 64)};
   // Without a tokenizer: all ids of the model.
   std::unique_ptr<Service> service_ = std::make_unique<Service>(
-      model_, nullptr, std::vector<int32_t>{}, EngineOptions{.kv_dtype = KvDType::kF32});
+      model_, nullptr, std::vector<int32_t>{}, EngineOptions{.kv_format = fixtures::kKvF32});
 };
 
 TEST_F(ServiceTest, ManyThreadsGetWhatTheyWouldGetAlone) {

@@ -2,9 +2,11 @@
 // prompts over f16 caches, tensor cores for all 16-bit caches, lanes for fp32, loops for odd sizes.
 #include <algorithm>
 #include <iterator>
+#include <string>
 
 #include "kernels/cuda/attention/attention.h"
 #include "kernels/cuda/kernel_list.h"
+#include "kernels/cuda/kv_formats.h"
 #include "kernels/cuda/launch.cuh"
 
 namespace tq::cuda {
@@ -110,8 +112,8 @@ constexpr AttentionKernel kKernels[] = {
 struct ImaginedStep {
   AttentionArgs args = {};
   AttentionBounds bounds = {};
-  ImaginedStep(KvDType dtype, int64_t tokens, bool decode) {
-    args.kv = {.dtype = dtype, .n_kv_heads = 1, .k_dim = 128, .v_dim = 128};
+  ImaginedStep(KvFormatId format, int64_t tokens, bool decode) {
+    args.kv = {.format = format, .n_kv_heads = 1, .k_dim = 128, .v_dim = 128};
     args.kv.v = args.kv.k = &args;  // planes of their own; never read
     args.batch.n_seqs = decode ? tokens : 1;
     args.n_heads = 1;
@@ -120,17 +122,17 @@ struct ImaginedStep {
   }
 };
 
-void list_kernels(const char* op, KvDType dtype, const char* name, bool decode,
-                  std::vector<KernelUse>& uses) {
+void list_kernels(const char* op, KvFormatId format, bool decode, std::vector<KernelUse>& uses) {
   constexpr int64_t kMostTokens = 4096;
   const auto picks = [&](const AttentionKernel& kernel, int64_t tokens) {
-    const ImaginedStep step(dtype, decode ? tokens : tokens + 1, decode);
+    const ImaginedStep step(format, decode ? tokens : tokens + 1, decode);
     return kernel.supports(step.args, step.bounds);
   };
   std::vector<bool> taken(kMostTokens + 1);  // by a kernel before
   for (const AttentionKernel& kernel : kKernels) {
     if (!picks(kernel, 1)) continue;
-    KernelUse use{op, name, 0, "any", kernel.name, kernel.when};
+    KernelUse use{
+        op, "kv " + std::string(kv_format_traits(format).name), 0, "any", kernel.name, kernel.when};
     for (int64_t tokens = 1; tokens <= kMostTokens; ++tokens) {
       const auto at = static_cast<size_t>(tokens);
       if (taken[at] || !picks(kernel, tokens)) continue;
@@ -142,15 +144,19 @@ void list_kernels(const char* op, KvDType dtype, const char* name, bool decode,
   }
 }
 
+template <typename... Formats>
+void list_kernels(const char* op, bool decode, std::vector<KernelUse>& uses,
+                  FormatList<Formats...>) {
+  (list_kernels(op, kv_format_id<Formats>(), decode, uses), ...);
+}
+
 }  // namespace
 
 std::vector<KernelUse> list_attention_kernels() {
   std::vector<KernelUse> uses;
   for (const bool decode : {true, false}) {
     const char* op = decode ? "attention of a decode step" : "attention of a prompt";
-    list_kernels(op, KvDType::kF16, "kv f16", decode, uses);
-    list_kernels(op, KvDType::kBF16, "kv bf16", decode, uses);
-    list_kernels(op, KvDType::kF32, "kv f32", decode, uses);
+    list_kernels(op, decode, uses, CudaKvFormats{});
   }
   return uses;
 }

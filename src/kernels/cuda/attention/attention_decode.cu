@@ -12,6 +12,7 @@
 #include "kernels/cuda/attention/attention.h"
 #include "kernels/cuda/device/attention_parts.cuh"
 #include "kernels/cuda/device/decode_inputs.cuh"
+#include "kernels/cuda/kv_formats.h"
 #include "kernels/cuda/launch.cuh"
 
 namespace tq::cuda {
@@ -403,9 +404,9 @@ bool supports_decode(const AttentionArgs& args) {
   const KvLayerView& kv = args.kv;
   constexpr int64_t kMostValues = 64 * kVec;
   const bool latent = kv.v_dim < kv.k_dim;
-  return kv.dtype != KvDType::kF32 && kv.k_dim % kVec == 0 && kv.k_dim <= kMostVectors * kVec &&
-         kv.v_dim % kVec == 0 && kv.v_dim <= kMostValues && kv.v_dim <= kv.k_dim &&
-         (kv.v == nullptr || !latent);
+  return kv_number_bytes(kv.format) == 2 && kv.k_dim % kVec == 0 &&
+         kv.k_dim <= kMostVectors * kVec && kv.v_dim % kVec == 0 && kv.v_dim <= kMostValues &&
+         kv.v_dim <= kv.k_dim && (kv.v == nullptr || !latent);
 }
 
 size_t attention_decode_bytes(const AttentionArgs& args, int64_t max_seqs, int64_t max_kv_len) {
@@ -434,11 +435,9 @@ AttentionParts attention_decode(const AttentionArgs& args, const AttentionBounds
                             static_cast<int>(kv.v_dim),
                             parts,
                             inputs};
-  if (kv.dtype == KvDType::kF16) {
-    pick_rows<__half>(params, rows, stream);
-  } else {
-    pick_rows<__nv_bfloat16>(params, rows, stream);
-  }
+  with_kv_format16(kv.format, [&](auto numbers) {
+    pick_rows<typename decltype(numbers)::Type>(params, rows, stream);
+  });
   return parts;
 }
 

@@ -1,6 +1,7 @@
 // What lies between the projections and attention, in one pass: head norms, rotary embedding, and
 // the keys' and values' way into the cache.
 #include "kernels/cuda/device/heads.cuh"
+#include "kernels/cuda/kv_formats.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/ops.h"
 
@@ -107,14 +108,10 @@ void latent_inputs(const LatentInputsArgs& args, cudaStream_t stream) {
   const LaunchShape shape{dim3(blocks_for(args.tokens * (args.n_heads + 1), kWarps)),
                           dim3(kWarps * kWarp),
                           static_cast<size_t>(kWarps * kv.k_dim) * sizeof(float)};
-  switch (kv.dtype) {
-    case KvDType::kF32:
-      return launch("latent inputs", latent_inputs_kernel<float>, shape, stream, args);
-    case KvDType::kF16:
-      return launch("latent inputs", latent_inputs_kernel<__half>, shape, stream, args);
-    case KvDType::kBF16:
-      return launch("latent inputs", latent_inputs_kernel<__nv_bfloat16>, shape, stream, args);
-  }
+  with_kv_format(kv.format, [&](auto numbers) {
+    using T = typename decltype(numbers)::Type;
+    launch("latent inputs", latent_inputs_kernel<T>, shape, stream, args);
+  });
 }
 
 void attention_inputs(const AttentionInputsArgs& args, cudaStream_t stream) {
@@ -123,15 +120,10 @@ void attention_inputs(const AttentionInputsArgs& args, cudaStream_t stream) {
   const LaunchShape shape{
       dim3(blocks_for(args.tokens * (args.n_heads + 2 * kv.n_kv_heads), kWarps)),
       dim3(kWarps * kWarp), static_cast<size_t>(kWarps * kv.k_dim) * sizeof(float)};
-  switch (kv.dtype) {
-    case KvDType::kF32:
-      return launch("attention inputs", attention_inputs_kernel<float>, shape, stream, args);
-    case KvDType::kF16:
-      return launch("attention inputs", attention_inputs_kernel<__half>, shape, stream, args);
-    case KvDType::kBF16:
-      return launch("attention inputs", attention_inputs_kernel<__nv_bfloat16>, shape, stream,
-                    args);
-  }
+  with_kv_format(kv.format, [&](auto numbers) {
+    using T = typename decltype(numbers)::Type;
+    launch("attention inputs", attention_inputs_kernel<T>, shape, stream, args);
+  });
 }
 
 }  // namespace tq::cuda

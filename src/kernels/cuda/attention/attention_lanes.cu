@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/attention/attention.h"
 #include "kernels/cuda/device/attention_tile.cuh"
+#include "kernels/cuda/kv_formats.h"
 #include "kernels/cuda/launch.cuh"
 
 namespace tq::cuda {
@@ -384,23 +385,17 @@ void launch_attention(const AttentionParams& p, cudaStream_t stream) {
 }  // namespace
 
 bool supports_lanes(const KvLayerView& kv) {
-  const int64_t vector = kv.dtype == KvDType::kF32 ? 4 : 8;
+  const int64_t bytes = kv_number_bytes(kv.format);
+  if (bytes == 0) return false;
+  const int64_t vector = 16 / bytes;
   return kv.k_dim % vector == 0 && kv.v_dim % vector == 0 && kv.v_dim <= kLongestValue;
 }
 
 void attention_lanes(const AttentionParams& p, cudaStream_t stream) {
   const KvLayerView& kv = p.args.kv;
-  switch (kv.dtype) {
-    case KvDType::kF32:
-      launch_attention<float>(p, stream);
-      break;
-    case KvDType::kF16:
-      launch_attention<__half>(p, stream);
-      break;
-    case KvDType::kBF16:
-      launch_attention<__nv_bfloat16>(p, stream);
-      break;
-  }
+  with_kv_format(kv.format, [&](auto numbers) {
+    launch_attention<typename decltype(numbers)::Type>(p, stream);
+  });
   if (p.n_chunks == 0) return;
   constexpr int kMergeThreads = 256;
   launch("merge_chunks", merge_chunks_kernel,

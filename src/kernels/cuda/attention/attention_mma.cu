@@ -14,6 +14,7 @@
 #include "kernels/cuda/attention/attention.h"
 #include "kernels/cuda/device/attention_tile.cuh"
 #include "kernels/cuda/device/mma16.cuh"
+#include "kernels/cuda/kv_formats.h"
 #include "kernels/cuda/launch.cuh"
 
 namespace tq::cuda {
@@ -419,7 +420,8 @@ void launch_dims(const MmaParams& p, cudaStream_t stream) {
 }  // namespace
 
 bool supports_mma(const KvLayerView& kv) {
-  return kv.dtype != KvDType::kF32 && kv.k_dim % 8 == 0 && kv.v_dim % 8 == 0 && kv.v_dim <= 512;
+  return kv_number_bytes(kv.format) == 2 && kv.k_dim % 8 == 0 && kv.v_dim % 8 == 0 &&
+         kv.v_dim <= 512;
 }
 
 int64_t mma_shared_bytes(const KvLayerView& kv) {
@@ -436,11 +438,9 @@ void attention_mma(const AttentionParams& p, cudaStream_t stream) {
     params.n_blocks =
         static_cast<int>(std::min(p.n_chunks, (enough + tiles - 1) / std::max<int64_t>(tiles, 1)));
   }
-  if (p.args.kv.dtype == KvDType::kF16) {
-    launch_dims<__half>(params, stream);
-  } else {
-    launch_dims<__nv_bfloat16>(params, stream);
-  }
+  with_kv_format16(p.args.kv.format, [&](auto numbers) {
+    launch_dims<typename decltype(numbers)::Type>(params, stream);
+  });
 }
 
 }  // namespace tq::cuda

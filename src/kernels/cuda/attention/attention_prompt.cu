@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/device/prompt.cuh"
+#include "kernels/cuda/kv_formats.h"
 #include "kernels/cuda/launch.cuh"
 
 namespace tq::cuda {
@@ -60,8 +61,8 @@ int64_t parts_for(const AttentionArgs& args, int64_t tokens, int64_t max_kv_len)
 
 bool supports_prompt(const AttentionArgs& args) {
   const KvLayerView& kv = args.kv;
-  return kv.dtype == KvDType::kF16 && kv.k_dim % 8 == 0 && kv.v_dim % 8 == 0 && args.scale > 0 &&
-         with_launcher(kv, [](auto) {});
+  return holds_numbers<__half>(kv.format) && kv.k_dim % 8 == 0 && kv.v_dim % 8 == 0 &&
+         args.scale > 0 && with_launcher(kv, [](auto) {});
 }
 
 bool fits_prompt(const KvLayerView& kv) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/attention/attention.h"
+#include "kernels/cuda/kv_formats.h"
 #include "kernels/cuda/launch.cuh"
 
 namespace tq::cuda {
@@ -154,14 +155,9 @@ void launch_attention(const AttentionParams& p, cudaStream_t stream) {
 }  // namespace
 
 void attention_reference(const AttentionParams& p, cudaStream_t stream) {
-  switch (p.args.kv.dtype) {
-    case KvDType::kF32:
-      return launch_attention<float>(p, stream);
-    case KvDType::kF16:
-      return launch_attention<__half>(p, stream);
-    case KvDType::kBF16:
-      return launch_attention<__nv_bfloat16>(p, stream);
-  }
+  with_kv_format(p.args.kv.format, [&](auto numbers) {
+    launch_attention<typename decltype(numbers)::Type>(p, stream);
+  });
 }
 
 }  // namespace tq::cuda

@@ -1,11 +1,12 @@
-// Reading re-laid weights (tile_layout.h): a lane's words to eight registers of four int8 values,
-// and single indices for kernels that need no speed.
+// All that depends on the width of codes in re-laid weights (tile_layout.h): the words of a lane,
+// these to eight registers of four int8 values, and single indices for kernels that need no speed.
 #pragma once
 
 #include <cuda_fp16.h>
 
 #include <cstdint>
 
+#include "format/codebook.h"
 #include "kernels/cuda/tile_layout.h"
 
 namespace tq::cuda {
@@ -16,6 +17,19 @@ struct Centroids8 {
   uint32_t words[4];
   float unit;
 };
+
+inline Centroids8 centroids8(int bits, int group) {
+  const Codebook& book = codebook(bits, group);
+  Centroids8 out = {};
+  out.unit = bits == 6 ? book.int8_unit / 2 : book.int8_unit;
+  if (bits > 5) return out;
+  const size_t first = bits == 5 ? 16 : 0;
+  for (size_t k = 0; k < 16 && first + k < book.int8_centroids.size(); ++k) {
+    out.words[k / 4] |= uint32_t{static_cast<uint8_t>(book.int8_centroids[first + k])}
+                        << (8 * (k % 4));
+  }
+  return out;
+}
 
 __device__ __forceinline__ uint32_t permute(uint32_t low, uint32_t high, uint32_t selector) {
   uint32_t out;
@@ -89,6 +103,45 @@ __device__ __forceinline__ void decode_words(const uint32_t* words, const Centro
 #pragma unroll
     for (int r = 0; r < 8; ++r) out[r] = words[r];
   }
+}
+
+// Word w of a lane's codes; index.at(register, byte) gives the indices.
+template <typename Indices>
+__device__ uint32_t make_word(const Indices& index, int bits, int w) {
+  uint32_t word = 0;
+  if (bits == 8) {
+    for (int i = 0; i < 4; ++i) word |= (index.at(w, i) ^ 128u) << (8 * i);
+  } else if (bits == 6 && w >= 4) {
+    for (int i = 0; i < 4; ++i) {
+      for (int k = 0; k < 4; ++k) {
+        word |= ((index.at(4 * (w - 4) + k, i) ^ 32u) >> 4) << (8 * i + 2 * k);
+      }
+    }
+  } else if (bits == 6) {
+    for (int i = 0; i < 4; ++i) {
+      word |= ((index.at(2 * w, i) ^ 32u) & 15u) << (8 * i);
+      word |= ((index.at(2 * w + 1, i) ^ 32u) & 15u) << (8 * i + 4);
+    }
+  } else if (bits == 5 && w == 4) {
+    for (int r = 0; r < 8; ++r) {
+      for (int i = 0; i < 4; ++i) {
+        word |= (index.at(r, i) < 16 ? 1u : 0u) << (4 * i + r % 4 + 16 * (r / 4));
+      }
+    }
+  } else {
+    for (int n = 0; n < 8; ++n) {
+      uint32_t nibble;
+      if (bits == 2) {
+        nibble = index.at(4 * w + n / 4, n % 4) | index.at(4 * w + 2 + n / 4, n % 4) << 2;
+      } else {
+        nibble = index.at(2 * w + n / 4, n % 4);
+        if (bits == 3) nibble |= ((index.at(6 + n / 4, n % 4) >> w) & 1u) << 3;
+        if (bits == 5) nibble = nibble >= 16 ? nibble - 16 : 15 - nibble;
+      }
+      word |= nibble << (4 * n);
+    }
+  }
+  return word;
 }
 
 // The index of weight (row, in) of a chunk of 16 x 64 codes.

@@ -137,22 +137,9 @@ void encode(const EncodeArgs& args, cudaStream_t stream) {
   params.gains = const_cast<uint16_t*>(out.gains);
   params.first_bad = args.first_bad;
   params.number = args.number;
-  switch (out.traits().bits) {
-    case 2:
-      return run<2>(out.group, params, args.options, stream);
-    case 3:
-      return run<3>(out.group, params, args.options, stream);
-    case 4:
-      return run<4>(out.group, params, args.options, stream);
-    case 5:
-      return run<5>(out.group, params, args.options, stream);
-    case 6:
-      return run<6>(out.group, params, args.options, stream);
-    case 8:
-      return run<8>(out.group, params, args.options, stream);
-    default:
-      fail_call("encode: no such format");
-  }
+  with_bits(out.traits().bits, [&](auto width) {
+    run<decltype(width)::value>(out.group, params, args.options, stream);
+  });
 }
 
 }  // namespace tq::cuda

@@ -18,7 +18,7 @@ struct EncodeArgs {
   uint32_t* first_bad;  // lowered to `number` if a weight is not finite
   uint32_t number;
 };
-// Writes the bytes that FormatTraits::encode_row does, and its gains rounded to f16.
+// Writes the bytes that FormatTraits::encode_rows does, and its gains rounded to f16.
 void encode(const EncodeArgs& args, cudaStream_t stream);
 
 }  // namespace tq::cuda

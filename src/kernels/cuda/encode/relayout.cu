@@ -1,6 +1,7 @@
 // Native weights (bit streams, row by row) to the layout of tile_layout.h. One thread makes one
 // 32-bit word of codes; gains are copied beside them.
 #include "kernels/cuda/codebooks.cuh"
+#include "kernels/cuda/device/codes.cuh"
 #include "kernels/cuda/device/common.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/ops.h"
@@ -38,43 +39,6 @@ struct NativeIndices {
     return (word >> shift) & ((1u << p.bits) - 1);
   }
 };
-
-__device__ uint32_t make_word(const NativeIndices& index, int bits, int w) {
-  uint32_t word = 0;
-  if (bits == 8) {
-    for (int i = 0; i < 4; ++i) word |= (index.at(w, i) ^ 128u) << (8 * i);
-  } else if (bits == 6 && w >= 4) {
-    for (int i = 0; i < 4; ++i) {
-      for (int k = 0; k < 4; ++k) {
-        word |= ((index.at(4 * (w - 4) + k, i) ^ 32u) >> 4) << (8 * i + 2 * k);
-      }
-    }
-  } else if (bits == 6) {
-    for (int i = 0; i < 4; ++i) {
-      word |= ((index.at(2 * w, i) ^ 32u) & 15u) << (8 * i);
-      word |= ((index.at(2 * w + 1, i) ^ 32u) & 15u) << (8 * i + 4);
-    }
-  } else if (bits == 5 && w == 4) {
-    for (int r = 0; r < 8; ++r) {
-      for (int i = 0; i < 4; ++i) {
-        word |= (index.at(r, i) < 16 ? 1u : 0u) << (4 * i + r % 4 + 16 * (r / 4));
-      }
-    }
-  } else {
-    for (int n = 0; n < 8; ++n) {
-      uint32_t nibble;
-      if (bits == 2) {
-        nibble = index.at(4 * w + n / 4, n % 4) | index.at(4 * w + 2 + n / 4, n % 4) << 2;
-      } else {
-        nibble = index.at(2 * w + n / 4, n % 4);
-        if (bits == 3) nibble |= ((index.at(6 + n / 4, n % 4) >> w) & 1u) << 3;
-        if (bits == 5) nibble = nibble >= 16 ? nibble - 16 : 15 - nibble;
-      }
-      word |= nibble << (4 * n);
-    }
-  }
-  return word;
-}
 
 // Block (tile, matrix); threads take the words of the tile, units outermost.
 __global__ void relayout_kernel(const RelayoutParams p) {

@@ -1,4 +1,4 @@
-// The instances of the fused kernel: one file a width of codes, as they take long to compile.
+// The instances of the fused kernel, one source a width of codes (code_widths.h).
 // Private to kernels/cuda.
 #pragma once
 
@@ -17,12 +17,5 @@ struct FusedCall {
 
 template <int kBits>
 void run_fused(const FusedCall& call, cudaStream_t stream);
-
-extern template void run_fused<2>(const FusedCall&, cudaStream_t);
-extern template void run_fused<3>(const FusedCall&, cudaStream_t);
-extern template void run_fused<4>(const FusedCall&, cudaStream_t);
-extern template void run_fused<5>(const FusedCall&, cudaStream_t);
-extern template void run_fused<6>(const FusedCall&, cudaStream_t);
-extern template void run_fused<8>(const FusedCall&, cudaStream_t);
 
 }  // namespace tq::cuda

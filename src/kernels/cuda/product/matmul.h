@@ -72,27 +72,6 @@ inline MatmulParams describe(const HeadMatmulArgs& args) {
           0};
 }
 
-// Calls use(std::integral_constant<int, bits>{}): kernels are instances for a width of codes.
-template <typename Use>
-void with_bits(int bits, const Use& use) {
-  switch (bits) {
-    case 2:
-      return use(std::integral_constant<int, 2>{});
-    case 3:
-      return use(std::integral_constant<int, 3>{});
-    case 4:
-      return use(std::integral_constant<int, 4>{});
-    case 5:
-      return use(std::integral_constant<int, 5>{});
-    case 6:
-      return use(std::integral_constant<int, 6>{});
-    case 8:
-      return use(std::integral_constant<int, 8>{});
-    default:
-      fail_call("a product with codes of an unknown width");
-  }
-}
-
 // At most this many blocks of tokens have work.
 inline int64_t work_items(const WorkParams& work, int64_t pairs, int64_t block_tokens) {
   if (work.kind == WorkKind::kExperts) {

@@ -57,21 +57,8 @@ struct Wide16Call {
 
 template <int kBits>
 void run_product16(const Product16Call& call, cudaStream_t stream);
-extern template void run_product16<0>(const Product16Call&, cudaStream_t);
-extern template void run_product16<2>(const Product16Call&, cudaStream_t);
-extern template void run_product16<3>(const Product16Call&, cudaStream_t);
-extern template void run_product16<4>(const Product16Call&, cudaStream_t);
-extern template void run_product16<5>(const Product16Call&, cudaStream_t);
-extern template void run_product16<6>(const Product16Call&, cudaStream_t);
-extern template void run_product16<8>(const Product16Call&, cudaStream_t);
 
 template <int kBits>
 void run_wide16(const Wide16Call& call, cudaStream_t stream);
-extern template void run_wide16<2>(const Wide16Call&, cudaStream_t);
-extern template void run_wide16<3>(const Wide16Call&, cudaStream_t);
-extern template void run_wide16<4>(const Wide16Call&, cudaStream_t);
-extern template void run_wide16<5>(const Wide16Call&, cudaStream_t);
-extern template void run_wide16<6>(const Wide16Call&, cudaStream_t);
-extern template void run_wide16<8>(const Wide16Call&, cudaStream_t);
 
 }  // namespace tq::cuda

@@ -215,9 +215,14 @@ void list_kernels(const char* op, WorkKind kind, const WeightView& weight,
   options.cublaslt = cublaslt_built();
   for (const ProductKernel& kernel : kKernels) {
     if (!kernel.supports(imagine(kind, weight, 1), options)) continue;
-    const KernelUse use{
-        op, weight.traits().name, weight.group, name_of(kernel.tier), kernel.name, kernel.when, 0,
-        0};
+    const KernelUse use{op,
+                        std::string(weight.traits().name),
+                        weight.group,
+                        name_of(kernel.tier),
+                        kernel.name,
+                        kernel.when,
+                        0,
+                        0};
     const auto takes = [&](int64_t tokens) {
       return choose(imagine(kind, weight, tokens), options) == &kernel;
     };
@@ -243,7 +248,7 @@ void list_compound(const CompoundOp& op, const WeightView& weight, std::vector<K
   options.scratch = nowhere;
   options.cublaslt = cublaslt_built();
   KernelUse use{op.name,
-                weight.traits().name,
+                std::string(weight.traits().name),
                 weight.group,
                 name_of(Tier::kFused),
                 op.kernel,
@@ -349,7 +354,7 @@ std::vector<KernelUse> list_product_kernels() {
   const auto weights_of = [](int64_t in, bool codes_only) {
     std::vector<WeightView> weights;
     for (const FormatTraits& format : all_formats()) {
-      if (codes_only && !format.has_scales) continue;
+      if (!has_kernels(format.id) || (codes_only && !format.has_scales)) continue;
       WeightView weight;
       weight.format = format.id;
       weight.rows = kLong;
