@@ -1,7 +1,5 @@
 #include "cli/model_options.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
 #include "base/error.h"

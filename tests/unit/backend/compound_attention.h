@@ -41,13 +41,13 @@ class CachedStep {
       for (uint16_t& value : *plane) value = f32_to_f16(normal(random));
     }
     for (KvLayerView* kv : {&got_, &expected_}) {
-      *kv = {KvDType::kF16,
-             tokens * kBlocks,
-             n_kv_heads,
-             k_dim,
-             v_dim,
-             on.put(k),
-             latent ? nullptr : on.put(v)};
+      *kv = {.format = find_kv_format("f16")->id,
+             .n_blocks = tokens * kBlocks,
+             .n_kv_heads = n_kv_heads,
+             .k_dim = k_dim,
+             .v_dim = v_dim,
+             .k = on.put(k),
+             .v = latent ? nullptr : on.put(v)};
     }
   }
 
