@@ -26,8 +26,8 @@ class WeightEncoder {
   virtual WeightView encode(const WeightView& weight, const EncodeSource& source,
                             const EncodeOptions& options) = 0;
   // Waits for all that is being encoded, and gives back what that took of the device's memory.
-  // Which call of encode() since the last finish(), from 0, was the first to meet NaN or an
-  // infinity; -1 if none did.
+  // Which call of encode() since the last finish(), from 0, was the first to meet NaN, an infinity
+  // or a gain that f16 cannot hold; -1 if none did.
   virtual int64_t finish() = 0;
 };
 

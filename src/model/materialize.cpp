@@ -106,20 +106,25 @@ EncodeSource Materializer::source(const TensorEntry& tensor, int64_t first) {
 
 WeightView Materializer::encode(const TensorEntry& tensor, int64_t first, const WeightView& matrix,
                                 WeightEncoder& encoder) {
-  encoded_.push_back(&tensor);
+  encoded_.push_back({&tensor, &matrix.traits()});
   return encoder.encode(matrix, source(tensor, first), encode_);
 }
 
 void Materializer::finish(WeightEncoder& encoder) {
   const int64_t bad = encoder.finish();
-  const std::vector<const TensorEntry*> encoded = std::exchange(encoded_, {});
+  const std::vector<Encoded> all = std::exchange(encoded_, {});
   if (bad < 0) return;
-  // Found on the device; its value is not known there.
-  const TensorEntry& tensor = *encoded.at(static_cast<size_t>(bad));
+  // Found on the device, which does not know what: the host says it as it would have itself.
+  const TensorEntry& tensor = *all.at(static_cast<size_t>(bad)).tensor;
+  const WeightView view = shape(tensor, *all.at(static_cast<size_t>(bad)).format);
   std::vector<float> row(static_cast<size_t>(tensor.in()));
+  std::vector<uint8_t> codes(static_cast<size_t>(view.code_row_bytes()));
+  std::vector<uint16_t> gains(static_cast<size_t>(view.gains_per_row()));
+  RowEncoder encoder(tensor.name, view, encode_);
   for (int64_t i = 0; i < tensor.n_rows(); ++i) {
     checkpoint_.read_rows(tensor, i, 1, row.data());
     check_finite(tensor, i, row);
+    encoder.encode(row.data(), 1, codes.data(), gains.data());
   }
   fail(ErrorCode::kDevice, "{}: the device read other weights than the host", tensor.name);
 }

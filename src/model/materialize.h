@@ -59,7 +59,11 @@ class Materializer {
   int threads_;
   WeightValues values_;
   std::unique_ptr<ThreadPool> pool_;
-  std::vector<const TensorEntry*> encoded_;  // by encode(), since the last finish()
+  struct Encoded {
+    const TensorEntry* tensor;
+    const FormatTraits* format;
+  };
+  std::vector<Encoded> encoded_;  // by encode(), since the last finish()
 };
 
 }  // namespace tq

@@ -78,7 +78,10 @@ __global__ void __launch_bounds__(kThreads)
   for (int w = lane; w < kWords; w += kPartialSums) {
     p.codes[int64_t{group} * kWords + w] = pack_word<kBits, kGroup>(index, w);
   }
-  if (lane == 0) p.gains[group] = __half_as_ushort(__float2half_rn(gain));
+  if (lane > 0) return;
+  const __half stored = __float2half_rn(gain);
+  if (__hisinf(stored) != 0) atomicMin(p.first_bad, p.number);
+  p.gains[group] = __half_as_ushort(stored);
 }
 
 template <int kBits>
