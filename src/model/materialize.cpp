@@ -120,11 +120,11 @@ void Materializer::finish(WeightEncoder& encoder) {
   std::vector<float> row(static_cast<size_t>(tensor.in()));
   std::vector<uint8_t> codes(static_cast<size_t>(view.code_row_bytes()));
   std::vector<uint16_t> gains(static_cast<size_t>(view.gains_per_row()));
-  RowEncoder encoder(tensor.name, view, encode_);
+  RowEncoder again(tensor.name, view, encode_);
   for (int64_t i = 0; i < tensor.n_rows(); ++i) {
     checkpoint_.read_rows(tensor, i, 1, row.data());
     check_finite(tensor, i, row);
-    encoder.encode(row.data(), 1, codes.data(), gains.data());
+    again.encode(row.data(), 1, codes.data(), gains.data());
   }
   fail(ErrorCode::kDevice, "{}: the device read other weights than the host", tensor.name);
 }
