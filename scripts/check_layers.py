@@ -17,7 +17,8 @@ ALLOWED = {  # what a folder may include besides itself; docs/architecture.md dr
     "convert": "base tensor format kernels io model",
     "engine": "base tensor format kernels backend kv io model text",
     "session": "base tensor format kernels backend kv io model text engine convert",
-    "cli": "base tensor format kernels backend kv io model text engine convert session",
+    "server": "base tensor format kernels backend kv io model text engine convert session",
+    "cli": "base tensor format kernels backend kv io model text engine convert session server",
 }
 
 root = pathlib.Path(__file__).resolve().parent.parent / "src"

@@ -17,10 +17,10 @@ constexpr std::string_view kMlx = "MLX-LM";
 // Commands.
 constexpr std::string_view kAnswers = "run|chat";
 constexpr std::string_view kScores = "eval ppl|eval kld";
-constexpr std::string_view kLoads = "run|chat|bench|eval ppl|eval kld|eval logits";
-constexpr std::string_view kLoadsNoBench = "run|chat|eval ppl|eval kld|eval logits";
+constexpr std::string_view kLoads = "run|chat|serve|bench|eval ppl|eval kld|eval logits";
+constexpr std::string_view kLoadsNoBench = "run|chat|serve|eval ppl|eval kld|eval logits";
 constexpr std::string_view kReads =
-    "run|chat|bench|eval ppl|eval kld|eval logits|inspect|verify|tokenize";
+    "run|chat|serve|bench|eval ppl|eval kld|eval logits|inspect|verify|tokenize";
 
 // Reasons that several rows share.
 constexpr std::string_view kNoDownload =
@@ -40,7 +40,7 @@ constexpr std::string_view kRopeConfig = "positions are scaled as the model's co
 constexpr std::string_view kNoDraft = "there is no speculative decoding";
 constexpr std::string_view kNoLora = "adapters are not applied: merge it into the model first";
 constexpr std::string_view kTextOnly = "models are run on text only";
-constexpr std::string_view kNoServer = "tq has no server: tq run, tq chat";
+constexpr std::string_view kServer = "tq serve MODEL is the server";
 constexpr std::string_view kNoData = "the encoder needs no data";
 constexpr std::string_view kBytesNotShare =
     "give GPU memory in bytes: --gpu-memory 12GiB; without it what is free is used";
@@ -341,6 +341,11 @@ constexpr OptionHabit kOptions[] = {
     {kLlama, kLoads, "--ubatch-size", kAnyValue, kWorks, "--batch", ""},
     {kVllm, kLoads, "--max-num-batched-tokens", kAnyValue, kWorks, "--batch", ""},
     {kMlx, kLoads, "--prefill-step-size", kAnyValue, kWorks, "--batch", ""},
+    {kLlama, "serve", "-np", kAnyValue, kWorks, "--max-num-seqs", ""},
+    {kLlama, "serve", "--parallel", kAnyValue, kWorks, "--max-num-seqs", ""},
+    {kLlama, "serve", "-a", kAnyValue, kWorks, "--served-model-name", ""},
+    {kLlama, "serve", "--alias", kAnyValue, kWorks, "--served-model-name", ""},
+    {kVllm, "serve", "--allowed-origins", kAnyValue, kWorks, "--cors-origins", ""},
     {kLlama, kAnswers, "-np", "1", kIgnored, "", kNothingToDo},
     {kLlama, kAnswers, "-np", kAnyValue, kRefused, "", "run and chat give one answer at a time"},
     {kLlama, kAnswers, "--parallel", "1", kIgnored, "", kNothingToDo},
@@ -365,9 +370,9 @@ constexpr OptionHabit kOptions[] = {
     {kLlama, kLoads, "--draft", kAnyValue, kRefused, "", kNoDraft},
     {kLlama, kLoads, "--draft-max", kAnyValue, kRefused, "", kNoDraft},
     {kVllm, kLoads, "--speculative-config", kAnyValue, kRefused, "", kNoDraft},
-    {kOllama, kAnswers, "--keepalive", kAnyValue, kRefused, "", kNoServer},
-    {"llama.cpp vLLM", kAnswers, "--host", kAnyValue, kRefused, "", kNoServer},
-    {"llama.cpp vLLM", kAnswers, "--port", kAnyValue, kRefused, "", kNoServer},
+    {kOllama, kAnswers, "--keepalive", kAnyValue, kRefused, "", kServer},
+    {"llama.cpp vLLM", kAnswers, "--host", kAnyValue, kRefused, "", kServer},
+    {"llama.cpp vLLM", kAnswers, "--port", kAnyValue, kRefused, "", kServer},
     {kLlama, kLoads, "--warmup", kFlag, kIgnored, "", "only tq bench warms up"},
     {kLlama, kLoads, "--no-warmup", kFlag, kIgnored, "", "only tq bench warms up"},
 
@@ -477,9 +482,8 @@ constexpr CommandHabit kCommands[] = {
     {kOllama, "stop", kRefused, "", "no model stays loaded after a command has ended"},
     {kOllama, "rm", kRefused, "", "a model is a folder or a file: remove it with rm"},
     {kOllama, "cp", kRefused, "", "a model is a folder or a file: copy it with cp -r"},
-    {"vLLM Ollama", "serve", kRefused, "", kNoServer},
-    {kLlama, "server", kRefused, "", kNoServer},
-    {kLlama, "llama-server", kRefused, "", kNoServer},
+    {kLlama, "server", kWorks, "serve", ""},
+    {kLlama, "llama-server", kWorks, "serve", ""},
     {kLlama, "llama-cli", kRefused, "", "tq run MODEL answers one prompt, tq chat MODEL talks"},
     {kLlama, "llama-bench", kWorks, "bench", ""},
     {kLlama, "llama-perplexity", kWorks, "eval ppl", ""},

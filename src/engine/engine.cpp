@@ -84,6 +84,8 @@ int64_t Engine::add(Request request) {
   if (tokenizer_) {
     sequence->detokenizer.emplace(tokenizer_, /*skip_special=*/true, sequence->request.shown_ids);
   }
+  sequence->sampler.hold_back(sequence->request.sampling.stop_ids);
+  if (!sequence->request.sampling.ignore_eos) sequence->sampler.hold_back(eos_ids_);
   give(*sequence);
   sequence->stats.prompt_tokens = n_prompt;
   scheduler_.add(*sequence);
@@ -117,8 +119,11 @@ bool Engine::step() {
   if (!step.batch.empty()) {
     const auto now = Sequence::Clock::now();
     for (Sequence* sequence : step.sequences) {
-      if (!sequence->started) sequence->started = now;
+      if (sequence->started) continue;
+      sequence->started = now;
+      sequence->stats.queue_seconds = seconds_between(sequence->added, now);
     }
+    ++totals_.steps;
     const bool on_device = chooses(step);
     if (run_model(step, on_device)) take_choices(step, on_device);
   }
@@ -129,7 +134,10 @@ bool Engine::step() {
 bool Engine::chooses(const ScheduledStep& step) const {
   if (!model_.chooses_tokens()) return false;
   size_t n_values = 0;
-  for (const Sequence* sequence : step.sequences) n_values += sequence->sampler.n_list_entries();
+  for (const Sequence* sequence : step.sequences) {
+    if (sequence->request.n_logprobs) return false;
+    n_values += sequence->sampler.n_list_entries();
+  }
   return static_cast<int64_t>(n_values) <= model_.max_token_values();
 }
 
@@ -207,8 +215,16 @@ Engine::Choice Engine::sample(Sequence& sequence, std::span<float> logits) const
   for (const int32_t id : suppressed_ids_) {
     logits[static_cast<size_t>(id)] = -std::numeric_limits<float>::infinity();
   }
+  const auto n_logprobs = sequence.request.n_logprobs;
+  std::vector<float> before;  // which sampling changes
+  if (n_logprobs) {
+    const auto n_tokens = static_cast<ptrdiff_t>(n_sample_tokens_);
+    before.assign(logits.begin(), logits.begin() + n_tokens);
+  }
   try {
-    return {sequence.sampler.sample(logits), ""};
+    Choice choice{sequence.sampler.sample(logits), ""};
+    if (n_logprobs) choice.logprobs = token_logprobs(before, choice.token, *n_logprobs);
+    return choice;
   } catch (const Error& error) {
     return {-1, error.what()};
   }
@@ -227,7 +243,10 @@ void Engine::advance(Sequence& sequence, const Choice& choice) {
   if (++stats.generated_tokens == 1) {
     sequence.first_token = now;
     stats.prefill_seconds = seconds_between(*sequence.started, now);
+    totals_.prompt_tokens += stats.prompt_tokens;
+    totals_.reused_tokens += stats.reused_tokens;
   }
+  ++totals_.generated_tokens;
   stats.decode_seconds = seconds_between(sequence.first_token, now);
   if (is_end(sequence, token)) {
     finish(sequence, FinishReason::kStop, std::move(output));
@@ -235,7 +254,13 @@ void Engine::advance(Sequence& sequence, const Choice& choice) {
   }
   sequence.tokens.push_back(token);
   output.token = token;
-  if (sequence.detokenizer) output.text = sequence.stops.push(sequence.detokenizer->push(token));
+  output.logprobs = choice.logprobs;
+  if (sequence.detokenizer) {
+    output.text = sequence.detokenizer->push(token);
+    if (stats.generated_tokens >= sequence.request.sampling.min_tokens) {
+      output.text = sequence.stops.push(output.text);
+    }
+  }
   if (sequence.stops.matched()) {
     finish(sequence, FinishReason::kStop, std::move(output));
   } else if (stats.generated_tokens == sequence.request.sampling.max_tokens) {
@@ -246,6 +271,15 @@ void Engine::advance(Sequence& sequence, const Choice& choice) {
   }
 }
 
+EngineStatus Engine::status() const {
+  EngineStatus status = totals_;
+  status.n_running = static_cast<int64_t>(scheduler_.n_running());
+  status.n_waiting = static_cast<int64_t>(scheduler_.n_waiting());
+  status.n_pages = pages_.n_pages();
+  status.n_used_pages = pages_.n_pages() - pages_.n_available();
+  return status;
+}
+
 void Engine::finish(Sequence& sequence, FinishReason reason, Output output) {
   if (sequence.detokenizer) {
     output.text += sequence.stops.push(sequence.detokenizer->finish());
@@ -254,6 +288,7 @@ void Engine::finish(Sequence& sequence, FinishReason reason, Output output) {
   output.request = sequence.id;
   output.finish = reason;
   output.stats = sequence.stats;
+  totals_.preemptions += sequence.stats.preemptions;
   scheduler_.remove(sequence);
   pages_.retire(sequence.pages, sequence.cached_tokens());
   outputs_.emplace_back(sequence.shared_from_this(), std::move(output));

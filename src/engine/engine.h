@@ -28,6 +28,19 @@ struct EngineOptions {
   std::vector<int32_t> suppressed_ids;
 };
 
+// What an engine is at, and what it has done since it began.
+struct EngineStatus {
+  int64_t n_running = 0;  // requests that have pages
+  int64_t n_waiting = 0;  // for pages or a place
+  int64_t n_pages = 0;    // of layers without a window
+  int64_t n_used_pages = 0;
+  int64_t prompt_tokens = 0;  // of requests that have a first token
+  int64_t reused_tokens = 0;  // of these
+  int64_t generated_tokens = 0;
+  int64_t preemptions = 0;  // of requests that have ended
+  int64_t steps = 0;
+};
+
 class Engine {
  public:
   // max_batch_tokens, max_sequences and max_context are those the model was loaded with. Without a
@@ -52,6 +65,7 @@ class Engine {
   int64_t max_context() const { return max_context_; }
   // Pages that requests can get; those that are only kept in case they are needed again count.
   int64_t n_available_pages() const { return pages_.n_available(); }
+  EngineStatus status() const;
 
  private:
   // Tells the text of the answer's beginning, if the request has one.
@@ -60,6 +74,7 @@ class Engine {
   struct Choice {
     int32_t token;
     std::string error;
+    std::vector<TokenLogprob> logprobs = {};
   };
   // Whether the device chooses the step's tokens; otherwise its logits come here.
   bool chooses(const ScheduledStep& step) const;
@@ -94,6 +109,7 @@ class Engine {
   std::vector<SampleRow> sample_rows_;
   std::vector<TokenValue> token_values_;
   int64_t next_id_ = 1;
+  EngineStatus totals_;                               // of what is counted
   std::vector<std::shared_ptr<Sequence>> sequences_;  // unfinished, in order of arrival
   // What the step under way has to tell, and to whom.
   std::vector<std::shared_ptr<Sequence>> prefilled_;

@@ -29,6 +29,8 @@ void SamplingParams::validate() const {
   require(std::isfinite(presence_penalty), "presence_penalty", presence_penalty, "finite");
   require(std::isfinite(frequency_penalty), "frequency_penalty", frequency_penalty, "finite");
   require(max_tokens >= 1, "max_tokens", max_tokens, "at least 1");
+  require(min_tokens >= 0 && min_tokens <= max_tokens, "min_tokens", min_tokens,
+          "from 0 to max_tokens");
   for (const auto& [id, bias] : logit_bias) {
     require(std::isfinite(bias), "logit_bias", bias, "finite");
   }
@@ -47,10 +49,10 @@ Sampler::Sampler(const SamplingParams& params, int64_t n_tokens)
     }
     biases_.push_back({id, bias});
   }
+  early_biases_ = biases_;
   row_.repetition_penalty = params_.repetition_penalty;
   row_.presence_penalty = params_.presence_penalty;
   row_.frequency_penalty = params_.frequency_penalty;
-  row_.n_biases = static_cast<int32_t>(biases_.size());
   if (params_.temperature == 0) return;
   // A temperature next to 0 must not make it infinite, nor one next to infinity 0.
   row_.scale = static_cast<float>(std::clamp(std::numbers::log2e / params_.temperature,
@@ -65,7 +67,22 @@ void Sampler::see(std::span<const int32_t> ids) {
   for (const int32_t id : ids) find_seen(id);
 }
 
+void Sampler::hold_back(std::span<const int32_t> ids) {
+  constexpr float kNever = -std::numeric_limits<float>::infinity();
+  for (const int32_t id : ids) {
+    if (id < 0 || id >= n_tokens_) continue;
+    const auto found = std::find_if(early_biases_.begin(), early_biases_.end(),
+                                    [id](const TokenValue& bias) { return bias.id == id; });
+    if (found != early_biases_.end()) {
+      found->value = kNever;
+    } else {
+      early_biases_.push_back({id, kNever});
+    }
+  }
+}
+
 void Sampler::resume(std::span<const int32_t> generated) {
+  n_generated_ += static_cast<int64_t>(generated.size());
   for (const int32_t id : generated) ++find_seen(id).value;
   if (row_.scale > 0) random_.discard(generated.size());
 }
@@ -82,13 +99,14 @@ bool Sampler::has_penalties() const {
 }
 
 size_t Sampler::n_list_entries() const {
-  return biases_.size() + (has_penalties() ? seen_.size() : 0);
+  return biases().size() + (has_penalties() ? seen_.size() : 0);
 }
 
 SampleRow Sampler::next_row(std::vector<TokenValue>& lists) {
   SampleRow row = row_;
   row.biases_begin = static_cast<int32_t>(lists.size());
-  lists.insert(lists.end(), biases_.begin(), biases_.end());
+  row.n_biases = static_cast<int32_t>(biases().size());
+  lists.insert(lists.end(), biases().begin(), biases().end());
   if (has_penalties()) {
     row.seen_begin = static_cast<int32_t>(lists.size());
     row.n_seen = static_cast<int32_t>(seen_.size());
@@ -104,6 +122,7 @@ int32_t Sampler::take(int32_t chosen) {
   }
   if (chosen == kNoFiniteLogit) fail(ErrorCode::kInternal, "all logits are -infinity");
   ++find_seen(chosen).value;
+  ++n_generated_;
   return chosen;
 }
 

@@ -30,6 +30,7 @@ struct SamplingParams {
   std::vector<std::string> stop;  // texts that end the generation, not part of the output
   std::vector<int32_t> stop_ids;  // ids that end it, likewise
   bool ignore_eos = false;
+  int min_tokens = 0;  // neither end ids nor stop texts end it before so many
 
   // Throws kInvalidArgument naming the parameter and its range.
   void validate() const;
@@ -53,6 +54,8 @@ class Sampler {
   // Goes on after tokens that were chosen with the same parameters: they count as generated, and
   // their random numbers have been drawn.
   void resume(std::span<const int32_t> generated);
+  // Tokens that are not chosen before min_tokens were generated.
+  void hold_back(std::span<const int32_t> ids);
   // Chooses a token and counts it as generated. logits: [at least n_tokens], changed in place.
   // Throws kInternal when a logit is NaN or +infinity, or none is finite: a broken model, not a
   // choice.
@@ -68,12 +71,17 @@ class Sampler {
  private:
   TokenValue& find_seen(int32_t id);
   bool has_penalties() const;
+  const std::vector<TokenValue>& biases() const {
+    return n_generated_ < params_.min_tokens ? early_biases_ : biases_;
+  }
 
   SamplingParams params_;
   int64_t n_tokens_;
   std::mt19937_64 random_;
   SampleRow row_;  // what does not change
   std::vector<TokenValue> biases_;
+  std::vector<TokenValue> early_biases_;  // while fewer than min_tokens were generated
+  int64_t n_generated_ = 0;
   std::vector<TokenValue> seen_;                // and how often generated; 0: only in the prompt
   std::unordered_map<int32_t, size_t> places_;  // of ids in seen_
   RowSampler rows_;

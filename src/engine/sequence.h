@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "engine/logprobs.h"
 #include "engine/sampler.h"
 #include "engine/stop_matcher.h"
 #include "kv/pages.h"
@@ -36,6 +37,7 @@ struct RequestStats {
   int64_t reused_tokens = 0;     // of the prompt, whose keys and values were there already
   int64_t generated_tokens = 0;  // an end-of-sequence token counts: it was computed
   int64_t preemptions = 0;       // how often it had to begin anew for want of pages
+  double queue_seconds = 0;      // from its coming to the first step
   double prefill_seconds = 0;    // from the first step to the first token
   double decode_seconds = 0;     // from the first token to the last
 
@@ -45,8 +47,9 @@ struct RequestStats {
 
 struct Output {
   int64_t request = 0;
-  std::optional<int32_t> token;  // absent for end ids and when nothing was sampled
-  std::string text;              // complete characters that are certain now; often empty
+  std::optional<int32_t> token;        // absent for end ids and when nothing was sampled
+  std::vector<TokenLogprob> logprobs;  // of Request::n_logprobs, where there is a token
+  std::string text;                    // complete characters that are certain now; often empty
   FinishReason finish = FinishReason::kNone;
   std::string error;                            // of kError
   ErrorCode error_code = ErrorCode::kInternal;  // of kError
@@ -62,6 +65,9 @@ struct Request {
   int64_t n_given = 0;
   // Special ids whose text is part of the output all the same: tags for a ReasoningParser.
   std::vector<int32_t> shown_ids;
+  // With every token its log probability comes, and the most probable others, so many of them.
+  // Absent: none.
+  std::optional<int> n_logprobs;
   // Called from Engine::step on its thread after the step is complete; may add and cancel requests.
   // What it throws leaves step(): the engine stays usable, outputs not yet told are lost.
   std::function<void(const Output&)> on_output;
@@ -104,6 +110,7 @@ struct Sequence : std::enable_shared_from_this<Sequence> {
   StopMatcher stops;
   bool cancelled = false;
   RequestStats stats;
+  Clock::time_point added = Clock::now();
   std::optional<Clock::time_point> started;  // first step
   Clock::time_point first_token;
 };

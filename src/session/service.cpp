@@ -47,6 +47,17 @@ size_t Service::n_requests() const {
   return n_open_;
 }
 
+ServiceStatus Service::status() const {
+  const std::lock_guard lock(mutex_);
+  ServiceStatus status = status_;
+  status.n_requests = n_open_;
+  if (step_began_) {
+    status.step_seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - *step_began_).count();
+  }
+  return status;
+}
+
 void Service::run() {
   bool busy = false;
   while (true) {
@@ -54,10 +65,13 @@ void Service::run() {
     bool stopping = false;
     {
       std::unique_lock lock(mutex_);
+      status_.engine = engine_.status();
+      step_began_.reset();
       changed_.wait(lock, [&] { return busy || stopping_ || !commands_.empty(); });
       commands.swap(commands_);
       stopping = stopping_;
       if (stopping && commands.empty() && n_open_ == 0) return;
+      step_began_ = std::chrono::steady_clock::now();
     }
     for (Command& command : commands) {
       if (!command.cancels) {
@@ -74,6 +88,7 @@ void Service::run() {
     } catch (const std::exception& error) {  // a bug: requests that fail do not come here
       broken_ = error.what();
       busy = false;
+      note_fault(ErrorCode::kInternal, broken_);
     }
     if (!broken_.empty()) fail_all();
   }
@@ -97,6 +112,9 @@ void Service::tell(int64_t request, Output output) {
   output.request = request;
   Live& live = found->second;
   const bool ends = output.finish != FinishReason::kNone;
+  if (output.finish == FinishReason::kError && output.error_code == ErrorCode::kDevice) {
+    note_fault(ErrorCode::kDevice, output.error);
+  }
   const OnOutput on_output = ends ? std::move(live.on_output) : live.on_output;
   try {
     if (on_output) on_output(output);
@@ -110,6 +128,12 @@ void Service::tell(int64_t request, Output output) {
   const std::lock_guard lock(mutex_);
   --n_open_;
   changed_.notify_all();
+}
+
+void Service::note_fault(ErrorCode code, const std::string& fault) {
+  const std::lock_guard lock(mutex_);
+  status_.fault = fault;
+  status_.fault_code = code;
 }
 
 void Service::fail_all() {

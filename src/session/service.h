@@ -2,10 +2,13 @@
 // program.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <thread>
 #include <unordered_map>
 #include <vector>
@@ -13,6 +16,16 @@
 #include "engine/engine.h"
 
 namespace tq {
+
+struct ServiceStatus {
+  EngineStatus engine;      // after its last step
+  size_t n_requests = 0;    // submitted and not ended
+  double step_seconds = 0;  // how long the step under way has taken; 0: none is
+  // Why the engine is not to be relied on any more: it broke (kInternal), or its device failed
+  // (kDevice). Empty: nothing.
+  std::string fault;
+  ErrorCode fault_code = ErrorCode::kInternal;
+};
 
 // Requests are taken at any time from any thread; one that is submitted gets exactly one output
 // that ends it, also when it is refused, when the engine breaks and when the service goes.
@@ -38,6 +51,7 @@ class Service {
   void wait();
   // Submitted and not ended.
   size_t n_requests() const;
+  ServiceStatus status() const;
 
  private:
   struct Command {
@@ -54,6 +68,7 @@ class Service {
   void run();
   void add(int64_t request, Request what);
   void tell(int64_t request, Output output);
+  void note_fault(ErrorCode code, const std::string& fault);
   void fail_all();
 
   Engine engine_;                           // the thread's
@@ -66,6 +81,8 @@ class Service {
   int64_t next_ = 1;
   size_t n_open_ = 0;
   bool stopping_ = false;
+  ServiceStatus status_;  // but for n_requests and step_seconds
+  std::optional<std::chrono::steady_clock::time_point> step_began_;
   std::thread thread_;  // the last: it uses the others
 };
 

@@ -11,7 +11,7 @@ import unittest
 from cli_support import TQ, make_model, tq, tq_json
 
 NAMES = tq_json("help", "names")
-COMMANDS = ["run", "chat", "eval ppl", "eval kld", "eval logits", "bench", "convert", "inspect",
+COMMANDS = ["run", "chat", "serve", "eval ppl", "eval kld", "eval logits", "bench", "convert", "inspect",
             "verify", "synth", "tokenize", "devices", "version", "completion", "plan", "template"]
 # What a command needs besides, so that only the row under test decides.
 REST = {"run": ["hello"], "convert": ["/nowhere/dst"], "eval ppl": ["--text", "/nowhere/t"],
@@ -22,7 +22,7 @@ FIRST = {"synth": ["nothing"], "devices": [], "version": [], "completion": ["bas
 # A value that the option itself accepts, where "1" is none.
 VALUES = {"--device": "cpu", "--kv-dtype": "f16", "--format": "tq4", "--reasoning": "hide",
           "--shard-size": "1GB", "--progress": "off", "--think": "on", "--pg": "8,4"}
-MANY = {"--stop", "--logit-bias", "--prefill", "--decode", "--concurrency", "--depth", "--pg"}
+MANY = {"--stop", "--served-model-name", "--cors-origins", "--logit-bias", "--prefill", "--decode", "--concurrency", "--depth", "--pg"}
 
 
 def commands_of(row):

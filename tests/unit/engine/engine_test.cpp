@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <map>
 #include <random>
 #include <set>
@@ -253,6 +254,88 @@ TEST(Engine, StopTextsAcrossTokens) {
   EXPECT_EQ(received.text, all.substr(0, all.find(stop)));
   EXPECT_EQ(received.finish, FinishReason::kStop);
   EXPECT_LT(received.ids.size(), 20u);
+}
+
+TEST(Engine, NothingEndsAnAnswerBeforeItsLeastLength) {
+  ToyModel model(limits(8, 1, 64));
+  const auto tokenizer = std::make_shared<ToyTokenizer>();
+  const std::vector<int32_t> free = toy_greedy({1, 2}, 8, 30);
+  Engine engine(model, tokenizer, {free[0]}, kF32);
+  Received received;
+  Request request = make_request({1, 2}, 8, received);
+  request.sampling.min_tokens = 3;
+  request.sampling.stop_ids = {free[1]};
+  request.sampling.logit_bias = {{free[0], 1.0f}};  // and what is biased anyway
+  engine.add(std::move(request));
+  run_all(engine);
+  ASSERT_GE(received.ids.size(), 3u);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_NE(received.ids[i], free[0]);
+    EXPECT_NE(received.ids[i], free[1]);
+  }
+  // Stop texts, likewise: this one begins what is said.
+  const std::string all = tokenizer->decode(free, true);
+  Engine endless(model, tokenizer, {}, kF32);
+  Received text;
+  request = make_request({1, 2}, 8, text);
+  request.sampling.stop = {all.substr(0, 1)};
+  request.sampling.min_tokens = 2;
+  endless.add(std::move(request));
+  run_all(endless);
+  EXPECT_GE(text.ids.size(), 2u);
+  EXPECT_TRUE(text.text.starts_with(all.substr(0, 1)));
+}
+
+TEST(Engine, LogProbabilitiesAreThoseOfTheLogits) {
+  ToyModel model(limits(8, 2, 64));
+  Engine engine(model, nullptr, {}, kF32);
+  Received plain;
+  engine.add(make_request({1, 2}, 4, plain));
+  std::vector<Output> outputs;
+  Request request;
+  request.prompt = {1, 2};
+  request.sampling.max_tokens = 4;
+  request.sampling.temperature = 5;
+  request.sampling.seed = 3;
+  request.n_logprobs = 2;
+  request.on_output = [&](const Output& output) { outputs.push_back(output); };
+  engine.add(std::move(request));
+  run_all(engine);
+  EXPECT_EQ(plain.ids, toy_greedy({1, 2}, 4, kToyVocab));  // whose neighbour asked for them
+  ASSERT_EQ(outputs.size(), 4u);
+  std::vector<int32_t> history = {1, 2};
+  for (const Output& output : outputs) {
+    double sum = 0;
+    for (int32_t id = 0; id < kToyVocab; ++id) sum += std::exp(toy_logit(history, id));
+    ASSERT_EQ(output.logprobs.size(), 3u);
+    EXPECT_EQ(output.logprobs[0].id, *output.token);
+    EXPECT_EQ(output.logprobs[1].id, toy_greedy(history, 1, kToyVocab)[0]);
+    for (const TokenLogprob& token : output.logprobs) {
+      EXPECT_NEAR(token.logprob, toy_logit(history, token.id) - std::log(sum), 1e-4);
+    }
+    EXPECT_GE(output.logprobs[1].logprob, output.logprobs[2].logprob);
+    history.push_back(*output.token);
+  }
+}
+
+TEST(Engine, TellsWhatItIsAt) {
+  ToyModel model(limits(8, 1, 64));
+  Engine engine(model, nullptr, {}, kF32);
+  Received first;
+  Received second;
+  engine.add(make_request({1, 2, 3}, 4, first));
+  engine.add(make_request({4}, 2, second));
+  engine.step();
+  EXPECT_EQ(engine.status().n_running, 1);
+  EXPECT_EQ(engine.status().n_waiting, 1);
+  EXPECT_EQ(engine.status().n_used_pages, 1);
+  run_all(engine);
+  const EngineStatus status = engine.status();
+  EXPECT_EQ(status.n_running + status.n_waiting + status.n_used_pages, 0);
+  EXPECT_EQ(status.prompt_tokens, 4);
+  EXPECT_EQ(status.generated_tokens, 6);
+  EXPECT_EQ(status.steps, 6);
+  EXPECT_GT(second.stats.queue_seconds, 0);
 }
 
 TEST(Engine, TextHeldBackComesOutAtTheEnd) {

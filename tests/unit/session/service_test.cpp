@@ -101,6 +101,19 @@ TEST_F(ServiceTest, ACallbackThatThrowsCostsItsRequestAlone) {
   EXPECT_EQ(other.ids, toy_greedy({2}, 20, kToyVocab));
 }
 
+TEST_F(ServiceTest, TellsItsStatus) {
+  Received received;
+  service_->submit(make_request({1, 2}, 5, received));
+  service_->wait();
+  // What it tells is of the last step, which is complete when the next request is.
+  service_->submit(make_request({1, 2}, 5, received = {}));
+  service_->wait();
+  const ServiceStatus status = service_->status();
+  EXPECT_EQ(status.n_requests, 0u);
+  EXPECT_GE(status.engine.generated_tokens, 5);
+  EXPECT_EQ(status.fault, "");
+}
+
 TEST_F(ServiceTest, AModelThatThrowsEndsItsRequestsAndOthersGoOn) {
   model_.broken_step = 2;
   Received first;
@@ -108,6 +121,8 @@ TEST_F(ServiceTest, AModelThatThrowsEndsItsRequestsAndOthersGoOn) {
   service_->wait();
   EXPECT_EQ(first.finish, FinishReason::kError);
   EXPECT_EQ(first.error_code, ErrorCode::kDevice);
+  EXPECT_EQ(service_->status().fault_code, ErrorCode::kDevice);
+  EXPECT_THAT(service_->status().fault, HasSubstr("toy"));
   Received second;
   service_->submit(make_request({1}, 10, second));
   service_->wait();

@@ -1,0 +1,46 @@
+// What clients ask for in a body of /v1/completions and /v1/chat/completions.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "engine/sampler.h"
+
+namespace tq {
+
+struct ApiRequest {
+  std::string model;
+  bool stream = false;
+  bool include_usage = false;  // in a stream; other answers always have it
+  int n = 1;
+  std::optional<int64_t> max_tokens;
+  SamplingParams sampling;        // but for max_tokens
+  std::optional<int> n_logprobs;  // of the most probable tokens beside the chosen one
+
+  // Of completions.
+  std::vector<Json> prompts;  // texts, or arrays of ids
+  bool echo = false;
+
+  // Of chats.
+  Json messages;  // as a template takes them
+  Json tools;     // null: none
+  bool add_generation_prompt = true;
+  Json template_variables = Json::object();
+};
+
+// defaults: sampling where nothing is asked for; a seed that is not given is drawn. Throws
+// ApiError.
+ApiRequest read_completion_request(const Json& body, const SamplingParams& defaults);
+ApiRequest read_chat_request(const Json& body, const SamplingParams& defaults);
+
+// The messages of a chat for a template: parts of text joined, "developer" as "system", arguments
+// of tool calls as objects, `reasoning` as `reasoning_content`. Throws ApiError naming message and
+// part.
+Json read_messages(const Json& messages);
+// Checks the tools, and gives null where tool_choice is "none" or there are none. Throws ApiError.
+Json read_tools(const Json& body);
+
+}  // namespace tq

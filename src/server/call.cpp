@@ -1,0 +1,85 @@
+#include "server/call.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "base/log.h"
+#include "server/anthropic.h"
+
+namespace tq {
+namespace {
+
+constexpr size_t kMostIdBytes = 64;
+
+bool is_good_id(const std::string& id) {
+  return !id.empty() && id.size() <= kMostIdBytes && std::all_of(id.begin(), id.end(), [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+           c == '_' || c == '.';
+  });
+}
+
+// What is asked for all the time, and tells nothing.
+bool is_probe(const HttpHead& head) {
+  return head.path == "/health" || head.path == "/ping" || head.path == "/metrics" ||
+         head.path == "/load";
+}
+
+}  // namespace
+
+std::string random_name() {
+  constexpr char kLetters[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+  thread_local std::random_device device;
+  std::uniform_int_distribution<size_t> pick(0, sizeof kLetters - 2);
+  std::string name(24, ' ');
+  for (char& c : name) c = kLetters[pick(device)];
+  return name;
+}
+
+Call::Call(HttpRequest what, std::shared_ptr<Responder> responder, HttpHeaders headers,
+           Metrics& metrics)
+    : request(std::move(what)),
+      responder_(std::move(responder)),
+      headers_(std::move(headers)),
+      metrics_(metrics) {
+  const std::string* given = request.find("x-request-id");
+  id_ = given != nullptr && is_good_id(*given) ? *given : random_name();
+  headers_.emplace_back("X-Request-Id", id_);
+}
+
+double Call::seconds() const {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - came_).count();
+}
+
+void Call::send(HttpResponse response, const std::string& note) {
+  metrics_.answered(response.status);
+  log(std::to_string(response.status), note);
+  response.headers.insert(response.headers.end(), headers_.begin(), headers_.end());
+  responder_->send(std::move(response));
+}
+
+void Call::send(const ApiError& error) {
+  HttpResponse response = error_response(error);
+  if (is_messages_path(request.path)) response.body = messages_error_json(error);
+  send(std::move(response));
+}
+
+void Call::start() {
+  metrics_.answered(200);
+  responder_->start({.headers = headers_});
+}
+
+void Call::end(const std::string& note) {
+  log("200", note);
+  responder_->end();
+}
+
+void Call::log(const std::string& status, const std::string& note) const {
+  if (is_probe(request)) return;
+  info("{} {} {} {}, {:.3f} s{}{}", id_, request.method, request.path, status, seconds(),
+       note.empty() ? "" : "; ", note);
+}
+
+}  // namespace tq

@@ -1,0 +1,50 @@
+// Call: one request of a client on its way. What is answered goes through it, so that it gets the
+// headers that all answers have, and is counted and logged. Thread safe as its responder is.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "server/api_error.h"
+#include "server/http.h"
+#include "server/metrics.h"
+
+namespace tq {
+
+class Call {
+ public:
+  // headers: of every answer; metrics must outlive this.
+  Call(HttpRequest what, std::shared_ptr<Responder> responder, HttpHeaders headers,
+       Metrics& metrics);
+
+  // Of X-Request-Id if the client sent a good one, else made up.
+  const std::string& id() const { return id_; }
+  double seconds() const;  // since it came
+
+  // note: ends the log's line.
+  void send(HttpResponse response, const std::string& note = "");
+  void send(const ApiError& error);
+  void start();
+  void write(std::string events) { responder_->write(std::move(events)); }
+  void end(const std::string& note);
+  void on_disconnect(std::function<void()> told) { responder_->on_disconnect(std::move(told)); }
+  // The client has gone.
+  void gone(const std::string& note) { log("gone", note); }
+
+  HttpRequest request;
+
+ private:
+  void log(const std::string& status, const std::string& note) const;
+
+  std::shared_ptr<Responder> responder_;
+  HttpHeaders headers_;
+  Metrics& metrics_;
+  std::string id_;
+  std::chrono::steady_clock::time_point came_ = std::chrono::steady_clock::now();
+};
+
+// 24 letters and digits that nobody guesses.
+std::string random_name();
+
+}  // namespace tq

@@ -1,0 +1,143 @@
+// Messages and tools of a chat, as OpenAI's clients send them, made into what templates take.
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "server/api_request.h"
+#include "server/fields.h"
+
+namespace tq {
+namespace {
+
+using enum FieldType;
+
+constexpr double kMostTools = 256;
+constexpr double kMostCalls = 256;
+constexpr double kMostParts = 4096;
+
+[[noreturn]] void refuse(const std::string& param, const std::string& message,
+                         const char* code = "invalid_value") {
+  throw ApiError(400, message, param, code);
+}
+
+// Parts that are texts, one below the other.
+std::string join_parts(const Json& parts, const std::string& where) {
+  check_field(where, kArray, 0, kMostParts, parts);
+  std::string text;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const std::string name = fmt::format("{}[{}]", where, i);
+    if (i > 0) text += "\n";
+    if (parts[i].is_string()) {
+      text += parts[i].get<std::string>();
+      continue;
+    }
+    check_field(name, kObject, 0, kNoLimit, parts[i]);
+    const Json type = parts[i].value("type", Json());
+    if (type != Json("text") && type != Json("input_text") && type != Json("output_text") &&
+        type != Json("refusal")) {
+      refuse(name,
+             fmt::format("{} is a part of type {}: this model takes text only", name,
+                         json_for_message(type)),
+             "unsupported_content");
+    }
+    const Json content = parts[i].value(type == Json("refusal") ? "refusal" : "text", Json());
+    check_field(name + ".text", kString, 0, kNoLimit, content);
+    text += content.get<std::string>();
+  }
+  return text;
+}
+
+// Templates write arguments out as JSON, so a text that is an object becomes one.
+void read_call(Json& call, const std::string& where) {
+  check_field(where, kObject, 1, kNoLimit, call);
+  const auto function = call.find("function");
+  if (function == call.end()) refuse(where, where + " has no function");
+  check_field(where + ".function", kObject, 1, kNoLimit, *function);
+  check_field(where + ".function.name", kString, 1, 256, function->value("name", Json()));
+  const auto arguments = function->find("arguments");
+  if (arguments == function->end() || !arguments->is_string()) return;
+  const auto text = arguments->get<std::string>();
+  try {
+    Json object = parse_json(text.empty() ? "{}" : text, "arguments");
+    if (object.is_object()) *arguments = std::move(object);
+  } catch (const Error&) {
+    // The template gets the text.
+  }
+}
+
+Json read_message(const Json& given, const std::string& where) {
+  check_field(where, kObject, 1, kNoLimit, given);
+  Json message = given;
+  const Json role = given.value("role", Json());
+  check_field(where + ".role", kString, 1, 64, role);
+  if (role == Json("developer")) message["role"] = "system";
+  const auto content = message.find("content");
+  if (content != message.end() && content->is_array()) {
+    *content = join_parts(*content, where + ".content");
+  } else if (content != message.end() && !content->is_null()) {
+    check_field(where + ".content", kString, 0, kNoLimit, *content);
+  } else if (role != Json("assistant")) {
+    refuse(where + ".content", where + " has no content");
+  }
+  for (const char* key : {"reasoning_content", "reasoning"}) {
+    const auto reasoning = message.find(key);
+    if (reasoning == message.end() || reasoning->is_null()) continue;
+    check_field(where + "." + key, kString, 0, kNoLimit, *reasoning);
+    message["reasoning_content"] = Json(*reasoning);
+  }
+  if (const auto calls = message.find("tool_calls"); calls != message.end() && !calls->is_null()) {
+    check_field(where + ".tool_calls", kArray, 0, kMostCalls, *calls);
+    for (size_t i = 0; i < calls->size(); ++i) {
+      read_call((*calls)[i], fmt::format("{}.tool_calls[{}]", where, i));
+    }
+    if (calls->empty()) message.erase("tool_calls");
+  } else if (calls != message.end()) {
+    message.erase("tool_calls");
+  }
+  return message;
+}
+
+void check_choice(const Json& choice, bool has_tools) {
+  if (choice.is_null() || choice == Json("auto") || choice == Json("none")) return;
+  if (choice == Json("required") || choice.is_object()) {
+    if (!has_tools) refuse("tool_choice", "tool_choice needs tools");
+    refuse("tool_choice",
+           "a call cannot be forced yet, as answers cannot be held to a schema: tool_choice is "
+           "\"auto\" or \"none\"",
+           "unsupported_parameter");
+  }
+  refuse("tool_choice", fmt::format("tool_choice is {}: it must be \"auto\" or \"none\"",
+                                    json_for_message(choice)));
+}
+
+}  // namespace
+
+Json read_messages(const Json& messages) {
+  Json read = Json::array();
+  for (size_t i = 0; i < messages.size(); ++i) {
+    read.push_back(read_message(messages[i], fmt::format("messages[{}]", i)));
+  }
+  return read;
+}
+
+Json read_tools(const Json& body) {
+  const Json tools = body.value("tools", Json());
+  const Json choice = body.value("tool_choice", Json());
+  const bool has_tools = !tools.is_null() && !tools.empty();
+  if (has_tools) check_field("tools", kArray, 1, kMostTools, tools);
+  for (size_t i = 0; has_tools && i < tools.size(); ++i) {
+    const std::string where = fmt::format("tools[{}]", i);
+    check_field(where, kObject, 1, kNoLimit, tools[i]);
+    const Json type = tools[i].value("type", Json());
+    if (type != Json("function")) {
+      refuse(where, fmt::format("{} is of type {}: only \"function\" is known", where,
+                                json_for_message(type)));
+    }
+    const Json function = tools[i].value("function", Json());
+    check_field(where + ".function", kObject, 1, kNoLimit, function);
+    check_field(where + ".function.name", kString, 1, 256, function.value("name", Json()));
+  }
+  check_choice(choice, has_tools);
+  return has_tools && choice != Json("none") ? tools : Json();
+}
+
+}  // namespace tq

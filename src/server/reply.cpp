@@ -1,0 +1,211 @@
+#include "server/reply.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "base/error.h"
+
+namespace tq {
+namespace {
+
+ApiError api_error_of(const Output& output) {
+  switch (output.error_code) {
+    case ErrorCode::kInvalidArgument:
+      return {400, output.error, "", "invalid_value"};
+    case ErrorCode::kOutOfMemory:
+      return {503, output.error};
+    default:
+      return {500, "generation failed: " + output.error};
+  }
+}
+
+}  // namespace
+
+Reply::Reply(ReplyArgs args) : args_(std::move(args)) {
+  choices_.resize(args_.prompts.size() * static_cast<size_t>(args_.n));
+  for (size_t i = 0; i < choices_.size(); ++i) {
+    const Prompt& prompt = args_.prompts[i / static_cast<size_t>(args_.n)];
+    Prompt start;
+    start.parser = prompt.parser;
+    choices_[i].reader.emplace(start);
+    if (args_.tools != nullptr) choices_[i].tools.emplace(*args_.tools);
+  }
+}
+
+void Reply::begin() {
+  args_.post([self = shared_from_this()] { self->start(); });
+}
+
+void Reply::start() {
+  if (args_.stream) args_.call->start();
+  args_.call->on_disconnect([weak = weak_from_this(), post = args_.post] {
+    post([weak] {
+      if (const auto self = weak.lock()) self->abandon("abort");
+    });
+  });
+  // The first choice of each prompt; the others begin when they can use what it has computed.
+  for (size_t i = 0; i < choices_.size(); i += static_cast<size_t>(args_.n)) submit(i);
+}
+
+void Reply::submit(size_t index) {
+  Service* service = args_.service();
+  if (service == nullptr) return fail({503, "the server is going down"});
+  const size_t prompt = index / static_cast<size_t>(args_.n);
+  Request request;
+  request.prompt = args_.prompts[prompt].ids;
+  request.shown_ids = args_.prompts[prompt].shown_ids;
+  request.sampling = args_.sampling[prompt];
+  request.sampling.seed += index % static_cast<size_t>(args_.n);
+  request.n_logprobs = args_.n_logprobs;
+  request.on_output = [self = shared_from_this(), index](const Output& output) {
+    self->args_.post([self, index, output] { self->take(index, output); });
+  };
+  choices_[index].request = service->submit(std::move(request));
+}
+
+void Reply::take(size_t index, const Output& output) {
+  Choice& choice = choices_[index];
+  if (ended_ || choice.done) return;
+  if (output.finish == FinishReason::kError) return fail(api_error_of(output));
+  if (output.finish == FinishReason::kCancelled) return fail({503, "the server is going down"});
+  if (!choice.begun && index % static_cast<size_t>(args_.n) == 0) {
+    for (size_t other = index + 1; other < index + static_cast<size_t>(args_.n); ++other) {
+      submit(other);
+      if (ended_) return;
+    }
+  }
+  measure(choice, output);
+  write(index, read(choice, output), output);
+  if (output.finish == FinishReason::kNone) return;
+  choice.done = true;
+  if (args_.stream) args_.call->write(args_.writer->finish(index, choice.whole));
+  if (++n_done_ == choices_.size()) finish();
+}
+
+void Reply::measure(Choice& choice, const Output& output) {
+  if (output.token) {
+    const auto now = std::chrono::steady_clock::now();
+    if (choice.n_tokens++ == 0) {
+      args_.metrics->first_token(args_.call->seconds());
+    } else {
+      args_.metrics->next_token(std::chrono::duration<double>(now - choice.last_token).count());
+    }
+    choice.last_token = now;
+  }
+  if (output.finish == FinishReason::kNone) return;
+  choice.n_prompt = output.stats.prompt_tokens;
+  choice.n_cached = output.stats.reused_tokens;
+  choice.n_tokens = output.stats.generated_tokens;
+  args_.metrics->finished(finish_reason_name(output.finish), output.stats, args_.call->seconds());
+}
+
+std::vector<ReplyDelta> Reply::read(Choice& choice, const Output& output) {
+  using Kind = ReplyDelta::Kind;
+  std::vector<ReplyDelta> deltas;
+  const auto add = [&](Kind kind, std::string text) {
+    if (!text.empty()) deltas.push_back({.kind = kind, .text = std::move(text)});
+  };
+  const auto add_tool_pieces = [&](std::vector<ToolPiece> pieces) {
+    for (ToolPiece& piece : pieces) {
+      add(Kind::kText, std::move(piece.text));
+      if (!piece.call) continue;
+      deltas.push_back({.kind = Kind::kCall,
+                        .text = "",
+                        .call = {"call_" + random_name(), std::move(*piece.call)},
+                        .call_index = choice.whole.calls.size()});
+      choice.whole.calls.push_back(deltas.back().call);
+    }
+  };
+  for (ReasoningPiece& piece : choice.reader->read(output)) {
+    if (piece.is_reasoning) {
+      add(Kind::kReasoning, std::move(piece.text));
+    } else if (choice.tools) {
+      add_tool_pieces(choice.tools->push(piece.text));
+    } else {
+      add(Kind::kText, std::move(piece.text));
+    }
+  }
+  if (output.finish == FinishReason::kNone) return deltas;
+  if (choice.tools) add_tool_pieces(choice.tools->finish());
+  const bool calls = output.finish == FinishReason::kStop && !choice.whole.calls.empty();
+  choice.whole.finish = calls ? "tool_calls" : std::string(finish_reason_name(output.finish));
+  return deltas;
+}
+
+void Reply::write(size_t index, std::vector<ReplyDelta> deltas, const Output& output) {
+  Choice& choice = choices_[index];
+  const bool begins = !std::exchange(choice.begun, true);
+  if (begins && !args_.echoes.empty()) {
+    const std::string& echo = args_.echoes[index / static_cast<size_t>(args_.n)];
+    deltas.insert(deltas.begin(), {.kind = ReplyDelta::Kind::kText, .text = echo});
+  }
+  std::vector<TokenAlternatives> logprobs;
+  if (!output.logprobs.empty()) logprobs.push_back(output.logprobs);
+  if (args_.stream) {
+    args_.call->write((begins ? args_.writer->begin(index) : "") +
+                      args_.writer->deltas(index, deltas, logprobs));
+    return;
+  }
+  for (ReplyDelta& delta : deltas) {
+    if (delta.kind == ReplyDelta::Kind::kText) choice.whole.text += delta.text;
+    if (delta.kind == ReplyDelta::Kind::kReasoning) choice.whole.reasoning += delta.text;
+  }
+  for (TokenAlternatives& token : logprobs) choice.whole.logprobs.push_back(std::move(token));
+}
+
+Usage Reply::usage() const {
+  Usage usage;
+  for (size_t i = 0; i < choices_.size(); ++i) {
+    usage.completion_tokens += choices_[i].n_tokens;
+    if (i % static_cast<size_t>(args_.n) != 0) continue;  // a prompt counts once
+    usage.prompt_tokens += choices_[i].n_prompt;
+    usage.cached_tokens += choices_[i].n_cached;
+  }
+  return usage;
+}
+
+std::string Reply::note() const {
+  const Usage sum = usage();
+  return fmt::format("prompt {} tokens ({} reused), answer {} tokens", sum.prompt_tokens,
+                     sum.cached_tokens, sum.completion_tokens);
+}
+
+void Reply::finish() {
+  ended_ = true;
+  args_.place.reset();
+  if (args_.stream) {
+    args_.call->write(args_.writer->end(usage()));
+    args_.call->end(note());
+    return;
+  }
+  std::vector<ReplyChoice> whole;
+  for (Choice& choice : choices_) whole.push_back(std::move(choice.whole));
+  args_.call->send({.status = 200, .body = args_.writer->whole(whole, usage())}, note());
+}
+
+void Reply::fail(const ApiError& error) {
+  if (ended_) return;
+  abandon("error");
+  if (args_.stream) {
+    args_.call->write(args_.writer->error(error));
+    args_.call->end("failed: " + std::string(error.what()));
+  } else {
+    args_.call->send(error);
+  }
+}
+
+void Reply::abandon(const char* why) {
+  if (ended_) return;
+  ended_ = true;
+  args_.place.reset();
+  Service* service = args_.service();
+  for (const Choice& choice : choices_) {
+    if (choice.done) continue;
+    args_.metrics->finished(why, {}, 0);
+    if (service != nullptr && choice.request != 0) service->cancel(choice.request);
+  }
+  if (std::string_view(why) == "abort") args_.call->gone(note());
+}
+
+}  // namespace tq

@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""tq serve as the official openai package sees it. TQ_OPENAI_PYTHON names a Python that has the package and
+TQ_TEST_SMOLLM2 a model (scripts/test.sh --extended makes both); without them there is nothing to test."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import unittest
+
+if __name__ == "__main__" and os.environ.get("TQ_OPENAI_PYTHON", sys.executable) != sys.executable:
+    os.execv(os.environ["TQ_OPENAI_PYTHON"], [os.environ["TQ_OPENAI_PYTHON"], *sys.argv])
+
+try:
+    import openai
+except ImportError:
+    openai = None
+
+MESSAGES = [{"role": "user", "content": "What is the capital of France? Answer in one word."}]
+
+
+class OpenAiTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        model = os.environ.get("TQ_TEST_SMOLLM2", "")
+        if openai is None or not os.path.isfile(model):
+            raise unittest.SkipTest("no openai package or no model (see scripts/test.sh --extended)")
+        cls.process = subprocess.Popen(
+            [os.environ["TQ_BINARY"], "serve", model, "--port", "0", "--api-key", "secret",
+             "--served-model-name", "smol", "--ctx", "2048"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        port = None
+        for line in cls.process.stderr:
+            port = port or re.search(r"listening on http://127.0.0.1:(\d+)", line)
+            if line.startswith("ready:"):
+                break
+        cls.url = f"http://127.0.0.1:{port[1]}/v1"
+        cls.client = openai.OpenAI(base_url=cls.url, api_key="secret", max_retries=0)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.process.send_signal(signal.SIGTERM)
+        cls.process.wait(30)
+        cls.process.stderr.close()
+
+    def test_models(self):
+        self.assertEqual([model.id for model in self.client.models.list()], ["smol"])
+
+    def test_chat(self):
+        done = self.client.chat.completions.create(model="smol", messages=MESSAGES, temperature=0,
+                                                   max_completion_tokens=16)
+        self.assertIn("Paris", done.choices[0].message.content)
+        self.assertEqual(done.choices[0].finish_reason, "stop")
+        self.assertGreater(done.usage.prompt_tokens, 10)
+        # The second time the prompt's full pages of 16 tokens are there.
+        again = self.client.chat.completions.create(model="smol", messages=MESSAGES, temperature=0,
+                                                    max_completion_tokens=16)
+        self.assertGreaterEqual(again.usage.prompt_tokens_details.cached_tokens, 16)
+        self.assertEqual(again.choices[0].message.content, done.choices[0].message.content)
+
+    def test_chat_stream(self):
+        text, usage, roles, finish = "", None, [], []
+        for chunk in self.client.chat.completions.create(
+                model="smol", messages=MESSAGES, temperature=0, max_tokens=16, stream=True,
+                stream_options={"include_usage": True}):
+            usage = chunk.usage or usage
+            for choice in chunk.choices:
+                text += choice.delta.content or ""
+                roles += [choice.delta.role] if choice.delta.role else []
+                finish += [choice.finish_reason] if choice.finish_reason else []
+        self.assertIn("Paris", text)
+        self.assertEqual((roles, finish), (["assistant"], ["stop"]))
+        self.assertEqual(usage.total_tokens, usage.prompt_tokens + usage.completion_tokens)
+
+    def test_the_package_puts_a_stream_together(self):
+        with self.client.chat.completions.stream(model="smol", messages=MESSAGES, temperature=0,
+                                                 max_tokens=16) as stream:
+            for _ in stream:
+                pass
+            self.assertIn("Paris", stream.get_final_completion().choices[0].message.content)
+
+    def test_completions_and_logprobs(self):
+        done = self.client.completions.create(model="smol", prompt="The capital of France is",
+                                              temperature=0, max_tokens=4, logprobs=2)
+        self.assertIn("Paris", done.choices[0].text)
+        self.assertEqual(len(done.choices[0].logprobs.tokens), done.usage.completion_tokens)
+        chat = self.client.chat.completions.create(model="smol", messages=MESSAGES, temperature=0,
+                                                   max_tokens=4, logprobs=True, top_logprobs=3)
+        for token in chat.choices[0].logprobs.content:
+            self.assertEqual(len(token.top_logprobs), 3)
+            self.assertEqual(bytes(token.bytes).decode(), token.token)
+
+    def test_choices_seeds_and_stops(self):
+        def ask(**options):
+            done = self.client.chat.completions.create(
+                model="smol", messages=[{"role": "user", "content": "Tell me a story."}],
+                max_tokens=24, temperature=1.2, **options)
+            return [choice.message.content for choice in done.choices]
+        self.assertEqual(ask(seed=5, n=3), ask(seed=5, n=3))
+        self.assertEqual(len(set(ask(seed=5, n=3))), 3)
+        self.assertNotIn(" the", ask(seed=5, stop=[" the"])[0])
+
+    def test_tools_reach_the_template_without_harm(self):
+        tools = [{"type": "function", "function": {"name": "weather", "parameters": {
+            "type": "object", "properties": {"city": {"type": "string"}}}}}]
+        done = self.client.chat.completions.create(model="smol", messages=MESSAGES, tools=tools,
+                                                   max_tokens=8)
+        self.assertIn(done.choices[0].finish_reason, ("stop", "length", "tool_calls"))
+
+    def test_errors_have_the_packages_types(self):
+        create = self.client.chat.completions.create
+        with self.assertRaises(openai.NotFoundError):
+            create(model="gpt-4", messages=MESSAGES)
+        with self.assertRaises(openai.BadRequestError) as caught:
+            create(model="smol", messages=[{"role": "user", "content": "word " * 5000}])
+        self.assertEqual(caught.exception.code, "context_length_exceeded")
+        with self.assertRaises(openai.BadRequestError) as caught:
+            create(model="smol", messages=MESSAGES, temperature=-1)
+        self.assertEqual(caught.exception.param, "temperature")
+        other = openai.OpenAI(base_url=self.url, api_key="wrong", max_retries=0)
+        with self.assertRaises(openai.AuthenticationError):
+            other.models.list()
+
+    def test_a_stream_may_be_left(self):
+        stream = self.client.chat.completions.create(model="smol", messages=MESSAGES, stream=True,
+                                                     extra_body={"ignore_eos": True})
+        next(iter(stream))
+        stream.close()
+        self.assertTrue(self.client.chat.completions.create(model="smol", messages=MESSAGES,
+                                                            max_tokens=2).choices)
+
+
+if __name__ == "__main__":
+    unittest.main()
