@@ -202,19 +202,18 @@ void bench_attention(Bench& bench, const char* what, int64_t seqs, int64_t queri
       cudaMemset(counters, 0, static_cast<size_t>(cuda::attention_counters()) * sizeof(uint32_t)));
   const auto run = [&](int i) {
     auto* keys = const_cast<uint8_t*>(bench.weights(k_bytes + v_bytes, i));
-    const AttentionArgs args{{default_kv_format(), seqs * blocks, kv_heads, k_dim, v_dim, keys,
-                              latent ? nullptr : keys + k_bytes},
-                             {seqs, integers, integers + seqs + 1, integers + 2 * seqs + 1, blocks},
-                             bench.input(),
-                             heads,
-                             0.06f,
-                             0,
-                             0,
-                             bench.output()};
-    float* workspace = bench.output() + tokens * heads * v_dim;
-    cuda::attention(args,
-                    {tokens, kv_len, workspace, counters, fast ? cuda::kMostDecodeSeqs : 0, fast},
-                    bench.stream());
+    const AttentionArgs args{
+        {default_kv_format(), seqs * blocks, kv_heads, k_dim, v_dim, keys,
+         latent ? nullptr : keys + k_bytes},
+        {seqs, integers, integers + seqs + 1, integers + 2 * seqs + 1, blocks, tokens, kv_len},
+        bench.input(),
+        heads,
+        0.06f,
+        0,
+        0,
+        bench.output(),
+        bench.output() + tokens * heads * v_dim};
+    cuda::attention(args, {counters, fast ? cuda::kMostDecodeSeqs : 0, fast}, bench.stream());
   };
   bench.report(name, static_cast<double>(k_bytes + v_bytes), 0, run);
 }

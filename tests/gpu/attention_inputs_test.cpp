@@ -48,22 +48,23 @@ class DecodeStep {
     const KvLayerView kv{
         shape_.format, seqs_ * max_blocks_,       shape_.kv_heads, shape_.k_dim, shape_.v_dim,
         k.get(),       latent ? nullptr : v.get()};
-    const RaggedBatch batch{seqs_, begin_.get(), kv_len_.get(), tables_.get(), max_blocks_};
+    const RaggedBatch batch{seqs_,       begin_.get(), kv_len_.get(), tables_.get(),
+                            max_blocks_, seqs_,        longest_};
     const int64_t width = shape_.heads * shape_.v_dim;
     const auto out = OnDevice<float>::poisoned(seqs_ * width);
-    const AttentionArgs args{kv, batch, q, shape_.heads, 0.1f, shape_.window, 0, out.get()};
-    const auto workspace = OnDevice<uint8_t>::poisoned(
-        static_cast<int64_t>(cuda::attention_workspace_bytes(args, seqs_, longest_)));
-    const cuda::AttentionBounds bounds{seqs_, longest_, reinterpret_cast<float*>(workspace.get()),
-                                       counters_.get(), cuda::kMostDecodeSeqs};
+    AttentionArgs args{kv, batch, q, shape_.heads, 0.1f, shape_.window, 0, out.get()};
+    const auto workspace =
+        OnDevice<uint8_t>::poisoned(static_cast<int64_t>(cuda::attention_bytes(args)));
+    args.workspace = workspace.get();
+    const cuda::AttentionOptions options{counters_.get(), cuda::kMostDecodeSeqs};
     const OnDevice<uint8_t> storage(std::vector<uint8_t>(static_cast<size_t>(seqs_ * width * 2)));
     const PrepareArgs next{out.get(), seqs_, width, width, 64, InputForm::kRotated, storage.get()};
     const auto inputs = make_args(kv, slots_.get(), cos_.get(), sin_.get());
     if (fused) {
-      cuda::attention_prepared(inputs, args, bounds, next, false, nullptr);
+      cuda::attention_prepared(inputs, args, options, next, false, nullptr);
     } else {
       make_inputs(inputs);
-      cuda::attention_prepared(args, bounds, next, false, nullptr);
+      cuda::attention_prepared(args, options, next, false, nullptr);
     }
     return {storage.read(), k.read(), v.read()};
   }

@@ -16,7 +16,7 @@ std::vector<int32_t> values_of(const int32_t* data, int64_t n) { return {data, d
 struct How {
   int64_t last = 0;          // queries of the only sequence; 0: all
   bool split = true;         // blocks may share a row's keys
-  int64_t decode_up_to = 0;  // as in AttentionBounds
+  int64_t decode_up_to = 0;  // as in AttentionOptions
   bool fast_prompts = false;
 };
 constexpr How kFast{.split = false, .fast_prompts = true};
@@ -56,21 +56,23 @@ std::vector<float> attend(PagedBatch& batch, const AttentionCase& c, const How& 
   const OnDevice<float> q(
       std::vector<float>(first_query, first_query + tokens * c.n_heads * c.k_dim));
   const auto out = OnDevice<float>::poisoned(tokens * c.n_heads * c.v_dim);
-  args.batch = {n_seqs, q_begin.get(), kv_len.get(), tables.get(), args.batch.max_blocks};
+  args.batch = {.n_seqs = n_seqs,
+                .q_begin = q_begin.get(),
+                .kv_len = kv_len.get(),
+                .block_tables = tables.get(),
+                .max_blocks = args.batch.max_blocks,
+                .tokens = tokens,
+                .max_kv_len = *std::max_element(c.kv_len.begin(), c.kv_len.end())};
   args.q = q.get();
   args.out = out.get();
-  const int64_t longest = *std::max_element(c.kv_len.begin(), c.kv_len.end());
-  const auto workspace = OnDevice<uint8_t>::poisoned(
-      static_cast<int64_t>(cuda::attention_workspace_bytes(args, tokens, longest)));
+  const auto workspace =
+      OnDevice<uint8_t>::poisoned(static_cast<int64_t>(cuda::attention_bytes(args)));
+  args.workspace = workspace.get();
   const OnDevice<uint32_t> counters(
       std::vector<uint32_t>(static_cast<size_t>(cuda::attention_counters())));
-  const cuda::AttentionBounds bounds{tokens,
-                                     longest,
-                                     reinterpret_cast<float*>(workspace.get()),
-                                     how.split ? counters.get() : nullptr,
-                                     how.decode_up_to,
-                                     how.fast_prompts};
-  cuda::attention(args, bounds, nullptr);
+  const cuda::AttentionOptions options{how.split ? counters.get() : nullptr, how.decode_up_to,
+                                       how.fast_prompts};
+  cuda::attention(args, options, nullptr);
   const int64_t width = c.n_heads * c.v_dim;
   if (width % 128 == 0) {
     const auto alone = OnDevice<uint8_t>::poisoned(tokens * width * 2);
@@ -78,7 +80,7 @@ std::vector<float> attend(PagedBatch& batch, const AttentionCase& c, const How& 
     PrepareArgs next{out.get(), tokens, width, width, 128, InputForm::kRotated, alone.get()};
     cuda::prepare(next, false, nullptr);
     next.storage = fused.get();
-    cuda::attention_prepared(args, bounds, next, false, nullptr);
+    cuda::attention_prepared(args, options, next, false, nullptr);
     EXPECT_EQ(fused.read(), alone.read());
   }
   const std::vector<uint32_t> left = counters.read();
@@ -228,17 +230,18 @@ TEST(GpuAttention, ValuesMayBeAPartOfTheKeys) {
     const auto out = OnDevice<float>::poisoned(queries[0] * heads * v_dim);
     const KvLayerView kv{fixtures::kKvF32, 13, 1, k_dim, v_dim, plane.get(), nullptr};
     cuda::kv_store({kv, device_slots.get(), n, device_keys.get(), nullptr}, nullptr);
-    const AttentionArgs args{kv,
-                             {1, q_begin.get(), kv_len.get(), device_table.get(), 13},
-                             device_q.get(),
-                             heads,
-                             0.1f,
-                             0,
-                             0,
-                             out.get()};
-    const auto workspace = OnDevice<uint8_t>::poisoned(
-        static_cast<int64_t>(cuda::attention_workspace_bytes(args, queries[0], n)));
-    cuda::attention(args, {queries[0], n, reinterpret_cast<float*>(workspace.get())}, nullptr);
+    AttentionArgs args{kv,
+                       {1, q_begin.get(), kv_len.get(), device_table.get(), 13, queries[0], n},
+                       device_q.get(),
+                       heads,
+                       0.1f,
+                       0,
+                       0,
+                       out.get()};
+    const auto workspace =
+        OnDevice<uint8_t>::poisoned(static_cast<int64_t>(cuda::attention_bytes(args)));
+    args.workspace = workspace.get();
+    cuda::attention(args, {}, nullptr);
 
     std::vector<double> expected;
     for (int64_t row = 0; row < queries[0] * heads; ++row) {

@@ -136,11 +136,11 @@ class CudaBackend final : public Backend {
   void latent_inputs(const LatentInputsArgs& args) override { cuda::latent_inputs(args, stream()); }
   Activation attention_prepared(const AttentionInputsArgs& inputs, const AttentionArgs& args,
                                 const PrepareArgs& next) override {
-    return cuda::attention_prepared(inputs, args, bounds_of(args), next, exact_, stream());
+    return cuda::attention_prepared(inputs, args, attention_options(), next, exact_, stream());
   }
   Activation attention_prepared(const LatentInputsArgs& inputs, const AttentionArgs& args,
                                 const PrepareArgs& next) override {
-    return cuda::attention_prepared(inputs, args, bounds_of(args), next, exact_, stream());
+    return cuda::attention_prepared(inputs, args, attention_options(), next, exact_, stream());
   }
   void route_tokens(const RouterArgs& args) override;
   Activation prepare_normed(const RmsNormArgs& norm, const PrepareArgs& args) override {
@@ -152,7 +152,7 @@ class CudaBackend final : public Backend {
     return cuda::prepare_strided(args, stride, exact_, stream());
   }
   size_t attention_bytes(const AttentionArgs& args) const override {
-    return cuda::attention_workspace_bytes(args, args.batch.tokens, args.batch.max_kv_len);
+    return cuda::attention_bytes(args);
   }
   void run_beside(const std::function<void()>& side, const std::function<void()>& main) override;
   void run_recorded(uint64_t key, const std::function<void()>& operators) override;
@@ -162,7 +162,7 @@ class CudaBackend final : public Backend {
   cuda::ProductOptions products() const { return products_.options(current_ != stream_.get()); }
   // Whether kernels that fuse what lies between products may run.
   bool fuses() const { return !exact_ && products_.tier() != cuda::Tier::kReference; }
-  cuda::AttentionBounds bounds_of(const AttentionArgs& args);
+  cuda::AttentionOptions attention_options();
   uint8_t* make_place(const WeightView& weight);
   void relayout_rows(const WeightView& rows, uint8_t* out);
   void record(const std::function<void()>& operators, Recording& recording);
@@ -301,17 +301,12 @@ void CudaBackend::relayout_rows(const WeightView& rows, uint8_t* out) {
   cuda::relayout(staged, out, stream());
 }
 
-cuda::AttentionBounds CudaBackend::bounds_of(const AttentionArgs& args) {
-  return {args.batch.tokens,
-          args.batch.max_kv_len,
-          static_cast<float*>(args.workspace),
-          counters_.as<uint32_t>().data() + cuda::router_counters(),
-          decode_up_to_,
-          fast_prompts_};
+cuda::AttentionOptions CudaBackend::attention_options() {
+  return {counters_.as<uint32_t>().data() + cuda::router_counters(), decode_up_to_, fast_prompts_};
 }
 
 void CudaBackend::attention(const AttentionArgs& args) {
-  cuda::attention(args, bounds_of(args), stream());
+  cuda::attention(args, attention_options(), stream());
 }
 
 void CudaBackend::next_inputs(const NextInputsArgs& args) {

@@ -133,11 +133,7 @@ void attention_inputs(const AttentionInputsArgs& args, cudaStream_t stream);
 void latent_inputs(const LatentInputsArgs& args, cudaStream_t stream);
 
 constexpr int64_t kMostDecodeSeqs = 64;
-// What attention cannot read from the device: how many tokens and keys there are at most.
-struct AttentionBounds {
-  int64_t tokens;      // q_begin[n_seqs]
-  int64_t max_kv_len;  // of any sequence; more only wastes blocks of threads
-  float* workspace;    // attention_workspace_bytes(...) or null when that is 0
+struct AttentionOptions {
   // attention_counters() of them, zeroed once by the owner and not shared by calls that run side
   // by side; null: no split of the keys of 16-bit caches, which is slow where sequences are few.
   uint32_t* counters = nullptr;
@@ -147,20 +143,22 @@ struct AttentionBounds {
   // Likewise prompts over f16 caches, whose queries and weights are rounded to f16 then.
   bool fast_prompts = false;
 };
-// Enough for every call with as many tokens, sequences and keys or fewer.
-size_t attention_workspace_bytes(const AttentionArgs& args, int64_t tokens, int64_t max_kv_len);
+// What args.workspace must hold, which may be null where that is 0: enough for every call with as
+// many tokens, sequences and keys or fewer. Here and below args.batch gives tokens and max_kv_len,
+// more of which only wastes blocks of threads.
+size_t attention_bytes(const AttentionArgs& args);
 int64_t attention_counters();
-void attention(const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream);
+void attention(const AttentionArgs& args, const AttentionOptions& options, cudaStream_t stream);
 // prepare(next) of the result, which next.x is; args.out may be left as it was.
-Activation attention_prepared(const AttentionArgs& args, const AttentionBounds& bounds,
+Activation attention_prepared(const AttentionArgs& args, const AttentionOptions& options,
                               const PrepareArgs& next, bool exact, cudaStream_t stream);
 // The same after attention_inputs() or latent_inputs(), whose outputs but the cache may be left as
 // they were.
 Activation attention_prepared(const AttentionInputsArgs& inputs, const AttentionArgs& args,
-                              const AttentionBounds& bounds, const PrepareArgs& next, bool exact,
+                              const AttentionOptions& options, const PrepareArgs& next, bool exact,
                               cudaStream_t stream);
 Activation attention_prepared(const LatentInputsArgs& inputs, const AttentionArgs& args,
-                              const AttentionBounds& bounds, const PrepareArgs& next, bool exact,
+                              const AttentionOptions& options, const PrepareArgs& next, bool exact,
                               cudaStream_t stream);
 
 }  // namespace tq::cuda

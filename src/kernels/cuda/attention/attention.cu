@@ -32,78 +32,80 @@ int64_t most_chunks(const AttentionArgs& args, int64_t tokens, int64_t max_kv_le
 // Blocks without a split that keep the GPU busy.
 int64_t enough_blocks(bool mma) { return int64_t{mma ? 2 : 8} * device_info().n_sms; }
 
-bool picks_decode(const AttentionArgs& args, const AttentionBounds& bounds) {
+bool picks_decode(const AttentionArgs& args, const AttentionOptions& options) {
   const int64_t seqs = args.batch.n_seqs;
-  return seqs == bounds.tokens && seqs <= bounds.decode_up_to && supports_decode(args);
+  return seqs == args.batch.tokens && seqs <= options.decode_up_to && supports_decode(args);
 }
 
 // Whether a decode step's kernel can leave parts to the rotation of what comes next.
-bool fuses_decode(const AttentionArgs& args, const AttentionBounds& bounds, const PrepareArgs& next,
-                  bool exact) {
-  return !exact && next.form == InputForm::kRotated && picks_decode(args, bounds);
+bool fuses_decode(const AttentionArgs& args, const AttentionOptions& options,
+                  const PrepareArgs& next, bool exact) {
+  return !exact && next.form == InputForm::kRotated && picks_decode(args, options);
 }
 
 // Chunks that blocks share, or 0 when there are tiles enough.
-int64_t split_chunks(const AttentionArgs& args, const AttentionBounds& bounds) {
+int64_t split_chunks(const AttentionArgs& args, const AttentionOptions& options) {
   const bool mma = uses_mma(args.kv);
-  if (mma ? bounds.counters == nullptr : !supports_lanes(args.kv)) return 0;
-  const int64_t chunks = most_chunks(args, bounds.tokens, bounds.max_kv_len);
-  const int64_t tiles = most_tiles(args, bounds.tokens, mma ? kTileRows : kLaneRows);
+  if (mma ? options.counters == nullptr : !supports_lanes(args.kv)) return 0;
+  const int64_t chunks = most_chunks(args, args.batch.tokens, args.batch.max_kv_len);
+  const int64_t tiles = most_tiles(args, args.batch.tokens, mma ? kTileRows : kLaneRows);
   // A short prompt's few chunks take less time one after the other than their merge does.
   constexpr int64_t kFewChunks = 4;
   if (mma && chunks <= kFewChunks && tiles * args.kv.n_kv_heads * chunks >= device_info().n_sms) {
     return 0;
   }
   return chunks > 1 && tiles * args.kv.n_kv_heads < enough_blocks(mma) &&
-                 attention_parts_bytes(args, bounds.tokens * args.n_heads, chunks) <= kMostWorkspace
+                 attention_parts_bytes(args, args.batch.tokens * args.n_heads, chunks) <=
+                     kMostWorkspace
              ? chunks
              : 0;
 }
 
-bool picks_prompt(const AttentionArgs& args, const AttentionBounds& bounds) {
-  return bounds.fast_prompts && bounds.tokens > args.batch.n_seqs && supports_prompt(args);
+bool picks_prompt(const AttentionArgs& args, const AttentionOptions& options) {
+  return options.fast_prompts && args.batch.tokens > args.batch.n_seqs && supports_prompt(args);
 }
 
-AttentionParams params_of(const AttentionArgs& args, const AttentionBounds& bounds) {
-  return {args, bounds.tokens, split_chunks(args, bounds), bounds.workspace, bounds.counters};
+AttentionParams params_of(const AttentionArgs& args, const AttentionOptions& options) {
+  return {args, args.batch.tokens, split_chunks(args, options), workspace_of(args),
+          options.counters};
 }
 
 struct AttentionKernel {
   const char* name;
   const char* when;  // besides its supports(), and what the GPU's shared memory holds
-  bool (*supports)(const AttentionArgs& args, const AttentionBounds& bounds);
+  bool (*supports)(const AttentionArgs& args, const AttentionOptions& options);
   bool (*fits)(const KvLayerView& kv);  // this GPU
-  void (*run)(const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream);
+  void (*run)(const AttentionArgs& args, const AttentionOptions& options, cudaStream_t stream);
 };
 bool fits_always(const KvLayerView& /*kv*/) { return true; }
 
 // As they are tried.
 constexpr AttentionKernel kKernels[] = {
     {"decode", "one token a sequence; not with --batch-invariant", picks_decode, fits_always,
-     [](const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream) {
-       merge_parts(attention_decode(args, bounds, {}, stream), args, bounds.tokens, stream);
+     [](const AttentionArgs& args, const AttentionOptions&, cudaStream_t stream) {
+       merge_parts(attention_decode(args, {}, stream), args, args.batch.tokens, stream);
      }},
     {"prompt", "not with --batch-invariant or --exact", picks_prompt, fits_prompt,
-     [](const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream) {
-       const AttentionParts parts = attention_prompt(args, bounds, stream);
-       if (parts.n > 0) merge_parts(parts, args, bounds.tokens, stream);
+     [](const AttentionArgs& args, const AttentionOptions&, cudaStream_t stream) {
+       const AttentionParts parts = attention_prompt(args, stream);
+       if (parts.n > 0) merge_parts(parts, args, args.batch.tokens, stream);
      }},
     {"mma", "16-bit caches",
-     [](const AttentionArgs& args, const AttentionBounds&) { return supports_mma(args.kv); },
+     [](const AttentionArgs& args, const AttentionOptions&) { return supports_mma(args.kv); },
      uses_mma,
-     [](const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream) {
-       attention_mma(params_of(args, bounds), stream);
+     [](const AttentionArgs& args, const AttentionOptions& options, cudaStream_t stream) {
+       attention_mma(params_of(args, options), stream);
      }},
     {"lanes", "",
-     [](const AttentionArgs& args, const AttentionBounds&) { return supports_lanes(args.kv); },
+     [](const AttentionArgs& args, const AttentionOptions&) { return supports_lanes(args.kv); },
      fits_always,
-     [](const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream) {
-       attention_lanes(params_of(args, bounds), stream);
+     [](const AttentionArgs& args, const AttentionOptions& options, cudaStream_t stream) {
+       attention_lanes(params_of(args, options), stream);
      }},
-    {"reference", "", [](const AttentionArgs&, const AttentionBounds&) { return true; },
+    {"reference", "", [](const AttentionArgs&, const AttentionOptions&) { return true; },
      fits_always,
-     [](const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream) {
-       attention_reference(params_of(args, bounds), stream);
+     [](const AttentionArgs& args, const AttentionOptions& options, cudaStream_t stream) {
+       attention_reference(params_of(args, options), stream);
      }},
 };
 
@@ -111,14 +113,16 @@ constexpr AttentionKernel kKernels[] = {
 // limits.
 struct ImaginedStep {
   AttentionArgs args = {};
-  AttentionBounds bounds = {};
+  AttentionOptions options = {};
   ImaginedStep(KvFormatId format, int64_t tokens, bool decode) {
     args.kv = {.format = format, .n_kv_heads = 1, .k_dim = 128, .v_dim = 128};
     args.kv.v = args.kv.k = &args;  // planes of their own; never read
     args.batch.n_seqs = decode ? tokens : 1;
+    args.batch.tokens = tokens;
+    args.batch.max_kv_len = 1;
     args.n_heads = 1;
     args.scale = 1;
-    bounds = {tokens, 1, nullptr, nullptr, kMostDecodeSeqs, true};
+    options = {nullptr, kMostDecodeSeqs, true};
   }
 };
 
@@ -126,7 +130,7 @@ void list_kernels(const char* op, KvFormatId format, bool decode, std::vector<Ke
   constexpr int64_t kMostTokens = 4096;
   const auto picks = [&](const AttentionKernel& kernel, int64_t tokens) {
     const ImaginedStep step(format, decode ? tokens : tokens + 1, decode);
-    return kernel.supports(step.args, step.bounds);
+    return kernel.supports(step.args, step.options);
   };
   std::vector<bool> taken(kMostTokens + 1);  // by a kernel before
   for (const AttentionKernel& kernel : kKernels) {
@@ -161,7 +165,8 @@ std::vector<KernelUse> list_attention_kernels() {
   return uses;
 }
 
-size_t attention_workspace_bytes(const AttentionArgs& args, int64_t tokens, int64_t max_kv_len) {
+size_t attention_bytes(const AttentionArgs& args) {
+  const int64_t tokens = args.batch.tokens, max_kv_len = args.batch.max_kv_len;
   const bool mma = uses_mma(args.kv);
   if (!mma && !supports_lanes(args.kv)) return 0;
   const int64_t most_seqs = std::min({args.batch.n_seqs, tokens, kMostDecodeSeqs});
@@ -176,55 +181,55 @@ size_t attention_workspace_bytes(const AttentionArgs& args, int64_t tokens, int6
 
 int64_t attention_counters() { return enough_blocks(/*mma=*/true); }
 
-void attention(const AttentionArgs& args, const AttentionBounds& bounds, cudaStream_t stream) {
+void attention(const AttentionArgs& args, const AttentionOptions& options, cudaStream_t stream) {
   const KvLayerView& kv = args.kv;
   if (kv.k_dim > kMaxHeadDim || kv.v_dim > kMaxHeadDim || args.n_heads % kv.n_kv_heads != 0) {
     fail_call("attention over heads of a size that no kernel has");
   }
   for (const AttentionKernel& kernel : kKernels) {
-    if (kernel.supports(args, bounds) && kernel.fits(kv)) return kernel.run(args, bounds, stream);
+    if (kernel.supports(args, options) && kernel.fits(kv)) return kernel.run(args, options, stream);
   }
 }
 
-Activation attention_prepared(const AttentionArgs& args, const AttentionBounds& bounds,
+Activation attention_prepared(const AttentionArgs& args, const AttentionOptions& options,
                               const PrepareArgs& next, bool exact, cudaStream_t stream) {
-  if (fuses_decode(args, bounds, next, exact)) {
-    return prepare_parts(attention_decode(args, bounds, {}, stream), next, stream);
+  if (fuses_decode(args, options, next, exact)) {
+    return prepare_parts(attention_decode(args, {}, stream), next, stream);
   }
-  if (!exact && next.form == InputForm::kRotated && picks_prompt(args, bounds) &&
+  if (!exact && next.form == InputForm::kRotated && picks_prompt(args, options) &&
       fits_prompt(args.kv)) {
-    const AttentionParts parts = attention_prompt(args, bounds, stream);
+    const AttentionParts parts = attention_prompt(args, stream);
     if (parts.n > 0) return prepare_parts(parts, next, stream);
     return prepare(next, exact, stream);
   }
-  attention(args, bounds, stream);
+  attention(args, options, stream);
   return prepare(next, exact, stream);
 }
 
 Activation attention_prepared(const AttentionInputsArgs& inputs, const AttentionArgs& args,
-                              const AttentionBounds& bounds, const PrepareArgs& next, bool exact,
+                              const AttentionOptions& options, const PrepareArgs& next, bool exact,
                               cudaStream_t stream) {
   const bool alike = inputs.kv.k_dim == inputs.kv.v_dim && inputs.kv.v != nullptr;
-  if (alike && fuses_decode(args, bounds, next, exact)) {
+  if (alike && fuses_decode(args, options, next, exact)) {
     const ProjectedInputs projected{ProjectedInputs::Kind::kHeads, inputs, {}};
-    return prepare_parts(attention_decode(args, bounds, projected, stream), next, stream);
+    return prepare_parts(attention_decode(args, projected, stream), next, stream);
   }
   attention_inputs(inputs, stream);
-  return attention_prepared(args, bounds, next, exact, stream);
+  return attention_prepared(args, options, next, exact, stream);
 }
 
 Activation attention_prepared(const LatentInputsArgs& inputs, const AttentionArgs& args,
-                              const AttentionBounds& bounds, const PrepareArgs& next, bool exact,
+                              const AttentionOptions& options, const PrepareArgs& next, bool exact,
                               cudaStream_t stream) {
   // Every block of a sequence norms its latent: with many sequences that takes longer than a
   // kernel.
   constexpr int64_t kFewSeqs = 8;
-  if (bounds.tokens <= kFewSeqs && fuses_decode(args, bounds, next, exact)) {
+  if (args.batch.tokens <= kFewSeqs && fuses_decode(args, options, next, exact)) {
     const ProjectedInputs projected{ProjectedInputs::Kind::kLatent, {}, inputs};
-    return prepare_parts(attention_decode(args, bounds, projected, stream), next, stream);
+    return prepare_parts(attention_decode(args, projected, stream), next, stream);
   }
   latent_inputs(inputs, stream);
-  return attention_prepared(args, bounds, next, exact, stream);
+  return attention_prepared(args, options, next, exact, stream);
 }
 
 }  // namespace tq::cuda

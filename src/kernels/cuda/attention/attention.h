@@ -18,6 +18,10 @@ struct AttentionParams {
   uint32_t* counters;  // of tiles whose chunks have ended
 };
 
+inline float* workspace_of(const AttentionArgs& args) {
+  return static_cast<float*>(args.workspace);
+}
+
 // Tiles of `rows` rows that a batch has at most for each kv head.
 inline int64_t most_tiles(const AttentionArgs& args, int64_t tokens, int64_t rows) {
   const int64_t group = args.n_heads / args.kv.n_kv_heads;
@@ -78,15 +82,14 @@ struct ProjectedInputs {
 };
 bool supports_decode(const AttentionArgs& args);
 size_t attention_decode_bytes(const AttentionArgs& args, int64_t max_seqs, int64_t max_kv_len);
-AttentionParts attention_decode(const AttentionArgs& args, const AttentionBounds& bounds,
-                                const ProjectedInputs& inputs, cudaStream_t stream);
+AttentionParts attention_decode(const AttentionArgs& args, const ProjectedInputs& inputs,
+                                cudaStream_t stream);
 // Prompts over f16 caches: faster, with queries and weights rounded to f16. No parts: outputs are
 // in args.out.
 bool supports_prompt(const AttentionArgs& args);
 bool fits_prompt(const KvLayerView& kv);  // this GPU's shared memory
 size_t attention_prompt_bytes(const AttentionArgs& args);
-AttentionParts attention_prompt(const AttentionArgs& args, const AttentionBounds& bounds,
-                                cudaStream_t stream);
+AttentionParts attention_prompt(const AttentionArgs& args, cudaStream_t stream);
 // prepare() of what merge_parts() would write (inputs.cu).
 Activation prepare_parts(const AttentionParts& parts, const PrepareArgs& args, cudaStream_t stream);
 // Any cache whose vectors are multiples of 16 bytes.

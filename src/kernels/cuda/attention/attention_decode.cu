@@ -419,12 +419,12 @@ size_t attention_decode_bytes(const AttentionArgs& args, int64_t max_seqs, int64
   return static_cast<size_t>(bytes);
 }
 
-AttentionParts attention_decode(const AttentionArgs& args, const AttentionBounds& bounds,
-                                const ProjectedInputs& inputs, cudaStream_t stream) {
+AttentionParts attention_decode(const AttentionArgs& args, const ProjectedInputs& inputs,
+                                cudaStream_t stream) {
   const KvLayerView& kv = args.kv;
   const int64_t seqs = args.batch.n_seqs;
   const AttentionParts parts =
-      parts_in(bounds.workspace, args, seqs, parts_for(args, seqs, bounds.max_kv_len));
+      parts_in(workspace_of(args), args, seqs, parts_for(args, seqs, args.batch.max_kv_len));
   const int64_t rows = rows_for(args, seqs);
   const DecodeParams params{args,
                             static_cast<int>(args.n_heads),

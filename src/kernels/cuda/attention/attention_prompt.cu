@@ -75,12 +75,11 @@ size_t attention_prompt_bytes(const AttentionArgs& args) {
   return static_cast<size_t>(attention_parts_bytes(args, room(args) * kPromptRows, 1));
 }
 
-AttentionParts attention_prompt(const AttentionArgs& args, const AttentionBounds& bounds,
-                                cudaStream_t stream) {
+AttentionParts attention_prompt(const AttentionArgs& args, cudaStream_t stream) {
   PromptParams params{args, {}};
-  const int64_t n = parts_for(args, bounds.tokens, bounds.max_kv_len);
-  if (n > 1) params.parts = parts_in(bounds.workspace, args, bounds.tokens, n);
-  with_launcher(args.kv, [&](auto launcher) { launcher.run(params, bounds.tokens, stream); });
+  const int64_t n = parts_for(args, args.batch.tokens, args.batch.max_kv_len);
+  if (n > 1) params.parts = parts_in(workspace_of(args), args, args.batch.tokens, n);
+  with_launcher(args.kv, [&](auto launcher) { launcher.run(params, args.batch.tokens, stream); });
   return params.parts;
 }
 
