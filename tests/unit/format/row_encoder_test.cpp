@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/float16.h"
 #include "support/expect_error.h"
 #include "unit/format/test_rows.h"
 
