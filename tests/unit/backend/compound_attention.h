@@ -41,12 +41,7 @@ class CachedStep {
       for (uint16_t& value : *plane) value = f32_to_f16(normal(random));
     }
     for (KvLayerView* kv : {&got_, &expected_}) {
-      *kv = {KvDType::kF16,
-             tokens * kBlocks,
-             n_kv_heads,
-             k_dim,
-             v_dim,
-             on.put(k),
+      *kv = {default_kv_format(),         tokens * kBlocks, n_kv_heads, k_dim, v_dim, on.put(k),
              latent ? nullptr : on.put(v)};
     }
   }
