@@ -14,19 +14,19 @@ namespace {
 
 constexpr int64_t kMaxGroup = 256;
 
-// Row `row` in the plain basis, group by group.
+// Row `row` in the plain basis, group by group if there are any.
 template <typename F>
 void embed_row(const WeightView& table, int64_t row, float* out) {
   const uint8_t* codes = table.code_row(row);
-  if constexpr (F::kInput == InputForm::kPlain) {
-    F::decode_row(codes, table.gain_row(row), table.in, table.group, out);
+  if constexpr (!F::kHasScales) {
+    F::decode_row(codes, nullptr, table.in, 0, out);
   } else {
     alignas(64) float values[kMaxGroup];
     const uint16_t* gains = table.gain_row(row);
     for (int64_t i = 0; i < table.in; i += table.group) {
       F::decode_row(codes + F::code_row_bytes(i), gains + i / table.group, table.group, table.group,
                     values);
-      unrotate_group(values, table.group);
+      if constexpr (F::kInput == InputForm::kRotated) unrotate_group(values, table.group);
       std::copy_n(values, std::min<int64_t>(table.group, table.in - i), out + i);
     }
   }

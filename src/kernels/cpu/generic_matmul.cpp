@@ -63,7 +63,8 @@ void add_products(const MatmulArgs& args, const Block& block, int64_t token, Dot
   for (; r < block.rows; ++r) add(std::integral_constant<int, 1>{}, r);
 }
 
-// Weights are decoded to fp32, gain included. inputs(token, block): the block's activations.
+// Weights are decoded to fp32, gain included. inputs(token, block): the block's activations. Plain
+// ones have no padding.
 template <typename F, typename Inputs>
 void multiply_decoded(const MatmulArgs& args, int64_t begin, int64_t end, Inputs inputs) {
   alignas(64) float weights[kBlockRows * kBlockIn];
@@ -75,10 +76,12 @@ void multiply_decoded(const MatmulArgs& args, int64_t begin, int64_t end, Inputs
                     gains == nullptr ? nullptr : gains + block.in / weight.group, block.size,
                     weight.group, weights + r * kBlockIn);
     }
+    const int64_t size =
+        F::kInput == InputForm::kPlain ? std::min(block.size, weight.in - block.in) : block.size;
     for (int64_t t = 0; t < args.x.tokens; ++t) {
       const float* x = inputs(t, block);
       add_products(args, block, t, [&](auto n_rows, int64_t r) {
-        return dot_rows<n_rows>(weights + r * kBlockIn, kBlockIn, x, block.size);
+        return dot_rows<n_rows>(weights + r * kBlockIn, kBlockIn, x, size);
       });
     }
   });
@@ -87,8 +90,9 @@ void multiply_decoded(const MatmulArgs& args, int64_t begin, int64_t end, Inputs
 // Exact activations.
 template <typename F>
 void matmul_f32(const MatmulArgs& args, int64_t begin, int64_t end) {
+  const int64_t stride = F::kInput == InputForm::kPlain ? args.weight.in : args.x.in_padded;
   multiply_decoded<F>(args, begin, end, [&](int64_t token, const Block& block) {
-    return args.x.f32 + args.x.rows[token] * args.x.in_padded + block.in;
+    return args.x.f32 + args.x.rows[token] * stride + block.in;
   });
 }
 

@@ -17,9 +17,9 @@ struct Activation {
   InputForm form = InputForm::kPlain;
   int64_t tokens = 0;
   int64_t in = 0;
-  int64_t in_padded = 0;            // row stride in elements
+  int64_t in_padded = 0;            // row stride in elements, but of plain rows, which is `in`
   int group = 0;                    // rotation group; 0 for plain
-  const float* f32 = nullptr;       // [tokens, in_padded]
+  const float* f32 = nullptr;       // [tokens, in_padded], or plain [tokens, in]
   const int8_t* q8 = nullptr;       // [tokens, in_padded] with
   const float* q8_scale = nullptr;  // [tokens, in_padded / group]
   RowMap rows;

@@ -69,11 +69,10 @@ inline TestWeight make_weight(const FormatTraits& format, int64_t rows, int64_t 
   TestWeight weight;
   WeightView& view = weight.view;
   view = weight_shape(format, rows, in);
-  const bool grouped = format.has_scales;
   weight.codes.resize(static_cast<size_t>(rows * format.code_row_bytes(view.in_padded)));
   weight.gains.resize(static_cast<size_t>(rows * view.gains_per_row()));
   view.codes = weight.codes.data();
-  view.gains = grouped ? weight.gains.data() : nullptr;
+  view.gains = format.has_scales ? weight.gains.data() : nullptr;
   for (int64_t r = 0; r < rows; ++r) {
     std::vector<float> row =
         random_floats(in, seed + static_cast<uint32_t>(r), 0.02f * static_cast<float>(1 + r % 3));
@@ -87,7 +86,8 @@ inline TestWeight make_weight(const FormatTraits& format, int64_t rows, int64_t 
     }
     format.decode_row(view.code_row(r), view.gain_row(r), view.in_padded, view.group, row.data());
     std::vector<double> values(row.begin(), row.end());
-    for (int64_t i = 0; grouped && i < view.in_padded; i += view.group) {
+    const bool rotated = format.input == InputForm::kRotated;
+    for (int64_t i = 0; rotated && i < view.in_padded; i += view.group) {
       const auto first = values.begin() + i;
       const auto plain = unrotate_reference({first, first + view.group});
       std::copy(plain.begin(), plain.end(), first);
