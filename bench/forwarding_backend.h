@@ -23,6 +23,7 @@ class ForwardingBackend : public Backend {
   int64_t memory_limit() const override { return inner_.memory_limit(); }
   Buffer allocate(size_t n) override { return inner_.allocate(n); }
   Buffer allocate_host(size_t n) override { return inner_.allocate_host(n); }
+  void attach_thread() override { inner_.attach_thread(); }
   bool on_host() const override { return inner_.on_host(); }
   void upload(const void* from, void* to, size_t n) override { inner_.upload(from, to, n); }
   void download(const void* from, void* to, size_t n) override { inner_.download(from, to, n); }

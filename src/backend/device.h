@@ -1,5 +1,6 @@
 // Device: the memory that a backend's operators work on, and how weights get there. The thread that
-// calls the operators (operators.h) drives it.
+// calls the operators (operators.h) drives it; that may be another than it was made on, once it has
+// called attach_thread().
 #pragma once
 
 #include <cstddef>
@@ -15,6 +16,8 @@ namespace tq {
 class Device {
  public:
   virtual ~Device() = default;
+  // Makes this thread one that may drive the device, if no other does.
+  virtual void attach_thread() {}
   // Bytes of device memory in use and at most; 0 where that is the host's.
   virtual int64_t memory_used() const { return 0; }
   virtual int64_t memory_limit() const { return 0; }

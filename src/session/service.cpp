@@ -11,7 +11,7 @@ namespace tq {
 Service::Service(Model& model, std::shared_ptr<const Tokenizer> tokenizer,
                  std::vector<int32_t> eos_ids, const EngineOptions& options)
     : engine_(model, std::move(tokenizer), std::move(eos_ids), options),
-      thread_([this] { run(); }) {}
+      thread_([this, &model] { run(model.backend()); }) {}
 
 Service::~Service() {
   {
@@ -58,7 +58,13 @@ ServiceStatus Service::status() const {
   return status;
 }
 
-void Service::run() {
+void Service::run(Device& device) {
+  try {
+    device.attach_thread();
+  } catch (const std::exception& error) {
+    broken_ = error.what();
+    note_fault(ErrorCode::kDevice, broken_);
+  }
   bool busy = false;
   while (true) {
     std::vector<Command> commands;

@@ -65,7 +65,7 @@ class Service {
     OnOutput on_output;
   };
 
-  void run();
+  void run(Device& device);
   void add(int64_t request, Request what);
   void tell(int64_t request, Output output);
   void note_fault(ErrorCode code, const std::string& fault);

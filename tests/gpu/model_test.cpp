@@ -1,6 +1,10 @@
 // Whole models of the published widths, with few layers and experts, against fp32 on the CPU.
+#include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
+#include <thread>
+
+#include "gpu_testing.h"
 #include "io/synth/synth_checkpoint.h"
 #include "support/kv_formats.h"
 #include "unit/model/model_test_util.h"
@@ -197,6 +201,26 @@ INSTANTIATE_TEST_SUITE_P(Models, GpuMidSize, ::testing::ValuesIn(mid_sizes()),
                            }
                            return name;
                          });
+
+// Of any GPU, though a thread begins with the first one.
+TEST(GpuThreads, AnotherThreadMayDriveADevice) {
+  const auto checkpoint =
+      open_synth_checkpoint(make_synth_model(mid_sizes()[3].name, mid_sizes()[3].changes));
+  const Logits expected = logits_on(make_cuda_backend({}), *checkpoint);
+  int n_devices = 0;
+  cuda_check(cudaGetDeviceCount(&n_devices));
+  for (int device = 0; device < n_devices; ++device) {
+    auto backend = make_cuda_backend({.device = device});
+    Logits got;
+    std::thread([&] {
+      backend->attach_thread();
+      got = logits_on(std::move(backend), *checkpoint);
+    }).join();
+    EXPECT_EQ(got.prompt, expected.prompt) << "device " << device;
+    EXPECT_EQ(got.decoded, expected.decoded) << "device " << device;
+  }
+  cuda_check(cudaSetDevice(0));
+}
 
 }  // namespace
 }  // namespace tq::test

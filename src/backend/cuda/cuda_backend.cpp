@@ -86,6 +86,7 @@ class CudaBackend final : public Backend {
   bool exact() const override { return exact_; }
   bool has_kernels(FormatId format) const override { return cuda::has_kernels(format); }
   bool has_kernels(KvFormatId format) const override { return cuda::has_kernels(format); }
+  void attach_thread() override { cuda::check(cudaSetDevice(device_), "choosing the GPU"); }
   bool on_host() const override { return false; }
   int64_t memory_used() const override { return memory_.used(); }
   int64_t memory_limit() const override { return memory_.limit(); }
@@ -169,6 +170,7 @@ class CudaBackend final : public Backend {
   // The recording of the key; one that is forgotten for it if need be.
   Recording& find_recording(uint64_t key);
 
+  const int device_;
   const bool exact_;
   const bool graphs_;
   const int64_t decode_up_to_;  // sequences of a decode step
@@ -190,7 +192,8 @@ class CudaBackend final : public Backend {
 };
 
 CudaBackend::CudaBackend(const CudaOptions& options)
-    : exact_(options.exact),
+    : device_(options.device),
+      exact_(options.exact),
       graphs_(options.graphs),
       decode_up_to_(options.batch_invariant ? 0 : cuda::kMostDecodeSeqs),
       fast_prompts_(!options.batch_invariant && !options.exact),

@@ -115,7 +115,7 @@ class ServedToy : public testing::Test {
     api_ = std::make_unique<Api>(
         std::move(options), [this](std::function<void()> task) { answers_.add(std::move(task)); });
     service_ = std::make_unique<Service>(model_, tokenizer_, std::vector<int32_t>{},
-                                         EngineOptions{.kv_dtype = KvDType::kF32});
+                                         EngineOptions{.kv_format = find_kv_format("f32")->id});
   }
   ~ServedToy() override {
     api_->close_model();
