@@ -15,7 +15,8 @@ struct EncodeArgs {
   const void* source;  // [experts * rows, in], aligned to its elements
   WeightView out;      // native, of a rotated format: its planes are written; codes 4-byte aligned
   EncodeOptions options;
-  uint32_t* first_bad;  // lowered to `number` if a weight is not finite, or a gain too large for f16
+  uint32_t*
+      first_bad;  // lowered to `number` if a weight is not finite, or a gain too large for f16
   uint32_t number;
 };
 // Writes the bytes that FormatTraits::encode_rows does, and its gains rounded to f16.
