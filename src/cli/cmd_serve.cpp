@@ -78,7 +78,7 @@ std::unique_ptr<Host> load_host(const ServeOptions& options, const GlobalOptions
   }
   host->service = std::make_unique<Service>(
       *host->loaded.model, host->loaded.tokenizer, host->loaded.eos_ids,
-      EngineOptions{.kv_dtype = options.model.kv(), .suppressed_ids = host->loaded.not_text});
+      EngineOptions{.kv_format = options.model.kv(), .suppressed_ids = host->loaded.not_text});
   return host;
 }
 

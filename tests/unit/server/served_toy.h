@@ -13,6 +13,7 @@
 
 #include "base/json.h"
 #include "server/api.h"
+#include "support/kv_formats.h"
 #include "unit/engine/received.h"
 #include "unit/engine/toy_model.h"
 
@@ -115,7 +116,7 @@ class ServedToy : public testing::Test {
     api_ = std::make_unique<Api>(
         std::move(options), [this](std::function<void()> task) { answers_.add(std::move(task)); });
     service_ = std::make_unique<Service>(model_, tokenizer_, std::vector<int32_t>{},
-                                         EngineOptions{.kv_dtype = KvDType::kF32});
+                                         EngineOptions{.kv_format = fixtures::kKvF32});
   }
   ~ServedToy() override {
     api_->close_model();
