@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -155,6 +156,11 @@ class ServedToy : public testing::Test {
     return ask("POST", path, body);
   }
   std::shared_ptr<Client> get(const std::string& path) { return ask("GET", path); }
+
+  // Requests that were answered leave soon after.
+  void wait_until_idle() {
+    while (api_->n_open() > 0 || service_->n_requests() > 0) std::this_thread::yield();
+  }
 
   // What the toy says to a text.
   std::string greedy(const std::string& prompt, int n) {
