@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is needed, builds, and runs every test. The one command a developer and CI use.
 #   scripts/test.sh             everything
-#   scripts/test.sh --extended  also the tests that need larger models (740 MB of downloads) and Python's openai package
+#   scripts/test.sh --extended  also the tests that need larger models (740 MB of downloads) and the packages openai and anthropic
 #   scripts/test.sh --configure only configures the release build, as the test of these scripts does
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -30,10 +30,9 @@ if [ $extended = 1 ]; then
   export TQ_TEST_GEMMA3
   TQ_TEST_QWEN25="$PWD/$(scripts/fetch_model.sh qwen2.5-0.5b)"
   export TQ_TEST_QWEN25
-  # The official client of OpenAI's API, for tests/cli/test_openai_client.py.
-  python3 -m venv build/openai-venv
-  build/openai-venv/bin/pip install -q openai
-  export TQ_OPENAI_PYTHON="$PWD/build/openai-venv/bin/python"
+  # The official clients of OpenAI's and Anthropic's API, for tests/cli/test_client_packages.py.
+  [ -d build/clients/anthropic ] || python3 -m pip install -q --target build/clients openai anthropic
+  export TQ_CLIENTS="$PWD/build/clients"
 fi
 
 step "release build"

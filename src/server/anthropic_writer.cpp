@@ -52,7 +52,7 @@ class MessagesWriter : public ReplyWriter {
           out += block_delta(R"("type":"thinking_delta","thinking":)" + json_string(delta.text));
           break;
         case ReplyDelta::Kind::kCall:
-          out += leave() + enter(Block::kCall, tool_use_json(delta.call, "{}"));
+          out += enter(Block::kCall, tool_use_json(delta.call, "{}"));
           out += block_delta(R"("type":"input_json_delta","partial_json":)" +
                              json_string(delta.call.call.arguments));
           out += leave();

@@ -144,7 +144,7 @@ const ToolFormat* find_tool_format(std::string_view chat_template) {
   };
   if (has(kGemma4.open)) return &kGemma4;
   // Others write something else than JSON between the same tags: GLM and Qwen3-Coder.
-  if (has(kHermes.open) && !has("<arg_key>") && !has("<function=")) return &kHermes;
+  if (has(kHermes.open) && !has("arg_key") && !has("<function=")) return &kHermes;
   return nullptr;
 }
 

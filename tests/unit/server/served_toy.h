@@ -8,11 +8,13 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/json.h"
 #include "server/api.h"
+#include "support/kv_formats.h"
 #include "unit/engine/received.h"
 #include "unit/engine/toy_model.h"
 
@@ -115,7 +117,7 @@ class ServedToy : public testing::Test {
     api_ = std::make_unique<Api>(
         std::move(options), [this](std::function<void()> task) { answers_.add(std::move(task)); });
     service_ = std::make_unique<Service>(model_, tokenizer_, std::vector<int32_t>{},
-                                         EngineOptions{.kv_format = find_kv_format("f32")->id});
+                                         EngineOptions{.kv_format = fixtures::kKvF32});
   }
   ~ServedToy() override {
     api_->close_model();
@@ -154,6 +156,11 @@ class ServedToy : public testing::Test {
     return ask("POST", path, body);
   }
   std::shared_ptr<Client> get(const std::string& path) { return ask("GET", path); }
+
+  // Requests that were answered leave soon after.
+  void wait_until_idle() {
+    while (api_->n_open() > 0 || service_->n_requests() > 0) std::this_thread::yield();
+  }
 
   // What the toy says to a text.
   std::string greedy(const std::string& prompt, int n) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""tq serve as the official openai package sees it. TQ_OPENAI_PYTHON names a Python that has the package and
-TQ_TEST_SMOLLM2 a model (scripts/test.sh --extended makes both); without them there is nothing to test."""
+"""tq serve as the official packages of OpenAI and Anthropic see it. TQ_CLIENTS is a folder that has them
+and TQ_TEST_SMOLLM2 a model (scripts/test.sh --extended makes both); without them there is nothing to test."""
 
 import os
 import re
@@ -9,23 +9,22 @@ import subprocess
 import sys
 import unittest
 
-if __name__ == "__main__" and os.environ.get("TQ_OPENAI_PYTHON", sys.executable) != sys.executable:
-    os.execv(os.environ["TQ_OPENAI_PYTHON"], [os.environ["TQ_OPENAI_PYTHON"], *sys.argv])
-
+sys.path.insert(0, os.environ.get("TQ_CLIENTS", "/nowhere"))
 try:
+    import anthropic
     import openai
 except ImportError:
-    openai = None
+    openai = anthropic = None
 
 MESSAGES = [{"role": "user", "content": "What is the capital of France? Answer in one word."}]
 
 
-class OpenAiTest(unittest.TestCase):
+class ServerTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         model = os.environ.get("TQ_TEST_SMOLLM2", "")
         if openai is None or not os.path.isfile(model):
-            raise unittest.SkipTest("no openai package or no model (see scripts/test.sh --extended)")
+            raise unittest.SkipTest("no packages or no model (see scripts/test.sh --extended)")
         cls.process = subprocess.Popen(
             [os.environ["TQ_BINARY"], "serve", model, "--port", "0", "--api-key", "secret",
              "--served-model-name", "smol", "--ctx", "2048"],
@@ -35,14 +34,20 @@ class OpenAiTest(unittest.TestCase):
             port = port or re.search(r"listening on http://127.0.0.1:(\d+)", line)
             if line.startswith("ready:"):
                 break
-        cls.url = f"http://127.0.0.1:{port[1]}/v1"
-        cls.client = openai.OpenAI(base_url=cls.url, api_key="secret", max_retries=0)
+        cls.url = f"http://127.0.0.1:{port[1]}"
 
     @classmethod
     def tearDownClass(cls):
         cls.process.send_signal(signal.SIGTERM)
         cls.process.wait(30)
         cls.process.stderr.close()
+
+
+class OpenAiTest(ServerTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.client = openai.OpenAI(base_url=cls.url + "/v1", api_key="secret", max_retries=0)
 
     def test_models(self):
         self.assertEqual([model.id for model in self.client.models.list()], ["smol"])
@@ -118,7 +123,7 @@ class OpenAiTest(unittest.TestCase):
         with self.assertRaises(openai.BadRequestError) as caught:
             create(model="smol", messages=MESSAGES, temperature=-1)
         self.assertEqual(caught.exception.param, "temperature")
-        other = openai.OpenAI(base_url=self.url, api_key="wrong", max_retries=0)
+        other = openai.OpenAI(base_url=self.url + "/v1", api_key="wrong", max_retries=0)
         with self.assertRaises(openai.AuthenticationError):
             other.models.list()
 
@@ -129,6 +134,38 @@ class OpenAiTest(unittest.TestCase):
         stream.close()
         self.assertTrue(self.client.chat.completions.create(model="smol", messages=MESSAGES,
                                                             max_tokens=2).choices)
+
+
+class AnthropicTest(ServerTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.client = anthropic.Anthropic(base_url=cls.url, api_key="secret", max_retries=0)
+
+    def test_messages_whole_and_streamed(self):
+        ask = {"model": "smol", "messages": MESSAGES, "temperature": 0, "max_tokens": 16}
+        done = self.client.messages.create(**ask)
+        self.assertIn("Paris", done.content[0].text)
+        self.assertEqual(done.stop_reason, "end_turn")
+        with self.client.messages.stream(**ask) as stream:
+            text = "".join(stream.text_stream)
+            final = stream.get_final_message()
+        self.assertEqual((text, final.stop_reason), (done.content[0].text, "end_turn"))
+        self.assertEqual(final.usage.output_tokens, done.usage.output_tokens)
+        counted = self.client.messages.count_tokens(model="smol", messages=MESSAGES)
+        self.assertEqual(counted.input_tokens, done.usage.input_tokens + done.usage.cache_read_input_tokens)
+
+    def test_errors_have_the_packages_types(self):
+        image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": ""}}
+        with self.assertRaises(anthropic.BadRequestError) as caught:
+            self.client.messages.create(model="smol", max_tokens=4,
+                                        messages=[{"role": "user", "content": [image]}])
+        self.assertIn("image", str(caught.exception))
+        with self.assertRaises(anthropic.NotFoundError):
+            self.client.messages.create(model="other", max_tokens=4, messages=MESSAGES)
+        other = anthropic.Anthropic(base_url=self.url, api_key="wrong", max_retries=0)
+        with self.assertRaises(anthropic.AuthenticationError):
+            other.messages.create(model="smol", max_tokens=4, messages=MESSAGES)
 
 
 if __name__ == "__main__":
