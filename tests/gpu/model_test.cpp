@@ -208,7 +208,7 @@ TEST(GpuThreads, AnotherThreadMayDriveADevice) {
       open_synth_checkpoint(make_synth_model(mid_sizes()[3].name, mid_sizes()[3].changes));
   const Logits expected = logits_on(make_cuda_backend({}), *checkpoint);
   int n_devices = 0;
-  cuda_check(cudaGetDeviceCount(&n_devices));
+  fixtures::cuda_check(cudaGetDeviceCount(&n_devices));
   for (int device = 0; device < n_devices; ++device) {
     auto backend = make_cuda_backend({.device = device});
     Logits got;
@@ -219,7 +219,7 @@ TEST(GpuThreads, AnotherThreadMayDriveADevice) {
     EXPECT_EQ(got.prompt, expected.prompt) << "device " << device;
     EXPECT_EQ(got.decoded, expected.decoded) << "device " << device;
   }
-  cuda_check(cudaSetDevice(0));
+  fixtures::cuda_check(cudaSetDevice(0));
 }
 
 }  // namespace
