@@ -37,8 +37,9 @@ using boost::system::error_code;
 using tcp = asio::ip::tcp;
 
 constexpr size_t kReadAhead = size_t{64} << 10;  // of requests that a client sends unasked
-constexpr double kLingerSeconds = 2;             // for a client to stop sending what is refused
-constexpr double kFarewellSeconds = 1;           // for what is under way when the server ends
+constexpr size_t kMostLingered = size_t{4} << 20;
+constexpr double kLingerSeconds = 2;    // for a client to stop sending what is refused
+constexpr double kFarewellSeconds = 1;  // for what is under way when the server ends
 
 std::chrono::nanoseconds duration_of(double seconds) {
   return std::chrono::nanoseconds(static_cast<int64_t>(seconds * 1e9));
@@ -165,6 +166,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool keep_alive_ = false;
   bool http_1_1_ = true;
   bool unread_body_ = false;
+  size_t n_lingered_ = 0;  // bytes
   bool waiting_ = false;
 
   uint64_t answer_ = 0;
@@ -396,9 +398,7 @@ void Connection::on_readable() {
   if (state_ != State::kAnswer) return;
   error_code error;
   const size_t n = socket_.read_some(buffer_.prepare(4096), error);
-  if (error && error != asio::error::would_block && error != asio::error::try_again) {
-    return drop();
-  }
+  if (error && error != asio::error::would_block) return drop();
   if (!error) buffer_.commit(n);
   watch();
 }
@@ -462,10 +462,10 @@ void Connection::linger() {
   size_t n = 0;
   for (size_t taken = 0; !error && taken < (size_t{1} << 20); taken += n) {
     n = socket_.read_some(buffer_.prepare(kReadAhead), error);
+    n_lingered_ += n;
   }
-  if (error && error != asio::error::would_block && error != asio::error::try_again) {
-    return close();
-  }
+  if (n_lingered_ > std::max(kMostLingered, 2 * core_.options.body_bytes)) return close();
+  if (error && error != asio::error::would_block) return close();
   watch();
 }
 

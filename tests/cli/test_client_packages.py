@@ -143,7 +143,7 @@ class AnthropicTest(ServerTest):
         cls.client = anthropic.Anthropic(base_url=cls.url, api_key="secret", max_retries=0)
 
     def test_messages_whole_and_streamed(self):
-        ask = {"model": "smol", "messages": MESSAGES, "temperature": 0, "max_tokens": 16}
+        ask = {"model": "smol", "messages": MESSAGES, "max_tokens": 16, "extra_body": {"temperature": 0}}
         done = self.client.messages.create(**ask)
         self.assertIn("Paris", done.content[0].text)
         self.assertEqual(done.stop_reason, "end_turn")
