@@ -99,6 +99,10 @@ void LineEditor::Edit::bind() {
   el_set(line, EL_BIND, "\\e\\r", "tq-newline", nullptr);
   el_set(line, EL_BIND, "\\e\\n", "tq-newline", nullptr);
   el_set(line, EL_BIND, TerminalScope::kPasteBegin.data(), "tq-paste", nullptr);
+  // libedit's own command line, which reads beyond the end of an open quote.
+  for (const char* keys : {"\\ex", "\\eX"}) {
+    el_set(line, EL_BIND, keys, "ed-unassigned", nullptr);
+  }
 }
 
 LineEditor::Edit& LineEditor::Edit::of(EditLine* line) {
