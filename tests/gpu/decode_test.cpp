@@ -12,9 +12,9 @@ using cuda::Tier;
 using fixtures::cpu;
 using fixtures::FormatTest;
 using fixtures::OnDevice;
+using fixtures::PlacedWeight;
 using fixtures::random_floats;
 using fixtures::RandomStack;
-using fixtures::RandomWeight;
 using fixtures::relative_error;
 using fixtures::same_bits;
 
@@ -199,7 +199,7 @@ class GpuRouter : public ::testing::TestWithParam<RouterShape> {};
 
 TEST_P(GpuRouter, EqualsProductAndRoute) {
   const RouterShape& s = GetParam();
-  const RandomWeight weight(*find_format(s.format), s.n_experts, s.in, 1);
+  const PlacedWeight weight(*find_format(s.format), s.n_experts, s.in, 1);
   const OnDevice<float> bias(random_floats(s.n_experts, 2));
   const OnDevice<float> scale(random_floats(s.n_experts, 3));
   const std::vector<uint32_t> zeros(static_cast<size_t>(cuda::router_counters()));

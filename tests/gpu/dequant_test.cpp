@@ -17,10 +17,10 @@ using fixtures::cpu;
 using fixtures::cuda_check;
 using fixtures::FormatTest;
 using fixtures::OnDevice;
+using fixtures::PlacedWeight;
 using fixtures::Prepared;
 using fixtures::random_floats;
 using fixtures::RandomStack;
-using fixtures::RandomWeight;
 using fixtures::relative_error;
 using fixtures::same_bits;
 
@@ -101,7 +101,7 @@ TEST_P(GpuDequant, EqualsTheCpu) {
       {1, 128}, {16, 256}, {17, 640}, {100, 704}, {33, 104}, {250, 100}, {300, 96}, {530, 1408}};
   for (const int group : groups_of(GetParam())) {
     for (const auto& [rows, in] : shapes) {
-      const RandomWeight weight(GetParam(), rows, in, 3, group);
+      const PlacedWeight weight(GetParam(), rows, in, 3, group);
       for (const int64_t tokens : {1, 2, 7, 8, 9, 24, 33, 64, 65, 130, 300}) {
         if (rows * tokens > 20000 && tokens != 64 && tokens != 300) continue;
         for (const bool exact : {false, true}) {
@@ -131,7 +131,7 @@ TEST_P(GpuDequant, BitsDoNotDependOnTheBatchWithoutCublaslt) {
   options.batch_invariant = true;
   const int64_t rows = 200;
   for (const int group : groups_of(GetParam())) {
-    const RandomWeight weight(GetParam(), rows, 768, 5, group);
+    const PlacedWeight weight(GetParam(), rows, 768, 5, group);
     const Prepared x(weight.host, 150, false, 6);
     const auto run = [&](int64_t tokens) {
       Activation some = x.device;
@@ -150,7 +150,7 @@ TEST_P(GpuDequant, BitsDoNotDependOnTheBatchWithoutCublaslt) {
 
 TEST_P(GpuDequant, MapsRowsAddsBiasAndAccumulates) {
   const int64_t rows = 50, in = 384, tokens = 11;
-  const RandomWeight weight(GetParam(), rows, in, 7);
+  const PlacedWeight weight(GetParam(), rows, in, 7);
   const Prepared x(weight.host, 40, false, 8);
   const std::vector<float> bias = random_floats(rows, 9);
   const std::vector<float> before = random_floats(40 * 60, 10);
@@ -317,7 +317,7 @@ TEST(GpuDequantParts, EqualTheCpu) {
   for (const char* name : {"tq3", "f16", "bf16"}) {
     const FormatTraits& format = *find_format(name);
     const int64_t in = 4096, tokens = 9000, rows = 8;
-    const RandomWeight weight(format, rows, in, 20);
+    const PlacedWeight weight(format, rows, in, 20);
     const Prepared x(weight.host, tokens, false, 21);
     std::vector<float> expected(static_cast<size_t>(tokens * rows));
     cpu(false).matmul({.weight = weight.host, .x = x.host, .out = expected.data()});
@@ -349,7 +349,7 @@ TEST(GpuDequantParts, EqualTheCpu) {
 TEST(GpuDequantParts, LargeWeightsEqualTheCpu) {
   const FormatTraits& format = *find_format("tq4");
   const int64_t in = 4096, rows = 5000, tokens = 3;  // 41 MB of bf16
-  const RandomWeight weight(format, rows, in, 25);
+  const PlacedWeight weight(format, rows, in, 25);
   const Prepared x(weight.host, tokens, false, 26);
   std::vector<float> expected(static_cast<size_t>(tokens * rows));
   cpu(false).matmul({.weight = weight.host, .x = x.host, .out = expected.data()});
@@ -368,7 +368,7 @@ TEST(GpuDequantRange, ActivationsOfAnySize) {
   for (const char* name : {"f16", "bf16", "tq3", "tq8"}) {
     const FormatTraits& format = *find_format(name);
     const int64_t rows = 40, in = 256;
-    const RandomWeight weight(format, rows, in, 30);
+    const PlacedWeight weight(format, rows, in, 30);
     std::vector<float> values = random_floats(6 * in, 31);
     const float scales[] = {1e9f, 1e-9f, 0.0f, 1.0f, 1.0f, 1e30f};
     for (int64_t i = 0; i < 6 * in; ++i) values[static_cast<size_t>(i)] *= scales[i / in];
@@ -416,7 +416,7 @@ TEST(GpuDequantGraph, ReplaysWithNewInputs) {
   for (const char* name : {"tq3", "bf16", "f32"}) {
     const FormatTraits& format = *find_format(name);
     const int64_t rows = 600, in = 512, tokens = 40;
-    const RandomWeight weight(format, rows, in, 40);
+    const PlacedWeight weight(format, rows, in, 40);
     const RandomStack stack(format, 4, rows, in, 41);
     const Prepared first(weight.host, tokens, false, 42), second(weight.host, tokens, false, 43);
     const std::vector<int32_t> begin = {0, 10, 10, 39, 40};
@@ -484,7 +484,7 @@ TEST(GpuDequantAuto, TakesTheTierForManyTokens) {
   Dequant tier(false);
   ProductOptions automatic = tier.options();
   automatic.tier = Tier::kAuto;
-  const RandomWeight weight(*find_format("bf16"), 600, 512, 50);
+  const PlacedWeight weight(*find_format("bf16"), 600, 512, 50);
   for (const int64_t tokens : {1, 300}) {
     const Prepared x(weight.host, tokens, false, 51);
     const auto run = [&](const ProductOptions& options) {
@@ -529,7 +529,7 @@ TEST(GpuDequantAuto, TakesTheTierForExpertsWithManyTokens) {
 }
 
 TEST(GpuDequantAuto, ForcedWithoutScratchIsAnError) {
-  const RandomWeight weight(*find_format("tq3"), 16, 128, 52);
+  const PlacedWeight weight(*find_format("tq3"), 16, 128, 52);
   const Prepared x(weight.host, 1, false, 53);
   const auto out = OnDevice<float>::poisoned(16);
   EXPECT_THROW(cuda::matmul({.weight = weight.device, .x = x.device, .out = out.get()},

@@ -71,14 +71,14 @@ inline Backend& cpu(bool exact) {
 }
 
 // Random codes and gains: every index occurs, and no encoder is needed.
-struct RandomWeight {
+struct PlacedWeight {
   std::vector<uint8_t> codes;
   std::vector<uint16_t> gains;
   WeightView host;    // native
   WeightView device;  // re-laid
   std::unique_ptr<OnDevice<uint8_t>> relaid;
 
-  RandomWeight(const FormatTraits& format, int64_t rows, int64_t in, uint32_t seed, int group = 0) {
+  PlacedWeight(const FormatTraits& format, int64_t rows, int64_t in, uint32_t seed, int group = 0) {
     std::mt19937 random(seed);
     host = weight_shape(format, rows, in);
     if (format.has_scales && group > 0) {
@@ -123,7 +123,7 @@ struct RandomWeight {
 
 // Equal matrices as a stack on both sides.
 struct RandomStack {
-  std::vector<std::unique_ptr<RandomWeight>> weights;
+  std::vector<std::unique_ptr<PlacedWeight>> weights;
   std::vector<const uint8_t*> codes;
   std::vector<const uint16_t*> gains;
   std::unique_ptr<OnDevice<const uint8_t*>> device_codes;
@@ -132,7 +132,7 @@ struct RandomStack {
     std::vector<const uint8_t*> relaid;
     for (int64_t i = 0; i < n; ++i) {
       weights.push_back(
-          std::make_unique<RandomWeight>(format, rows, in, seed + static_cast<uint32_t>(i)));
+          std::make_unique<PlacedWeight>(format, rows, in, seed + static_cast<uint32_t>(i)));
       codes.push_back(weights.back()->host.codes);
       gains.push_back(weights.back()->host.gains);
       relaid.push_back(weights.back()->device.codes);

@@ -13,21 +13,21 @@ using cuda::Tier;
 using fixtures::cpu;
 using fixtures::FormatTest;
 using fixtures::OnDevice;
+using fixtures::PlacedWeight;
 using fixtures::Prepared;
 using fixtures::random_floats;
 using fixtures::RandomStack;
-using fixtures::RandomWeight;
 using fixtures::relative_error;
 using fixtures::same_bits;
 
 constexpr double kTolerance = 2e-6;
 
-std::vector<float> on_cpu(const RandomWeight& weight, const Prepared& x, bool exact) {
+std::vector<float> on_cpu(const PlacedWeight& weight, const Prepared& x, bool exact) {
   std::vector<float> out(static_cast<size_t>(x.host.tokens * weight.host.rows));
   cpu(exact).matmul({.weight = weight.host, .x = x.host, .out = out.data()});
   return out;
 }
-std::vector<float> on_gpu(const RandomWeight& weight, const Activation& x,
+std::vector<float> on_gpu(const PlacedWeight& weight, const Activation& x,
                           const cuda::ProductOptions& options) {
   const auto out = OnDevice<float>::poisoned(x.tokens * weight.host.rows);
   cuda::matmul({.weight = weight.device, .x = x, .out = out.get()}, options, nullptr);
@@ -41,7 +41,7 @@ TEST_P(GpuMatmul, EqualsTheCpu) {
   const std::vector<std::pair<int64_t, int64_t>> shapes = {
       {1, 128}, {16, 256}, {17, 640}, {100, 704}, {33, 2112}, {250, 100}, {48, 96}, {2000, 1408}};
   for (const auto& [rows, in] : shapes) {
-    const RandomWeight weight(GetParam(), rows, in, 3);
+    const PlacedWeight weight(GetParam(), rows, in, 3);
     for (const int64_t tokens : {1, 2, 7, 8, 9, 24, 33, 64, 150, 260}) {
       if (rows * tokens > 50000 && tokens < 64) continue;
       for (const bool exact : {false, true}) {
@@ -64,7 +64,7 @@ TEST_P(GpuMatmul, BitsDoNotDependOnTheBatch) {
   options.batch_invariant = GetParam().input == InputForm::kPlain;  // codes: in any case
   for (const auto& [rows, in] : std::vector<std::pair<int64_t, int64_t>>{
            {70, 1408}, {4000, 704}, {20000, 256}, {8192, 1280}}) {
-    const RandomWeight weight(GetParam(), rows, in, 5);
+    const PlacedWeight weight(GetParam(), rows, in, 5);
     const Prepared x(weight.host, 300, false, 6);
     const std::vector<float> all = on_gpu(weight, x.device, options);
     for (const int64_t tokens : {1, 3, 8, 9, 16, 32, 33, 64, 65, 129, 200}) {
@@ -79,7 +79,7 @@ TEST_P(GpuMatmul, BitsDoNotDependOnTheBatch) {
 
 TEST_P(GpuMatmul, MapsRowsAddsBiasAndAccumulates) {
   const int64_t rows = 50, in = 384, tokens = 11;
-  const RandomWeight weight(GetParam(), rows, in, 7);
+  const PlacedWeight weight(GetParam(), rows, in, 7);
   const Prepared x(weight.host, 40, false, 8);
   const std::vector<float> bias = random_floats(rows, 9);
   const std::vector<float> before = random_floats(40 * 60, 10);
@@ -182,7 +182,7 @@ INSTANTIATE_TEST_SUITE_P(Formats, GpuMatmul, ::testing::ValuesIn(fixtures::forma
 class GpuFused : public FormatTest {};
 
 TEST_P(GpuFused, PartsEqualSingleProducts) {
-  const RandomWeight q(GetParam(), 4000, 512, 20), k(GetParam(), 50, 512, 21),
+  const PlacedWeight q(GetParam(), 4000, 512, 20), k(GetParam(), 50, 512, 21),
       v(GetParam(), 64, 512, 22);
   for (const int64_t tokens : {1, 9, 40, 136}) {
     const Prepared x(q.host, tokens, false, 23);

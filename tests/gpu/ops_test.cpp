@@ -8,8 +8,8 @@ namespace {
 using fixtures::cpu;
 using fixtures::FormatTest;
 using fixtures::OnDevice;
+using fixtures::PlacedWeight;
 using fixtures::random_floats;
-using fixtures::RandomWeight;
 using fixtures::relative_error;
 using fixtures::same_bits;
 
@@ -17,7 +17,7 @@ class GpuEmbed : public FormatTest {};
 
 TEST_P(GpuEmbed, EqualsTheCpu) {
   for (const int64_t in : {128, 704, 96, 100, 640}) {
-    const RandomWeight table(GetParam(), 37, in, 1);
+    const PlacedWeight table(GetParam(), 37, in, 1);
     const std::vector<int32_t> ids = {0, 36, 5, 5, 17, 16, 15};
     const auto n = static_cast<int64_t>(ids.size());
     std::vector<float> expected(static_cast<size_t>(n * in));
