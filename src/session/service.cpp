@@ -133,6 +133,7 @@ void Service::tell(int64_t request, Output output) {
   live_.erase(found);
   const std::lock_guard lock(mutex_);
   --n_open_;
+  status_.engine = engine_.status();  // whoever sees that it has ended sees what that left
   changed_.notify_all();
 }
 
