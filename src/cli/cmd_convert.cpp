@@ -58,6 +58,16 @@ std::vector<std::string> layouts() {
   return names;
 }
 
+std::string layout_help() {
+  std::string help;
+  for (const Layout* layout : all_layouts()) {
+    if (layout->describe == nullptr) continue;
+    help += fmt::format("{}{} ({})", help.empty() ? "Files to write: " : ", ", layout->name,
+                        layout->purpose);
+  }
+  return help;
+}
+
 std::string error_or_dash(const ReportRow& row) {
   return row.lossy && row.stats.squared_error > 0 ? fmt::format("{:.5f}", row.stats.rel_mse())
                                                   : "-";
@@ -217,7 +227,7 @@ void add_convert(CLI::App& app, const GlobalOptions& global) {
       ->add_option("--effort", options->effort,
                    "Search of the encoder: fast, default, best, or reference for its exact bytes")
       ->check(one_of({"fast", "default", "best", "reference"}));
-  command->add_option("--layout", options->layout, "Files to write")->check(one_of(layouts()));
+  command->add_option("--layout", options->layout, layout_help())->check(one_of(layouts()));
   command
       ->add_option("--shard-size", options->shard_bytes,
                    "Most bytes of a file, e.g. 4GB; larger results are split")

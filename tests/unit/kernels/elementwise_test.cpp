@@ -218,6 +218,16 @@ TEST_P(Elementwise, GatherRowsCopiesRows) {
   std::vector<float> out(6, -1.0f);
   kernels().gather_rows({x.data(), {rows.data()}, 3, 2, out.data()}, 0, 2);
   EXPECT_EQ(out, (std::vector<float>{6, 7, 0, 1, -1, -1}));
+
+  constexpr int64_t kWide = 71;  // several vectors and a rest
+  const std::vector<float> wide = random_floats(4 * kWide, 1);
+  std::vector<float> copied(3 * kWide + 1, -1.0f);
+  kernels().gather_rows({wide.data(), {rows.data()}, 3, kWide, copied.data()}, 0, 3);
+  for (int64_t i = 0; i < 3 * kWide; ++i) {
+    const int64_t row = rows[static_cast<size_t>(i / kWide)];
+    EXPECT_EQ(copied[static_cast<size_t>(i)], wide[static_cast<size_t>(row * kWide + i % kWide)]);
+  }
+  EXPECT_EQ(copied.back(), -1.0f);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Elementwise, ::testing::ValuesIn(fixtures::all_isas()),
