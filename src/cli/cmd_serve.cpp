@@ -21,6 +21,7 @@
 #include "cli/model_options.h"
 #include "cli/sizes.h"
 #include "cli/terminal.h"
+#include "convert/side_files.h"
 #include "server/api.h"
 #include "server/http_server.h"
 #include "session/prompt.h"
@@ -34,7 +35,6 @@ struct ServeOptions {
   ApiOptions api{.model_names = {}};
   std::string chat_template;
   std::vector<std::string> key_files;
-  uint64_t body_bytes = uint64_t{32} << 20;
   int64_t max_sequences = 8;
   double drain_seconds = 60;
 };
@@ -94,9 +94,8 @@ void read_keys(const std::string& path, std::vector<std::string>& keys) {
 
 // "Qwen3-8B" of ".../Qwen3-8B/" and of ".../Qwen3-8B.gguf".
 std::string name_of(const std::string& path) {
-  fs::path name = fs::path(path).lexically_normal();
-  if (!name.has_filename()) name = name.parent_path();
-  return (name.extension() == ".gguf" ? name.stem() : name.filename()).string();
+  const fs::path name = base_name(path);
+  return name.extension() == ".gguf" ? name.stem() : name;
 }
 
 // Every connection takes a file descriptor.
@@ -234,7 +233,6 @@ void run_serve(ServeOptions options, const GlobalOptions& global) {
   options.api.root = options.model.path;
   options.api.version = build_info().version;
   for (const std::string& file : options.key_files) read_keys(file, options.api.guard.api_keys);
-  options.http.body_bytes = options.body_bytes;
   allow_many_files();
   Serving(options, global).run();
 }
@@ -281,7 +279,7 @@ void add_limit_options(CLI::App& command, ServeOptions& options) {
                   "Requests that may wait besides; others get status 429")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 20))
       ->group(kGroup);
-  command.add_option("--max-body", options.body_bytes, "Bytes of a request's body at most")
+  command.add_option("--max-body", options.http.body_bytes, "Bytes of a request's body at most")
       ->transform(byte_size())
       ->default_str("32MiB")
       ->group(kGroup);

@@ -85,10 +85,7 @@ struct TensorWriter::Block {
   }
   // What RowEncoder wants to know.
   WeightView shape() const {
-    WeightView view;
-    view.format = tensor.traits->id;
-    view.rows = entry.n_rows();
-    view.in = entry.in();
+    WeightView view = weight_shape(*tensor.traits, entry.n_rows(), entry.in());
     view.in_padded = tensor.in_padded;
     view.group = tensor.group;
     return view;

@@ -13,6 +13,7 @@ std::vector<TokenLogprob> token_logprobs(std::span<const float> logits, int32_t 
     return TokenLogprob{id, static_cast<float>(logits[static_cast<size_t>(id)] - log_sum)};
   };
   std::vector<TokenLogprob> found{entry(chosen)};
+  if (n == 0) return found;
   std::vector<int32_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
   const auto n_top = std::min(static_cast<ptrdiff_t>(n), static_cast<ptrdiff_t>(order.size()));

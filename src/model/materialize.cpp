@@ -115,8 +115,9 @@ void Materializer::finish(WeightEncoder& encoder) {
   const std::vector<Encoded> all = std::exchange(encoded_, {});
   if (bad < 0) return;
   // Found on the device, which does not know what: the host says it as it would have itself.
-  const TensorEntry& tensor = *all.at(static_cast<size_t>(bad)).tensor;
-  const WeightView view = shape(tensor, *all.at(static_cast<size_t>(bad)).format);
+  const Encoded& first = all.at(static_cast<size_t>(bad));
+  const TensorEntry& tensor = *first.tensor;
+  const WeightView view = shape(tensor, *first.format);
   std::vector<float> row(static_cast<size_t>(tensor.in()));
   std::vector<uint8_t> codes(static_cast<size_t>(view.code_row_bytes()));
   std::vector<uint16_t> gains(static_cast<size_t>(view.gains_per_row()));

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <future>
 #include <utility>
 
@@ -18,12 +17,6 @@
 namespace tq {
 namespace {
 
-int64_t now_seconds() {
-  return std::chrono::duration_cast<std::chrono::seconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
 HttpResponse json_response(std::string body) { return {.status = 200, .body = std::move(body)}; }
 
 }  // namespace
@@ -32,7 +25,7 @@ Api::Api(ApiOptions options, Post post)
     : options_(std::move(options)),
       guard_(options_.guard),
       post_(std::move(post)),
-      created_(now_seconds()) {}
+      created_(unix_seconds()) {}
 
 void Api::open_model(const ServedModel& model) {
   model_ = model;

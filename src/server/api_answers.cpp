@@ -110,9 +110,7 @@ ReplyHead Api::head_of(const ApiRequest& request, const ServedModel& model,
                        const char* prefix) const {
   return {.id = prefix + random_name(),
           .model = request.model.empty() ? options_.model_names[0] : request.model,
-          .created = std::chrono::duration_cast<std::chrono::seconds>(
-                         std::chrono::system_clock::now().time_since_epoch())
-                         .count(),
+          .created = unix_seconds(),
           .has_logprobs = request.n_logprobs.has_value(),
           .includes_usage = request.include_usage,
           .tokenizer = model.tokenizer};

@@ -5,10 +5,10 @@
 #include <array>
 #include <charconv>
 #include <limits>
-#include <random>
 
 #include "base/error.h"
 #include "server/fields.h"
+#include "session/sampling.h"
 
 namespace tq {
 namespace {
@@ -178,7 +178,7 @@ ApiRequest read_common(const Json& body, const SamplingParams& defaults) {
   ApiRequest request;
   request.sampling = defaults;
   request.sampling.max_tokens = std::numeric_limits<int>::max();
-  request.sampling.seed = std::random_device()();
+  request.sampling.seed = draw_seed();
   refuse_fields(body, kRefused);
   read_fields<ApiRequest>(body, kCommon, request);
   return request;

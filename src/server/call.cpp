@@ -38,6 +38,12 @@ std::string random_name() {
   return name;
 }
 
+int64_t unix_seconds() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
 Call::Call(HttpRequest what, std::shared_ptr<Responder> responder, HttpHeaders headers,
            Metrics& metrics)
     : request(std::move(what)),

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -46,5 +47,7 @@ class Call {
 
 // 24 letters and digits that nobody guesses.
 std::string random_name();
+// Since 1970.
+int64_t unix_seconds();
 
 }  // namespace tq

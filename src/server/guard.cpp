@@ -5,16 +5,10 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
+
 namespace tq {
 namespace {
-
-std::string lower_case(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
 
 // "example.org" of "Example.org:8000", "::1" of "[::1]:8000".
 std::string host_name(std::string_view host) {

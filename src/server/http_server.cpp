@@ -24,6 +24,7 @@
 #include <unordered_map>
 #include <utility>  // Boost 1.74 needs it before its own headers
 
+#include "base/ascii.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "server/api_error.h"
@@ -45,14 +46,6 @@ std::chrono::nanoseconds duration_of(double seconds) {
   return std::chrono::nanoseconds(static_cast<int64_t>(seconds * 1e9));
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
-
 std::string_view view_of(boost::beast::string_view text) { return {text.data(), text.size()}; }
 
 template <typename Message>
@@ -62,7 +55,7 @@ HttpHead head_of(const Message& message) {
   const std::string_view target = view_of(message.target());
   head.path = target.substr(0, target.find_first_of("?#"));
   for (const auto& field : message) {
-    head.headers.emplace_back(lower(view_of(field.name_string())), view_of(field.value()));
+    head.headers.emplace_back(lower_case(view_of(field.name_string())), view_of(field.value()));
   }
   return head;
 }
@@ -262,7 +255,7 @@ void Connection::on_header(error_code error) {
   if (parser_->is_done()) return take();
   state_ = State::kBody;
   const std::string* expect = head_.find("expect");
-  if (http_1_1_ && expect != nullptr && lower(*expect) == "100-continue") {
+  if (http_1_1_ && expect != nullptr && lower_case(*expect) == "100-continue") {
     unsent_ += "HTTP/1.1 100 Continue\r\n\r\n";
     flush();
   }

@@ -1,14 +1,11 @@
 // The CUDA backend's compound operators, as the backend chooses their kernels, against their parts
 // on the same GPU.
-#include <string>
-#include <tuple>
-
 #include "unit/backend/compound_checks.h"
 
 namespace tq {
 namespace {
 
-class GpuCompound : public ::testing::TestWithParam<std::tuple<fixtures::CompoundCheck, bool>> {};
+class GpuCompound : public ::testing::TestWithParam<fixtures::CompoundParam> {};
 
 // Fused kernels round sums in another order, after which an int8 number may be the next one.
 TEST_P(GpuCompound, EqualsItsParts) {
@@ -17,13 +14,8 @@ TEST_P(GpuCompound, EqualsItsParts) {
   fixtures::run_check(check, *backend, exact ? 1e-5 : 5e-3);
 }
 
-INSTANTIATE_TEST_SUITE_P(Operators, GpuCompound,
-                         ::testing::Combine(::testing::ValuesIn(fixtures::kCompoundChecks),
-                                            ::testing::Bool()),
-                         [](const auto& test) {
-                           return std::string(std::get<0>(test.param).name) +
-                                  (std::get<1>(test.param) ? "Exact" : "Int8");
-                         });
+INSTANTIATE_TEST_SUITE_P(Operators, GpuCompound, fixtures::all_compound_params(),
+                         fixtures::compound_name);
 
 }  // namespace
 }  // namespace tq

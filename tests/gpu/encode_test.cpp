@@ -93,10 +93,7 @@ std::vector<float> odd_values(int64_t rows, int64_t in, uint32_t seed) {
 }
 
 WeightView shape_of(const FormatTraits& format, int64_t rows, int64_t in, int group) {
-  WeightView view;
-  view.format = format.id;
-  view.rows = rows;
-  view.in = in;
+  WeightView view = weight_shape(format, rows, in);
   view.group = group;
   view.in_padded = round_up(in, group);
   return view;

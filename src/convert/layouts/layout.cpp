@@ -1,19 +1,9 @@
 #include "convert/layouts/layout.h"
 
-#include <cctype>
-
+#include "base/ascii.h"
 #include "base/error.h"
 
 namespace tq {
-namespace {
-
-std::string change_case(std::string_view text, int (*change)(int)) {
-  std::string out(text);
-  for (char& c : out) c = static_cast<char>(change(static_cast<unsigned char>(c)));
-  return out;
-}
-
-}  // namespace
 
 std::span<const Layout* const> all_layouts() {
   static constexpr const Layout* kLayouts[] = {&kNativeLayout, &kTurboquantVllmLayout,
@@ -30,8 +20,6 @@ const Layout& find_layout(std::string_view name) {
   fail(ErrorCode::kInvalidArgument, "unknown layout \"{}\"; use one of: {}", name, names);
 }
 
-std::string lower_case(std::string_view text) { return change_case(text, std::tolower); }
-
 bool is_compressible(const TensorEntry& tensor) {
   const size_t rank = tensor.shape.size();
   return tensor.is_float() && (rank == 2 || rank == 3) && tensor.in() >= kMinIn &&
@@ -46,7 +34,7 @@ void plan_copy(const TensorEntry& tensor, PlannedTensor& planned) {
 }
 
 void plan_plain(const TensorEntry& tensor, const FormatTraits& format, PlannedTensor& planned) {
-  const std::optional<DType> dtype = dtype_from_name(change_case(format.name, std::toupper));
+  const std::optional<DType> dtype = dtype_from_name(upper_case(format.name));
   if (tensor.dtype == dtype) return plan_copy(tensor, planned);
   planned.action = TensorAction::kEncode;
   planned.traits = &format;

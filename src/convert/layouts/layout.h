@@ -45,7 +45,6 @@ extern const Layout kTurboquantVllmLayout;  // tq3_native: every packed tensor a
 extern const Layout kPlainLayout;           // a Hugging Face folder: nothing is compressed
 
 // For the layouts.
-std::string lower_case(std::string_view text);
 // Rows shorter than this would be mostly scales.
 constexpr int64_t kMinIn = 32;
 // Whether formats with scales can hold it: floating, 2-D or 3-D, rows not too short.

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <initializer_list>
 
+#include "base/ascii.h"
 #include "base/error.h"
 #include "base/math.h"
 #include "convert/layouts/layout.h"

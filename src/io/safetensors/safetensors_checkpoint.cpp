@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <utility>
 
+#include "base/ascii.h"
 #include "base/check.h"
 #include "base/math.h"
 #include "io/folder.h"
@@ -14,12 +14,6 @@
 
 namespace tq {
 namespace {
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return out;
-}
 
 bool is_readable(DType dtype) {
   return dtype == DType::kF64 || dtype == DType::kF32 || dtype == DType::kF16 ||
@@ -156,7 +150,7 @@ TensorEntry SafetensorsCheckpoint::plain_entry(const StoredTensor& tensor) {
   entry.name = tensor.name();
   entry.shape = tensor.entry->shape;
   entry.dtype = tensor.entry->dtype;
-  entry.storage = lower(dtype_info(*entry.dtype).name);
+  entry.storage = lower_case(dtype_info(*entry.dtype).name);
   entry.stored_bytes = static_cast<int64_t>(tensor.entry->size_bytes);
   return entry;
 }

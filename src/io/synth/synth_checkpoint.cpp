@@ -1,10 +1,10 @@
 #include "io/synth/synth_checkpoint.h"
 
 #include <algorithm>
-#include <cctype>
 #include <string>
 #include <utility>
 
+#include "base/ascii.h"
 #include "base/check.h"
 #include "io/synth/synth_tokenizer.h"
 
@@ -70,9 +70,7 @@ class SynthCheckpoint final : public Checkpoint {
     entry.name = std::move(tensor.name);
     entry.shape = std::move(tensor.shape);
     const DTypeInfo& info = dtype_info(tensor.dtype);
-    for (const char c : info.name) {
-      entry.storage += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    }
+    entry.storage = lower_case(info.name);
     entry.stored_bytes = entry.n_elements() * info.bytes;
     return entry;
   }

@@ -2,7 +2,6 @@
 // forms of activations.
 #include <cstdlib>
 #include <string>
-#include <tuple>
 
 #include "kernels/cpu/kernels.h"
 #include "unit/backend/compound_checks.h"
@@ -10,7 +9,7 @@
 namespace tq {
 namespace {
 
-class CpuCompound : public ::testing::TestWithParam<std::tuple<fixtures::CompoundCheck, bool>> {};
+class CpuCompound : public ::testing::TestWithParam<fixtures::CompoundParam> {};
 
 TEST_P(CpuCompound, EqualsItsParts) {
   const auto& [check, exact] = GetParam();
@@ -25,13 +24,8 @@ TEST_P(CpuCompound, EqualsItsParts) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Operators, CpuCompound,
-                         ::testing::Combine(::testing::ValuesIn(fixtures::kCompoundChecks),
-                                            ::testing::Bool()),
-                         [](const auto& test) {
-                           return std::string(std::get<0>(test.param).name) +
-                                  (std::get<1>(test.param) ? "Exact" : "Int8");
-                         });
+INSTANTIATE_TEST_SUITE_P(Operators, CpuCompound, fixtures::all_compound_params(),
+                         fixtures::compound_name);
 
 }  // namespace
 }  // namespace tq

@@ -216,7 +216,8 @@ TEST_P(GoldenSampling, ASeedGivesTheSameTokensWhateverTheBatch) {
 }
 
 TEST_P(GoldenSampling, TheDeviceChoosesWhatTheHostChooses) {
-  if (!backend_->samples()) GTEST_SKIP() << "this backend does not sample";
+  if (!backend_->samples())
+    GTEST_SKIP() << "only a GPU samples: scripts/gpu-test.sh runs it on one";
   LogitsOnly logits(*model_);
   EXPECT_EQ(run_together(*model_, requests(), options_),
             run_together(logits, requests(), options_));

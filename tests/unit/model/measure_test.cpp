@@ -54,7 +54,8 @@ INSTANTIATE_TEST_SUITE_P(Goldens, MeasureTest,
 
 // The measured size is a bound of what loading takes at any time: with no more allowed it succeeds.
 TEST(Measure, IsEnoughToCompressAtLoad) {
-  if (make_backend(false)->on_host()) GTEST_SKIP() << "a bound of device memory";
+  if (make_backend(false)->on_host())
+    GTEST_SKIP() << "bounds a GPU's memory: scripts/gpu-test.sh runs it on one";
   for (const char* model : {"llama", "qwen3_moe", "glm4_moe_lite"}) {
     const Golden golden(model);
     LoadOptions options{.max_batch_tokens = 8,
