@@ -8,6 +8,9 @@
 # Sets TQ_HAVE_CUDA. Without it nothing else changes.
 set(TQ_CUDA OFF CACHE STRING "Build the CUDA kernels: AUTO (with a toolkit and a GPU), ON or OFF")
 option(TQ_CUDA_PACKAGE "Build the CUDA kernels for every GPU since Ampere" OFF)
+# What is fast is the compiler (a third of its time), not the kernels. TQ_CUDA_QUICK=ON in the environment says it for
+# the life of a build folder; where there is a GPU it does not count.
+option(TQ_CUDA_QUICK "Compile the CUDA kernels almost without optimization: to test that they compile" OFF)
 set(TQ_HAVE_CUDA OFF)
 
 # Machine code for each generation, so that no driver compiles anything at start, and PTX for later ones.
@@ -85,6 +88,20 @@ function(tq_choose_architectures)
   set(TQ_CUDA_ARCHITECTURES_SET "${chosen}" CACHE INTERNAL "What the last run chose")
 endfunction()
 
+# Sets TQ_CUDA_OPTIMIZATION to nvcc's options and TQ_CUDA_REMARK to what people are told about them.
+function(tq_choose_quick)
+  if("$ENV{TQ_CUDA_QUICK}")
+    set(TQ_CUDA_QUICK ON CACHE BOOL "" FORCE)
+  endif()
+  set(TQ_CUDA_OPTIMIZATION -O3 PARENT_SCOPE)
+  set(TQ_CUDA_REMARK "" PARENT_SCOPE)
+  tq_native_architectures(here)
+  if(TQ_CUDA_QUICK AND "${here}" STREQUAL "")
+    set(TQ_CUDA_OPTIMIZATION "SHELL:-Xcicc -O1" "SHELL:-Xptxas -O1" PARENT_SCOPE)
+    set(TQ_CUDA_REMARK ", not optimized" PARENT_SCOPE)
+  endif()
+endfunction()
+
 if(TQ_CUDA)
   if(TQ_NVCC AND NOT EXISTS "${TQ_NVCC}")  # found by an earlier run, gone since
     unset(TQ_NVCC CACHE)
@@ -116,7 +133,8 @@ if(TQ_CUDA)
     set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
     find_package(CUDAToolkit 12 REQUIRED)
     set(TQ_HAVE_CUDA ON)
-    message(STATUS "CUDA ${CUDAToolkit_VERSION} kernels for ${CMAKE_CUDA_ARCHITECTURES}")
+    tq_choose_quick()
+    message(STATUS "CUDA ${CUDAToolkit_VERSION} kernels for ${CMAKE_CUDA_ARCHITECTURES}${TQ_CUDA_REMARK}")
   elseif(TQ_CUDA STREQUAL AUTO)
     message(STATUS "Without CUDA kernels: ${cuda_problem}")
   else()
@@ -158,7 +176,7 @@ function(tq_cuda_library)
   tq_cuda_instances(instances)
   add_library(tq_cuda STATIC ${sources} ${instances})
   target_include_directories(tq_cuda PRIVATE ${CMAKE_SOURCE_DIR}/src)
-  target_compile_options(tq_cuda PRIVATE -O3 -Xcompiler=-Wall,-Wextra,-Wshadow)
+  target_compile_options(tq_cuda PRIVATE ${TQ_CUDA_OPTIMIZATION} -Xcompiler=-Wall,-Wextra,-Wshadow)
   if(CMAKE_CUDA_ARCHITECTURES MATCHES "90a")  # whose instructions no other GPU has
     target_compile_definitions(tq_cuda PRIVATE TQ_CUDA_SM90A)
   endif()

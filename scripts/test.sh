@@ -14,10 +14,10 @@ step() { printf '\n== %s (%s)\n' "$1" "$(date +%T)"; }
 step "packages"
 scripts/install_deps.sh build test
 scripts/install_cuda.sh  # the CUDA kernels are compiled where there is no GPU, too
-# Without a GPU, for one kind: each takes minutes. What a build folder has been made for stays.
+# Without a GPU, for one kind and hardly optimized: each takes minutes. What a build folder has been made for stays.
 if ! nvidia-smi -L >/dev/null 2>&1 &&
   ! grep -qs '^TQ_CUDA_ARCHITECTURES_SET:INTERNAL=.' build/release/CMakeCache.txt; then
-  export CUDAARCHS=${CUDAARCHS:-90a-real}
+  export CUDAARCHS=${CUDAARCHS:-90a-real} TQ_CUDA_QUICK=ON
 fi
 if [ "${1:-}" = --configure ]; then exec scripts/build.sh --configure release; fi
 step "style, layers, sizes"
