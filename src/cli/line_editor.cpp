@@ -11,14 +11,17 @@
 #include <cstdlib>
 #include <cwchar>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "cli/terminal.h"
+#include "text/utf8.h"
 
 namespace tq {
 namespace {
 
 constexpr wchar_t kCtrlC = 3;
+constexpr wchar_t kLastCharacter = 0x10FFFF;
 
 // "\r\n" in what is pasted is one newline, so the terminal must not make "\r\r" or "\n\n" of it.
 // (libedit asks for the first and cannot be told otherwise.)
@@ -27,6 +30,17 @@ void keep_newlines() {
   if (tcgetattr(STDIN_FILENO, &modes) != 0) return;
   modes.c_iflag &= ~static_cast<tcflag_t>(INLCR | ICRNL);
   tcsetattr(STDIN_FILENO, TCSANOW, &modes);
+}
+
+// Lines that are no UTF-8: libedit ends the process when one of them is shown.
+void forget_invalid(History* past) {
+  std::vector<int> invalid;
+  HistEvent event;
+  for (int found = history(past, &event, H_FIRST); found == 0;
+       found = history(past, &event, H_NEXT)) {
+    if (!is_valid_utf8(event.str)) invalid.push_back(event.num);
+  }
+  for (const int number : invalid) history(past, &event, H_DEL, number);
 }
 
 }  // namespace
@@ -65,7 +79,10 @@ LineEditor::Edit::Edit(std::string file) : history_file(std::move(file)) {
   HistEvent event;
   history(past, &event, H_SETSIZE, kHistoryLines);
   history(past, &event, H_SETUNIQUE, 1);
-  if (!history_file.empty()) history(past, &event, H_LOAD, history_file.c_str());
+  if (!history_file.empty()) {
+    history(past, &event, H_LOAD, history_file.c_str());
+    forget_invalid(past);
+  }
   el_set(line, EL_CLIENTDATA, this);
   el_set(line, EL_PROMPT, &Edit::give_prompt);
   el_wset(line, EL_GETCFN, &Edit::read_char);
@@ -127,10 +144,13 @@ int LineEditor::Edit::read_char(EditLine* line, wchar_t* out) {
     if (n <= 0) return static_cast<int>(n);
     const size_t used = std::mbrtowc(out, &byte, 1, &state);
     if (used == static_cast<size_t>(-2)) continue;  // more bytes
-    if (used != static_cast<size_t>(-1)) return 1;  // (0 is the character 0)
-    state = {};
-    *out = L'\uFFFD';
-    return 1;
+    if (used == static_cast<size_t>(-1)) {
+      state = {};
+      *out = L'\uFFFD';
+    }
+    // The C library reads what UTF-8 once was, up to 6 bytes; libedit ends the process over it.
+    if (*out > kLastCharacter) *out = L'\uFFFD';
+    return 1;  // (0 is the character 0)
   }
 }
 

@@ -121,6 +121,7 @@ void Journal::require(const Json& identity) const {
 void Journal::restart(const Json& identity) {
   file_.truncate(0);
   end_ = 0;
+  tail_ = false;
   finished_.clear();
   commit_.reset();
   identity_ = identity;
@@ -146,6 +147,7 @@ void Journal::read() {
     }
     end_ += kChecksumDigits + 1 + body->size() + 1;
   }
+  tail_ = end_ < text.size();
   if (end_ == 0 && !is_torn(text)) {
     fail(ErrorCode::kInvalidArgument,
          "{}: is no journal of ours; remove it or choose another destination",
@@ -203,6 +205,9 @@ void Journal::append_commit(const CommitSteps& steps) {
 }
 
 void Journal::write_lines(const std::string& lines) {
+  // What could not be read must not follow on what is written.
+  if (tail_) file_.truncate(end_);
+  tail_ = false;
   file_.write_at(end_, {reinterpret_cast<const uint8_t*>(lines.data()), lines.size()});
   file_.sync();
   end_ += lines.size();

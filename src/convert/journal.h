@@ -67,8 +67,9 @@ class Journal {
   void write_lines(const std::string& lines);
 
   OutputFile file_;
-  uint64_t end_ = 0;  // of the valid part
-  Json identity_;     // null: none
+  uint64_t end_ = 0;   // of the valid part
+  bool tail_ = false;  // something follows it that could not be read
+  Json identity_;      // null: none
   std::map<int64_t, TensorResult> finished_;
   std::optional<CommitSteps> commit_;
 };

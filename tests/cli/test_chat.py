@@ -338,6 +338,15 @@ class ChatTerminal(ChatBase):
         self.type("/exit\r")
         self.assertEqual(self.finish(), 0)
 
+    def test_characters_that_utf8_has_no_more(self):
+        # The C library reads them; libedit ended the process.
+        self.start("-n", 3)
+        os.write(self.terminal, b"\xfc\x9e\x98\x9e\x96\x91 and \xf4\x90\x80\x80\r")
+        self.expect("> ")
+        self.type("/help\r")
+        self.expect("forget")
+        self.leave()
+
     def test_no_history(self):
         self.start("--no-history")
         self.type("/help\r")

@@ -1,8 +1,7 @@
 // Properties of the GPUs and of the code that runs on them, looked up once each.
 #include <algorithm>
-#include <array>
 #include <cstdlib>
-#include <mutex>
+#include <iterator>
 
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/ops.h"
@@ -60,14 +59,8 @@ DeviceInfo look_up(int device) {
 }  // namespace
 
 const DeviceInfo& device_info() {
-  constexpr int kMaxDevices = 64;
-  static std::array<DeviceInfo, kMaxDevices> infos;
-  static std::array<std::once_flag, kMaxDevices> once;
-  int device = 0;
-  check(cudaGetDevice(&device), "asking for the current GPU");
-  if (device >= kMaxDevices) fail_call("more than 64 GPUs");
-  std::call_once(once[device], [device] { infos[device] = look_up(device); });
-  return infos[device];
+  static PerDevice<DeviceInfo> infos;
+  return infos.get(look_up);
 }
 
 GpuTarget gpu_target() {

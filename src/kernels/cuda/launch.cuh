@@ -5,7 +5,9 @@
 
 #include <cuda_runtime.h>
 
+#include <array>
 #include <cstdint>
+#include <mutex>
 
 #include "kernels/cuda/cuda_error.h"
 
@@ -14,6 +16,26 @@ namespace tq::cuda {
 inline void check(cudaError_t error, const char* what) {
   if (error != cudaSuccess) fail_device(what, cudaGetErrorString(error));
 }
+
+// Something that is found out once for each GPU, however many threads ask.
+template <typename T>
+class PerDevice {
+ public:
+  // Of the current device: what find(device) returned the first time.
+  template <typename Find>
+  const T& get(Find find) {
+    int device = 0;
+    check(cudaGetDevice(&device), "asking for the current GPU");
+    if (device >= kMaxDevices) fail_device("asking for the current GPU", "more than 64 GPUs");
+    std::call_once(once_[device], [&] { values_[device] = find(device); });
+    return values_[device];
+  }
+
+ private:
+  static constexpr int kMaxDevices = 64;
+  std::array<T, kMaxDevices> values_{};
+  std::array<std::once_flag, kMaxDevices> once_;
+};
 
 // What may be relied on. Instructions are those that the loaded code was compiled for, which may be
 // fewer than the GPU has: of a build for compute_80 alone, which the driver compiles for any newer
@@ -68,7 +90,8 @@ void launch(const char* name, void (*kernel)(Params...), const LaunchShape& shap
 // have on this GPU where that is less: whether a launch fits is for its caller to know.
 template <auto kKernel>
 void allow_shared(const char* name, int64_t most) {
-  static const cudaError_t allowed = [most] {
+  static PerDevice<cudaError_t> allowed;
+  check(allowed.get([most](int) {
     cudaFuncAttributes attributes{};
     const cudaError_t error = cudaFuncGetAttributes(&attributes, kKernel);
     if (error != cudaSuccess) return error;
@@ -76,8 +99,8 @@ void allow_shared(const char* name, int64_t most) {
         device_info().max_shared_bytes - static_cast<int64_t>(attributes.sharedSizeBytes);
     return cudaFuncSetAttribute(kKernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                 static_cast<int>(most < left ? most : left));
-  }();
-  check(allowed, name);
+  }),
+        name);
 }
 
 inline unsigned blocks_for(int64_t n, int64_t per_block) {

@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 #include <xxhash.h>
 
+#include <filesystem>
+
 #include "base/error.h"
 #include "support/temp_dir.h"
 
@@ -34,6 +36,24 @@ TEST(JournalTest, WhatWasWrittenIsRead) {
   ASSERT_EQ(journal->finished().size(), 1u);
   EXPECT_EQ(journal->finished().at(7).non_finite, 3);
   EXPECT_EQ(journal->finished().at(7).hashes[1], "11");
+}
+
+TEST(JournalTest, WhatCouldNotBeReadDoesNotFollowWhatIsWritten) {
+  const TempDir dir;
+  const FolderHandle work(dir.path());
+  const std::string begin = journal_line(R"({"option": {}})");
+  FinishedTensor finished;
+  finished.tensor = 7;
+  write_bytes(dir / kJournalName, begin);
+  Journal::open(work)->append({&finished, 1});
+  const size_t written = std::filesystem::file_size(dir / kJournalName) - begin.size();
+
+  // As long as the line that will be written over it, and then one that could be read.
+  write_bytes(dir / kJournalName, begin + std::string(written, 'x') + tensor_line("8", "0"));
+  Journal::open(work)->append({&finished, 1});
+  const auto journal = Journal::open(work);
+  EXPECT_TRUE(journal->finished().contains(7));
+  EXPECT_FALSE(journal->finished().contains(8));
 }
 
 TEST(JournalTest, CountsThatAreNoneAreRefused) {

@@ -521,7 +521,8 @@ constexpr int64_t kFewRows = 4;  // more would wait for each other's places on t
 
 // Whether the GPU runs kManyBlocks as a cluster.
 bool has_large_clusters() {
-  static const bool can = [] {
+  static PerDevice<bool> can;
+  return can.get([](int) {
     constexpr auto kKernel = sample_kernel<kManyBlocks, true>;
     const int bytes = device_info().max_shared_bytes;
     cudaLaunchAttribute cluster;
@@ -541,8 +542,7 @@ bool has_large_clusters() {
                        cudaOccupancyMaxActiveClusters(&n, kKernel, &config) == cudaSuccess;
     if (!asked) cudaGetLastError();
     return asked && n >= kFewRows;
-  }();
-  return can;
+  });
 }
 
 }  // namespace
