@@ -125,13 +125,13 @@ void run_run(const RunOptions& options, const GlobalOptions& global) {
                                             loaded.model->options().max_context, prompt.ids.size());
   const SamplingParams sampling = request.sampling;
   info("{}", describe_sampling(sampling, options.sampling, loaded.sampling));
-  Engine engine(*loaded.model, loaded.tokenizer, loaded.eos_ids,
-                {.kv_format = options.model.kv(), .suppressed_ids = loaded.not_text});
+  Service service(*loaded.model, loaded.tokenizer, loaded.eos_ids,
+                  {.kv_format = options.model.kv(), .suppressed_ids = loaded.not_text});
   Json head = result_json("run", options.model, loaded);
   head["seed"] = request.sampling.seed;
   if (global.jsonl) print_json(typed("start", head));
   AnswerPrinter printer(options.reasoning);
-  const Generation result = generate(engine, std::move(request), std::move(prompt), global,
+  const Generation result = generate(service, std::move(request), std::move(prompt), global,
                                      [&](const ReasoningPiece& piece) {
                                        if (global.jsonl) {
                                          print_json(piece_json(piece));

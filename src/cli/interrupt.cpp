@@ -1,5 +1,6 @@
 #include "cli/interrupt.h"
 
+#include <atomic>
 #include <csignal>
 
 #include "cli/terminal.h"
@@ -7,23 +8,24 @@
 namespace tq {
 namespace {
 
-volatile std::sig_atomic_t g_interrupted = 0;
+// Set in a signal handler, on any thread.
+std::atomic<bool> g_interrupted = false;
+static_assert(std::atomic<bool>::is_always_lock_free);
 struct sigaction g_before;
 
 // A second Ctrl-C ends the process the usual way, should the first one take too long.
 void on_sigint(int signal_number) {
-  if (g_interrupted != 0) {
+  if (g_interrupted.exchange(true)) {
     TerminalScope::abandon();
     std::signal(SIGINT, SIG_DFL);
     raise(signal_number);
   }
-  g_interrupted = 1;
 }
 
 }  // namespace
 
 InterruptScope::InterruptScope() {
-  g_interrupted = 0;
+  g_interrupted = false;
   struct sigaction action {};
   action.sa_handler = on_sigint;
   sigemptyset(&action.sa_mask);
@@ -33,6 +35,6 @@ InterruptScope::InterruptScope() {
 
 InterruptScope::~InterruptScope() { sigaction(SIGINT, &g_before, nullptr); }
 
-bool InterruptScope::interrupted() { return g_interrupted != 0; }
+bool InterruptScope::interrupted() { return g_interrupted; }
 
 }  // namespace tq

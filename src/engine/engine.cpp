@@ -122,6 +122,7 @@ bool Engine::step() {
       if (sequence->started) continue;
       sequence->started = now;
       sequence->stats.queue_seconds = seconds_between(sequence->added, now);
+      if (sequence->request.on_prefill) tell_prefill(*sequence);
     }
     ++totals_.steps;
     const bool on_device = chooses(step);
@@ -295,11 +296,13 @@ void Engine::finish(Sequence& sequence, FinishReason reason, Output output) {
   std::erase_if(sequences_, [&](const auto& other) { return other.get() == &sequence; });
 }
 
+void Engine::tell_prefill(const Sequence& sequence) {
+  sequence.request.on_prefill(sequence.n_cached,
+                              static_cast<int64_t>(sequence.request.prompt.size()));
+}
+
 void Engine::deliver() {
-  for (const auto& sequence : std::exchange(prefilled_, {})) {
-    sequence->request.on_prefill(sequence->n_cached,
-                                 static_cast<int64_t>(sequence->request.prompt.size()));
-  }
+  for (const auto& sequence : std::exchange(prefilled_, {})) tell_prefill(*sequence);
   for (const auto& [sequence, output] : std::exchange(outputs_, {})) {
     if (sequence->request.on_output) sequence->request.on_output(output);
   }

@@ -90,6 +90,7 @@ class Engine {
   void advance(Sequence& sequence, const Choice& choice);
   void finish(Sequence& sequence, FinishReason reason, Output output);
   bool is_end(const Sequence& sequence, int32_t token) const;
+  static void tell_prefill(const Sequence& sequence);
   void deliver();
 
   Model& model_;

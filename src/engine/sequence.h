@@ -71,8 +71,9 @@ struct Request {
   // Called from Engine::step on its thread after the step is complete; may add and cancel requests.
   // What it throws leaves step(): the engine stays usable, outputs not yet told are lost.
   std::function<void(const Output&)> on_output;
-  // Called likewise after each step that ran some of the prompt but not the last of it, with the
-  // tokens that are in the cache and those of the whole prompt.
+  // Called likewise, with the tokens that are in the cache and those of the whole prompt: before
+  // the first step, when the former are those that need not be computed, and after each step
+  // that ran some of the prompt but not the last of it.
   std::function<void(int64_t done, int64_t total)> on_prefill;
 };
 

@@ -16,7 +16,9 @@ std::vector<ReasoningPiece> AnswerReader::read(const Output& output) {
   answer_.finish = output.finish;
   answer_.stats = output.stats;
   if (output.finish == FinishReason::kError) {
-    fail(output.error_code, "generation failed: {}", output.error);
+    // A request that is refused is no generation.
+    const bool refused = output.error_code == ErrorCode::kInvalidArgument;
+    fail(output.error_code, "{}{}", refused ? "" : "generation failed: ", output.error);
   }
   std::vector<ReasoningPiece> pieces;
   if (parser_) {

@@ -62,8 +62,8 @@ void Service::run(Device& device) {
   try {
     device.attach_thread();
   } catch (const std::exception& error) {
-    broken_ = error.what();
-    note_fault(ErrorCode::kDevice, broken_);
+    broken_.emplace(ErrorCode::kDevice, error.what());
+    note_fault(*broken_);
   }
   bool busy = false;
   while (true) {
@@ -90,20 +90,26 @@ void Service::run(Device& device) {
       for (const auto& [request, live] : live_) engine_.cancel(live.engine_number);
     }
     try {
-      busy = broken_.empty() && engine_.step();
+      busy = !broken_ && engine_.step();
     } catch (const std::exception& error) {  // a bug: requests that fail do not come here
-      broken_ = error.what();
+      broken_.emplace(ErrorCode::kInternal, error.what());
       busy = false;
-      note_fault(ErrorCode::kInternal, broken_);
+      note_fault(*broken_);
     }
-    if (!broken_.empty()) fail_all();
+    if (broken_) fail_all();
   }
 }
 
 void Service::add(int64_t request, Request what) {
   live_[request].on_output = std::move(what.on_output);
   what.on_output = [this, request](const Output& output) { tell(request, output); };
-  if (!broken_.empty()) return;  // fail_all() tells it
+  if (what.on_prefill) {
+    what.on_prefill = [this, request, tell = std::move(what.on_prefill)](int64_t done,
+                                                                         int64_t total) {
+      if (!call(request, [&] { tell(done, total); })) engine_.cancel(live_[request].engine_number);
+    };
+  }
+  if (broken_) return;  // fail_all() tells it
   try {
     live_[request].engine_number = engine_.add(std::move(what));
   } catch (const Error& error) {
@@ -119,13 +125,10 @@ void Service::tell(int64_t request, Output output) {
   Live& live = found->second;
   const bool ends = output.finish != FinishReason::kNone;
   if (output.finish == FinishReason::kError && output.error_code == ErrorCode::kDevice) {
-    note_fault(ErrorCode::kDevice, output.error);
+    note_fault({ErrorCode::kDevice, output.error});
   }
   const OnOutput on_output = ends ? std::move(live.on_output) : live.on_output;
-  try {
-    if (on_output) on_output(output);
-  } catch (const std::exception& error) {
-    warn("request {} is cancelled, as what takes its output failed: {}", request, error.what());
+  if (on_output && !call(request, [&] { on_output(output); })) {
     live.on_output = nullptr;
     if (!ends) engine_.cancel(live.engine_number);
   }
@@ -137,15 +140,26 @@ void Service::tell(int64_t request, Output output) {
   changed_.notify_all();
 }
 
-void Service::note_fault(ErrorCode code, const std::string& fault) {
+bool Service::call(int64_t request, const std::function<void()>& callback) {
+  try {
+    callback();
+    return true;
+  } catch (const std::exception& error) {
+    warn("request {} is cancelled, as what takes its output failed: {}", request, error.what());
+    return false;
+  }
+}
+
+void Service::note_fault(const Error& fault) {
   const std::lock_guard lock(mutex_);
-  status_.fault = fault;
-  status_.fault_code = code;
+  status_.fault = fault.what();
+  status_.fault_code = fault.code();
 }
 
 void Service::fail_all() {
   while (!live_.empty()) {
-    tell(live_.begin()->first, {.finish = FinishReason::kError, .error = broken_});
+    tell(live_.begin()->first,
+         {.finish = FinishReason::kError, .error = broken_->what(), .error_code = broken_->code()});
   }
 }
 

@@ -68,12 +68,14 @@ class Service {
   void run(Device& device);
   void add(int64_t request, Request what);
   void tell(int64_t request, Output output);
-  void note_fault(ErrorCode code, const std::string& fault);
+  // Calls back; false when the callback threw.
+  static bool call(int64_t request, const std::function<void()>& callback);
+  void note_fault(const Error& fault);
   void fail_all();
 
   Engine engine_;                           // the thread's
   std::unordered_map<int64_t, Live> live_;  // likewise
-  std::string broken_;                      // likewise: why the engine is not to be used any more
+  std::optional<Error> broken_;             // likewise: why the engine is not to be used any more
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;

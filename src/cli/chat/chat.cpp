@@ -14,6 +14,7 @@
 #include "cli/chat/transcript_file.h"
 #include "cli/result.h"
 #include "cli/template_options.h"
+#include "engine/model_limits.h"
 
 namespace tq {
 namespace {
@@ -57,7 +58,8 @@ Chat::Chat(const ChatOptions& options, const GlobalOptions& global)
   settings_.drop_oldest = options.context_full == "drop-oldest";
   settings_.wrap = !options.no_wrap;
   variables_ = options.reasoning.template_variables(*template_);
-  engine_.emplace(
+  max_context_ = context_limit(*loaded_.model);
+  service_.emplace(
       *loaded_.model, loaded_.tokenizer, loaded_.eos_ids,
       EngineOptions{.kv_format = options.model.kv(), .suppressed_ids = loaded_.not_text});
   if (global_.jsonl) print_json(typed("start", head()));
@@ -75,7 +77,7 @@ std::string Chat::description() const {
   return fmt::format(
       "{}: {}, {} parameters, {} ({} in memory); context {} of {} tokens; {}; {}", model_name_,
       model.spec().arch, human_count(static_cast<double>(model.n_parameters())), format,
-      human_bytes(static_cast<double>(model.weight_bytes())), engine_->max_context(),
+      human_bytes(static_cast<double>(model.weight_bytes())), max_context_,
       model.spec().max_position, loaded_.backend->description(), list_sampling(settings_.sampling));
 }
 
@@ -177,7 +179,7 @@ void Chat::set(std::string_view text) {
 }
 
 void Chat::print_stats() const {
-  const int64_t context = engine_->max_context();
+  const int64_t context = max_context_;
   print_text(fmt::format(
       "{}\nturns {}, {} of {} tokens of the context in use\n"
       "prompts {} tokens ({} reused), {:.1f} tokens/s; answers {} tokens, {:.1f} tokens/s\n",
@@ -193,7 +195,7 @@ void Chat::print_stats() const {
 }
 
 Prompt Chat::make_prompt(std::vector<int32_t> given) {
-  const int64_t context = engine_->max_context();
+  const int64_t context = max_context_;
   // An answer needs some room before it is worth to begin one.
   const int64_t room =
       settings_.max_tokens ? std::min<int64_t>(*settings_.max_tokens, context / 2) : context / 4;
@@ -216,8 +218,7 @@ Request Chat::make_request(const Prompt& prompt) {
   Request request;
   request.sampling = settings_.sampling;
   request.sampling.seed += n_retries_;
-  const int64_t left =
-      engine_->max_context() - static_cast<int64_t>(prompt.ids.size() + prompt.given.size());
+  const int64_t left = max_context_ - static_cast<int64_t>(prompt.ids.size() + prompt.given.size());
   const int64_t most = settings_.max_tokens ? *settings_.max_tokens : left;
   // Without room for a token the engine says so, with its numbers.
   request.sampling.max_tokens = static_cast<int>(std::max<int64_t>(std::min(most, left), 1));
@@ -229,7 +230,7 @@ bool Chat::answer(std::vector<int32_t> given) {
   const bool has_reasoning = prompt.parser.has_value();
   Request request = make_request(prompt);
   AnswerPrinter printer(settings_.reasoning, settings_.wrap);
-  const Generation result = generate(*engine_, std::move(request), std::move(prompt), global_,
+  const Generation result = generate(*service_, std::move(request), std::move(prompt), global_,
                                      [&](const ReasoningPiece& piece) {
                                        if (global_.jsonl) {
                                          print_json(piece_json(piece));
@@ -277,20 +278,19 @@ void Chat::tell(const Generation& result, bool has_reasoning) const {
 }
 
 void Chat::tell_cut(const Generation& result) const {
-  if (n_in_context_ < engine_->max_context()) {
+  if (n_in_context_ < max_context_) {
     info("[cut after {} tokens, as max-tokens says; /continue goes on]",
          result.stats.generated_tokens);
   } else if (settings_.drop_oldest && transcript_.n_turns() > transcript_.n_dropped() + 1) {
     info("[cut: the context of {} tokens is full; /continue goes on without the oldest turns]",
-         engine_->max_context());
+         max_context_);
   } else if (transcript_.n_turns() > 1) {
     info(
         "[cut: the context of {} tokens is full; /set context-full drop-oldest and /continue go on "
         "without the oldest turns, /clear starts anew]",
-        engine_->max_context());
+        max_context_);
   } else {
-    info("[cut: the context of {} tokens is full; tq chat --ctx sets a longer one]",
-         engine_->max_context());
+    info("[cut: the context of {} tokens is full; tq chat --ctx sets a longer one]", max_context_);
   }
 }
 

@@ -85,7 +85,8 @@ class Chat {
   std::unique_ptr<ChatTemplate> template_;
   ChatSettings settings_;
   Json variables_;  // for the template
-  std::optional<Engine> engine_;
+  int64_t max_context_ = 0;
+  std::optional<Service> service_;
   Transcript transcript_;
 
   struct LastAnswer {

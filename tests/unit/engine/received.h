@@ -8,8 +8,9 @@
 #include <utility>
 #include <vector>
 
-#include "engine/sequence.h"
+#include "engine/engine.h"
 #include "model/model.h"
+#include "support/kv_formats.h"
 
 namespace tq {
 
@@ -50,6 +51,13 @@ inline Request make_request(std::vector<int32_t> prompt, int max_tokens, Receive
     received.stats = output.stats;
   };
   return request;
+}
+
+inline const EngineOptions kF32 = {.kv_format = fixtures::kKvF32};
+
+inline void run_all(Engine& engine) {
+  while (engine.step()) {
+  }
 }
 
 }  // namespace tq

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <span>
@@ -84,6 +85,7 @@ class ToyModel : public Model {
   void set_observer(Observer) override {}
 
   void forward(Batch batch, KvCache& kv, std::span<float> logits) override {
+    if (before_step) before_step();
     steps.emplace_back();
     if (static_cast<int64_t>(steps.size()) == broken_step) {
       fail(ErrorCode::kDevice, "the toy broke");
@@ -122,6 +124,7 @@ class ToyModel : public Model {
 
   std::vector<std::vector<Run>> steps;  // what was run
   int64_t broken_step = 0;              // which throws, counted from 1
+  std::function<void()> before_step;
 
  private:
   static float& key(KvCache& kv, int64_t layer, const BatchSequence& run, int64_t position) {
