@@ -148,13 +148,16 @@ size_t Decoder::attention_bytes() const {
   size_t bytes = 0;
   for (size_t i = 0; i < kv_.layers.size(); ++i) {
     const KvLayerShape& shape = kv_.layers[static_cast<size_t>(kv_layer(static_cast<int64_t>(i)))];
-    const KvLayerView view{.format = default_kv_format(),
-                           .n_kv_heads = shape.n_kv_heads,
-                           .k_dim = shape.k_dim,
-                           .v_dim = shape.v_dim};
-    const auto args_of = [&](const auto& block) { return block.attention_args(view, bounds); };
-    bytes = std::max(bytes,
-                     backend_.attention_bytes(std::visit(args_of, weights_.layers[i].attention)));
+    for (const KvFormatTraits& format : all_kv_formats()) {  // the cache comes later
+      if (!backend_.has_kernels(format.id)) continue;
+      const KvLayerView view{.format = format.id,
+                             .n_kv_heads = shape.n_kv_heads,
+                             .k_dim = shape.k_dim,
+                             .v_dim = shape.v_dim};
+      const auto args_of = [&](const auto& block) { return block.attention_args(view, bounds); };
+      bytes = std::max(bytes,
+                       backend_.attention_bytes(std::visit(args_of, weights_.layers[i].attention)));
+    }
   }
   return bytes;
 }

@@ -157,6 +157,12 @@ class WithoutKvFormat final : public RefusingBackend {
   Buffer allocate(size_t size_bytes) override { return Buffer(size_bytes); }
   Buffer allocate_host(size_t size_bytes) override { return Buffer(size_bytes); }
   bool on_host() const override { return false; }
+  // A format that it lacks must not be asked for; fp32 takes the most.
+  static constexpr size_t kScratch = 1 << 20;
+  size_t attention_bytes(const AttentionArgs& args) const override {
+    EXPECT_NE(args.kv.format, lacks_);
+    return args.kv.format == fixtures::kKvF32 ? kScratch : 0;
+  }
   void upload(const void* /*from*/, void* /*to*/, size_t /*n*/) override {}
   void download(const void* /*from*/, void* /*to*/, size_t /*n*/) override {}
   WeightView import_weight(const WeightView& weight, Buffer& /*storage*/) override {
@@ -176,6 +182,15 @@ TEST_F(MemoryPlanTest, RefusesAKvFormatWithoutKernelsByName) {
     const KvFormatId other = format.id == fixtures::kKvF32 ? fixtures::kKvF16 : fixtures::kKvF32;
     EXPECT_GT(MemoryPlanner(*checkpoint_, backend, options_, other, 0).plan(64).kv_bytes, 0);
   }
+}
+
+// Whatever cache the model will be given.
+TEST_F(MemoryPlanTest, ScratchOfAttentionIsThatOfTheLargestKvFormat) {
+  const auto scratch_without = [&](KvFormatId format) {
+    return Model::measure(*checkpoint_, WithoutKvFormat(format), options_).scratch_bytes;
+  };
+  EXPECT_EQ(scratch_without(fixtures::kKvF16) - scratch_without(fixtures::kKvF32),
+            static_cast<int64_t>(WithoutKvFormat::kScratch));
 }
 
 }  // namespace
