@@ -78,10 +78,27 @@ void Scheduler::prefill() {
   }
 }
 
+bool Scheduler::is_held(const Sequence& sequence) const {
+  const std::vector<int32_t>& tokens = sequence.tokens;
+  return std::any_of(running_.begin(), running_.end(), [&](const Sequence* other) {
+    if (other->n_pending() <= 1) return false;
+    // Where its next page ends. The last token is always run: its logits are wanted.
+    const int64_t end = (other->n_cached / kKvBlockTokens + 1) * kKvBlockTokens;
+    return end < static_cast<int64_t>(tokens.size()) &&
+           end <= static_cast<int64_t>(other->tokens.size()) &&
+           std::equal(tokens.begin(), tokens.begin() + end, other->tokens.begin());
+  });
+}
+
 void Scheduler::admit() {
-  while (!waiting_.empty() && budget_ > 0 &&
-         static_cast<int64_t>(running_.size()) < limits_.max_sequences) {
-    Sequence& sequence = *waiting_.front();
+  size_t n_held = 0;  // these come first in the queue; each keeps its place
+  while (n_held < waiting_.size() && budget_ > 0 &&
+         static_cast<int64_t>(running_.size() + n_held) < limits_.max_sequences) {
+    Sequence& sequence = *waiting_[n_held];
+    if (is_held(sequence)) {
+      ++n_held;
+      continue;
+    }
     const int64_t available = pages_.most_tokens({});
     if (refused_.sequence == &sequence && available <= refused_.available && !running_.empty()) {
       return;
@@ -102,7 +119,7 @@ void Scheduler::admit() {
       return;
     }
     if (sequence.stats.preemptions == 0) sequence.stats.reused_tokens = sequence.n_cached;
-    waiting_.pop_front();
+    waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(n_held));
     running_.push_back(&sequence);
     run(sequence, n_tokens);
   }

@@ -2,7 +2,8 @@
 //   1. every sequence that is past its prompt decodes one token,
 //   2. prompts under way get what is left of max_batch_tokens, in order of arrival (chunked
 //      prefill),
-//   3. waiting sequences are admitted in order while tokens, places and pages last.
+//   3. waiting sequences are admitted in order while tokens, places and pages last; but one that
+//      begins with a page that a prompt under way is about to fill is held back until it has.
 // A sequence gets pages as it grows. Where they do not last, the newest sequence that runs is
 // preempted: it gives its pages back, waits before all others, and computes what is not kept of its
 // tokens again when there is room. README.md has the whole contract. Host only; does not own the
@@ -62,6 +63,8 @@ class Scheduler {
   void decode();
   void prefill();
   void admit();
+  // Whether a prompt under way is about to fill a page that this one, which waits, can use.
+  bool is_held(const Sequence& sequence) const;
   bool in_step(const Sequence& sequence) const;
 
   SchedulerLimits limits_;

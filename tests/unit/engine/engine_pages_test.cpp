@@ -161,5 +161,71 @@ TEST(EnginePages, RequestsShareWhatTheyBeginWith) {
   }
 }
 
+// How many tokens a toy has run.
+int64_t n_run(const ToyModel& model) {
+  int64_t n = 0;
+  for (const auto& step : model.steps) {
+    for (const ToyModel::Run& run : step) n += run.n_tokens;
+  }
+  return n;
+}
+
+// Conversations that begin with the same 2000 tokens and have 16 of their own, all there at once.
+class CommonBeginning : public testing::Test {
+ protected:
+  static constexpr int kConversations = 64;
+  static constexpr int kOwn = 16;
+
+  std::vector<int32_t> prompt_of(int i) const {
+    std::vector<int32_t> prompt(2000);
+    for (size_t j = 0; j < prompt.size(); ++j) prompt[j] = static_cast<int32_t>(j * j % 31);
+    prompt.insert(prompt.end(), kOwn, static_cast<int32_t>(i % 31));
+    prompt.back() = static_cast<int32_t>(i / 31);
+    return prompt;
+  }
+  void add_all() {
+    for (int i = 0; i < kConversations; ++i) {
+      numbers_.push_back(engine_.add(make_request(prompt_of(i), 1, received_[at(i)])));
+    }
+  }
+  void expect_answer(int i) const {
+    EXPECT_EQ(received_[at(i)].finish, FinishReason::kLength);
+    EXPECT_EQ(received_[at(i)].ids, toy_greedy(prompt_of(i), 1, kToyVocab));
+  }
+  static size_t at(int i) { return static_cast<size_t>(i); }
+
+  ToyModel model_{limits(512, kConversations, 2048), /*window=*/512};
+  Engine engine_{model_, nullptr, {}, kF32};
+  std::vector<Received> received_{kConversations};
+  std::vector<int64_t> numbers_;
+};
+
+TEST_F(CommonBeginning, IsComputedOnce) {
+  add_all();
+  run_all(engine_);
+  EXPECT_EQ(n_run(model_), 2000 + kConversations * kOwn) << "2 % of the prompts";
+  for (int i = 0; i < kConversations; ++i) expect_answer(i);
+}
+
+TEST_F(CommonBeginning, IsTakenOverWhenTheFirstIsCancelled) {
+  add_all();
+  engine_.step();
+  engine_.step();
+  engine_.cancel(numbers_[0]);
+  run_all(engine_);
+  EXPECT_EQ(received_[0].finish, FinishReason::kCancelled);
+  EXPECT_EQ(n_run(model_), 2000 + (kConversations - 1) * kOwn);
+  for (int i = 1; i < kConversations; ++i) expect_answer(i);
+}
+
+TEST_F(CommonBeginning, IsTakenOverWhenTheFirstFails) {
+  model_.broken_step = 3;
+  add_all();
+  run_all(engine_);
+  EXPECT_EQ(received_[0].finish, FinishReason::kError);
+  EXPECT_EQ(n_run(model_), 2000 + (kConversations - 1) * kOwn);
+  for (int i = 1; i < kConversations; ++i) expect_answer(i);
+}
+
 }  // namespace
 }  // namespace tq

@@ -193,6 +193,72 @@ TEST_F(SchedulerTest, WhatBeginsAlikeIsRunOnce) {
   EXPECT_EQ(pages.n_available(), 8 - 3 - 2);
 }
 
+// A prompt that begins like one under way waits for its pages, keeps its place, and holds up nobody
+// else.
+TEST_F(SchedulerTest, WhatIsBeingComputedIsWaitedFor) {
+  Pages pages(32);
+  Scheduler scheduler({.max_batch_tokens = 64, .max_sequences = 3}, pages);
+  scheduler.add(make(100, 9));
+  scheduler.add(make(110, 9));    // 6 pages are the first's
+  scheduler.add(make(15, 9, 5));  // begins otherwise
+  scheduler.add(make(15, 9, 5));  // likewise, but for it no place is left
+  EXPECT_THAT(step(scheduler, pages), ElementsAre(Pair(0, 64)));
+  EXPECT_THAT(step(scheduler, pages), ElementsAre(Pair(0, 36), Pair(2, 15)));
+  EXPECT_THAT(step(scheduler, pages), ElementsAre(Pair(0, 1), Pair(2, 1), Pair(1, 14)));
+  EXPECT_EQ(sequences_[1]->stats.reused_tokens, 96);
+  EXPECT_EQ(scheduler.n_waiting(), 1u);
+}
+
+TEST_F(SchedulerTest, LessThanAPageIsNotWaitedFor) {
+  Pages pages(32);
+  Scheduler scheduler({.max_batch_tokens = 64, .max_sequences = 3}, pages);
+  scheduler.add(make(16, 9));
+  scheduler.add(make(16, 9));  // its last token is run in any case
+  EXPECT_THAT(step(scheduler, pages), ElementsAre(Pair(0, 16), Pair(1, 16)));
+  scheduler.add(make(17, 9));
+  EXPECT_THAT(step(scheduler, pages), ElementsAre(Pair(0, 1), Pair(1, 1), Pair(2, 1)));
+}
+
+// What is waited for is computed by the next one when it is not to come.
+TEST_F(SchedulerTest, WhoWaitsForAPromptOutlivesIt) {
+  Pages pages(32);
+  Scheduler scheduler({.max_batch_tokens = 32, .max_sequences = 3}, pages);
+  for (int i = 0; i < 3; ++i) scheduler.add(make(80, 9));
+  EXPECT_THAT(step(scheduler, pages), ElementsAre(Pair(0, 32)));
+  end(0, scheduler, pages);
+  EXPECT_THAT(step(scheduler, pages), ElementsAre(Pair(1, 32)));
+  EXPECT_EQ(sequences_[1]->n_cached, 64);
+  // The last page is not worth waiting for: its last token is the third's own.
+  EXPECT_THAT(step(scheduler, pages), ElementsAre(Pair(1, 16), Pair(2, 16)));
+}
+
+// The second prompt is preempted in its middle, and with it the third's wait.
+TEST_F(SchedulerTest, WhoWaitsForAPromptThatIsPreemptedWaitsForItAgain) {
+  Pages pages(7);
+  Scheduler scheduler({.max_batch_tokens = 17, .max_sequences = 3}, pages);
+  scheduler.add(make(16, 60));
+  EXPECT_THAT(step(scheduler, pages), ElementsAre(Pair(0, 16)));
+  scheduler.add(make(90, 3, 5));
+  scheduler.add(make(90, 3, 5));
+  EXPECT_THAT(step(scheduler, pages), ElementsAre(Pair(0, 1), Pair(1, 16)));
+  int n_steps = 0;
+  for (; sequences_[1]->stats.preemptions == 0; ++n_steps) {
+    step(scheduler, pages);
+    ASSERT_LT(n_steps, 100);
+    EXPECT_EQ(sequences_[2]->n_cached, 0);
+  }
+  EXPECT_EQ(sequences_[1]->n_cached, 0);
+  end(0, scheduler, pages);
+  while (sequences_[1]->n_pending() > 1) {
+    EXPECT_EQ(sequences_[2]->n_cached, 0);
+    step(scheduler, pages);
+    ASSERT_LT(++n_steps, 100);
+  }
+  end(1, scheduler, pages);
+  step(scheduler, pages);
+  EXPECT_GE(sequences_[2]->stats.reused_tokens, 80) << "five pages are the second's";
+}
+
 TEST_F(SchedulerTest, RemovingAWaitingSequence) {
   Pages pages(8);
   Scheduler scheduler({.max_batch_tokens = 4, .max_sequences = 1}, pages);
