@@ -6,8 +6,9 @@
 namespace tq {
 
 std::span<const Layout* const> all_layouts() {
-  static constexpr const Layout* kLayouts[] = {&kNativeLayout, &kTurboquantVllmLayout,
-                                               &kPlainLayout};
+#define TQ_ADDRESS(layout) &layout,
+  static constexpr const Layout* kLayouts[] = {TQ_LAYOUTS(TQ_ADDRESS)};
+#undef TQ_ADDRESS
   return kLayouts;
 }
 

@@ -1,5 +1,5 @@
-// Layouts: what the files of a result look like. A layout is one file here and one row in
-// layout.cpp; nothing else asks which one it is. Constant data.
+// Layouts: what the files of a result look like. A layout is one file here and one row of
+// TQ_LAYOUTS; nothing else asks which one it is. Constant data.
 #pragma once
 
 #include <optional>
@@ -36,13 +36,19 @@ struct Layout {
   std::string (*describe)(const Conversion& conversion);
 };
 
+// Each is a constant, defined in a file of its own: kNativeLayout is ours (docs/formats.md).
+#define TQ_LAYOUTS(X)      \
+  X(kNativeLayout)         \
+  X(kTurboquantVllmLayout) \
+  X(kPlainLayout)
+
+#define TQ_DECLARE_LAYOUT(layout) extern const Layout layout;
+TQ_LAYOUTS(TQ_DECLARE_LAYOUT)
+#undef TQ_DECLARE_LAYOUT
+
 std::span<const Layout* const> all_layouts();
 // Throws kInvalidArgument, with all names, for one that is not on the list.
 const Layout& find_layout(std::string_view name);
-
-extern const Layout kNativeLayout;          // ours: docs/formats.md
-extern const Layout kTurboquantVllmLayout;  // tq3_native: every packed tensor alike, the rest f16
-extern const Layout kPlainLayout;           // a Hugging Face folder: nothing is compressed
 
 // For the layouts.
 // Rows shorter than this would be mostly scales.
