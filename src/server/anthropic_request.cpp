@@ -170,6 +170,9 @@ Json chat_body_of(const Json& messages_body) {
   }
   if (const Json choice = messages_body.value("tool_choice", Json()); !choice.is_null()) {
     body["tool_choice"] = chat_tool_choice(choice);
+    const Json alone = choice.value("disable_parallel_tool_use", Json(false));
+    check_field("tool_choice.disable_parallel_tool_use", FieldType::kBool, 0, 0, alone);
+    body["parallel_tool_calls"] = !alone.get<bool>();
   }
   if (const Json thinking = messages_body.value("thinking", Json()); !thinking.is_null()) {
     check_field("thinking", FieldType::kObject, 1, 16, thinking);

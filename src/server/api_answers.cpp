@@ -81,10 +81,13 @@ ReplyArgs chat_args(const std::shared_ptr<Call>& call, const ServedModel& model,
   ReplyArgs args;
   args.call = call;
   args.prompts.push_back(chat_prompt_of(model, request));
-  if (request.tools.is_null()) return args;
-  args.tools = find_tool_format(template_for(model, true).source());
-  if (args.tools == nullptr) return args;
-  for (const int32_t id : tool_tag_ids(*args.tools, *model.tokenizer)) {
+  const bool has_tools = !request.tools.is_null();
+  const ToolFormat* format = find_tool_format(template_for(model, has_tools).source());
+  if (format == nullptr || (!has_tools && format->make == nullptr)) return args;
+  args.tool_format = format;
+  args.tools = request.tools;
+  args.parallel_calls = request.parallel_calls;
+  for (const int32_t id : tool_tag_ids(*format, *model.tokenizer)) {
     args.prompts[0].shown_ids.push_back(id);
   }
   return args;

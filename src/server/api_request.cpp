@@ -150,7 +150,9 @@ constexpr std::array<ApiField, 2> kCompletion = {{
     {"echo", kBool, 0, 0, [](ApiRequest& r, const Json& v) { r.echo = v.get<bool>(); }},
 }};
 
-constexpr std::array<ApiField, 7> kChat = {{
+constexpr std::array<ApiField, 8> kChat = {{
+    {"parallel_tool_calls", kBool, 0, 0,
+     [](ApiRequest& r, const Json& v) { r.parallel_calls = v.get<bool>(); }},
     {"max_completion_tokens", kInteger, 1, kMostTokens, set_max_tokens},
     {"logprobs", kBool, 0, 0,
      [](ApiRequest& r, const Json& v) {

@@ -27,6 +27,7 @@ struct ApiRequest {
   // Of chats.
   Json messages;  // as a template takes them
   Json tools;     // null: none
+  bool parallel_calls = true;
   bool add_generation_prompt = true;
   Json template_variables = Json::object();
 };

@@ -29,7 +29,9 @@ Reply::Reply(ReplyArgs args) : args_(std::move(args)) {
     Prompt start;
     start.parser = prompt.parser;
     choices_[i].reader.emplace(start);
-    if (args_.tools != nullptr) choices_[i].tools.emplace(*args_.tools);
+    if (args_.tool_format != nullptr) {
+      choices_[i].tools = make_tool_parser(*args_.tool_format, args_.tools);
+    }
   }
 }
 
@@ -68,7 +70,9 @@ void Reply::take(size_t index, const Output& output) {
   Choice& choice = choices_[index];
   if (ended_ || choice.done) return;
   if (output.finish == FinishReason::kError) return fail(api_error_of(output));
-  if (output.finish == FinishReason::kCancelled) return fail({503, "the server is going down"});
+  if (output.finish == FinishReason::kCancelled && !choice.enough) {
+    return fail({503, "the server is going down"});
+  }
   if (!choice.begun && index % static_cast<size_t>(args_.n) == 0) {
     for (size_t other = index + 1; other < index + static_cast<size_t>(args_.n); ++other) {
       submit(other);
@@ -97,39 +101,50 @@ void Reply::measure(Choice& choice, const Output& output) {
   choice.n_prompt = output.stats.prompt_tokens;
   choice.n_cached = output.stats.reused_tokens;
   choice.n_tokens = output.stats.generated_tokens;
-  args_.metrics->finished(finish_reason_name(output.finish), output.stats, args_.call->seconds());
+  const FinishReason finish = choice.enough ? FinishReason::kStop : output.finish;
+  args_.metrics->finished(finish_reason_name(finish), output.stats, args_.call->seconds());
+}
+
+void Reply::add_pieces(Choice& choice, std::vector<ToolPiece> pieces,
+                       std::vector<ReplyDelta>& deltas) {
+  using Kind = ReplyDelta::Kind;
+  for (ToolPiece& piece : pieces) {
+    if (choice.enough) return;
+    if (!piece.call) {
+      deltas.push_back({.kind = piece.is_reasoning ? Kind::kReasoning : Kind::kText,
+                        .text = std::move(piece.text)});
+      continue;
+    }
+    deltas.push_back({.kind = Kind::kCall,
+                      .text = "",
+                      .call = {make_call_id(*args_.tool_format), std::move(*piece.call)},
+                      .call_index = choice.whole.calls.size()});
+    choice.whole.calls.push_back(deltas.back().call);
+    choice.enough = !args_.parallel_calls;
+  }
 }
 
 std::vector<ReplyDelta> Reply::read(Choice& choice, const Output& output) {
   using Kind = ReplyDelta::Kind;
   std::vector<ReplyDelta> deltas;
-  const auto add = [&](Kind kind, std::string text) {
-    if (!text.empty()) deltas.push_back({.kind = kind, .text = std::move(text)});
-  };
-  const auto add_tool_pieces = [&](std::vector<ToolPiece> pieces) {
-    for (ToolPiece& piece : pieces) {
-      add(Kind::kText, std::move(piece.text));
-      if (!piece.call) continue;
-      deltas.push_back({.kind = Kind::kCall,
-                        .text = "",
-                        .call = {"call_" + random_name(), std::move(*piece.call)},
-                        .call_index = choice.whole.calls.size()});
-      choice.whole.calls.push_back(deltas.back().call);
-    }
-  };
+  const bool was_enough = choice.enough;
   for (ReasoningPiece& piece : choice.reader->read(output)) {
-    if (piece.is_reasoning) {
-      add(Kind::kReasoning, std::move(piece.text));
-    } else if (choice.tools) {
-      add_tool_pieces(choice.tools->push(piece.text));
+    if (choice.enough) break;
+    if (!piece.is_reasoning && choice.tools) {
+      add_pieces(choice, choice.tools->push(piece.text), deltas);
     } else {
-      add(Kind::kText, std::move(piece.text));
+      deltas.push_back({.kind = piece.is_reasoning ? Kind::kReasoning : Kind::kText,
+                        .text = std::move(piece.text)});
     }
   }
-  if (output.finish == FinishReason::kNone) return deltas;
-  if (choice.tools) add_tool_pieces(choice.tools->finish());
-  const bool calls = output.finish == FinishReason::kStop && !choice.whole.calls.empty();
-  choice.whole.finish = calls ? "tool_calls" : std::string(finish_reason_name(output.finish));
+  if (output.finish != FinishReason::kNone) {
+    if (choice.tools) add_pieces(choice, choice.tools->finish(), deltas);
+    const bool stopped = choice.enough || output.finish == FinishReason::kStop;
+    const bool calls = stopped && !choice.whole.calls.empty();
+    choice.whole.finish = calls ? "tool_calls" : std::string(finish_reason_name(output.finish));
+  } else if (choice.enough && !was_enough) {
+    if (Service* service = args_.service()) service->cancel(choice.request);
+  }
   return deltas;
 }
 

@@ -12,7 +12,7 @@
 
 #include "server/call.h"
 #include "server/reply_writer.h"
-#include "server/tool_calls.h"
+#include "server/tools/tool_format.h"
 #include "session/answer.h"
 #include "session/prompt.h"
 #include "session/service.h"
@@ -36,7 +36,9 @@ struct ReplyArgs {
   std::vector<std::string> echoes;       // what each prompt's choices begin with; empty: nothing
   std::vector<SamplingParams> sampling;  // of each prompt
   std::optional<int> n_logprobs;
-  const ToolFormat* tools = nullptr;  // null: calls are not looked for
+  const ToolFormat* tool_format = nullptr;  // null: calls are not looked for
+  Json tools;                               // as read_tools() gives them
+  bool parallel_calls = true;               // or the first call ends an answer
 };
 
 class Reply : public std::enable_shared_from_this<Reply> {
@@ -49,11 +51,12 @@ class Reply : public std::enable_shared_from_this<Reply> {
  private:
   struct Choice {
     std::optional<AnswerReader> reader;
-    std::optional<ToolCallParser> tools;
+    std::unique_ptr<ToolParser> tools;
     ReplyChoice whole;
     int64_t request = 0;  // of the service; 0: not submitted yet
     bool begun = false;   // something was told
     bool done = false;
+    bool enough = false;  // cancelled, as nothing more is wanted of it
     int64_t n_tokens = 0;
     int64_t n_prompt = 0;
     int64_t n_cached = 0;
@@ -64,6 +67,7 @@ class Reply : public std::enable_shared_from_this<Reply> {
   void submit(size_t choice);
   void take(size_t index, const Output& output);
   std::vector<ReplyDelta> read(Choice& choice, const Output& output);
+  void add_pieces(Choice& choice, std::vector<ToolPiece> pieces, std::vector<ReplyDelta>& deltas);
   void measure(Choice& choice, const Output& output);
   void write(size_t index, std::vector<ReplyDelta> deltas, const Output& output);
   void finish();

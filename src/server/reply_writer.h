@@ -10,7 +10,7 @@
 
 #include "engine/logprobs.h"
 #include "server/api_error.h"
-#include "server/tool_calls.h"
+#include "server/tools/tool_parser.h"
 #include "text/tokenizer.h"
 
 namespace tq {

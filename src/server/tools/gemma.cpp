@@ -1,0 +1,121 @@
+// Gemma 4:  <|tool_call>call:f{x:1,s:<|"|>text<|"|>}<tool_call|>
+// Keys are bare, texts stand between tokens of their own.
+#include <utility>
+
+#include "server/tools/read_text.h"
+
+namespace tq {
+namespace {
+
+constexpr std::string_view kGemmaOpen = "<|tool_call>";
+constexpr std::string_view kGemmaClose = "<tool_call|>";
+constexpr std::string_view kGemmaQuote = "<|\"|>";
+constexpr int kMostDepth = 64;
+
+class GemmaValues {
+ public:
+  explicit GemmaValues(std::string_view text) : text_(text) {}
+
+  // The object that is all of the text; absent when it is none.
+  std::optional<Json> read() {
+    Json value;
+    if (!text_.starts_with('{') || !read_value(value, 0) || !text_.empty()) return std::nullopt;
+    return value;
+  }
+
+ private:
+  bool take(std::string_view word) {
+    if (!text_.starts_with(word)) return false;
+    text_.remove_prefix(word.size());
+    return true;
+  }
+  bool read_quoted(std::string& out) {
+    const size_t end = text_.find(kGemmaQuote);
+    if (end == std::string_view::npos) return false;
+    out = text_.substr(0, end);
+    text_.remove_prefix(end + kGemmaQuote.size());
+    return true;
+  }
+  bool read_key(std::string& key) {
+    if (take(kGemmaQuote)) return read_quoted(key) && take(":");
+    const size_t end = text_.find_first_of(":{}[],");
+    if (end == std::string_view::npos || end == 0 || text_[end] != ':') return false;
+    key = trim(text_.substr(0, end));
+    text_.remove_prefix(end + 1);
+    return true;
+  }
+  bool read_items(Json& out, char close, int depth) {
+    const std::string_view end(&close, 1);
+    if (take(end)) return true;
+    do {
+      std::string key;
+      if (out.is_object() && (!read_key(key) || out.contains(key))) return false;
+      Json item;
+      if (!read_value(item, depth + 1)) return false;
+      if (out.is_object()) {
+        out[key] = std::move(item);
+      } else {
+        out.push_back(std::move(item));
+      }
+    } while (take(","));
+    return take(end);
+  }
+  bool read_value(Json& out, int depth) {
+    if (depth > kMostDepth) return false;
+    if (take("{")) return read_items(out = Json::object(), '}', depth);
+    if (take("[")) return read_items(out = Json::array(), ']', depth);
+    if (take(kGemmaQuote)) {
+      std::string text;
+      if (!read_quoted(text)) return false;
+      out = text;
+      return true;
+    }
+    const std::string_view word = text_.substr(0, text_.find_first_of(",}]"));
+    text_.remove_prefix(word.size());
+    const std::string literal(trim(word));
+    out = read_json(literal).value_or(literal);  // or a text without quotes
+    return !literal.empty();
+  }
+
+  std::string_view text_;
+};
+
+std::optional<ToolCall> gemma_call(std::string_view body) {
+  constexpr std::string_view kCall = "call:";
+  body = trim(body);
+  const size_t begin = body.find('{');
+  if (!body.starts_with(kCall) || begin == std::string_view::npos) return std::nullopt;
+  const std::string_view name = trim(body.substr(kCall.size(), begin - kCall.size()));
+  const auto arguments = GemmaValues(body.substr(begin)).read();
+  if (name.empty() || !arguments) return std::nullopt;
+  return ToolCall{std::string(name), json_line(*arguments)};
+}
+
+CallsRead read_gemma(std::string_view text, bool at_end, const Json&) {
+  using Kind = CallsRead::Kind;
+  const size_t close = text.find(kGemmaClose);
+  const bool closed = close != std::string_view::npos;
+  if (!closed && !at_end) return {};
+  const auto call = gemma_call(text.substr(0, close).substr(kGemmaOpen.size()));
+  if (!call) return {.kind = Kind::kNone, .n_bytes = kGemmaOpen.size()};
+  return {.kind = Kind::kCalls,
+          .n_bytes = closed ? close + kGemmaClose.size() : text.size(),
+          .calls = {*call}};
+}
+
+bool is_gemma(std::string_view chat_template) {
+  return chat_template.find(kGemmaOpen) != std::string_view::npos;
+}
+
+}  // namespace
+
+const ToolFormat kGemmaFormat = {
+    .name = "gemma4",
+    .is_of = is_gemma,
+    .openings = {kGemmaOpen},
+    .end_letters = ">",
+    .read = read_gemma,
+    .tags = {kGemmaOpen, kGemmaClose, kGemmaQuote},
+};
+
+}  // namespace tq

@@ -1,0 +1,48 @@
+// Hermes, Qwen2.5, Qwen3:  <tool_call>{"name": "f", "arguments": {"x": 1}}</tool_call>
+#include "server/tools/read_text.h"
+
+namespace tq {
+namespace {
+
+constexpr std::string_view kOpen = "<tool_call>";
+constexpr std::string_view kClose = "</tool_call>";
+
+// The closing tag may be in one of the texts, so the object's own end counts.
+CallsRead read_hermes(std::string_view text, bool at_end, const Json&) {
+  using Kind = CallsRead::Kind;
+  TextReader reader(text, at_end);
+  reader.skip(kOpen.size());
+  reader.skip_white_space();
+  if (reader.rest().empty()) return {};
+  const CallsRead none = {.kind = Kind::kNone, .n_bytes = kOpen.size()};
+  if (reader.rest()[0] != '{') return none;
+  const size_t length = json_length(reader.rest());
+  if (length == std::string_view::npos) return {};
+  const auto json = read_json(reader.rest().substr(0, length));
+  const auto call = json ? call_of(*json, "arguments", "parameters") : std::nullopt;
+  if (!call) return none;
+  reader.skip(length);
+  size_t end = reader.position();
+  reader.skip_white_space();
+  const TextReader::Has closed = reader.take(kClose);
+  if (closed == TextReader::Has::kMore) return {};
+  if (closed == TextReader::Has::kYes) end = reader.position();
+  return {.kind = Kind::kCalls, .n_bytes = end, .calls = {*call}};
+}
+
+bool is_hermes(std::string_view chat_template) {
+  return chat_template.find(kOpen) != std::string_view::npos;
+}
+
+}  // namespace
+
+const ToolFormat kHermesFormat = {
+    .name = "hermes",
+    .is_of = is_hermes,
+    .openings = {kOpen},
+    .end_letters = "}>",
+    .read = read_hermes,
+    .tags = {kOpen, kClose},
+};
+
+}  // namespace tq

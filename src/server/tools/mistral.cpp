@@ -1,0 +1,85 @@
+// Mistral, older:  [TOOL_CALLS][{"name": "f", "arguments": {"x": 1}}, ...]
+// newer:           [TOOL_CALLS]f[ARGS]{"x": 1}      each call with its tag; also with [CALL_ID]ID
+//                                                   before [ARGS], and without [ARGS]
+#include "server/tools/read_text.h"
+
+namespace tq {
+namespace {
+
+constexpr std::string_view kToolCalls = "[TOOL_CALLS]";
+constexpr std::string_view kArguments = "[ARGS]";
+constexpr std::string_view kCallId = "[CALL_ID]";
+
+// Behind the tag: a list of calls, or one.
+CallsRead read_list(TextReader& reader) {
+  using Kind = CallsRead::Kind;
+  const CallsRead none = {.kind = Kind::kNone, .n_bytes = kToolCalls.size()};
+  const size_t length = json_length(reader.rest());
+  if (length == std::string_view::npos) return {};
+  const auto json = read_json(reader.rest().substr(0, length));
+  if (!json || json->empty()) return none;
+  CallsRead read = {.kind = Kind::kCalls, .n_bytes = reader.position() + length};
+  for (const Json& one : json->is_array() ? *json : Json::array({*json})) {
+    auto call = call_of(one, "arguments", "parameters");
+    if (!call) return none;
+    read.calls.push_back(std::move(*call));
+  }
+  return read;
+}
+
+// A name, and its arguments.
+CallsRead read_named(TextReader& reader) {
+  using Has = TextReader::Has;
+  using Kind = CallsRead::Kind;
+  const CallsRead none = {.kind = Kind::kNone, .n_bytes = kToolCalls.size()};
+  std::string_view name;
+  Has taken = reader.take_until("[{", kMostNameBytes, name);
+  if (taken != Has::kYes) return taken == Has::kMore ? CallsRead{} : none;
+  name = trim(name);
+  if (name.empty() || name.find_first_of(" \t\r") != std::string_view::npos) return none;
+  taken = reader.take(kCallId);
+  if (taken == Has::kYes) {
+    std::string_view id;
+    taken = reader.take_until("[{", kMostNameBytes, id);
+    if (taken != Has::kYes) return taken == Has::kMore ? CallsRead{} : none;
+  }
+  const Has tag = reader.take(kArguments);
+  if (taken == Has::kMore || tag == Has::kMore) return {};
+  reader.skip_white_space();
+  if (reader.rest().empty()) return {};
+  if (reader.rest()[0] != '{') return none;
+  const size_t length = json_length(reader.rest());
+  if (length == std::string_view::npos) return {};
+  const auto json = read_json(reader.rest().substr(0, length));
+  if (!json) return none;
+  return {.kind = Kind::kCalls,
+          .n_bytes = reader.position() + length,
+          .calls = {{std::string(name), json_line(*json)}}};
+}
+
+CallsRead read_mistral(std::string_view text, bool at_end, const Json&) {
+  TextReader reader(text, at_end);
+  reader.skip(kToolCalls.size());
+  reader.skip_white_space();
+  if (reader.rest().empty()) return {};
+  const char first = reader.rest()[0];
+  return first == '[' || first == '{' ? read_list(reader) : read_named(reader);
+}
+
+bool is_mistral(std::string_view chat_template) {
+  return chat_template.find(kToolCalls) != std::string_view::npos;
+}
+
+}  // namespace
+
+const ToolFormat kMistralFormat = {
+    .name = "mistral",
+    .is_of = is_mistral,
+    .openings = {kToolCalls},
+    .end_letters = "}]",
+    .read = read_mistral,
+    .tags = {kToolCalls, kArguments, kCallId},
+    .n_id_letters = 9,  // its templates refuse others
+};
+
+}  // namespace tq
