@@ -21,7 +21,7 @@ install(FILES ${share}/tq.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_
 set(doc ${CMAKE_INSTALL_DATADIR}/doc/turboquant)
 install(FILES README.md CHANGELOG.md DESTINATION ${doc})
 install(FILES LICENSE DESTINATION ${doc} RENAME copyright)
-install(DIRECTORY docs DESTINATION ${doc} FILES_MATCHING PATTERN "*.md" PATTERN "*.svg")
+install(DIRECTORY docs DESTINATION ${doc} FILES_MATCHING PATTERN "*.md" PATTERN "*.svg" PATTERN "*.png")
 
 set(CPACK_PACKAGE_NAME turboquant)
 set(CPACK_PACKAGE_VENDOR "turboquant.cpp")

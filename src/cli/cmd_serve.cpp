@@ -35,6 +35,7 @@ struct ServeOptions {
   ApiOptions api{.model_names = {}};
   std::string chat_template;
   std::vector<std::string> key_files;
+  bool no_page = false;
   int64_t max_sequences = 8;
   double drain_seconds = 60;
 };
@@ -232,6 +233,7 @@ void run_serve(ServeOptions options, const GlobalOptions& global) {
   if (options.api.model_names.empty()) options.api.model_names = {name_of(options.model.path)};
   options.api.root = options.model.path;
   options.api.version = build_info().version;
+  options.api.guard.page = !options.no_page;
   for (const std::string& file : options.key_files) read_keys(file, options.api.guard.api_keys);
   allow_many_files();
   Serving(options, global).run();
@@ -262,6 +264,7 @@ void add_security_options(CLI::App& command, ServeOptions& options) {
                   "all; may be repeated")
       ->allow_extra_args(false)
       ->group(kGroup);
+  command.add_flag("--no-page", options.no_page, "Serve no chat page at /")->group(kGroup);
 }
 
 void add_limit_options(CLI::App& command, ServeOptions& options) {

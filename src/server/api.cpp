@@ -11,11 +11,18 @@
 #include "base/log.h"
 #include "server/anthropic.h"
 #include "server/api_request.h"
+#include "server/embedded.h"
 #include "server/fields.h"
 #include "server/json_text.h"
 
 namespace tq {
 namespace {
+
+// Whether its template takes `enable_thinking`, for the chat page to offer it.
+bool has_thinking_switch(const ServedModel& model) {
+  return model.chat_template != nullptr &&
+         model.chat_template->source().find("enable_thinking") != std::string::npos;
+}
 
 HttpResponse json_response(std::string body) { return {.status = 200, .body = std::move(body)}; }
 
@@ -66,9 +73,13 @@ const std::vector<Api::Route>& Api::routes() {
   return kRoutes;
 }
 
-const Api::Route* Api::find_route(const HttpHead& head, std::optional<ApiError>& error) {
+const Api::Route* Api::find_route(const HttpHead& head, std::optional<ApiError>& error) const {
   const std::string method = head.method == "HEAD" ? "GET" : head.method;
-  bool known = false;
+  const bool is_file =
+      find_embedded_file(head.path) != nullptr && (options_.guard.page || !is_page_path(head.path));
+  static constexpr Route kFile = {"GET", "", &Api::get_file};
+  if (is_file && method == kFile.method) return &kFile;
+  bool known = is_file;
   for (const Route& route : routes()) {
     if (head.path != route.path) continue;
     known = true;
@@ -143,6 +154,10 @@ void Api::check_model_name(const Json& body) const {
       "model", "model_not_found");
 }
 
+void Api::get_file(const CallPtr& call) {
+  call->send(file_response(*find_embedded_file(call->request.path), call->request));
+}
+
 void Api::get_health(const CallPtr& call) {
   const ServedModel& served = model();
   const ServiceStatus status = served.service->status();
@@ -168,9 +183,9 @@ void Api::get_models(const CallPtr& call) {
   for (const std::string& name : options_.model_names) {
     list += fmt::format(
         R"({}{{"id":{},"object":"model","created":{},"owned_by":"turboquant.cpp","root":{},)"
-        R"("parent":null,"max_model_len":{}}})",
+        R"("parent":null,"max_model_len":{},"thinking_switch":{}}})",
         list.empty() ? "" : ",", json_string(name), created_, json_string(options_.root),
-        served.context);
+        served.context, has_thinking_switch(served));
   }
   call->send(json_response(fmt::format(R"({{"object":"list","data":[{}]}})", list)));
 }

@@ -73,8 +73,9 @@ class Api : public HttpHandler {
   };
   static const std::vector<Route>& routes();
   // Null where the path or the method is not known; then `error` says so.
-  static const Route* find_route(const HttpHead& head, std::optional<ApiError>& error);
+  const Route* find_route(const HttpHead& head, std::optional<ApiError>& error) const;
 
+  void get_file(const CallPtr& call);
   void get_health(const CallPtr& call);
   void get_load(const CallPtr& call);
   void get_version(const CallPtr& call);

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/ascii.h"
+#include "server/embedded.h"
 
 namespace tq {
 namespace {
@@ -60,6 +61,14 @@ bool Guard::is_allowed_origin(const HttpHead& head, const std::string& origin) c
          lower_case(origin.substr(scheme + 3)) == lower_case(*host);
 }
 
+// A browser sends no key when it opens a page.
+bool Guard::needs_key(const HttpHead& head) const {
+  const bool reads = head.method == "GET" || head.method == "HEAD";
+  const bool is_open =
+      head.path == "/health" || (options_.page && reads && is_page_path(head.path));
+  return !options_.api_keys.empty() && !is_open;
+}
+
 bool Guard::has_key(const HttpHead& head) const {
   std::string_view given;
   if (const std::string* key = head.find("x-api-key")) given = *key;
@@ -91,7 +100,7 @@ std::optional<ApiError> Guard::check(const HttpHead& head) const {
     }
   }
   if (head.method == "OPTIONS") return std::nullopt;  // browsers ask before they send the key
-  if (!options_.api_keys.empty() && head.path != "/health" && !has_key(head)) {
+  if (needs_key(head) && !has_key(head)) {
     return ApiError(401, "the request needs an API key: \"Authorization: Bearer KEY\"", "",
                     "invalid_api_key");
   }

@@ -13,6 +13,7 @@ namespace tq {
 
 struct GuardOptions {
   std::vector<std::string> api_keys;  // none: nobody needs one
+  bool page = true;  // the chat page is there: its files need no key, what it asks for does
   // Origins whose pages may use the server from a browser, "https://chat.example"; "*": all.
   std::vector<std::string> cors_origins;
   // Names, without port, under which the server may be asked besides localhost and addresses; "*":
@@ -32,6 +33,7 @@ class Guard {
  private:
   bool is_known_host(std::string_view host) const;
   bool is_allowed_origin(const HttpHead& head, const std::string& origin) const;
+  bool needs_key(const HttpHead& head) const;
   bool has_key(const HttpHead& head) const;
 
   GuardOptions options_;

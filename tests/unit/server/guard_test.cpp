@@ -83,5 +83,19 @@ TEST(Guard, ComparesAllOfAKey) {
   EXPECT_FALSE(equal_in_constant_time("secretsecret", "secret"));
 }
 
+TEST(Guard, OnlyReadingThePageNeedsNoKey) {
+  const Guard guard({.api_keys = {"key"}});
+  for (const char* path : {"/", "/page/app.js", "/health"}) {
+    EXPECT_EQ(status_of(guard, head_with({}, "GET", path)), 200) << path;
+    EXPECT_EQ(status_of(guard, head_with({}, "HEAD", path)), 200) << path;
+    EXPECT_EQ(status_of(guard, head_with({{"host", "evil.example"}}, "GET", path)), 403) << path;
+  }
+  EXPECT_EQ(status_of(guard, head_with({}, "POST", "/")), 401);
+  for (const char* path : {"//", "/page", "/pages/app.js", "/v1/models", "/openapi.json"}) {
+    EXPECT_EQ(status_of(guard, head_with({}, "GET", path)), 401) << path;
+  }
+  EXPECT_EQ(status_of(Guard({.api_keys = {"key"}, .page = false}), head_with({}, "GET", "/")), 401);
+}
+
 }  // namespace
 }  // namespace tq
