@@ -13,12 +13,13 @@ ALLOWED = {  # what a folder may include besides itself; docs/architecture.md dr
     "kv": "base tensor format kernels backend",
     "io": "base tensor format",
     "text": "base",
+    "grammar": "base text",
     "model": "base tensor format kernels backend kv io",
     "convert": "base tensor format kernels io model",
-    "engine": "base tensor format kernels backend kv io model text",
-    "session": "base tensor format kernels backend kv io model text engine convert",
-    "server": "base tensor format kernels backend kv io model text engine convert session",
-    "cli": "base tensor format kernels backend kv io model text engine convert session server",
+    "engine": "base tensor format kernels backend kv io model text grammar",
+    "session": "base tensor format kernels backend kv io model text grammar engine convert",
+    "server": "base tensor format kernels backend kv io model text grammar engine convert session",
+    "cli": "base tensor format kernels backend kv io model text grammar engine convert session server",
 }
 
 root = pathlib.Path(__file__).resolve().parent.parent / "src"
