@@ -15,6 +15,7 @@
 #include "cli/generate.h"
 #include "cli/input.h"
 #include "cli/model_options.h"
+#include "cli/option_flags.h"
 #include "cli/reasoning_options.h"
 #include "cli/result.h"
 #include "cli/template_options.h"
@@ -25,6 +26,7 @@ namespace {
 struct RunOptions {
   ModelOptions model;
   SamplingOptions sampling;
+  GrammarOptions grammar;
   ReasoningOptions reasoning;
   TemplateOptions chat_template;
   std::optional<std::string> prompt;
@@ -115,6 +117,19 @@ Json report(const Generation& result, bool has_reasoning, const LoadedModel& loa
   return json;
 }
 
+// What --grammar, --json-schema or --regex ask for; null: nothing.
+std::shared_ptr<Constraint> constraint_of(const RunOptions& options, const LoadedModel& loaded,
+                                          const Prompt& prompt) {
+  const auto source = options.grammar.source();
+  if (!source) return nullptr;
+  if (!loaded.tokenizer) {
+    fail(ErrorCode::kInvalidArgument, "{} has no tokenizer.json, which grammars need",
+         options.model.path);
+  }
+  Grammars grammars(loaded.tokenizer, loaded.not_text);
+  return grammars.constrain(grammars.get(*source), prompt.parser);
+}
+
 void run_run(const RunOptions& options, const GlobalOptions& global) {
   const LoadedModel loaded = open_model(options.model, {.text = options.tokens.empty()}, global);
   Prompt prompt = make_prompt(options, loaded);
@@ -124,6 +139,7 @@ void run_run(const RunOptions& options, const GlobalOptions& global) {
   request.sampling.max_tokens = most_tokens(options.sampling.max_tokens,
                                             loaded.model->options().max_context, prompt.ids.size());
   const SamplingParams sampling = request.sampling;
+  request.constraint = constraint_of(options, loaded, prompt);
   info("{}", describe_sampling(sampling, options.sampling, loaded.sampling));
   Service service(*loaded.model, loaded.tokenizer, loaded.eos_ids,
                   {.kv_format = options.model.kv(), .suppressed_ids = loaded.not_text});
@@ -185,9 +201,11 @@ void add_run(CLI::App& app, const GlobalOptions& global) {
       ->excludes(system);
   add_reasoning_options(*command, options->reasoning);
   add_sampling_options(*command, options->sampling);
+  visit_options(options->grammar, OptionFlags(*command, "What the answer must be (one of them)"));
   add_examples(*command,
                {"tq run ./Qwen3-8B \"Why is the sky blue?\"",
                 "tq run model.gguf --file prompt.txt -n 200 --temp 0.7 --seed 1",
+                "tq run ./Qwen3-8B \"Three colours\" --json-schema '{\"type\":\"array\"}'",
                 "git diff | tq run ./Qwen3-8B - --system \"Review this change.\" --format tq4",
                 "tq run ./Qwen3-8B \"Hello\" --json"});
   command->callback([options, &global] { run_run(*options, global); });

@@ -58,7 +58,8 @@ struct Host {
         .sampling = loaded.sampling,
         .context = loaded.memory.context,
         .n_sequences = loaded.memory.sequences,
-        .n_tokens = static_cast<int32_t>(std::min<int64_t>(n_tokens, loaded.model->spec().vocab))};
+        .n_tokens = static_cast<int32_t>(std::min<int64_t>(n_tokens, loaded.model->spec().vocab)),
+        .grammars = std::make_shared<Grammars>(loaded.tokenizer, loaded.not_text)};
   }
 };
 

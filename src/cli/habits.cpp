@@ -35,7 +35,7 @@ constexpr std::string_view kKvTypes = "not a type of this KV cache; --help lists
 constexpr std::string_view kSamplers =
     "this sampler is not built in; there are --temp, --top-k, --top-p, --min-p, --repeat-penalty, "
     "--presence-penalty and --frequency-penalty";
-constexpr std::string_view kNoGrammar = "output cannot be held to a grammar or schema";
+constexpr std::string_view kOneAnswer = "tq run holds its answer to a grammar";
 constexpr std::string_view kRopeConfig = "positions are scaled as the model's config.json says";
 constexpr std::string_view kNoDraft = "there is no speculative decoding";
 constexpr std::string_view kNoLora = "adapters are not applied: merge it into the model first";
@@ -184,13 +184,13 @@ constexpr OptionHabit kOptions[] = {
      "the order is fixed: penalties, temperature, top-k, top-p, min-p"},
     {kLlama, kAnswers, "--sampling-seq", kAnyValue, kRefused, "",
      "the order is fixed: penalties, temperature, top-k, top-p, min-p"},
-    {kLlama, kAnswers, "--grammar", kAnyValue, kRefused, "", kNoGrammar},
-    {kLlama, kAnswers, "--grammar-file", kAnyValue, kRefused, "", kNoGrammar},
-    {kLlama, kAnswers, "-j", kAnyValue, kRefused, "", kNoGrammar},
-    {kLlama, kAnswers, "--json-schema", kAnyValue, kRefused, "", kNoGrammar},
-    {kLlama, kAnswers, "-jf", kAnyValue, kRefused, "", kNoGrammar},
-    {kLlama, kAnswers, "--json-schema-file", kAnyValue, kRefused, "", kNoGrammar},
-    {kVllm, kAnswers, "--guided-json", kAnyValue, kRefused, "", kNoGrammar},
+    {kLlama, "chat", "--grammar", kAnyValue, kRefused, "", kOneAnswer},
+    {kLlama, "chat", "--json-schema", kAnyValue, kRefused, "", kOneAnswer},
+    {kLlama, "run", "--grammar-file", kAnyValue, kWorks, "--grammar", ""},
+    {kLlama, "run", "-j", kAnyValue, kWorks, "--json-schema", ""},
+    {kLlama, "run", "-jf", kAnyValue, kWorks, "--json-schema", ""},
+    {kLlama, "run", "--json-schema-file", kAnyValue, kWorks, "--json-schema", ""},
+    {kVllm, "run", "--guided-json", kAnyValue, kWorks, "--json-schema", ""},
 
     // Reasoning.
     {kOllama, kAnswers, "--think", "true", kWorks, "--think=on", ""},

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file_faults.h"
 #include "base/math.h"
+#include "engine/constraint.h"
 #include "engine/model_limits.h"
 
 namespace tq {
@@ -82,7 +83,16 @@ int64_t Engine::add(Request request) {
          n_pages, pages_.n_pages());
   }
   if (tokenizer_) {
-    sequence->detokenizer.emplace(tokenizer_, /*skip_special=*/true, sequence->request.shown_ids);
+    // Constraints count every byte of a token.
+    const bool at_start = sequence->request.constraint == nullptr;
+    sequence->detokenizer.emplace(tokenizer_, /*skip_special=*/true, sequence->request.shown_ids,
+                                  at_start);
+  }
+  if (Constraint* constraint = sequence->request.constraint.get()) {
+    const std::span<const int32_t> prompt = sequence->request.prompt;
+    for (const int32_t id : prompt.last(static_cast<size_t>(sequence->request.n_given))) {
+      constraint->accept(id);
+    }
   }
   sequence->sampler.hold_back(sequence->request.sampling.stop_ids);
   if (!sequence->request.sampling.ignore_eos) sequence->sampler.hold_back(eos_ids_);
@@ -145,14 +155,19 @@ bool Engine::chooses(const ScheduledStep& step) const {
 bool Engine::run_model(const ScheduledStep& step, bool chooses) {
   try {
     if (chooses) {
+      std::vector<Sequence*> constrained;
       sample_rows_.clear();
       token_values_.clear();
       for (size_t i = 0; i < step.batch.size(); ++i) {
         if (step.batch[i].n_logits == 0) continue;
         sample_rows_.push_back(step.sequences[i]->sampler.next_row(token_values_));
+        if (!step.sequences[i]->request.constraint) continue;
+        sample_rows_.back().mask = static_cast<int32_t>(constrained.size());
+        constrained.push_back(step.sequences[i]);
       }
-      model_.next_tokens(step.batch, kv_, {n_sample_tokens_, sample_rows_, token_values_},
-                         std::span(tokens_).first(sample_rows_.size()));
+      TokenChoice choice{n_sample_tokens_, sample_rows_, token_values_};
+      if (!constrained.empty()) choice.masks = [&] { return make_masks(constrained); };
+      model_.next_tokens(step.batch, kv_, choice, std::span(tokens_).first(sample_rows_.size()));
     } else {
       model_.forward(step.batch, kv_,
                      logits_.as<float>().first(static_cast<size_t>(step.n_logits()) *
@@ -182,6 +197,13 @@ void Engine::take_choices(const ScheduledStep& step, bool chosen) {
       }
       continue;
     }
+    Constraint* const constraint = sequence.request.constraint.get();
+    if (constraint != nullptr && constraint->must_end()) {  // before its first token
+      keep(sequence, n_tokens);
+      finish(sequence, FinishReason::kStop, {});
+      ++row;
+      continue;
+    }
     const Choice choice = chosen
                               ? take(sequence, tokens_[row])
                               : sample(sequence, logits_.as<float>().subspan(row * vocab, vocab));
@@ -196,6 +218,48 @@ void Engine::keep(Sequence& sequence, int64_t n_tokens) {
   pages_.publish(sequence.pages, sequence.cached_tokens());
 }
 
+std::span<const uint32_t> Engine::make_masks(const std::vector<Sequence*>& sequences) {
+  const auto n_words = static_cast<size_t>(mask_words(n_sample_tokens_));
+  masks_.resize(sequences.size() * n_words);
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    fill_mask(*sequences[i], std::span(masks_).subspan(i * n_words, n_words));
+  }
+  return masks_;
+}
+
+void Engine::fill_mask(Sequence& sequence, std::span<uint32_t> bits) const {
+  Constraint& constraint = *sequence.request.constraint;
+  try {
+    constraint.fill_mask(bits);
+    const bool may_end = constraint.may_end();
+    const auto set = [&](int32_t id, bool allowed) {
+      if (id < 0 || id >= n_sample_tokens_) return;
+      uint32_t& word = bits[static_cast<size_t>(id) / 32];
+      const uint32_t bit = uint32_t{1} << (id % 32);
+      word = allowed ? word | bit : word & ~bit;
+    };
+    const SamplingParams& sampling = sequence.request.sampling;
+    for (const int32_t id : eos_ids_) set(id, may_end && !sampling.ignore_eos);
+    for (const int32_t id : sampling.stop_ids) set(id, may_end);
+    if (std::all_of(bits.begin(), bits.end(), [](uint32_t word) { return word == 0; })) {
+      fail(ErrorCode::kInvalidArgument,
+           "no token of the vocabulary continues the answer as its grammar asks");
+    }
+  } catch (const Error& error) {
+    sequence.fault = error;
+  }
+}
+
+bool Engine::constrain(Sequence& sequence, int32_t token) {
+  try {
+    if (sequence.request.constraint) sequence.request.constraint->accept(token);
+    return true;
+  } catch (const Error& error) {
+    sequence.fault = error;
+    return false;
+  }
+}
+
 bool Engine::is_end(const Sequence& sequence, int32_t token) const {
   const SamplingParams& sampling = sequence.request.sampling;
   const auto has = [token](const std::vector<int32_t>& ids) {
@@ -205,6 +269,7 @@ bool Engine::is_end(const Sequence& sequence, int32_t token) const {
 }
 
 Engine::Choice Engine::take(Sequence& sequence, int32_t chosen) {
+  if (sequence.fault) return {-1, sequence.fault->what(), {}, sequence.fault->code()};
   try {
     return {sequence.sampler.take(chosen), ""};
   } catch (const Error& error) {
@@ -212,7 +277,12 @@ Engine::Choice Engine::take(Sequence& sequence, int32_t chosen) {
   }
 }
 
-Engine::Choice Engine::sample(Sequence& sequence, std::span<float> logits) const {
+Engine::Choice Engine::sample(Sequence& sequence, std::span<float> logits) {
+  const uint32_t* mask = nullptr;
+  if (sequence.request.constraint) {
+    mask = make_masks({&sequence}).data();
+    if (sequence.fault) return {-1, sequence.fault->what(), {}, sequence.fault->code()};
+  }
   for (const int32_t id : suppressed_ids_) {
     logits[static_cast<size_t>(id)] = -std::numeric_limits<float>::infinity();
   }
@@ -223,7 +293,7 @@ Engine::Choice Engine::sample(Sequence& sequence, std::span<float> logits) const
     before.assign(logits.begin(), logits.begin() + n_tokens);
   }
   try {
-    Choice choice{sequence.sampler.sample(logits), ""};
+    Choice choice{sequence.sampler.sample(logits, mask), ""};
     if (n_logprobs) choice.logprobs = token_logprobs(before, choice.token, *n_logprobs);
     return choice;
   } catch (const Error& error) {
@@ -235,6 +305,7 @@ void Engine::advance(Sequence& sequence, const Choice& choice) {
   Output output;
   if (!choice.error.empty()) {
     output.error = choice.error;
+    output.error_code = choice.error_code;
     finish(sequence, FinishReason::kError, std::move(output));
     return;
   }
@@ -253,6 +324,12 @@ void Engine::advance(Sequence& sequence, const Choice& choice) {
     finish(sequence, FinishReason::kStop, std::move(output));
     return;
   }
+  if (!constrain(sequence, token)) {
+    output.error = sequence.fault->what();
+    output.error_code = sequence.fault->code();
+    finish(sequence, FinishReason::kError, std::move(output));
+    return;
+  }
   sequence.tokens.push_back(token);
   output.token = token;
   output.logprobs = choice.logprobs;
@@ -262,7 +339,8 @@ void Engine::advance(Sequence& sequence, const Choice& choice) {
       output.text = sequence.stops.push(output.text);
     }
   }
-  if (sequence.stops.matched()) {
+  const Constraint* constraint = sequence.request.constraint.get();
+  if (sequence.stops.matched() || (constraint != nullptr && constraint->must_end())) {
     finish(sequence, FinishReason::kStop, std::move(output));
   } else if (stats.generated_tokens == sequence.request.sampling.max_tokens) {
     finish(sequence, FinishReason::kLength, std::move(output));

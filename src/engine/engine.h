@@ -75,6 +75,7 @@ class Engine {
     int32_t token;
     std::string error;
     std::vector<TokenLogprob> logprobs = {};
+    ErrorCode error_code = ErrorCode::kInternal;
   };
   // Whether the device chooses the step's tokens; otherwise its logits come here.
   bool chooses(const ScheduledStep& step) const;
@@ -85,12 +86,19 @@ class Engine {
   void keep(Sequence& sequence, int64_t n_tokens);
   // Of a row of the step: what the device chose, or logits.
   static Choice take(Sequence& sequence, int32_t chosen);
-  Choice sample(Sequence& sequence, std::span<float> logits) const;
+  Choice sample(Sequence& sequence, std::span<float> logits);
   // Appends the token and decides whether it was the last.
   void advance(Sequence& sequence, const Choice& choice);
   void finish(Sequence& sequence, FinishReason reason, Output output);
   bool is_end(const Sequence& sequence, int32_t token) const;
   static void tell_prefill(const Sequence& sequence);
+  // The tokens that the sequence's constraint and its ends allow next, of mask_words() words. An
+  // error becomes the sequence's fault.
+  void fill_mask(Sequence& sequence, std::span<uint32_t> bits) const;
+  // The masks of the sequences, one after the other, until the next call.
+  std::span<const uint32_t> make_masks(const std::vector<Sequence*>& sequences);
+  // Tells the constraint of a token. False, and the sequence has a fault, when it throws.
+  static bool constrain(Sequence& sequence, int32_t token);
   void deliver();
 
   Model& model_;
@@ -109,6 +117,7 @@ class Engine {
   // How the step's tokens are chosen by the device.
   std::vector<SampleRow> sample_rows_;
   std::vector<TokenValue> token_values_;
+  std::vector<uint32_t> masks_;  // of its constrained rows
   int64_t next_id_ = 1;
   EngineStatus totals_;                               // of what is counted
   std::vector<std::shared_ptr<Sequence>> sequences_;  // unfinished, in order of arrival

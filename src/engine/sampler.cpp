@@ -126,11 +126,12 @@ int32_t Sampler::take(int32_t chosen) {
   return chosen;
 }
 
-int32_t Sampler::sample(std::span<float> logits) {
+int32_t Sampler::sample(std::span<float> logits, const uint32_t* mask) {
   logits = logits.first(static_cast<size_t>(n_tokens_));
   lists_.clear();
-  const SampleRow row = next_row(lists_);
-  const int32_t chosen = rows_.sample(logits, row, lists_.data());
+  SampleRow row = next_row(lists_);
+  if (mask != nullptr) row.mask = 0;
+  const int32_t chosen = rows_.sample(logits, row, lists_.data(), mask);
   if (chosen == kBrokenLogits) {  // say which
     const auto broken = std::find_if(logits.begin(), logits.end(), [](float logit) {
       return !(logit < std::numeric_limits<float>::infinity());

@@ -56,10 +56,11 @@ class Sampler {
   void resume(std::span<const int32_t> generated);
   // Tokens that are not chosen before min_tokens were generated.
   void hold_back(std::span<const int32_t> ids);
-  // Chooses a token and counts it as generated. logits: [at least n_tokens], changed in place.
+  // Chooses a token and counts it as generated. logits: [at least n_tokens], changed in place;
+  // mask: of tokens that may be chosen (kernels/ops/sample.h), or null.
   // Throws kInternal when a logit is NaN or +infinity, or none is finite: a broken model, not a
   // choice.
-  int32_t sample(std::span<float> logits);
+  int32_t sample(std::span<float> logits, const uint32_t* mask = nullptr);
 
   // The same by a device, in three steps: how many entries next_row() will append;
   size_t n_list_entries() const;

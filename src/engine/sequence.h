@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "engine/constraint.h"
 #include "engine/logprobs.h"
 #include "engine/sampler.h"
 #include "engine/stop_matcher.h"
@@ -68,6 +69,10 @@ struct Request {
   // With every token its log probability comes, and the most probable others, so many of them.
   // Absent: none.
   std::optional<int> n_logprobs;
+  // Only tokens that it allows are sampled, and the answer ends when it must; end ids and stop ids
+  // may come only where it may end. What n_given says must be allowed, too. Of this request alone;
+  // null: any token may come.
+  std::shared_ptr<Constraint> constraint;
   // Called from Engine::step on its thread after the step is complete; may add and cancel requests.
   // What it throws leaves step(): the engine stays usable, outputs not yet told are lost.
   std::function<void(const Output&)> on_output;
@@ -110,6 +115,7 @@ struct Sequence : std::enable_shared_from_this<Sequence> {
   std::optional<StreamDetokenizer> detokenizer;  // absent without a tokenizer
   StopMatcher stops;
   bool cancelled = false;
+  std::optional<Error> fault;  // of the constraint: the request ends with it
   RequestStats stats;
   Clock::time_point added = Clock::now();
   std::optional<Clock::time_point> started;  // first step

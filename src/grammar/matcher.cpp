@@ -4,9 +4,6 @@
 #include <array>
 #include <utility>
 
-#include "base/check.h"
-#include "base/error.h"
-
 namespace tq {
 namespace {
 
@@ -14,8 +11,11 @@ constexpr int64_t kBudget = 30'000'000;               // configurations looked a
 constexpr size_t kMostRemembered = size_t{16} << 20;  // of tokens, and of states
 constexpr size_t kMostListed = 2048;                  // longer lists are bits
 
-void set_bit(std::span<uint32_t> bits, int32_t id) {
-  bits[static_cast<size_t>(id) / 32] |= uint32_t{1} << (id % 32);
+// Where there is no such word, nothing: a model may have fewer tokens than its tokenizer.
+void set_bit(std::span<uint32_t> bits, int32_t id, bool value = true) {
+  const auto word = static_cast<size_t>(id) / 32;
+  const uint32_t bit = uint32_t{1} << (id % 32);
+  if (word < bits.size()) bits[word] = value ? bits[word] | bit : bits[word] & ~bit;
 }
 
 }  // namespace
@@ -172,13 +172,12 @@ void TokenGrammar::fill(Position& position, std::span<uint32_t> bits) {
   std::fill(bits.begin(), bits.end(), 0u);
   const int32_t canonical = space_.canonical(position.state);
   const TokenSet& set = tokens(canonical);
-  std::copy(set.bits.begin(), set.bits.end(), bits.begin());
+  std::copy_n(set.bits.begin(), std::min(set.bits.size(), bits.size()), bits.begin());
   for (const int32_t id : set.ids) set_bit(bits, id);
   if (canonical == position.state) return;
   // The two are alike for short tokens only.
   for (const int32_t place : vocabulary_->long_places()) {
-    const int32_t id = vocabulary_->id_at(place);
-    bits[static_cast<size_t>(id) / 32] &= ~(uint32_t{1} << (id % 32));
+    set_bit(bits, vocabulary_->id_at(place), false);
   }
   try_places(position.state, vocabulary_->long_places(),
              [&](int32_t place) { set_bit(bits, vocabulary_->id_at(place)); });
@@ -194,11 +193,7 @@ void GrammarMatcher::note() {
   can_go_on_ = position_.saved.size() > 1;
 }
 
-void GrammarMatcher::fill_mask(std::span<uint32_t> bits) {
-  TQ_CHECK(bits.size() >= grammar_->vocabulary().n_words(), "{} words for a mask of {}",
-           bits.size(), grammar_->vocabulary().n_words());
-  grammar_->fill(position_, bits);
-}
+void GrammarMatcher::fill_mask(std::span<uint32_t> bits) { grammar_->fill(position_, bits); }
 
 bool GrammarMatcher::accept(int32_t token) {
   const std::string_view bytes = grammar_->vocabulary().bytes_of(token);

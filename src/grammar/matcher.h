@@ -74,8 +74,8 @@ class GrammarMatcher {
   explicit GrammarMatcher(std::shared_ptr<TokenGrammar> grammar);
 
   // Sets the bits of tokens that may come next, and clears the others: token t is bit t % 32 of
-  // bits[t / 32]; at least Vocabulary::n_words() of them. Throws kInvalidArgument when that would
-  // take too much work: the grammar is too ambiguous.
+  // bits[t / 32], as many as there are. Throws kInvalidArgument when that would take too much work:
+  // the grammar is too ambiguous.
   void fill_mask(std::span<uint32_t> bits);
   // Goes on after a token. False, and nothing changes, when it is not allowed. Throws likewise.
   bool accept(int32_t token);

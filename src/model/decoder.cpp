@@ -107,6 +107,7 @@ void Decoder::plan(Workspace& workspace) {
   if (backend_.samples()) {
     scratch_.token_values = workspace.take<TokenValue>(max_token_values_);
     scratch_.tokens = workspace.take<int32_t>(options_.max_logit_rows);
+    scratch_.masks = workspace.take<uint32_t>(options_.max_logit_rows * mask_words(spec_.vocab));
   }
   const auto activation_size = static_cast<int64_t>(activation_bytes());
   scratch_.activation = workspace.take<uint8_t>(activation_size);
@@ -309,7 +310,18 @@ void Decoder::next_tokens(Batch batch, KvCache& kv, const TokenChoice& choice,
   if (n_values > 0) {
     backend_.upload(choice.lists.data(), scratch_.token_values, choice.lists.size_bytes());
   }
-  run(step, kv, {n_rows, scratch_.logits, choice.n_tokens});
+  const Rows rows = {n_rows, scratch_.logits, choice.n_tokens};
+  if (choice.masks) {
+    // Made while the device is at work; the kernel that needs them comes after, in no recording.
+    run(step, kv, {n_rows, scratch_.logits});
+    const std::span<const uint32_t> masks = choice.masks();
+    TQ_CHECK(static_cast<int64_t>(masks.size()) <= n_rows * mask_words(choice.n_tokens),
+             "masks of {} words for {} rows", masks.size(), n_rows);
+    backend_.upload(masks.data(), scratch_.masks, masks.size_bytes());
+    choose(rows);
+  } else {
+    run(step, kv, rows);
+  }
   if (n_rows > 0) backend_.download(scratch_.tokens, tokens.data(), tokens.size_bytes());
 }
 
@@ -353,7 +365,10 @@ void Decoder::run_operators(const Step& step, const KvCache& kv, const Rows& row
   const BlockInput last = end_layers(step, run_layers(step, kv), rows);
   if (rows.n == 0) return;
   run_head(step, last, rows);
-  if (rows.n_choose_from == 0) return;
+  if (rows.n_choose_from > 0) choose(rows);
+}
+
+void Decoder::choose(const Rows& rows) {
   backend_.sample({.logits = rows.logits,
                    .n_rows = rows.n,
                    .stride = spec_.vocab,
@@ -362,7 +377,8 @@ void Decoder::run_operators(const Step& step, const KvCache& kv, const Rows& row
                    .lists = scratch_.token_values,
                    .out = scratch_.tokens,
                    .excluded = excluded_.as<int32_t>().data(),
-                   .n_excluded = static_cast<int64_t>(excluded_.as<int32_t>().size())});
+                   .n_excluded = static_cast<int64_t>(excluded_.as<int32_t>().size()),
+                   .masks = scratch_.masks});
 }
 
 void Decoder::check_shared_layers() const {

@@ -57,6 +57,7 @@ class Decoder final : public Model {
     float* logits;             // [R, vocab], where the caller's are on another device
     TokenValue* token_values;  // [max_token_values], lists of sample_rows
     int32_t* tokens;           // [R]
+    uint32_t* masks;           // [R, mask_words(vocab)], of sample_rows
     uint8_t* activation;       // for Backend::prepare
     uint8_t* side_activation;  // likewise, for what runs beside
     uint8_t* attention;        // for Backend::attention
@@ -86,6 +87,7 @@ class Decoder final : public Model {
     float* logits = nullptr;    // [n, vocab], device memory
     int64_t n_choose_from = 0;  // ids that scratch_.tokens are chosen from; 0: none are chosen
   };
+  void choose(const Rows& rows);
   void run(const Step& step, const KvCache& kv, const Rows& rows);
   void run_operators(const Step& step, const KvCache& kv, const Rows& rows);
   int64_t kv_layer(int64_t layer) const;

@@ -45,6 +45,10 @@ struct TokenChoice {
   int64_t n_tokens;  // ids from here on are never chosen
   std::span<const SampleRow> rows;
   std::span<const TokenValue> lists;
+  // The rows' masks (SampleArgs::masks) one after the other, mask_words(n_tokens) each; empty: no
+  // row has one. Called once, while the device runs the step, so that making them takes no time of
+  // its own.
+  std::function<std::span<const uint32_t>()> masks = {};
 };
 
 // Sees values inside forward passes, for debugging and per-layer dumps: "embed" (layer -1), then

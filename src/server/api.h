@@ -17,6 +17,7 @@
 #include "server/metrics.h"
 #include "server/reply.h"
 #include "server/task_queue.h"
+#include "session/grammars.h"
 #include "session/service.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -33,6 +34,7 @@ struct ServedModel {
   int64_t context = 0;                          // tokens of prompt and answer
   int64_t n_sequences = 1;                      // that run at a time
   int32_t n_tokens = 0;                         // ids that prompts may hold are below
+  std::shared_ptr<Grammars> grammars = {};      // of the tokenizer
 };
 
 struct ApiOptions {

@@ -212,6 +212,7 @@ void Api::reply(const ServedModel& model, const Place& place, const ApiRequest& 
     refusing([&] { return Sampler(sampling, model.n_tokens); });
     args.sampling.push_back(std::move(sampling));
   }
+  if (request.grammar) args.constrain = constrain_to(*request.grammar, model.grammars);
   const auto n_answers = static_cast<int64_t>(args.prompts.size()) * request.n;
   if (const int64_t most = model.n_sequences + options_.max_queue; n_answers > most) {
     throw ApiError(400,

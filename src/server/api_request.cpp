@@ -23,17 +23,7 @@ constexpr double kMostBiases = 4096;
 constexpr double kMostPrompts = 256;
 constexpr double kMostMessages = 65536;
 
-constexpr std::string_view kNoGrammar =
-    "structured output is not supported yet: an answer without it would not be what was asked for";
-
-constexpr std::array<RefusedField, 13> kRefused = {{
-    {"guided_json", kNoGrammar},
-    {"guided_regex", kNoGrammar},
-    {"guided_choice", kNoGrammar},
-    {"guided_grammar", kNoGrammar},
-    {"structured_outputs", kNoGrammar},
-    {"grammar", kNoGrammar},
-    {"json_schema", kNoGrammar},
+constexpr std::array<RefusedField, 6> kRefused = {{
     {"functions", "this form was replaced by tools"},
     {"function_call", "this form was replaced by tool_choice"},
     {"prompt_logprobs", "log probabilities of prompts are not supported"},
@@ -84,14 +74,6 @@ void set_stream_options(ApiRequest& request, const Json& value) {
   request.include_usage = usage.get<bool>();
 }
 
-void check_response_format(ApiRequest&, const Json& value) {
-  const Json type = value.value("type", Json());
-  if (type == Json("text")) return;
-  throw ApiError(400,
-                 fmt::format("response_format.type is {}: {}", json_for_message(type), kNoGrammar),
-                 "response_format", "unsupported_parameter");
-}
-
 void set_max_tokens(ApiRequest& request, const Json& value) {
   request.max_tokens = *json_integer(value, 1, std::numeric_limits<int32_t>::max());
 }
@@ -105,7 +87,7 @@ void refuse_continuation(ApiRequest&, const Json& value) {
 using ApiField = Field<ApiRequest>;
 
 // Of both kinds of requests.
-constexpr std::array<ApiField, 20> kCommon = {{
+constexpr std::array<ApiField, 19> kCommon = {{
     {"model", kString, 0, 4096,
      [](ApiRequest& r, const Json& v) { r.model = v.get<std::string>(); }},
     {"stream", kBool, 0, 0, [](ApiRequest& r, const Json& v) { r.stream = v.get<bool>(); }},
@@ -136,7 +118,6 @@ constexpr std::array<ApiField, 20> kCommon = {{
     {"logit_bias", kObject, 0, kMostBiases, set_biases},
     {"ignore_eos", kBool, 0, 0,
      [](ApiRequest& r, const Json& v) { r.sampling.ignore_eos = v.get<bool>(); }},
-    {"response_format", kObject, 0, 64, check_response_format},
     {"best_of", kInteger, 1, kMostChoices,
      [](ApiRequest& r, const Json& v) {
        if (integer(v) == r.n) return;
@@ -183,6 +164,7 @@ ApiRequest read_common(const Json& body, const SamplingParams& defaults) {
   request.sampling.seed = draw_seed();
   refuse_fields(body, kRefused);
   read_fields<ApiRequest>(body, kCommon, request);
+  request.grammar = read_grammar(body);
   return request;
 }
 

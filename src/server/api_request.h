@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "engine/sampler.h"
+#include "server/structured.h"
 
 namespace tq {
 
@@ -17,8 +18,9 @@ struct ApiRequest {
   bool include_usage = false;  // in a stream; other answers always have it
   int n = 1;
   std::optional<int64_t> max_tokens;
-  SamplingParams sampling;        // but for max_tokens
-  std::optional<int> n_logprobs;  // of the most probable tokens beside the chosen one
+  SamplingParams sampling;              // but for max_tokens
+  std::optional<int> n_logprobs;        // of the most probable tokens beside the chosen one
+  std::optional<AskedGrammar> grammar;  // absent: any text
 
   // Of completions.
   std::vector<Json> prompts;  // texts, or arrays of ids

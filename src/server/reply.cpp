@@ -60,6 +60,7 @@ void Reply::submit(size_t index) {
   request.sampling = args_.sampling[prompt];
   request.sampling.seed += index % static_cast<size_t>(args_.n);
   request.n_logprobs = args_.n_logprobs;
+  if (args_.constrain) request.constraint = args_.constrain(args_.prompts[prompt]);
   request.on_output = [self = shared_from_this(), index](const Output& output) {
     self->args_.post([self, index, output] { self->take(index, output); });
   };

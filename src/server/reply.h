@@ -39,6 +39,8 @@ struct ReplyArgs {
   const ToolFormat* tool_format = nullptr;  // null: calls are not looked for
   Json tools;                               // as read_tools() gives them
   bool parallel_calls = true;               // or the first call ends an answer
+  // What holds one of a prompt's answers to a grammar; absent: nothing does.
+  std::function<std::shared_ptr<Constraint>(const Prompt& prompt)> constrain;
 };
 
 class Reply : public std::enable_shared_from_this<Reply> {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "session/grammars.h"
 #include "session/open.h"
 #include "session/sampling.h"
 
@@ -79,6 +80,19 @@ void visit_options(ModelOptions& options, Visit&& visit) {
                    "Take a field of config.json (of GGUF: a metadata key) as if it were not there; "
                    "may be given again"},
         options.ignore_config, AnyValue{});
+}
+
+template <typename Visit>
+void visit_options(GrammarOptions& options, Visit&& visit) {
+  visit(OptionText{"grammar",
+                   "Grammar that the answer follows, as llama.cpp writes it (GBNF): a file, or the "
+                   "text"},
+        options.grammar, AnyValue{});
+  visit(OptionText{"json-schema",
+                   "JSON schema of the answer: a file, or the text; {} is any JSON value"},
+        options.json_schema, AnyValue{});
+  visit(OptionText{"regex", "Regular expression that the whole answer matches"}, options.regex,
+        AnyValue{});
 }
 
 // What the numbers may be: SamplingParams::validate().

@@ -63,6 +63,7 @@ ReasoningParser::ReasoningParser(const ReasoningTags& tags, std::string_view pro
   } else if (prompt.ends_with(std::string(tags_.open).append(tags_.header))) {
     after_start_ = State::kReasoning;
   }
+  is_closed_ = prompt.ends_with(tags_.close);
   after_tag_ = after_start_ != State::kAnswer;
 }
 

@@ -43,6 +43,12 @@ class ReasoningParser {
   // begins inside the reasoning.
   ReasoningParser(const ReasoningTags& tags, std::string_view prompt);
 
+  const ReasoningTags& tags() const { return tags_; }
+  // Of the prompt: whether the output begins inside the reasoning, and whether an opening tag may
+  // begin it (as it may unless there was reasoning already).
+  bool begins_inside() const { return after_start_ != State::kAnswer; }
+  bool may_open() const { return !begins_inside() && !is_closed_; }
+
   // What is certain after more output: without tags, and without the newlines that touch them.
   std::vector<ReasoningPiece> push(std::string_view text);
   // The output ended: what was held back. Reasoning that was not closed is still reasoning.
@@ -65,6 +71,7 @@ class ReasoningParser {
   ReasoningTags tags_;
   State state_ = State::kStart;
   State after_start_ = State::kAnswer;  // where no opening tag comes
+  bool is_closed_ = false;              // the prompt ends with a closing tag
   bool after_tag_ = false;              // newlines that come first belong to the tag
   std::string held_;                    // not given out yet
 };

@@ -7,8 +7,11 @@
 namespace tq {
 
 StreamDetokenizer::StreamDetokenizer(std::shared_ptr<const Tokenizer> tokenizer, bool skip_special,
-                                     std::vector<int32_t> shown)
-    : tokenizer_(std::move(tokenizer)), skip_special_(skip_special), shown_(std::move(shown)) {}
+                                     std::vector<int32_t> shown, bool at_start)
+    : tokenizer_(std::move(tokenizer)),
+      skip_special_(skip_special),
+      shown_(std::move(shown)),
+      at_start_(at_start) {}
 
 std::string StreamDetokenizer::push(int32_t id) {
   if (skip_special_ && tokenizer_->is_special(id) &&

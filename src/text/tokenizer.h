@@ -48,9 +48,10 @@ class Tokenizer {
 // Turns a stream of ids into text that is always whole UTF-8 characters. One per sequence.
 class StreamDetokenizer {
  public:
-  // skip_special leaves special tokens out, except those of `shown`.
+  // skip_special leaves special tokens out, except those of `shown`. at_start: the ids begin a text,
+  // of whose first token some decoders drop a space.
   StreamDetokenizer(std::shared_ptr<const Tokenizer> tokenizer, bool skip_special,
-                    std::vector<int32_t> shown = {});
+                    std::vector<int32_t> shown = {}, bool at_start = true);
   // The text that this id completes; may be empty.
   std::string push(int32_t id);
   // What is left (an unfinished character becomes U+FFFD).
@@ -60,7 +61,7 @@ class StreamDetokenizer {
   std::shared_ptr<const Tokenizer> tokenizer_;
   bool skip_special_;
   std::vector<int32_t> shown_;
-  bool at_start_ = true;  // decoders may drop a space at the start of a text
+  bool at_start_;  // of the text
   std::string pending_;
 };
 

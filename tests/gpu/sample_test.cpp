@@ -28,6 +28,7 @@ struct Rows {
   std::vector<SampleRow> how;
   std::vector<TokenValue> lists;
   std::vector<int32_t> excluded;
+  std::vector<uint32_t> masks;
 
   Rows(int64_t n_in, int64_t stride_in) : n(n_in), stride(stride_in) {}
 
@@ -35,6 +36,16 @@ struct Rows {
     logits.insert(logits.end(), row.begin(), row.end());
     logits.resize(logits.size() + static_cast<size_t>(stride - n), kNan);
     how.push_back(sampled_by);
+  }
+  // Gives the last row a mask, in which each token is with this probability.
+  void mask_last(std::mt19937_64& random, double share) {
+    const auto n_words = static_cast<size_t>(mask_words(n));
+    how.back().mask = static_cast<int32_t>(masks.size() / n_words);
+    masks.resize(masks.size() + n_words);
+    std::bernoulli_distribution in(share);
+    for (int64_t i = 0; i < n; ++i) {
+      if (in(random)) masks[masks.size() - n_words + static_cast<size_t>(i / 32)] |= 1u << (i % 32);
+    }
   }
   int64_t size() const { return static_cast<int64_t>(how.size()); }
 
@@ -45,7 +56,7 @@ struct Rows {
       const auto begin = logits.begin() + r * stride;
       std::vector<float> row(begin, begin + n);
       for (const int32_t id : excluded) row[static_cast<size_t>(id)] = -kInfinity;
-      out.push_back(sampler.sample(row, how[static_cast<size_t>(r)], lists.data()));
+      out.push_back(sampler.sample(row, how[static_cast<size_t>(r)], lists.data(), masks.data()));
     }
     return out;
   }
@@ -54,6 +65,7 @@ struct Rows {
     const OnDevice<SampleRow> device_rows(how);
     const OnDevice<TokenValue> device_lists(lists);
     const OnDevice<int32_t> device_excluded(excluded);
+    const OnDevice<uint32_t> device_masks(masks);
     const auto out = OnDevice<int32_t>::poisoned(size());
     cuda::sample({.logits = device_logits.get(),
                   .n_rows = size(),
@@ -63,7 +75,8 @@ struct Rows {
                   .lists = device_lists.get(),
                   .out = out.get(),
                   .excluded = device_excluded.get(),
-                  .n_excluded = static_cast<int64_t>(excluded.size())},
+                  .n_excluded = static_cast<int64_t>(excluded.size()),
+                  .masks = device_masks.get()},
                  nullptr);
     return out.read();
   }
@@ -293,6 +306,27 @@ TEST(GpuSample, RowsAreSampledAlone) {
     const auto begin = all.logits.begin() + r * n;
     one.add(std::vector<float>(begin, begin + n), all.how[static_cast<size_t>(r)]);
     EXPECT_EQ(one.on_gpu()[0], together[static_cast<size_t>(r)]) << r;
+  }
+}
+
+// Rows with masks, of few tokens and of many, beside rows without; what is masked may be broken.
+TEST(GpuSample, MaskedRows) {
+  Random random(6);
+  std::mt19937_64 bits(6);
+  for (const int64_t n : {1, 31, 33, 1000, 8191, 32000, 151936, 262144, 400000}) {
+    for (const double share : {0.0, 1e-4, 0.01, 0.5, 0.999}) {
+      Rows rows(n, n + random.of({0, 1, 4}));
+      for (int r = 0; r < 6; ++r) {
+        std::vector<float> logits = random.logits(n, static_cast<int>(random.below(5)));
+        rows.add(logits, random.row(n, rows.lists));
+        if (r % 3 == 2) continue;
+        rows.mask_last(bits, share);
+        const auto place = static_cast<size_t>(random.below(n));
+        rows.logits[rows.logits.size() - static_cast<size_t>(rows.stride) + place] = kNan;
+      }
+      if (n > 100) rows.excluded = {0, 5, static_cast<int32_t>(n - 1)};
+      expect_same(rows, "masks of " + std::to_string(share));
+    }
   }
 }
 

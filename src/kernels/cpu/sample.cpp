@@ -55,6 +55,18 @@ void apply_bias_and_penalties(std::span<float> logits, const SampleRow& row,
   }
 }
 
+// Logits of tokens whose bits are not set become -infinity.
+void apply_mask(std::span<float> logits, const uint32_t* mask) {
+  for (size_t begin = 0; begin < logits.size(); begin += 32) {
+    const uint32_t bits = mask[begin / 32];
+    if (bits == ~uint32_t{0}) continue;
+    const size_t n = std::min<size_t>(32, logits.size() - begin);
+    for (size_t i = 0; i < n; ++i) {
+      if ((bits >> i & 1) == 0) logits[begin + i] = -kInfinity;
+    }
+  }
+}
+
 }  // namespace
 
 float most_exponent(float min_p) {
@@ -69,7 +81,11 @@ float most_exponent(float min_p) {
   }
 }
 
-int32_t RowSampler::sample(std::span<float> logits, const SampleRow& row, const TokenValue* lists) {
+int32_t RowSampler::sample(std::span<float> logits, const SampleRow& row, const TokenValue* lists,
+                           const uint32_t* masks) {
+  if (row.mask >= 0) {
+    apply_mask(logits, masks + row.mask * mask_words(static_cast<int64_t>(logits.size())));
+  }
   apply_bias_and_penalties(logits, row, lists);
   const float highest = highest_of(logits);
   if (!(highest < kInfinity)) return kBrokenLogits;

@@ -16,9 +16,10 @@ float most_exponent(float min_p);
 
 class RowSampler {
  public:
-  // The chosen index, kBrokenLogits or kNoFiniteLogit. logits are changed in place by biases and
-  // penalties; lists: what the row's ranges index.
-  int32_t sample(std::span<float> logits, const SampleRow& row, const TokenValue* lists);
+  // The chosen index, kBrokenLogits or kNoFiniteLogit. logits are changed in place by biases,
+  // penalties and the mask; lists: what the row's ranges index; masks: SampleArgs::masks.
+  int32_t sample(std::span<float> logits, const SampleRow& row, const TokenValue* lists,
+                 const uint32_t* masks = nullptr);
 
  private:
   struct Candidate {

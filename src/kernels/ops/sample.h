@@ -25,6 +25,7 @@ struct SampleRow {
   // Less probable tokens than 2^-this of the best one are never drawn (kernels/sample_math.h); of
   // min_p by most_exponent().
   float most_exponent = 64;
+  int32_t mask = -1;    // number of the row's mask; -1: it has none
   uint64_t random = 0;  // all bits of them
   // In the list of TokenValues, no id twice: what is added to logits, then tokens that penalties
   // fall on and how often each was generated. Ids outside the row do no harm.
@@ -33,6 +34,10 @@ struct SampleRow {
   int32_t seen_begin = 0;
   int32_t n_seen = 0;
 };
+
+// A mask has a bit for every token that may be chosen: token t is bit t % 32 of word t / 32. Others
+// are as if their logits were -infinity, whatever they are. So many words it has for n tokens.
+constexpr int64_t mask_words(int64_t n) { return (n + 31) / 32; }
 
 // What is chosen of a row in which a logit is NaN or +infinity, and of one in which all are
 // -infinity.
@@ -50,6 +55,7 @@ struct SampleArgs {
   int32_t* out;                       // [n_rows]
   const int32_t* excluded = nullptr;  // [n_excluded], each in [0, n): never chosen
   int64_t n_excluded = 0;
+  const uint32_t* masks = nullptr;  // [masks, mask_words(n)]
 };
 
 }  // namespace tq

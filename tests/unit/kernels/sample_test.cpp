@@ -159,5 +159,37 @@ TEST(RowSampler, SaysWhyNothingCanBeChosen) {
   }
 }
 
+// A mask makes logits -infinity, whatever they are.
+TEST(RowSampler, MasksTokens) {
+  std::mt19937_64 random(11);
+  std::normal_distribution<float> normal;
+  RowSampler sampler;
+  for (int round = 0; round < 300; ++round) {
+    const size_t n = 1 + random() % 300;
+    std::vector<float> logits(n);
+    for (float& x : logits) x = 3 * normal(random);
+    const auto n_words = static_cast<size_t>(mask_words(static_cast<int64_t>(n)));
+    std::vector<uint32_t> masks(3 * n_words, 0);  // of which the row has the second
+    std::vector<float> expected = logits;
+    for (size_t i = 0; i < n; ++i) {
+      if (random() % 3 == 0) {
+        masks[n_words + i / 32] |= uint32_t{1} << (i % 32);
+      } else {
+        expected[i] = -kInfinity;
+        if (random() % 50 == 0) logits[i] = random() % 2 ? kInfinity : std::nanf("");
+      }
+    }
+    SampleRow row;
+    row.scale = round % 2 ? 1.2f : 0.0f;
+    row.top_p = round % 4 < 2 ? 1.0f : 0.9f;
+    row.random = random();
+    const std::vector<TokenValue> lists = {{static_cast<int32_t>(random() % n), 50.0f}};
+    row.n_biases = 1;
+    const int32_t wanted = sampler.sample(expected, row, lists.data());
+    row.mask = 1;
+    ASSERT_EQ(sampler.sample(logits, row, lists.data(), masks.data()), wanted);
+  }
+}
+
 }  // namespace
 }  // namespace tq

@@ -133,7 +133,8 @@ class ServedToy : public testing::Test {
             .sampling = {},
             .context = model_.options().max_context,
             .n_sequences = 3,
-            .n_tokens = 30};
+            .n_tokens = 30,
+            .grammars = grammars_};
   }
   void open() { api_->open_model(served()); }
 
@@ -171,6 +172,8 @@ class ServedToy : public testing::Test {
   std::shared_ptr<ToyTokenizer> tokenizer_;
   ChatTemplate template_{"{% for m in messages %}{{ m.content }} {% endfor %}", "toy",
                          Json::object()};
+  std::shared_ptr<Grammars> grammars_ =
+      std::make_shared<Grammars>(tokenizer_, std::vector<int32_t>{});
   TaskQueue answers_{1};
   std::unique_ptr<Api> api_;
   std::unique_ptr<Service> service_;

@@ -316,7 +316,7 @@ struct RowSampling {
     return {{logit_of(last), id_of(last) - static_cast<int>(begin)}, 0};
   }
 
-  // Puts the block's part of the row, with biases and penalties, where for_each() finds it. Ends
+  // Puts the block's part of the row, with its mask, biases and penalties, where for_each() finds it. Ends
   // with a barrier of the block.
   __device__ void load() const {
     Shared& s = shared();
@@ -349,6 +349,15 @@ struct RowSampling {
     }
     if (args.n_excluded > 0) __syncthreads();
     const SampleRow& how = s.how;
+    if (how.mask >= 0) {
+      // The block begins with a whole word, as it has a multiple of kThreads logits.
+      const uint32_t* mask = args.masks + how.mask * mask_words(args.n) + begin / 32;
+#pragma unroll 4
+      for (int i = t; i < n; i += kThreads) {
+        if ((mask[i / 32] >> (i % 32) & 1) == 0) x[i] = -INFINITY;
+      }
+      __syncthreads();
+    }
     for (int i = t; i < how.n_biases; i += kThreads) {
       const TokenValue bias = args.lists[how.biases_begin + i];
       const uint32_t place = static_cast<uint32_t>(bias.id) - begin;

@@ -1,0 +1,120 @@
+#include "session/grammars.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/expect_error.h"
+#include "support/temp_dir.h"
+#include "unit/grammar/grammar_testing.h"
+
+namespace tq {
+namespace {
+
+using fixtures::expect_error;
+using fixtures::ListTokenizer;
+using ::testing::Contains;
+using ::testing::Not;
+using ::testing::UnorderedElementsAre;
+
+// "<|open|>" and the like are special.
+struct Answers : testing::Test {
+  std::shared_ptr<const ListTokenizer> tokenizer = std::make_shared<const ListTokenizer>(
+      std::vector<std::string>{"a", "b", "<think>", "</think>", "\n", "<", "/", "think", ">", ">a",
+                               "<|end|>", "c", "</think>a"});
+  Grammars grammars{tokenizer, {11}};
+  ReasoningTags tags = {"<think>", "", "</think>", false};
+
+  std::shared_ptr<Constraint> constrain(const std::string& prompt) {
+    return grammars.constrain(grammars.get(regex_source("ab+")), ReasoningParser(tags, prompt));
+  }
+  std::vector<std::string> allowed(Constraint& constraint) const {
+    std::vector<uint32_t> bits(1);
+    constraint.fill_mask(bits);
+    std::vector<std::string> found;
+    for (int32_t id = 0; id < tokenizer->vocab_size(); ++id) {
+      if (bits[0] >> id & 1) found.push_back(tokenizer->token_bytes(id));
+    }
+    return found;
+  }
+  void accept(Constraint& constraint, const std::string& token) const {
+    constraint.accept(*tokenizer->token_id(token));
+  }
+};
+
+TEST_F(Answers, WithoutReasoning) {
+  const auto constraint = grammars.constrain(grammars.get(regex_source("ab+")), std::nullopt);
+  EXPECT_THAT(allowed(*constraint), UnorderedElementsAre("a"));
+  EXPECT_FALSE(constraint->may_end());
+  accept(*constraint, "a");
+  accept(*constraint, "b");
+  EXPECT_TRUE(constraint->may_end());
+  EXPECT_FALSE(constraint->must_end());
+  expect_error(ErrorCode::kInvalidArgument, {"token 0"}, [&] { accept(*constraint, "a"); });
+}
+
+TEST_F(Answers, TheGrammarBeginsAfterTheReasoning) {
+  const auto constraint = constrain("question<think>\n");
+  EXPECT_FALSE(constraint->may_end());
+  // A tag that ends in the middle of a token would begin the answer without the grammar.
+  EXPECT_THAT(allowed(*constraint), Not(Contains("</think>a")));
+  EXPECT_THAT(allowed(*constraint), Contains(">a"));
+  for (const char* token : {"b", "<|end|>", "c", "<", "/", "think"}) accept(*constraint, token);
+  EXPECT_THAT(allowed(*constraint), Not(Contains(">a")));
+  EXPECT_THAT(allowed(*constraint), Contains(">"));
+  accept(*constraint, ">");  // the tag in pieces is the tag
+  EXPECT_THAT(allowed(*constraint), UnorderedElementsAre("a"));
+  const auto other = constrain("question<think>\n");
+  accept(*other, "</think>");
+  EXPECT_THAT(allowed(*other), UnorderedElementsAre("a"));
+  accept(*other, "a");
+  accept(*other, "b");
+  EXPECT_TRUE(other->may_end());
+}
+
+TEST_F(Answers, TheModelMayOpenItsReasoning) {
+  const auto constraint = constrain("question");
+  EXPECT_THAT(allowed(*constraint), UnorderedElementsAre("a", "<think>"));
+  accept(*constraint, "<think>");
+  EXPECT_FALSE(constraint->may_end());
+  accept(*constraint, "c");
+  accept(*constraint, "</think>");
+  EXPECT_THAT(allowed(*constraint), UnorderedElementsAre("a"));
+  const auto direct = constrain("question");
+  accept(*direct, "a");
+  EXPECT_THAT(allowed(*direct), UnorderedElementsAre("b"));
+  // Not where the prompt says that there is none.
+  EXPECT_THAT(allowed(*constrain("question<think>\n\n</think>\n\n")), UnorderedElementsAre("a"));
+}
+
+TEST_F(Answers, GrammarsAreRemembered) {
+  const auto first = grammars.get(regex_source("a"));
+  EXPECT_EQ(grammars.get(regex_source("a")), first);
+  EXPECT_NE(grammars.get(gbnf_source("root ::= \"a\"")), first);
+  for (int i = 0; i < 40; ++i) grammars.get(regex_source("a{" + std::to_string(i + 1) + "}"));
+  EXPECT_NE(grammars.get(regex_source("a")), first);
+}
+
+TEST(GrammarOptions, FilesAndTexts) {
+  const fixtures::TempDir dir;
+  const std::string file = (dir / "g").string();
+  const auto matches = [](const GrammarOptions& options, const std::string& text) {
+    return options.source()->compile()->matches(text);
+  };
+  fixtures::write_bytes(file, "root ::= \"x\"");
+  EXPECT_TRUE(matches({.grammar = file}, "x"));
+  EXPECT_TRUE(matches({.grammar = "root ::= \"y\""}, "y"));
+  fixtures::write_bytes(file, R"({"type":"null"})");
+  EXPECT_TRUE(matches({.json_schema = file}, "null"));
+  EXPECT_TRUE(matches({.json_schema = R"({"const":1})"}, "1"));
+  EXPECT_TRUE(matches({.regex = "a|b"}, "b"));
+  EXPECT_FALSE(GrammarOptions{}.source().has_value());
+  expect_error(ErrorCode::kInvalidArgument, {"--regex"},
+               [] { (void)GrammarOptions{.grammar = "root ::= \"y\"", .regex = "a"}.source(); });
+  expect_error(ErrorCode::kNotFound, {"/nowhere/schema"},
+               [] { (void)GrammarOptions{.json_schema = "/nowhere/schema"}.source(); });
+  expect_error(ErrorCode::kCorrupt, {"--json-schema"},
+               [] { (void)GrammarOptions{.json_schema = "{"}.source(); });
+}
+
+}  // namespace
+}  // namespace tq
