@@ -366,6 +366,7 @@ void Engine::finish(Sequence& sequence, FinishReason reason, Output output) {
   }
   output.request = sequence.id;
   output.finish = reason;
+  output.stop_text = sequence.stops.matched_text();
   output.stats = sequence.stats;
   totals_.preemptions += sequence.stats.preemptions;
   scheduler_.remove(sequence);

@@ -1,10 +1,27 @@
 #include "engine/scheduler.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 
 namespace tq {
+namespace {
+
+// Numbers of sequences grow with their arrival.
+bool goes_before(const Sequence* a, const Sequence* b) {
+  return std::pair(a->request.priority, a->id) < std::pair(b->request.priority, b->id);
+}
+
+// Puts the sequence where it belongs.
+template <typename List>
+void insert_in_order(List& list, Sequence& sequence) {
+  list.insert(std::upper_bound(list.begin(), list.end(), &sequence, goes_before), &sequence);
+}
+
+}  // namespace
+
+void Scheduler::add(Sequence& sequence) { insert_in_order(waiting_, sequence); }
 
 void Scheduler::remove(Sequence& sequence) {
   std::erase(waiting_, &sequence);
@@ -30,7 +47,7 @@ void Scheduler::preempt(Sequence& sequence) {
   sequence.n_cached = 0;
   ++sequence.stats.preemptions;
   std::erase(running_, &sequence);
-  waiting_.push_front(&sequence);
+  insert_in_order(waiting_, sequence);
   out_of_pages_ = true;
 }
 
@@ -42,10 +59,10 @@ bool Scheduler::in_step(const Sequence& sequence) const {
 bool Scheduler::make_room(size_t index, int64_t n) {
   Sequence& sequence = *running_[index];
   while (!pages_.grow(sequence.pages, sequence.n_cached + n)) {
-    size_t newest = running_.size() - 1;
-    while (newest > index && in_step(*running_[newest])) --newest;
-    if (newest == index) return false;
-    preempt(*running_[newest]);
+    size_t last = running_.size() - 1;
+    while (last > index && in_step(*running_[last])) --last;
+    if (last == index) return false;
+    preempt(*running_[last]);
   }
   return true;
 }
@@ -55,7 +72,7 @@ void Scheduler::decode() {
     if (running_[i]->n_pending() != 1) continue;
     if (make_room(i, 1)) {
       run(*running_[i], 1);
-    } else {  // it is the newest itself
+    } else {  // it is the last itself
       TQ_CHECK(i > 0, "the pages are too few for one sequence");
       preempt(*running_[i]);
     }
@@ -120,7 +137,7 @@ void Scheduler::admit() {
     }
     if (sequence.stats.preemptions == 0) sequence.stats.reused_tokens = sequence.n_cached;
     waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(n_held));
-    running_.push_back(&sequence);
+    insert_in_order(running_, sequence);
     run(sequence, n_tokens);
   }
 }

@@ -1,13 +1,13 @@
-// Scheduler: which tokens of which sequences run in the next step. First come, first served:
+// Scheduler: which tokens of which sequences run in the next step. In the order of their
+// priorities, and of equal ones first come, first served:
 //   1. every sequence that is past its prompt decodes one token,
-//   2. prompts under way get what is left of max_batch_tokens, in order of arrival (chunked
-//      prefill),
+//   2. prompts under way get what is left of max_batch_tokens, in order (chunked prefill),
 //   3. waiting sequences are admitted in order while tokens, places and pages last; but one that
 //      begins with a page that a prompt under way is about to fill is held back until it has.
-// A sequence gets pages as it grows. Where they do not last, the newest sequence that runs is
-// preempted: it gives its pages back, waits before all others, and computes what is not kept of its
-// tokens again when there is room. README.md has the whole contract. Host only; does not own the
-// sequences; used by the engine's thread.
+// A sequence gets pages as it grows. Where they do not last, the last sequence in order that runs
+// is preempted: it gives its pages back, waits in its place, and computes what is not kept of its
+// tokens again when there is room. None that runs gives way to one that waits. README.md has the
+// whole contract. Host only; does not own the sequences; used by the engine's thread.
 #pragma once
 
 #include <cstdint>
@@ -43,8 +43,8 @@ class Scheduler {
   // The pages must be enough for each sequence alone.
   Scheduler(const SchedulerLimits& limits, Pages& pages) : limits_(limits), pages_(pages) {}
 
-  // Puts a sequence at the end of the queue.
-  void add(Sequence& sequence) { waiting_.push_back(&sequence); }
+  // Puts a sequence in its place in the queue.
+  void add(Sequence& sequence);
   // Forgets a sequence, waiting or running. Its pages remain its own.
   void remove(Sequence& sequence);
   // The next step; empty when no sequence is left. Valid until the next call. The caller advances
@@ -57,7 +57,7 @@ class Scheduler {
  private:
   void run(Sequence& sequence, int64_t n_tokens);
   void preempt(Sequence& sequence);
-  // Gives the sequence, which is running_[index], room for n more tokens; preempts newer ones that
+  // Gives the sequence, which is running_[index], room for n more tokens; preempts later ones that
   // are not in the step yet where that makes room. False when there is none.
   bool make_room(size_t index, int64_t n);
   void decode();
@@ -69,8 +69,8 @@ class Scheduler {
 
   SchedulerLimits limits_;
   Pages& pages_;
-  std::deque<Sequence*> waiting_;
-  std::vector<Sequence*> running_;  // in order of arrival
+  std::deque<Sequence*> waiting_;   // in order of priority, then of arrival
+  std::vector<Sequence*> running_;  // likewise
   ScheduledStep step_;
   int64_t budget_ = 0;         // tokens that the step may still get
   bool out_of_pages_ = false;  // in this step: nothing is admitted

@@ -52,6 +52,7 @@ struct Output {
   std::vector<TokenLogprob> logprobs;  // of Request::n_logprobs, where there is a token
   std::string text;                    // complete characters that are certain now; often empty
   FinishReason finish = FinishReason::kNone;
+  std::string stop_text;                        // of kStop: the one of SamplingParams::stop
   std::string error;                            // of kError
   ErrorCode error_code = ErrorCode::kInternal;  // of kError
   RequestStats stats;                           // complete when finish is not kNone
@@ -60,6 +61,8 @@ struct Output {
 struct Request {
   std::vector<int32_t> prompt;  // ids, at least one
   SamplingParams sampling;
+  // Smaller ones are served first: scheduler.h. Of equal ones the older.
+  int64_t priority = 0;
   // So many ids at the end of the prompt, fewer than all, are the beginning of the answer: one that
   // is continued. Their text is the first output, penalties count them as generated, and what is
   // drawn is what would have been drawn had the answer not been cut.

@@ -30,6 +30,7 @@ std::string StopMatcher::push(std::string_view piece) {
     if (end < first_end || (end == first_end && at < begin)) {
       first_end = end;
       begin = at;
+      matched_text_ = stop;
     }
   }
   matched_ = first_end != std::string::npos;

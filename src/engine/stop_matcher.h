@@ -20,11 +20,14 @@ class StopMatcher {
   // The stream ended without a match: what was held back.
   std::string finish();
   bool matched() const { return matched_; }
+  // The stop text; empty without a match.
+  const std::string& matched_text() const { return matched_text_; }
 
  private:
   std::vector<std::string> stops_;
   std::string held_;
   bool matched_ = false;
+  std::string matched_text_;
 };
 
 }  // namespace tq

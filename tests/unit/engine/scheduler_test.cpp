@@ -259,6 +259,38 @@ TEST_F(SchedulerTest, WhoWaitsForAPromptThatIsPreemptedWaitsForItAgain) {
   EXPECT_GE(sequences_[2]->stats.reused_tokens, 80) << "five pages are the second's";
 }
 
+TEST_F(SchedulerTest, PrioritiesOrderWhoWaits) {
+  Pages pages(8);
+  Scheduler scheduler({.max_batch_tokens = 8, .max_sequences = 2}, pages);
+  scheduler.add(make(1, 9, 1));
+  make(1, 9, 2).request.priority = 5;
+  make(1, 9, 3).request.priority = -1;
+  make(1, 9, 4).request.priority = 5;
+  for (size_t i = 1; i < 4; ++i) scheduler.add(*sequences_[i]);
+  EXPECT_THAT(step(scheduler, pages), ElementsAre(Pair(2, 1), Pair(0, 1)));
+  end(0, scheduler, pages);
+  EXPECT_THAT(step(scheduler, pages), ElementsAre(Pair(2, 1), Pair(1, 1)));  // the older one
+  end(2, scheduler, pages);
+  EXPECT_THAT(step(scheduler, pages), ElementsAre(Pair(1, 1), Pair(3, 1)));
+}
+
+// The first that came would be the last to be preempted, were it not for its priority.
+TEST_F(SchedulerTest, TheLowestPriorityIsPreempted) {
+  Pages pages(3);
+  Scheduler scheduler({.max_batch_tokens = 64, .max_sequences = 4}, pages);
+  make(15, 30, 1).request.priority = 1;
+  scheduler.add(*sequences_[0]);
+  scheduler.add(make(15, 30, 2));
+  EXPECT_THAT(step(scheduler, pages), ElementsAre(Pair(1, 15), Pair(0, 15)));
+  for (int i = 0; i < 40 && sequences_[0]->stats.preemptions == 0; ++i) step(scheduler, pages);
+  EXPECT_EQ(sequences_[0]->stats.preemptions, 1);
+  EXPECT_EQ(sequences_[1]->stats.preemptions, 0);
+  // A new one of a better priority goes before the one that was preempted.
+  scheduler.add(make(1, 1, 7));
+  end(1, scheduler, pages);
+  EXPECT_EQ(step(scheduler, pages).front().first, 2);
+}
+
 TEST_F(SchedulerTest, RemovingAWaitingSequence) {
   Pages pages(8);
   Scheduler scheduler({.max_batch_tokens = 4, .max_sequences = 1}, pages);

@@ -31,6 +31,7 @@ TEST(StopMatcher, HoldsBackWhatMayBecomeAStop) {
   EXPECT_EQ(matcher.push("\n"), "");
   EXPECT_EQ(matcher.finish(), "\n");
   EXPECT_FALSE(matcher.matched());
+  EXPECT_EQ(matcher.matched_text(), "");
 }
 
 TEST(StopMatcher, SelfOverlappingStop) { EXPECT_EQ(run({"aab"}, {"a", "a", "a", "b"}), "a|"); }
@@ -44,6 +45,7 @@ TEST(StopMatcher, NothingComesOutAfterAMatch) {
   StopMatcher matcher({"x"});
   EXPECT_EQ(matcher.push("ax"), "a");
   EXPECT_TRUE(matcher.matched());
+  EXPECT_EQ(matcher.matched_text(), "x");
   EXPECT_EQ(matcher.push("b"), "");
   EXPECT_EQ(matcher.finish(), "");
 }
