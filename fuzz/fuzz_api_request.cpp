@@ -3,12 +3,20 @@
 #include <cstdint>
 #include <string_view>
 
+#include "server/anthropic.h"
 #include "server/api_request.h"
 #include "server/fields.h"
+#include "server/responses.h"
 
 namespace {
 
 void read_body(std::string_view text) {
+  for (const auto chat_body : {tq::chat_body_of, tq::chat_body_of_response}) {
+    try {
+      tq::read_chat_request(chat_body(tq::parse_body(text)), {});
+    } catch (const tq::ApiError&) {
+    }
+  }
   for (const auto read : {tq::read_chat_request, tq::read_completion_request}) {
     try {
       read(tq::parse_body(text), {});

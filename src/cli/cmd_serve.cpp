@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/log_format.h"
 #include "cli/build_info.h"
 #include "cli/command.h"
 #include "cli/model_options.h"
@@ -38,6 +39,7 @@ struct ServeOptions {
   bool no_page = false;
   int64_t max_sequences = 8;
   double drain_seconds = 60;
+  std::string log_format = "text";
 };
 
 // What an Api serves, and what it stands on.
@@ -235,6 +237,7 @@ void run_serve(ServeOptions options, const GlobalOptions& global) {
   options.api.root = options.model.path;
   options.api.version = build_info().version;
   options.api.guard.page = !options.no_page;
+  if (options.log_format == "json") set_log_format(LogFormat::kJson);
   for (const std::string& file : options.key_files) read_keys(file, options.api.guard.api_keys);
   allow_many_files();
   Serving(options, global).run();
@@ -317,6 +320,8 @@ void add_serve(CLI::App& app, const GlobalOptions& global) {
       ->allow_extra_args(false);
   command->add_option("--chat-template", options->chat_template,
                       "A named template of the model, or a Jinja file, instead of the model's own");
+  command->add_option("--log-format", options->log_format, "Lines of the log: text, or json")
+      ->check(CLI::IsMember({"text", "json"}));
   add_security_options(*command, *options);
   add_limit_options(*command, *options);
   add_examples(*command,

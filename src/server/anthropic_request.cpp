@@ -150,7 +150,7 @@ Json chat_tool_choice(const Json& choice) {
 
 Json chat_body_of(const Json& messages_body) {
   Json body = Json::object();
-  constexpr std::array<std::pair<const char*, const char*>, 8> kSame = {{
+  constexpr std::array<std::pair<const char*, const char*>, 9> kSame = {{
       {"model", "model"},
       {"max_tokens", "max_tokens"},
       {"stream", "stream"},
@@ -159,6 +159,7 @@ Json chat_body_of(const Json& messages_body) {
       {"top_k", "top_k"},
       {"stop_sequences", "stop"},
       {"chat_template_kwargs", "chat_template_kwargs"},
+      {"priority", "priority"},
   }};
   for (const auto& [theirs, ours] : kSame) {
     const auto found = messages_body.find(theirs);

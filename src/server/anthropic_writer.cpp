@@ -20,9 +20,13 @@ std::string messages_usage_json(const Usage& usage) {
       usage.prompt_tokens - usage.cached_tokens, usage.cached_tokens, usage.completion_tokens);
 }
 
-std::string_view stop_reason(const std::string& finish) {
-  if (finish == "tool_calls") return "tool_use";
-  return finish == "length" ? "max_tokens" : "end_turn";
+// Why an answer ended, and the stop text if one did.
+std::string stop_json(const ReplyChoice& choice) {
+  std::string_view reason = choice.stop_text.empty() ? "end_turn" : "stop_sequence";
+  if (choice.finish == "tool_calls") reason = "tool_use";
+  if (choice.finish == "length") reason = "max_tokens";
+  return fmt::format(R"("stop_reason":"{}","stop_sequence":{})", reason,
+                     reason == "stop_sequence" ? json_string(choice.stop_text) : "null");
 }
 
 std::string tool_use_json(const IdentifiedCall& call, const std::string& input) {
@@ -35,7 +39,9 @@ class MessagesWriter : public ReplyWriter {
   MessagesWriter(ReplyHead head, int64_t n_prompt) : head_(std::move(head)), n_prompt_(n_prompt) {}
 
   std::string begin(size_t) override {
-    return event("message_start", ",\"message\":" + message_json("", "null", {n_prompt_, 0, 0}));
+    return event("message_start",
+                 ",\"message\":" + message_json("", R"("stop_reason":null,"stop_sequence":null)",
+                                                {n_prompt_, 0, 0}));
   }
 
   std::string deltas(size_t, std::span<const ReplyDelta> deltas,
@@ -63,14 +69,13 @@ class MessagesWriter : public ReplyWriter {
   }
 
   std::string finish(size_t, const ReplyChoice& whole) override {
-    finish_ = whole.finish;
+    stop_ = stop_json(whole);
     return leave();
   }
 
   std::string end(const Usage& usage) override {
     return event("message_delta",
-                 fmt::format(R"(,"delta":{{"stop_reason":"{}","stop_sequence":null}},"usage":{})",
-                             stop_reason(finish_), messages_usage_json(usage))) +
+                 fmt::format(R"(,"delta":{{{}}},"usage":{})", stop_, messages_usage_json(usage))) +
            event("message_stop", "");
   }
 
@@ -84,25 +89,31 @@ class MessagesWriter : public ReplyWriter {
     const auto add = [&](const std::string& block) {
       blocks += (blocks.empty() ? "" : ",") + block;
     };
-    if (!choice.reasoning.empty()) {
-      add(fmt::format(R"({{"type":"thinking","thinking":{},"signature":""}})",
-                      json_string(choice.reasoning)));
+    for (const ReplyDelta& part : choice.parts) {
+      switch (part.kind) {
+        case ReplyDelta::Kind::kReasoning:
+          add(fmt::format(R"({{"type":"thinking","thinking":{},"signature":""}})",
+                          json_string(part.text)));
+          break;
+        case ReplyDelta::Kind::kText:
+          add(fmt::format(R"({{"type":"text","text":{}}})", json_string(part.text)));
+          break;
+        case ReplyDelta::Kind::kCall:
+          add(tool_use_json(part.call, part.call.call.arguments));
+          break;
+      }
     }
-    if (!choice.text.empty()) {
-      add(fmt::format(R"({{"type":"text","text":{}}})", json_string(choice.text)));
-    }
-    for (const IdentifiedCall& call : choice.calls) add(tool_use_json(call, call.call.arguments));
-    return message_json(blocks, fmt::format("\"{}\"", stop_reason(choice.finish)), usage);
+    return message_json(blocks, stop_json(choice), usage);
   }
 
  private:
   enum class Block : uint8_t { kNone, kText, kThinking, kCall };
 
-  std::string message_json(const std::string& blocks, const std::string& reason,
+  std::string message_json(const std::string& blocks, const std::string& stop,
                            const Usage& usage) const {
     return fmt::format(R"({{"id":{},"type":"message","role":"assistant","model":{},"content":[{}],)"
-                       R"("stop_reason":{},"stop_sequence":null,"usage":{}}})",
-                       json_string(head_.id), json_string(head_.model), blocks, reason,
+                       R"({},"usage":{}}})",
+                       json_string(head_.id), json_string(head_.model), blocks, stop,
                        messages_usage_json(usage));
   }
 
@@ -128,7 +139,7 @@ class MessagesWriter : public ReplyWriter {
   int64_t n_prompt_;
   Block block_ = Block::kNone;
   size_t n_blocks_ = 0;  // that are closed
-  std::string finish_;
+  std::string stop_;     // as stop_json() has it
 };
 
 }  // namespace

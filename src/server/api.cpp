@@ -64,6 +64,7 @@ const std::vector<Api::Route>& Api::routes() {
       {"GET", "/get_server_info", &Api::get_server_info},
       {"POST", "/v1/completions", &Api::post_completions},
       {"POST", "/v1/chat/completions", &Api::post_chat},
+      {"POST", "/v1/responses", &Api::post_responses},
       {"POST", "/v1/messages", &Api::post_messages},
       {"POST", "/v1/messages/count_tokens", &Api::post_count_tokens},
       {"POST", "/tokenize", &Api::post_tokenize},

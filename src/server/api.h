@@ -87,6 +87,7 @@ class Api : public HttpHandler {
   void get_server_info(const CallPtr& call);
   void post_completions(const CallPtr& call);
   void post_chat(const CallPtr& call);
+  void post_responses(const CallPtr& call);
   void post_messages(const CallPtr& call);
   void post_count_tokens(const CallPtr& call);
   void post_tokenize(const CallPtr& call);
@@ -104,6 +105,7 @@ class Api : public HttpHandler {
 
   void complete(const CallPtr& call, const ServedModel& model, const Place& place);
   void chat(const CallPtr& call, const ServedModel& model, const Place& place);
+  void respond(const CallPtr& call, const ServedModel& model, const Place& place);
   void message(const CallPtr& call, const ServedModel& model, const Place& place);
   // Fits the answers to the context, and submits them.
   void reply(const ServedModel& model, const Place& place, const ApiRequest& request,

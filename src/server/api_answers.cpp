@@ -11,6 +11,7 @@
 #include "server/api_request.h"
 #include "server/fields.h"
 #include "server/json_text.h"
+#include "server/responses.h"
 #include "session/prompt.h"
 
 namespace tq {
@@ -68,11 +69,35 @@ auto refusing(Make make) {
   }
 }
 
+// The chat as the template writes it.
+std::string render_chat(const ChatTemplate& chat_template, const ApiRequest& request) {
+  if (!request.continues) {
+    return refusing(
+        [&] { return chat_template.render(request.messages, render_options(request)); });
+  }
+  // Templates put something behind each message, and may trim it: so its end is marked.
+  constexpr const char* kMark =
+      "\xEE\x80\x80"
+      "continued here"
+      "\xEE\x80\x81";
+  Json messages = request.messages;
+  Json& content = messages.back()["content"];
+  content = content.get<std::string>() + kMark;
+  std::string text =
+      refusing([&] { return chat_template.render(messages, render_options(request)); });
+  const size_t end = text.rfind(kMark);
+  if (end == std::string::npos) {
+    throw ApiError(400, "this model's chat template does not write the last message as it is",
+                   "continue_final_message", "invalid_prompt");
+  }
+  text.resize(end);
+  return text;
+}
+
 Prompt chat_prompt_of(const ServedModel& model, const ApiRequest& request) {
   const ChatTemplate& chat_template = template_for(model, !request.tools.is_null());
-  return refusing([&] {
-    return chat_prompt(*model.tokenizer, chat_template, request.messages, render_options(request));
-  });
+  const std::string text = render_chat(chat_template, request);
+  return refusing([&] { return rendered_prompt(*model.tokenizer, chat_template, text); });
 }
 
 // The prompt of a chat, and how calls are found in its answers.
@@ -162,6 +187,20 @@ void Api::chat(const CallPtr& call, const ServedModel& model, const Place& place
   reply(model, place, request, std::move(args));
 }
 
+void Api::post_responses(const CallPtr& call) {
+  work(call,
+       [this, call](const ServedModel& model, const Place& place) { respond(call, model, place); });
+}
+
+void Api::respond(const CallPtr& call, const ServedModel& model, const Place& place) {
+  const Json body = parse_body(call->request.body);
+  check_model_name(body);
+  const ApiRequest request = read_chat_request(chat_body_of_response(body), model.sampling);
+  ReplyArgs args = chat_args(call, model, request);
+  args.writer = make_responses_writer(head_of(request, model, "resp_"), body, request);
+  reply(model, place, request, std::move(args));
+}
+
 void Api::post_messages(const CallPtr& call) {
   work(call,
        [this, call](const ServedModel& model, const Place& place) { message(call, model, place); });
@@ -228,6 +267,7 @@ void Api::reply(const ServedModel& model, const Place& place, const ApiRequest& 
   args.stream = request.stream;
   args.n = request.n;
   args.n_logprobs = request.n_logprobs;
+  args.priority = request.priority;
   std::make_shared<Reply>(std::move(args))->begin();
 }
 
@@ -273,8 +313,7 @@ void Api::post_apply_template(const CallPtr& call) {
     check_model_name(body);
     const ApiRequest request = read_chat_request(body, model.sampling);
     const ChatTemplate& chat_template = template_for(model, !request.tools.is_null());
-    const std::string text =
-        refusing([&] { return chat_template.render(request.messages, render_options(request)); });
+    const std::string text = render_chat(chat_template, request);
     call->send({.status = 200, .body = fmt::format(R"({{"prompt":{}}})", json_string(text))});
   });
 }

@@ -78,16 +78,10 @@ void set_max_tokens(ApiRequest& request, const Json& value) {
   request.max_tokens = *json_integer(value, 1, std::numeric_limits<int32_t>::max());
 }
 
-void refuse_continuation(ApiRequest&, const Json& value) {
-  if (!value.get<bool>()) return;
-  throw ApiError(400, "continue_final_message is not supported", "continue_final_message",
-                 "unsupported_parameter");
-}
-
 using ApiField = Field<ApiRequest>;
 
 // Of both kinds of requests.
-constexpr std::array<ApiField, 19> kCommon = {{
+constexpr std::array<ApiField, 20> kCommon = {{
     {"model", kString, 0, 4096,
      [](ApiRequest& r, const Json& v) { r.model = v.get<std::string>(); }},
     {"stream", kBool, 0, 0, [](ApiRequest& r, const Json& v) { r.stream = v.get<bool>(); }},
@@ -118,6 +112,11 @@ constexpr std::array<ApiField, 19> kCommon = {{
     {"logit_bias", kObject, 0, kMostBiases, set_biases},
     {"ignore_eos", kBool, 0, 0,
      [](ApiRequest& r, const Json& v) { r.sampling.ignore_eos = v.get<bool>(); }},
+    {"priority", kInteger, -kNoLimit, kNoLimit,
+     [](ApiRequest& r, const Json& v) {
+       r.priority = *json_integer(v, std::numeric_limits<int64_t>::min(),
+                                  std::numeric_limits<int64_t>::max());
+     }},
     {"best_of", kInteger, 1, kMostChoices,
      [](ApiRequest& r, const Json& v) {
        if (integer(v) == r.n) return;
@@ -154,7 +153,8 @@ constexpr std::array<ApiField, 8> kChat = {{
      [](ApiRequest& r, const Json& v) { r.template_variables["reasoning_effort"] = v; }},
     {"chat_template_kwargs", kObject, 0, 256,
      [](ApiRequest& r, const Json& v) { r.template_variables.update(v); }},
-    {"continue_final_message", kBool, 0, 0, refuse_continuation},
+    {"continue_final_message", kBool, 0, 0,
+     [](ApiRequest& r, const Json& v) { r.continues = v.get<bool>(); }},
 }};
 
 ApiRequest read_common(const Json& body, const SamplingParams& defaults) {
@@ -177,6 +177,20 @@ void check_sampling(const ApiRequest& request) {
   } catch (const Error& error) {
     throw ApiError(400, error.what(), "", "invalid_value");
   }
+}
+
+void check_continuation(const Json& body, ApiRequest& request) {
+  if (!request.continues) return;
+  constexpr const char* kField = "continue_final_message";
+  if (body.value("add_generation_prompt", Json()) == Json(true)) {
+    throw ApiError(400, "continue_final_message and add_generation_prompt exclude each other",
+                   kField, "invalid_value");
+  }
+  request.add_generation_prompt = false;
+  const Json& last = request.messages.back();
+  if (last.value("content", Json()).is_string() && !last.contains("tool_calls")) return;
+  throw ApiError(400, "continue_final_message needs a last message of text", kField,
+                 "invalid_value");
 }
 
 bool is_ids(const Json& value) {
@@ -225,6 +239,7 @@ ApiRequest read_chat_request(const Json& body, const SamplingParams& defaults) {
   }
   check_field("messages", kArray, 1, kMostMessages, messages);
   request.messages = read_messages(messages);
+  check_continuation(body, request);
   request.tools = read_tools(body);
   return request;
 }

@@ -21,6 +21,7 @@ struct ApiRequest {
   SamplingParams sampling;              // but for max_tokens
   std::optional<int> n_logprobs;        // of the most probable tokens beside the chosen one
   std::optional<AskedGrammar> grammar;  // absent: any text
+  int64_t priority = 0;                 // Request::priority
 
   // Of completions.
   std::vector<Json> prompts;  // texts, or arrays of ids
@@ -31,6 +32,7 @@ struct ApiRequest {
   Json tools;     // null: none
   bool parallel_calls = true;
   bool add_generation_prompt = true;
+  bool continues = false;  // the last message, instead of answering it
   Json template_variables = Json::object();
 };
 
@@ -38,6 +40,9 @@ struct ApiRequest {
 // ApiError.
 ApiRequest read_completion_request(const Json& body, const SamplingParams& defaults);
 ApiRequest read_chat_request(const Json& body, const SamplingParams& defaults);
+
+// Parts that are texts, one below the other. Throws ApiError naming the part.
+std::string join_text_parts(const Json& parts, const std::string& where);
 
 // The messages of a chat for a template: parts of text joined, "developer" as "system", arguments
 // of tool calls as objects, `reasoning` as `reasoning_content`. Throws ApiError naming message and

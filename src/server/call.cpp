@@ -6,7 +6,7 @@
 #include <random>
 #include <utility>
 
-#include "base/log.h"
+#include "base/log_format.h"
 #include "server/anthropic.h"
 
 namespace tq {
@@ -59,7 +59,7 @@ double Call::seconds() const {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - came_).count();
 }
 
-void Call::send(HttpResponse response, const std::string& note) {
+void Call::send(HttpResponse response, const CallNote& note) {
   metrics_.answered(response.status);
   log(std::to_string(response.status), note);
   response.headers.insert(response.headers.end(), headers_.begin(), headers_.end());
@@ -77,15 +77,21 @@ void Call::start() {
   responder_->start({.headers = headers_});
 }
 
-void Call::end(const std::string& note) {
+void Call::end(const CallNote& note) {
   log("200", note);
   responder_->end();
 }
 
-void Call::log(const std::string& status, const std::string& note) const {
+void Call::log(const std::string& status, const CallNote& note) const {
   if (is_probe(request)) return;
-  info("{} {} {} {}, {:.3f} s{}{}", id_, request.method, request.path, status, seconds(),
-       note.empty() ? "" : "; ", note);
+  const double time = seconds();
+  Json fields = {{"event", "request"},   {"id", id_},        {"method", request.method},
+                 {"path", request.path}, {"status", status}, {"seconds", time}};
+  fields.update(note.fields);
+  if (note.fields.empty() && !note.text.empty()) fields["note"] = note.text;
+  log_event(fmt::format("{} {} {} {}, {:.3f} s{}{}", id_, request.method, request.path, status,
+                        time, note.text.empty() ? "" : "; ", note.text),
+            fields);
 }
 
 }  // namespace tq

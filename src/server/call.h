@@ -7,11 +7,18 @@
 #include <memory>
 #include <string>
 
+#include "base/json.h"
 #include "server/api_error.h"
 #include "server/http.h"
 #include "server/metrics.h"
 
 namespace tq {
+
+// What ends a line of the log: for people, and the same as fields.
+struct CallNote {
+  std::string text = {};
+  Json fields = Json::object();
+};
 
 class Call {
  public:
@@ -23,20 +30,19 @@ class Call {
   const std::string& id() const { return id_; }
   double seconds() const;  // since it came
 
-  // note: ends the log's line.
-  void send(HttpResponse response, const std::string& note = "");
+  void send(HttpResponse response, const CallNote& note = {});
   void send(const ApiError& error);
   void start();
   void write(std::string events) { responder_->write(std::move(events)); }
-  void end(const std::string& note);
+  void end(const CallNote& note);
   void on_disconnect(std::function<void()> told) { responder_->on_disconnect(std::move(told)); }
   // The client has gone.
-  void gone(const std::string& note) { log("gone", note); }
+  void gone(const CallNote& note) { log("gone", note); }
 
   HttpRequest request;
 
  private:
-  void log(const std::string& status, const std::string& note) const;
+  void log(const std::string& status, const CallNote& note) const;
 
   std::shared_ptr<Responder> responder_;
   HttpHeaders headers_;

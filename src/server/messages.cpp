@@ -19,8 +19,9 @@ constexpr double kMostParts = 4096;
   throw ApiError(400, message, param, code);
 }
 
-// Parts that are texts, one below the other.
-std::string join_parts(const Json& parts, const std::string& where) {
+}  // namespace
+
+std::string join_text_parts(const Json& parts, const std::string& where) {
   check_field(where, kArray, 0, kMostParts, parts);
   std::string text;
   for (size_t i = 0; i < parts.size(); ++i) {
@@ -33,7 +34,7 @@ std::string join_parts(const Json& parts, const std::string& where) {
     check_field(name, kObject, 0, kNoLimit, parts[i]);
     const Json type = parts[i].value("type", Json());
     if (type != Json("text") && type != Json("input_text") && type != Json("output_text") &&
-        type != Json("refusal")) {
+        type != Json("reasoning_text") && type != Json("summary_text") && type != Json("refusal")) {
       refuse(name,
              fmt::format("{} is a part of type {}: this model takes text only", name,
                          json_for_message(type)),
@@ -45,6 +46,8 @@ std::string join_parts(const Json& parts, const std::string& where) {
   }
   return text;
 }
+
+namespace {
 
 // Templates write arguments out as JSON, so a text that is an object becomes one.
 void read_call(Json& call, const std::string& where) {
@@ -72,7 +75,7 @@ Json read_message(const Json& given, const std::string& where) {
   if (role == Json("developer")) message["role"] = "system";
   const auto content = message.find("content");
   if (content != message.end() && content->is_array()) {
-    *content = join_parts(*content, where + ".content");
+    *content = join_text_parts(*content, where + ".content");
   } else if (content != message.end() && !content->is_null()) {
     check_field(where + ".content", kString, 0, kNoLimit, *content);
   } else if (role != Json("assistant")) {

@@ -121,13 +121,13 @@ class ChatWriter : public OpenAiWriter {
   }
 
   static std::string message_json(const ReplyChoice& choice) {
-    const bool only_calls = choice.text.empty() && !choice.calls.empty();
+    const std::string text = choice.text_of(ReplyDelta::Kind::kText);
+    const std::string reasoning = choice.text_of(ReplyDelta::Kind::kReasoning);
+    const bool only_calls = text.empty() && !choice.calls.empty();
     std::string out = R"({"role":"assistant","content":)";
-    out += only_calls ? "null" : json_string(choice.text);
+    out += only_calls ? "null" : json_string(text);
     out += ",\"refusal\":null";
-    if (!choice.reasoning.empty()) {
-      out += ",\"reasoning_content\":" + json_string(choice.reasoning);
-    }
+    if (!reasoning.empty()) out += ",\"reasoning_content\":" + json_string(reasoning);
     for (size_t i = 0; i < choice.calls.size(); ++i) {
       out += i == 0 ? ",\"tool_calls\":[{" : ",{";
       out += call_json(choice.calls[i]) + "}";
@@ -187,7 +187,8 @@ class CompletionWriter : public OpenAiWriter {
     std::string out;
     for (size_t i = 0; i < choices.size(); ++i) {
       out += fmt::format(R"({}{{"index":{},"text":{},"logprobs":{},"finish_reason":{}}})",
-                         i == 0 ? "" : ",", i, json_string(choices[i].text),
+                         i == 0 ? "" : ",", i,
+                         json_string(choices[i].text_of(ReplyDelta::Kind::kText)),
                          logprobs_json(i, choices[i].logprobs), finish_json(choices[i].finish));
     }
     return whole_answer(out, usage);

@@ -61,6 +61,7 @@ void Reply::submit(size_t index) {
   request.sampling.seed += index % static_cast<size_t>(args_.n);
   request.n_logprobs = args_.n_logprobs;
   if (args_.constrain) request.constraint = args_.constrain(args_.prompts[prompt]);
+  request.priority = args_.priority;
   request.on_output = [self = shared_from_this(), index](const Output& output) {
     self->args_.post([self, index, output] { self->take(index, output); });
   };
@@ -142,6 +143,7 @@ std::vector<ReplyDelta> Reply::read(Choice& choice, const Output& output) {
     if (choice.tools) add_pieces(choice, choice.tools->finish(), deltas);
     const bool stopped = choice.enough || output.finish == FinishReason::kStop;
     const bool calls = stopped && !choice.whole.calls.empty();
+    choice.whole.stop_text = output.stop_text;
     choice.whole.finish = calls ? "tool_calls" : std::string(finish_reason_name(output.finish));
   } else if (choice.enough && !was_enough) {
     if (Service* service = args_.service()) service->cancel(choice.request);
@@ -163,9 +165,15 @@ void Reply::write(size_t index, std::vector<ReplyDelta> deltas, const Output& ou
                       args_.writer->deltas(index, deltas, logprobs));
     return;
   }
+  std::vector<ReplyDelta>& parts = choice.whole.parts;
   for (ReplyDelta& delta : deltas) {
-    if (delta.kind == ReplyDelta::Kind::kText) choice.whole.text += delta.text;
-    if (delta.kind == ReplyDelta::Kind::kReasoning) choice.whole.reasoning += delta.text;
+    const bool joins =
+        delta.kind != ReplyDelta::Kind::kCall && !parts.empty() && parts.back().kind == delta.kind;
+    if (joins) {
+      parts.back().text += delta.text;
+    } else {
+      parts.push_back(std::move(delta));
+    }
   }
   for (TokenAlternatives& token : logprobs) choice.whole.logprobs.push_back(std::move(token));
 }
@@ -181,10 +189,13 @@ Usage Reply::usage() const {
   return usage;
 }
 
-std::string Reply::note() const {
+CallNote Reply::note() const {
   const Usage sum = usage();
-  return fmt::format("prompt {} tokens ({} reused), answer {} tokens", sum.prompt_tokens,
-                     sum.cached_tokens, sum.completion_tokens);
+  return {fmt::format("prompt {} tokens ({} reused), answer {} tokens", sum.prompt_tokens,
+                      sum.cached_tokens, sum.completion_tokens),
+          {{"prompt_tokens", sum.prompt_tokens},
+           {"reused_tokens", sum.cached_tokens},
+           {"answer_tokens", sum.completion_tokens}}};
 }
 
 void Reply::finish() {
@@ -205,7 +216,7 @@ void Reply::fail(const ApiError& error) {
   abandon("error");
   if (args_.stream) {
     args_.call->write(args_.writer->error(error));
-    args_.call->end("failed: " + std::string(error.what()));
+    args_.call->end({"failed: " + std::string(error.what())});
   } else {
     args_.call->send(error);
   }

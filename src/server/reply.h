@@ -36,6 +36,7 @@ struct ReplyArgs {
   std::vector<std::string> echoes;       // what each prompt's choices begin with; empty: nothing
   std::vector<SamplingParams> sampling;  // of each prompt
   std::optional<int> n_logprobs;
+  int64_t priority = 0;                     // Request::priority
   const ToolFormat* tool_format = nullptr;  // null: calls are not looked for
   Json tools;                               // as read_tools() gives them
   bool parallel_calls = true;               // or the first call ends an answer
@@ -77,7 +78,7 @@ class Reply : public std::enable_shared_from_this<Reply> {
   // Nothing more is wanted: by the client, or because another choice failed.
   void abandon(const char* why);
   Usage usage() const;
-  std::string note() const;
+  CallNote note() const;
 
   ReplyArgs args_;
   std::vector<Choice> choices_;

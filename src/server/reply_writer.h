@@ -33,11 +33,21 @@ struct ReplyDelta {
 using TokenAlternatives = std::vector<TokenLogprob>;
 
 struct ReplyChoice {
-  std::string text;
-  std::string reasoning;
+  // All of it in the order it came, where it is not streamed: neighbours of a kind are one.
+  std::vector<ReplyDelta> parts;
   std::vector<IdentifiedCall> calls;
   std::vector<TokenAlternatives> logprobs;
-  std::string finish;  // "stop", "length", "tool_calls"
+  std::string finish;     // "stop", "length", "tool_calls"
+  std::string stop_text;  // that ended it; empty: none did
+
+  // The texts of a kind in `parts`.
+  std::string text_of(ReplyDelta::Kind kind) const {
+    std::string text;
+    for (const ReplyDelta& part : parts) {
+      if (part.kind == kind) text += part.text;
+    }
+    return text;
+  }
 };
 
 struct Usage {

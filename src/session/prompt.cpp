@@ -30,7 +30,11 @@ Prompt chat_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat_template
 
 Prompt chat_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat_template,
                    const Json& messages, const RenderOptions& options) {
-  const std::string text = chat_template.render(messages, options);
+  return rendered_prompt(tokenizer, chat_template, chat_template.render(messages, options));
+}
+
+Prompt rendered_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat_template,
+                       std::string_view text) {
   Prompt prompt;
   prompt.ids = tokenizer.encode(text, {.add_special = false, .parse_special = true});
   if (const auto tags = find_reasoning_tags(tokenizer, chat_template.source())) {

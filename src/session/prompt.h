@@ -35,6 +35,10 @@ Prompt chat_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat_template
 Prompt chat_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat_template,
                    const Json& messages, const RenderOptions& options);
 
+// The same of a text that the template has written.
+Prompt rendered_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat_template,
+                       std::string_view text);
+
 // max_tokens of a request: the number asked for. For -1 what the context leaves after the prompt
 // (at least 1, so that a prompt without room is refused by the engine, with both numbers); when
 // nobody asked, that or 512.

@@ -6,7 +6,7 @@
 
 #include <set>
 
-#include "unit/server/served_toy.h"
+#include "unit/server/spoken_toy.h"
 
 namespace tq {
 namespace {
@@ -255,6 +255,27 @@ TEST_F(ApiTest, UnknownFieldsAndNullsAreIgnored) {
   EXPECT_EQ(client->json()["choices"][0]["text"], greedy("a", 2));
 }
 
+TEST_F(ApiTest, TheLastMessageIsContinued) {
+  const std::string messages =
+      R"("messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"so "}])";
+  const auto prompt = [&](const std::string& more) {
+    return post("/apply-template", "{" + messages + more + "}")->json()["prompt"];
+  };
+  EXPECT_EQ(prompt(""), "hi so  ");
+  EXPECT_EQ(prompt(R"(,"continue_final_message":true)"), "hi so ");
+  const Json json = post("/v1/chat/completions",
+                         "{" + messages + R"(,"continue_final_message":true,"max_tokens":5})")
+                        ->json();
+  EXPECT_EQ(json["choices"][0]["message"]["content"], greedy("hi so ", 5));
+  for (const char* wrong :
+       {R"({"messages":[{"role":"user","content":"a"}],"continue_final_message":true,
+            "add_generation_prompt":true})",
+        R"({"messages":[{"role":"assistant","content":null}],"continue_final_message":true})"}) {
+    EXPECT_EQ(post("/v1/chat/completions", wrong)->json()["error"]["param"],
+              "continue_final_message");
+  }
+}
+
 TEST_F(ApiTest, AClientThatGoesIsForgotten) {
   for (const bool stream : {true, false}) {
     for (int i = 0; i < 20; ++i) {
@@ -342,48 +363,6 @@ TEST_F(ApiTest, MetricsCount) {
   }
 }
 
-// Ids that stand for other texts than letters.
-class SpokenTokenizer : public ToyTokenizer {
- public:
-  std::string token_bytes(int32_t id) const override {
-    const auto found = spoken.find(id);
-    return found != spoken.end() ? found->second : ToyTokenizer::token_bytes(id);
-  }
-  std::map<int32_t, std::string> spoken;
-};
-
-class ApiTools : public ServedToy {
- protected:
-  ApiTools() : ServedToy({}, 64, std::make_shared<SpokenTokenizer>()) {
-    ServedModel model = served();
-    model.tool_template = &tool_template_;
-    api_->open_model(model);
-  }
-  // Lets the model say the texts to a prompt, and then something to stop at: returns the request.
-  std::string let_say(const std::vector<std::string>& texts, const std::string& fields) {
-    auto& spoken = static_cast<SpokenTokenizer&>(*tokenizer_).spoken;
-    spoken.clear();
-    for (char letter = 'a'; letter <= 'z'; ++letter) {
-      const std::string prompt(1, letter);
-      const auto ids =
-          toy_greedy(tokenizer_->encode(prompt + " ", {}), static_cast<int>(texts.size()) + 1, 30);
-      const std::set<int32_t> different(ids.begin(), ids.end());
-      if (different.size() < ids.size() || different.count(ToyTokenizer::kSpecial) > 0) continue;
-      for (size_t i = 0; i < texts.size(); ++i) spoken[ids[i]] = texts[i];
-      return fmt::format(R"({{"messages":[{{"role":"user","content":"{}"}}],"max_tokens":50,)"
-                         R"("stop_token_ids":[{}],{}}})",
-                         prompt, ids.back(), fields);
-    }
-    ADD_FAILURE() << "the toy never says so many different tokens";
-    return "{}";
-  }
-
-  ChatTemplate tool_template_{
-      "{# writes <tool_call> #}{% for m in messages %}{{ m.content }} {% endfor %}", "toy",
-      Json::object()};
-  static constexpr const char* kTools = R"("tools":[{"type":"function","function":{"name":"f"}}])";
-};
-
 TEST_F(ApiTools, CallsAreFound) {
   const std::vector<std::string> said = {"I look. ", "<tool_", "call>{\"name\":\"f\",",
                                          "\"arguments\":{\"x\":1}}</tool_call>"};
@@ -415,6 +394,30 @@ TEST_F(ApiTools, CallsAreFound) {
   EXPECT_EQ(calls[0]["function"], call["function"]);
 }
 
+TEST_F(ApiTools, WithoutParallelCallsTheFirstEndsTheAnswer) {
+  const std::vector<std::string> said = {"<tool_call>{\"name\":\"f\"}",
+                                         "</tool_call>",
+                                         "<tool_call>{\"name\":\"g\"}",
+                                         "</tool_call>",
+                                         "a",
+                                         "b"};
+  const auto calls_of = [&](const char* more) {
+    const Json choice = post("/v1/chat/completions", let_say(said, kTools + std::string(more)))
+                            ->json()["choices"][0];
+    EXPECT_EQ(choice["finish_reason"], "tool_calls");
+    return choice["message"]["tool_calls"].size();
+  };
+  EXPECT_EQ(calls_of(""), 2u);
+  EXPECT_EQ(calls_of(R"(,"parallel_tool_calls":false)"), 1u);
+  const auto chunks =
+      post("/v1/chat/completions",
+           let_say(said, kTools + std::string(R"(,"stream":true,"parallel_tool_calls":false)")))
+          ->chunks();
+  EXPECT_EQ(chunks.back()["choices"][0]["finish_reason"], "tool_calls");
+  wait_until_idle();
+  EXPECT_EQ(service_->status().engine.n_used_pages, 0);
+}
+
 TEST_F(ApiTools, WithoutToolsAndWithoutACallItIsText) {
   const std::vector<std::string> said = {"<tool_call>{\"name\":\"f\"}", "</tool_call>"};
   for (const std::string& fields :
@@ -427,75 +430,6 @@ TEST_F(ApiTools, WithoutToolsAndWithoutACallItIsText) {
   const Json choice = post("/v1/chat/completions", let_say(broken, kTools))->json()["choices"][0];
   EXPECT_EQ(choice["message"]["content"], broken[0] + broken[1]);
   EXPECT_EQ(choice["finish_reason"], "stop");
-}
-
-// The events of a stream of messages: their types, and their data.
-std::vector<Json> message_events(const std::string& body) {
-  std::vector<Json> events;
-  for (size_t at = 0; at < body.size();) {
-    const size_t end = body.find("\n\n", at);
-    const size_t data = body.find("\ndata: ", at);
-    EXPECT_EQ(body.substr(at, 7), "event: ");
-    events.push_back(parse_json(body.substr(data + 7, end - data - 7), "event"));
-    EXPECT_EQ(events.back()["type"], body.substr(at + 7, data - at - 7));
-    at = end + 2;
-  }
-  return events;
-}
-
-TEST_F(ApiTools, AnthropicsMessagesAreTheSameChat) {
-  const std::vector<std::string> said = {"I look. ", "<tool_call>{\"name\":\"f\",",
-                                         "\"arguments\":{\"x\":1}}", "</tool_call>"};
-  const std::string chat = let_say(said, "\"n\":1");
-  const Json asked = parse_json(chat, "chat");
-  Json body = {{"max_tokens", 4},
-               {"messages", asked["messages"]},
-               {"tools", {{{"name", "f"}, {"input_schema", Json::object()}}}}};
-  const Json whole = post("/v1/messages", body.dump())->json();
-  EXPECT_EQ(whole["type"], "message");
-  EXPECT_EQ(whole["content"][0], (Json{{"type", "text"}, {"text", "I look."}}));
-  EXPECT_EQ(whole["content"][1]["type"], "tool_use");
-  EXPECT_EQ(whole["content"][1]["input"], (Json{{"x", 1}}));
-  EXPECT_EQ(whole["stop_reason"], "max_tokens");
-  EXPECT_EQ(whole["usage"]["input_tokens"], 2);
-  EXPECT_EQ(whole["usage"]["output_tokens"], 4);
-
-  body["stream"] = true;
-  std::string types;
-  std::string text;
-  std::string input;
-  for (const Json& event : message_events(post("/v1/messages", body.dump())->wait().body)) {
-    const auto type = event["type"].get<std::string>();
-    if (type != "content_block_delta") types += type + " ";
-    if (type != "content_block_delta") continue;
-    const Json& delta = event["delta"];
-    if (event["index"] == 0) text += delta["text"].get<std::string>();
-    if (event["index"] == 1) input += delta["partial_json"].get<std::string>();
-  }
-  EXPECT_EQ(text, "I look.");
-  EXPECT_EQ(input, "{\"x\":1}");
-  EXPECT_TRUE(
-      types.starts_with("message_start content_block_start content_block_stop "
-                        "content_block_start content_block_stop "))
-      << types;
-  EXPECT_TRUE(types.ends_with("content_block_stop message_delta message_stop ")) << types;
-}
-
-TEST_F(ApiTools, AnthropicsErrorsAndCounts) {
-  for (const char* body :
-       {R"({"messages":[{"role":"user","content":"a"}]})",
-        R"({"max_tokens":3,"messages":[{"role":"user","content":[{"type":"image"}]}]})",
-        R"({"max_tokens":3,"messages":[{"role":"user","content":"a"}],
-            "tools":[{"name":"f"}],"tool_choice":{"type":"any"}})"}) {
-    const auto client = post("/v1/messages", body);
-    EXPECT_EQ(client->wait().status, 400) << body;
-    EXPECT_EQ(client->json()["type"], "error");
-    EXPECT_EQ(client->json()["error"]["type"], "invalid_request_error");
-  }
-  EXPECT_EQ(post("/v1/messages/count_tokens",
-                 R"({"system":"ab","messages":[{"role":"user","content":"c"}]})")
-                ->json()["input_tokens"],
-            5);
 }
 
 class ApiLoading : public ServedToy {};
