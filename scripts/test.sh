@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is needed, builds, and runs every test. The one command a developer and CI use.
 #   scripts/test.sh             everything
-#   scripts/test.sh --extended  also the tests that need larger models (740 MB of downloads), the packages openai and anthropic, and Chromium
+#   scripts/test.sh --extended  also the tests that need larger models (740 MB of downloads), the packages openai, anthropic and schemathesis, and Chromium
 #   scripts/test.sh --configure only configures the release build, as the test of these scripts does
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -33,6 +33,9 @@ if [ $extended = 1 ]; then
   # The official clients of OpenAI's and Anthropic's API, for tests/cli/test_client_packages.py.
   [ -d build/clients/anthropic ] || python3 -m pip install -q --target build/clients openai anthropic
   export TQ_CLIENTS="$PWD/build/clients"
+  # What tries an OpenAPI document out on its server, for tests/cli/test_openapi.py.
+  [ -d build/schemathesis/schemathesis ] || python3 -m pip install -q --target build/schemathesis schemathesis
+  export TQ_SCHEMATHESIS="$PWD/build/schemathesis"
   scripts/install_deps.sh page
   TQ_BROWSER=$(command -v chromium)
   export TQ_BROWSER

@@ -177,8 +177,11 @@ Json chat_body_of(const Json& messages_body) {
   }
   if (const Json thinking = messages_body.value("thinking", Json()); !thinking.is_null()) {
     check_field("thinking", FieldType::kObject, 1, 16, thinking);
-    body["chat_template_kwargs"]["enable_thinking"] =
-        thinking.value("type", Json()) != Json("disabled");
+    Json& variables = body["chat_template_kwargs"];
+    if (!variables.is_null()) {
+      check_field("chat_template_kwargs", FieldType::kObject, 0, 256, variables);
+    }
+    variables["enable_thinking"] = thinking.value("type", Json()) != Json("disabled");
   }
   return body;
 }

@@ -94,6 +94,16 @@ const Api::Route* Api::find_route(const HttpHead& head, std::optional<ApiError>&
   return nullptr;
 }
 
+std::string Api::allowed_methods(const std::string& path) {
+  std::string methods = "OPTIONS";
+  if (find_embedded_file(path) != nullptr) methods += ", GET, HEAD";
+  for (const Route& route : routes()) {
+    if (path != route.path) continue;
+    methods += route.method == std::string_view("GET") ? ", GET, HEAD" : ", POST";
+  }
+  return methods;
+}
+
 std::optional<HttpResponse> Api::check(const HttpHead& head) {
   std::optional<ApiError> error = guard_.check(head);
   if (!error && head.method != "OPTIONS") find_route(head, error);
@@ -101,6 +111,7 @@ std::optional<HttpResponse> Api::check(const HttpHead& head) {
   metrics_.answered(error->status);
   HttpResponse response = error_response(*error);
   if (is_messages_path(head.path)) response.body = messages_error_json(*error);
+  if (error->status == 405) response.headers.emplace_back("Allow", allowed_methods(head.path));
   for (auto& header : guard_.cors_headers(head)) response.headers.push_back(std::move(header));
   return response;
 }

@@ -77,6 +77,9 @@ class Api : public HttpHandler {
   // Null where the path or the method is not known; then `error` says so.
   const Route* find_route(const HttpHead& head, std::optional<ApiError>& error) const;
 
+  // For the header Allow, "OPTIONS, GET, HEAD".
+  static std::string allowed_methods(const std::string& path);
+
   void get_file(const CallPtr& call);
   void get_health(const CallPtr& call);
   void get_load(const CallPtr& call);

@@ -281,7 +281,8 @@ void Api::post_tokenize(const CallPtr& call) {
     } else {
       const Json prompt = body.value("prompt", Json());
       check_field("prompt", FieldType::kString, 0, kNoLimit, prompt);
-      const Json special = body.value("add_special_tokens", Json(true));
+      Json special = body.value("add_special_tokens", Json());
+      if (special.is_null()) special = true;
       check_field("add_special_tokens", FieldType::kBool, 0, 0, special);
       ids = refusing([&] {
         return model.tokenizer->encode(prompt.get_ref<const std::string&>(),
@@ -300,7 +301,8 @@ void Api::post_detokenize(const CallPtr& call) {
     check_model_name(body);
     const Json tokens = body.value("tokens", Json::array());
     std::vector<int32_t> ids;
-    if (!tokens.is_array() || !tokens.empty()) ids = read_ids(tokens, "tokens", model.n_tokens);
+    if (!tokens.is_null() && tokens != Json::array())
+      ids = read_ids(tokens, "tokens", model.n_tokens);
     call->send({.status = 200,
                 .body = fmt::format(R"({{"prompt":{}}})",
                                     json_string(model.tokenizer->decode(ids, false)))});

@@ -126,7 +126,7 @@ Json read_tools(const Json& body) {
   const Json tools = body.value("tools", Json());
   const Json choice = body.value("tool_choice", Json());
   const bool has_tools = !tools.is_null() && !tools.empty();
-  if (has_tools) check_field("tools", kArray, 1, kMostTools, tools);
+  if (!tools.is_null()) check_field("tools", kArray, 0, kMostTools, tools);
   for (size_t i = 0; has_tools && i < tools.size(); ++i) {
     const std::string where = fmt::format("tools[{}]", i);
     check_field(where, kObject, 1, kNoLimit, tools[i]);
