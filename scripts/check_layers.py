@@ -19,7 +19,8 @@ ALLOWED = {  # what a folder may include besides itself; docs/architecture.md dr
     "engine": "base tensor format kernels backend kv io model text grammar",
     "session": "base tensor format kernels backend kv io model text grammar engine convert",
     "server": "base tensor format kernels backend kv io model text grammar engine convert session",
-    "cli": "base tensor format kernels backend kv io model text grammar engine convert session server",
+    "loadgen": "base text",
+    "cli": "base tensor format kernels backend kv io model text grammar engine convert session server loadgen",
 }
 
 root = pathlib.Path(__file__).resolve().parent.parent / "src"

@@ -57,18 +57,25 @@ class Translator {
 
   // ---- Words that are no options ----
 
+  // A command with commands below it may take arguments of its own; the first word decides.
   void plain(const std::string& word) {
-    if (app_->get_subcommands({}).empty()) {
-      plain_.push_back(word);
-    } else if (!enter(word)) {
-      command_habit(word);
-    }
+    const bool is_command = plain_.empty() && enter(word);
+    if (is_command) return;
+    if (needs_command()) return command_habit(word);
+    plain_.push_back(word);
   }
+
+  // Whether it does nothing by itself.
+  bool needs_command() const { return app_->get_require_subcommand_min() > 0; }
 
   // Goes into a command of this name.
   bool enter(const std::string& word) {
     const CLI::App* below = command_below(*app_, word);
     if (below == nullptr) return false;
+    for (const std::string& name : typed_names_) {  // those that all commands have stand anywhere
+      if (root_.get_option_no_throw(name) != nullptr) continue;
+      refuse("{} stands before {}: it is an option of {}", name, word, path_);
+    }
     app_ = below;
     path_ += " " + word;
     out_.words.push_back(word);
@@ -260,7 +267,7 @@ class Translator {
   // ---- Options that are not typed ----
 
   void add_standing_options() {
-    if (app_ == &root_ || !app_->get_subcommands({}).empty() || help_) return;
+    if (app_ == &root_ || needs_command() || help_) return;
     std::vector<const CLI::Option*> typed;
     for (const std::string& name : typed_names_) typed.push_back(own(name));
     for (std::string& word : standing_options(root_, *app_, typed, config_)) {

@@ -10,6 +10,7 @@
 #include "base/human.h"
 #include "cli/bench_output.h"
 #include "cli/bench_run.h"
+#include "cli/cmd_bench_serve.h"
 #include "cli/command.h"
 #include "cli/model_options.h"
 #include "cli/progress.h"
@@ -157,8 +158,12 @@ void add_bench(CLI::App& app, const GlobalOptions& global) {
   add_examples(*command, {"tq bench ./Qwen3-8B --format tq3",
                           "tq bench model.gguf -p 512,2k -n 128 -d 0,4k -c 1,8 -r 5",
                           "tq bench model.gguf -p 0 -n 0 --pg 512,128 -o md",
-                          "tq bench --synthetic qwen3-8B -p 128 -n 32 --json"});
-  command->callback([options, &global] { run_bench(*options, global); });
+                          "tq bench --synthetic qwen3-8B -p 128 -n 32 --json",
+                          "tq bench serve http://localhost:8000"});
+  add_bench_serve(*command, global);
+  command->callback([options, command, &global] {
+    if (command->get_subcommands().empty()) run_bench(*options, global);
+  });
 }
 
 }  // namespace tq

@@ -108,9 +108,12 @@ std::string zsh_script(const CommandInfo& root) {
       cases += fmt::format("    {}) {} ;;\n", child.name, function_name(child));
     }
     functions += fmt::format(
-        "{}() {{\n  local line state\n  _arguments -C{} \\\n    '1:command:({})' \\\n"
+        "{}() {{\n  local line state\n  _arguments -C{} \\\n    '1:command:{}' \\\n"
         "    '*::argument:->arguments'\n  case $line[1] in\n{}  esac\n}}\n",
-        function_name(command), options, names.substr(1), cases);
+        function_name(command), options,
+        command.arguments.empty() ? fmt::format("({})", names.substr(1))
+                                  : fmt::format("{{compadd{}; _files}}", names),
+        cases);
   });
   return "#compdef tq\n# zsh completion of tq: save it as _tq in a folder of $fpath\n" + functions +
          "compdef _tq tq\n";
@@ -126,7 +129,8 @@ std::string fish_script(const CommandInfo& root) {
       condition += (condition.empty() ? "" : "; and ") + ("__fish_seen_subcommand_from " + word);
     }
     for (const CommandInfo& child : command.children) {
-      out += fmt::format("complete -c tq -n {} -f -a {} -d {}\n", quoted(condition), child.name,
+      out += fmt::format("complete -c tq -n {}{} -a {} -d {}\n", quoted(condition),
+                         command.arguments.empty() ? " -f" : "", child.name,
                          quoted(child.description));
     }
     for (const OptionInfo& option : command.options) {

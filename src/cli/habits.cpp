@@ -17,6 +17,7 @@ constexpr std::string_view kMlx = "MLX-LM";
 // Commands.
 constexpr std::string_view kAnswers = "run|chat";
 constexpr std::string_view kScores = "eval ppl|eval kld";
+constexpr std::string_view kBenchServe = "bench serve";
 constexpr std::string_view kLoads = "run|chat|serve|bench|eval ppl|eval kld|eval logits";
 constexpr std::string_view kLoadsNoBench = "run|chat|serve|eval ppl|eval kld|eval logits";
 constexpr std::string_view kReads =
@@ -389,6 +390,25 @@ constexpr OptionHabit kOptions[] = {
     {kLlama, "bench", "--parallel", kAnyValue, kWorks, "--concurrency", ""},
     {kVllm, "bench", "--max-concurrency", kAnyValue, kWorks, "--concurrency", ""},
     {kVllm, "bench", "--num-iters", kAnyValue, kWorks, "--repetitions", ""},
+    {kVllm, kBenchServe, "--base-url", kAnyValue, kWorks, "URL", ""},
+    {kVllm, kBenchServe, "--max-concurrency", kAnyValue, kWorks, "--concurrency", ""},
+    {kVllm, kBenchServe, "--num-prompts", kAnyValue, kWorks, "--num-requests", ""},
+    {kVllm, kBenchServe, "--num-warmups", kAnyValue, kWorks, "--warmup", ""},
+    {kVllm, kBenchServe, "--random-input-len", kAnyValue, kWorks, "--input-len", ""},
+    {kVllm, kBenchServe, "--random-output-len", kAnyValue, kWorks, "--max-tokens", ""},
+    {kVllm, kBenchServe, "--output-len", kAnyValue, kWorks, "--max-tokens", ""},
+    {kVllm, kBenchServe, "--random-range-ratio", kAnyValue, kWorks, "--range-ratio", ""},
+    {kVllm, kBenchServe, "--random-prefix-len", kAnyValue, kWorks, "--prefix-len", ""},
+    {kVllm, kBenchServe, "--dataset-path", kAnyValue, kWorks, "--dataset", ""},
+    {kVllm, kBenchServe, "--dataset-name", kAnyValue, kIgnored, "",
+     "a --dataset says itself what it is; without it prompts are random"},
+    {kVllm, kBenchServe, "--metric-percentiles", kAnyValue, kWorks, "--percentiles", ""},
+    {kVllm, kBenchServe, "--percentile-metrics", kAnyValue, kIgnored, "", "all are printed"},
+    {kVllm, kBenchServe, "--result-filename", kAnyValue, kWorks, "--save", ""},
+    {kVllm, kBenchServe, "--save-result", kFlag, kRefused, "", "--save FILE writes the result"},
+    {kVllm, kBenchServe, "--endpoint", "/v1/chat/completions", kWorks, "--endpoint=chat", ""},
+    {kVllm, kBenchServe, "--endpoint", "/v1/completions", kWorks, "--endpoint=completions", ""},
+    {kVllm, kBenchServe, "--backend", kAnyValue, kIgnored, "", "--endpoint says what is asked"},
     {kLlama, kScores, "-f", kAnyValue, kWorks, "--text", ""},
     {kLlama, kScores, "--file", kAnyValue, kWorks, "--text", ""},
     {kLlama, kScores, "--ppl-stride", kAnyValue, kWorks, "--stride", ""},

@@ -78,7 +78,7 @@ std::string synopsis(const CommandInfo& command) {
     const std::string name = italic(argument.names.front());
     out += argument.required ? " " + name : fmt::format(" [{}]", name);
   }
-  if (!command.children.empty()) out += " " + italic("command");
+  if (!command.children.empty() && command.arguments.empty()) out += " " + italic("command");
   return out + "\n";
 }
 

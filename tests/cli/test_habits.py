@@ -11,18 +11,21 @@ import unittest
 from cli_support import TQ, make_model, tq, tq_json
 
 NAMES = tq_json("help", "names")
-COMMANDS = ["run", "chat", "serve", "eval ppl", "eval kld", "eval logits", "bench", "convert", "inspect",
+COMMANDS = ["run", "chat", "serve", "eval ppl", "eval kld", "eval logits", "bench", "bench serve",
+            "convert", "inspect",
             "verify", "synth", "tokenize", "devices", "version", "completion", "plan", "template"]
 # What a command needs besides, so that only the row under test decides.
 REST = {"run": ["hello"], "convert": ["/nowhere/dst"], "eval ppl": ["--text", "/nowhere/t"],
         "eval kld": ["--text", "/nowhere/t", "--reference", "/nowhere/r"],
         "eval logits": ["--tokens", "/nowhere/t", "--out", "/nowhere/o"],
         "tokenize": ["text"], "synth": ["/nowhere/dst"], "completion": []}
-FIRST = {"synth": ["nothing"], "devices": [], "version": [], "completion": ["bash"]}
+NO_SERVER = "nowhere.invalid:1"
+FIRST = {"bench serve": [NO_SERVER], "synth": ["nothing"], "devices": [], "version": [], "completion": ["bash"]}
 # A value that the option itself accepts, where "1" is none.
 VALUES = {"--device": "cpu", "--kv-dtype": "f16", "--format": "tq4", "--reasoning": "hide",
           "--shard-size": "1GB", "--progress": "off", "--think": "on", "--pg": "8,4"}
-MANY = {"--stop", "--served-model-name", "--cors-origins", "--logit-bias", "--prefill", "--decode", "--concurrency", "--depth", "--pg"}
+MANY = {"--stop", "--served-model-name", "--cors-origins", "--logit-bias", "--prefill", "--decode", "--concurrency", "--depth", "--pg",
+        "--percentiles"}
 
 
 def commands_of(row):
@@ -286,6 +289,8 @@ class Help(unittest.TestCase):
                     self.assertEqual(words[0], "tq")
                     if command[0] not in ("synth", "inspect"):
                         words = [word.replace("synth:", "/nowhere/") for word in words]
+                    if words[1] == "bench":  # whatever listens there
+                        words = [word.replace("localhost:8000", NO_SERVER) for word in words]
                     if "--synthetic" in words or words[1] == "synth" and "--list" not in words:
                         continue  # these would run; Rows and test_synth.py know their options
                     done = subprocess.run([TQ, *words[1:]], cwd=empty, capture_output=True, text=True,
