@@ -11,24 +11,11 @@
 namespace tq {
 namespace {
 
-// Lengths up to which a step is laid out: few, so that steps repeat.
-int64_t length_bucket(int64_t length) {
-  constexpr int64_t kShortest = 256;
-  int64_t bucket = kShortest;
-  while (bucket < length) bucket *= 2;
-  return bucket;
-}
-
 // Room for a step's lists: that all sequences have seen every token they can, which next to their
 // keys and values is nothing; at most 8 MiB. A step with longer lists is sampled on the host.
 int64_t token_value_limit(const LoadOptions& options, int64_t vocab) {
   constexpr int64_t kMost = int64_t{1} << 20;
   return std::min(kMost, options.max_sequences * std::min(options.max_context, vocab));
-}
-
-bool in_cache(const std::vector<PageId>& pages, int64_t n_pages) {
-  return std::all_of(pages.begin(), pages.end(),
-                     [=](PageId page) { return page >= 0 && page < n_pages; });
 }
 
 }  // namespace
@@ -72,26 +59,6 @@ Decoder::Decoder(ModelSpec spec, DecoderWeights weights, Backend& backend, LoadO
   host_memory_ = backend_.allocate_host(batch_bytes());
   Workspace host_batch({host_memory_.data(), host_memory_.size_bytes()});
   host_ = plan_batch(host_batch);
-}
-
-Decoder::BatchArrays Decoder::plan_batch(Workspace& workspace) const {
-  const int64_t tokens = options_.max_batch_tokens;
-  const int64_t sequences = options_.max_sequences;
-  return {
-      .ids = workspace.take<int32_t>(tokens),
-      .positions = workspace.take<int32_t>(tokens),
-      .slots = workspace.take<int64_t>(n_groups() * tokens),
-      .q_begin = workspace.take<int32_t>(sequences + 1),
-      .kv_len = workspace.take<int32_t>(sequences),
-      .logit_rows = workspace.take<int32_t>(options_.max_logit_rows),
-      .sample_rows = workspace.take<SampleRow>(backend_.samples() ? options_.max_logit_rows : 0),
-      .block_tables = workspace.take<int32_t>(n_groups() * sequences * max_blocks_)};
-}
-
-size_t Decoder::batch_bytes() const {
-  Workspace measure;
-  plan_batch(measure);
-  return measure.peak_bytes();
 }
 
 void Decoder::plan(Workspace& workspace) {
@@ -171,119 +138,6 @@ size_t Decoder::activation_bytes() const {
                                                       input.in_padded, input.group, input.form));
   }
   return bytes;
-}
-
-void Decoder::check_cache(const KvCache& kv) const {
-  TQ_CHECK(kv.n_layers() == static_cast<int64_t>(kv_.layers.size()),
-           "a KV cache of {} layers for a model of {}", kv.n_layers(), kv_.layers.size());
-  for (size_t i = 0; i < kv_.layers.size(); ++i) {
-    TQ_CHECK(kv.shapes()[i] == kv_.layers[i], "the KV cache has another shape than layer {}", i);
-  }
-}
-
-void Decoder::stage_sequence(const BatchSequence& sequence, int64_t index, Step& step) {
-  const auto n = static_cast<int64_t>(sequence.token_ids.size());
-  const int64_t length = sequence.first_position + n;
-  TQ_CHECK(n > 0 && sequence.first_position >= 0, "sequence {} has {} tokens from {}", index, n,
-           sequence.first_position);
-  TQ_CHECK(length <= options_.max_context, "{} tokens exceed the context of {}", length,
-           options_.max_context);
-  TQ_CHECK(step.tokens + n <= options_.max_batch_tokens, "more than {} tokens in a batch",
-           options_.max_batch_tokens);
-  TQ_CHECK(sequence.pages != nullptr && sequence.pages->capacity_tokens() >= length,
-           "the page table of sequence {} does not cover {} tokens", index, length);
-  TQ_CHECK(sequence.pages->groups.size() == kv_.windows.size(),
-           "sequence {} has pages in {} groups of {}", index, sequence.pages->groups.size(),
-           kv_.windows.size());
-  for (int64_t i = 0; i < n; ++i) {
-    const int32_t id = sequence.token_ids[static_cast<size_t>(i)];
-    if (id < 0 || id >= spec_.vocab) {
-      fail(ErrorCode::kInvalidArgument, "token id {} is outside the vocabulary of {}", id,
-           spec_.vocab);
-    }
-    const int64_t position = sequence.first_position + i;
-    host_.ids[step.tokens + i] = id;
-    host_.positions[step.tokens + i] = static_cast<int32_t>(position);
-    for (int64_t g = 0; g < n_groups(); ++g) {
-      host_.slots[g * options_.max_batch_tokens + step.tokens + i] =
-          kv_slot(*sequence.pages, position, static_cast<size_t>(g));
-    }
-  }
-  host_.kv_len[index] = static_cast<int32_t>(length);
-  step.tokens += n;
-  host_.q_begin[index + 1] = static_cast<int32_t>(step.tokens);
-}
-
-void Decoder::check_pages(const BatchSequence& sequence, int64_t index, const KvCache& kv) const {
-  for (int64_t g = 0; g < n_groups(); ++g) {
-    const auto at = static_cast<size_t>(g);
-    const PageTable::Group& group = sequence.pages->groups[at];
-    TQ_CHECK(in_cache(group.pages, kv.n_pages(g)),
-             "sequence {} has pages that are not in the cache", index);
-    TQ_CHECK(static_cast<int64_t>(group.pages.size()) * kKvBlockTokens >= host_.kv_len[index] &&
-                 group.n_left <= first_page_seen(sequence.first_position, kv_.windows[at]),
-             "sequence {} lacks pages that it sees through a window of {}", index, kv_.windows[at]);
-  }
-}
-
-// Pages that a window has left are never read: any page may stand in their place.
-void Decoder::stage_pages(const BatchSequence& sequence, int64_t index, const Step& step) {
-  const int64_t n_pages = ceil_div(host_.kv_len[index], kKvBlockTokens);
-  for (int64_t g = 0; g < n_groups(); ++g) {
-    const std::vector<PageId>& pages = sequence.pages->groups[static_cast<size_t>(g)].pages;
-    std::copy_n(pages.begin(), n_pages,
-                host_.block_tables + (g * step.batch.n_seqs + index) * step.batch.max_blocks);
-  }
-}
-
-Step Decoder::stage(Batch batch, const KvCache& kv, int64_t n_logits) {
-  check_cache(kv);
-  Step step{.backend = backend_,
-            .slots = device_.slots,
-            .ropes = ropes_,
-            .norm_eps = spec_.norm_eps,
-            .activation = scratch_.activation,
-            .side_activation = scratch_.side_activation,
-            .attention = scratch_.attention};
-  const auto n_seqs = static_cast<int64_t>(batch.size());
-  TQ_CHECK(n_seqs > 0 && n_seqs <= options_.max_sequences, "{} sequences in a batch for {}", n_seqs,
-           options_.max_sequences);
-  int64_t n_rows = 0;
-  int64_t longest = 0;
-  host_.q_begin[0] = 0;
-  for (int64_t s = 0; s < n_seqs; ++s) {
-    const BatchSequence& sequence = batch[static_cast<size_t>(s)];
-    stage_sequence(sequence, s, step);
-    longest = std::max<int64_t>(longest, host_.kv_len[s]);
-    const auto n = static_cast<int64_t>(sequence.token_ids.size());
-    TQ_CHECK(sequence.n_logits >= 0 && sequence.n_logits <= n &&
-                 n_rows + sequence.n_logits <= options_.max_logit_rows,
-             "{} rows of logits after {} others for {} tokens", sequence.n_logits, n_rows, n);
-    for (int64_t i = sequence.n_logits; i > 0; --i) {
-      host_.logit_rows[n_rows++] = static_cast<int32_t>(step.tokens - i);
-    }
-  }
-  TQ_CHECK(n_rows == n_logits, "a result of {} rows for {} rows of logits", n_logits, n_rows);
-  const int64_t max_kv_len = std::min(length_bucket(longest), options_.max_context);
-  step.batch = {.n_seqs = n_seqs,
-                .q_begin = device_.q_begin,
-                .kv_len = device_.kv_len,
-                .block_tables = device_.block_tables,
-                .max_blocks = ceil_div(max_kv_len, kKvBlockTokens),
-                .tokens = step.tokens,
-                .max_kv_len = max_kv_len};
-  for (int64_t s = 0; s < n_seqs; ++s) {
-    const BatchSequence& sequence = batch[static_cast<size_t>(s)];
-    check_pages(sequence, s, kv);
-    stage_pages(sequence, s, step);
-  }
-  if (!backend_.on_host()) {
-    const auto* end = host_.block_tables + n_groups() * n_seqs * step.batch.max_blocks;
-    const auto* begin = host_memory_.data();
-    backend_.upload(begin, scratch_.batch,
-                    static_cast<size_t>(reinterpret_cast<const uint8_t*>(end) - begin));
-  }
-  return step;
 }
 
 void Decoder::forward(Batch batch, KvCache& kv, std::span<float> logits) {

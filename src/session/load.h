@@ -74,12 +74,4 @@ ChatTemplates read_chat_templates(const Checkpoint& checkpoint);
 // kOutOfMemory before it reads weights when they, the buffers and the KV cache do not fit.
 LoadedModel load_model(std::unique_ptr<Checkpoint> checkpoint, const LoadModelOptions& options);
 
-// End ids, ids that are no text, and default sampling from the side files; tokenizer may be null.
-// For tests.
-std::vector<int32_t> read_eos_ids(const Checkpoint& checkpoint, const Tokenizer* tokenizer);
-// Those that generation_config.json suppresses, that config.json names as places of images, sound
-// and video, and that the tokenizer has no token for.
-std::vector<int32_t> read_not_text_ids(const Checkpoint& checkpoint, const Tokenizer* tokenizer);
-SamplingParams read_default_sampling(const Checkpoint& checkpoint);
-
 }  // namespace tq

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "base/file.h"
+#include "session/generation_config.h"
 #include "support/expect_error.h"
 #include "support/text_checkpoint.h"
 #include "unit/engine/toy_model.h"
