@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "io/gguf/gguf_splits.h"
 
 namespace tq {
 namespace {
@@ -161,134 +162,6 @@ Json post_processor(const GgufVocab& vocab) {
           {"single", single},
           {"pair", pair},
           {"special_tokens", special_tokens}};
-}
-
-// The small sections of tokenizer.json around its model.
-struct Pipeline {
-  Json normalizer;
-  Json pre_tokenizer;
-  Json decoder;
-  bool ignore_merges = false;
-};
-
-Json byte_level(bool use_regex) {
-  return {{"type", "ByteLevel"},
-          {"add_prefix_space", false},
-          {"trim_offsets", false},
-          {"use_regex", use_regex}};
-}
-
-Json split_and_byte_level(const std::string& regex) {
-  const Json split = {{"type", "Split"},
-                      {"pattern", {{"Regex", regex}}},
-                      {"behavior", "Isolated"},
-                      {"invert", false}};
-  return {{"type", "Sequence"}, {"pretokenizers", {split, byte_level(false)}}};
-}
-
-// The ways to split, and the values of tokenizer.ggml.pre that ask for each: those that llama.cpp
-// (src/llama-vocab.cpp) splits by the same expression.
-enum class Split : uint8_t { kGpt2, kDigitsGpt2, kLlama3, kThreeDigits, kQwen2 };
-
-struct NamedSplit {
-  std::string_view pre;
-  Split split;
-};
-
-constexpr NamedSplit kSplits[] = {
-    {"default", Split::kGpt2},
-    {"gpt-2", Split::kGpt2},
-    {"a.x-4.0", Split::kGpt2},
-    {"exaone4", Split::kGpt2},
-    {"gigachat", Split::kGpt2},
-    {"granite-docling", Split::kGpt2},
-    {"jais", Split::kGpt2},
-    {"jina-de", Split::kGpt2},
-    {"jina-es", Split::kGpt2},
-    {"jina-v2-de", Split::kGpt2},
-    {"jina-v2-es", Split::kGpt2},
-    {"mellum", Split::kGpt2},
-    {"modern-bert", Split::kGpt2},
-    {"mpt", Split::kGpt2},
-    {"olmo", Split::kGpt2},
-    {"phi-2", Split::kGpt2},
-    {"trillion", Split::kGpt2},
-    {"smollm", Split::kDigitsGpt2},
-    {"codeshell", Split::kDigitsGpt2},
-    {"command-r", Split::kDigitsGpt2},
-    {"exaone", Split::kDigitsGpt2},
-    {"mellum2", Split::kDigitsGpt2},
-    {"minerva-7b", Split::kDigitsGpt2},
-    {"refact", Split::kDigitsGpt2},
-    {"starcoder", Split::kDigitsGpt2},
-    {"llama-bpe", Split::kLlama3},
-    {"llama3", Split::kLlama3},
-    {"llama-v3", Split::kLlama3},
-    {"falcon-h1", Split::kLlama3},
-    {"falcon3", Split::kLlama3},
-    {"jina-v5-nano", Split::kLlama3},
-    {"lfm2", Split::kLlama3},
-    {"midm-2.0", Split::kLlama3},
-    {"pixtral", Split::kLlama3},
-    {"chatglm-bpe", Split::kThreeDigits},
-    {"dbrx", Split::kThreeDigits},
-    {"glm4", Split::kThreeDigits},
-    {"smaug-bpe", Split::kThreeDigits},
-    {"qwen2", Split::kQwen2},
-    {"deepseek-r1-qwen", Split::kQwen2},
-    {"f2llmv2", Split::kQwen2},
-    {"grok-2", Split::kQwen2},
-    {"hunyuan", Split::kQwen2},
-    {"kormo", Split::kQwen2},
-    {"megrez", Split::kQwen2},
-    {"solar-open", Split::kQwen2},
-    {"stablelm2", Split::kQwen2},
-};
-
-// Those whose tokenizer.json brings text into NFC first, as Qwen's does.
-bool normalizes(std::string_view pre) {
-  return pre == "qwen2" || pre == "deepseek-r1-qwen" || pre == "megrez";
-}
-
-Split find_split(const GgufFile& file, std::string_view pre) {
-  for (const NamedSplit& named : kSplits) {
-    if (named.pre == pre) return named.split;
-  }
-  std::string known;
-  for (const NamedSplit& named : kSplits) {
-    known += fmt::format("{}{}", known.empty() ? "" : " ", named.pre);
-  }
-  fail(ErrorCode::kUnsupported,
-       "{}: tokenizer.ggml.pre \"{}\" is not supported: text cannot be split as the model was "
-       "trained; prompts of token ids can be run (--tokens). Known are: {}",
-       file.name(), pre, known);
-}
-
-// The splitting that tokenizer.ggml.pre names.
-Pipeline byte_level_pipeline(const GgufFile& file) {
-  const std::string kContractions = R"((?i:'s|'t|'re|'ve|'m|'ll|'d))";
-  const std::string kLetters = R"(|[^\r\n\p{L}\p{N}]?\p{L}+|)";
-  const std::string kTail = R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-  const std::string_view pre = file.string("tokenizer.ggml.pre").value_or("default");
-  Pipeline pipeline;
-  pipeline.decoder = byte_level(true);
-  const Split split = find_split(file, pre);
-  if (pre == "default") {
-    warn("{}: the file does not say how its tokenizer splits words; GPT-2's way is assumed",
-         file.name());
-  }
-  if (split == Split::kDigitsGpt2) {
-    const Json digits = {{"type", "Digits"}, {"individual_digits", true}};
-    pipeline.pre_tokenizer = {{"type", "Sequence"}, {"pretokenizers", {digits, byte_level(true)}}};
-  } else if (split == Split::kGpt2) {
-    pipeline.pre_tokenizer = byte_level(true);
-  } else {
-    const char* digits = split == Split::kQwen2 ? R"(\p{N})" : R"(\p{N}{1,3})";
-    pipeline.pre_tokenizer = split_and_byte_level(kContractions + kLetters + digits + kTail);
-  }
-  pipeline.ignore_merges = split == Split::kLlama3;
-  if (normalizes(pre)) pipeline.normalizer = {{"type", "NFC"}};
-  return pipeline;
 }
 
 Pipeline sentencepiece_pipeline(bool space_prefix) {
@@ -468,7 +341,7 @@ GgufTokenizer gguf_tokenizer(const GgufFile& file) {
     } else {
       pipeline = byte_level_pipeline(file);
       if (pipeline.ignore_merges && !file.has("tokenizer.ggml.add_bos_token")) {
-        vocab.add_bos = true;  // Llama 3's files leave it out and mean it
+        vocab.add_bos = true;  // files of Llama 3 and Mistral leave it out and mean it
       }
     }
     out.files["tokenizer.json"] = tokenizer_json(file, vocab, sentencepiece, pipeline);

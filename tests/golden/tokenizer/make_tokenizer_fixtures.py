@@ -34,7 +34,7 @@ def corpus():
     return lines
 
 
-def byte_level(pre_tokenizer, size, normalizer=None):
+def byte_level(pre_tokenizer, size, normalizer=None, texts=None):
     tokenizer = Tokenizer(models.BPE())
     if normalizer:
         tokenizer.normalizer = normalizer
@@ -42,13 +42,51 @@ def byte_level(pre_tokenizer, size, normalizer=None):
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False,
                                   special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
-    tokenizer.train_from_iterator(corpus(), trainer)
+    tokenizer.train_from_iterator(texts or corpus(), trainer)
     return tokenizer
 
 
 def split(regex):
     return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(regex), "isolated"),
                                     pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+
+
+# Of the published files; gguf_splits.cpp writes the same for GGUF files that name them.
+SPACES = r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+UPPER, LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+
+
+def cased(end):
+    before = r"[^\r\n\p{L}\p{N}]?"
+    return f"{before}{UPPER}*{LOWER}+{end}|{before}{UPPER}+{LOWER}*{end}|"
+
+
+PUBLISHED = {
+    "qwen35": [r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*" + SPACES],
+    "tekken": [cased("") + r"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*" + SPACES],
+    "gpt4o": [cased("(?i:'s|'t|'re|'ve|'m|'ll|'d)?") + r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*" + SPACES],
+    "deepseek_coder": [r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+", r"\p{N}"],
+    "deepseek_v3": [r"\p{N}{1,3}", "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+",
+                    r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*""" + SPACES],
+}
+
+
+MIXED = ["HelloWorld", "XMLHttpRequest", "iPhone13", "DON'T", "It's we'LL", "price/unit//", "a/b/\n", "x.y(z)", "!important", "#include", "$foo",
+         "किताब पढ़ो", "กำลัง", "e\u0301te\u0301", "3.14159265", "20240131", "中文English混合", "カタカナひらがな漢字", "한국어", "  two", "\t\ttabs", "a  \n\n b"]
+
+
+def published(name):
+    """Trained on text that is not split, so that tokens span all the places where it is split afterwards."""
+    def make():
+        steps = [pre_tokenizers.Split(Regex(regex), "isolated") for regex in PUBLISHED[name]]
+        steps.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False))
+        tokenizer = byte_level(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False), 900, normalizers.NFC() if name == "qwen35" else None,
+                               (MIXED + [case[:40] for case in CASES]) * 9)
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
+        return tokenizer
+
+    make.__name__ = name
+    return make
 
 
 def smollm():
@@ -137,14 +175,15 @@ def generic_split():
 
 
 def main():
-    families = (qwen3, glm4, gemma4)
+    splits = [published(name) for name in PUBLISHED]
+    families = (qwen3, glm4, gemma4, *splits)
     for make in (smollm, qwen, glm, llama3, gemma, llama2, metaspace, generic_split, *families):
         if sys.argv[1:] and make.__name__ not in sys.argv[1:]:
             continue
         tokenizer = make()
         specials = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
         rows = []
-        for text in (CASES if make in families else []) + strings(N_STRINGS, 3, specials):
+        for text in (MIXED if make in splits else []) + (CASES if make in families else []) + strings(90 if make in splits else N_STRINGS, 3, specials):
             text = text[:100]
             tokenizer.encode_special_tokens = False
             ids = tokenizer.encode(text).ids

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "support/gguf_builder.h"
 
@@ -114,12 +115,34 @@ TEST(GgufTokenizer, PreHasAliases) {
       {"llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2"},
       {"glm4", "chatglm-bpe", "dbrx", "smaug-bpe"},
       {"qwen2", "deepseek-r1-qwen", "megrez"},
-      {"stablelm2", "hunyuan", "kormo", "solar-open", "grok-2"}};
+      {"stablelm2", "hunyuan", "kormo", "solar-open", "grok-2"},
+      {"gpt-4o", "llama4", "kanana2", "minimax-m2"},
+      {"deepseek-v3", "hunyuan-dense", "joyai-llm"}};
   for (const auto& names : same) {
     const auto tokenizer = [](const char* pre) {
       return tokenizer_of(byte_level().string("tokenizer.ggml.pre", pre));
     };
     for (const char* name : names) EXPECT_EQ(tokenizer(name), tokenizer(names[0])) << name;
+  }
+}
+
+// As tokenizers of that shape have it, which tokenizer_golden_test.cpp splits by.
+TEST(GgufTokenizer, PreIsWhatThePublishedTokenizersHave) {
+  const std::pair<const char*, const char*> same[] = {{"qwen35", "qwen35"},
+                                                      {"tekken", "tekken"},
+                                                      {"gpt-4o", "gpt4o"},
+                                                      {"deepseek-coder", "deepseek_coder"},
+                                                      {"deepseek-v3", "deepseek_v3"},
+                                                      {"qwen2", "qwen3"},
+                                                      {"glm4", "glm4"}};
+  for (const auto& [pre, golden] : same) {
+    const std::string file = read_text_file(fs::path(TQ_TEST_DATA "/golden/tokenizer") /
+                                            (std::string(golden) + ".json"));
+    const Json expected = parse_json(file, golden)["pre_tokenizer"]["pretokenizers"];
+    const Json made = tokenizer_of(byte_level().string("tokenizer.ggml.pre", pre));
+    const Json& steps = made["pre_tokenizer"]["pretokenizers"];
+    ASSERT_EQ(steps.size(), expected.size()) << pre;
+    for (size_t i = 0; i + 1 < steps.size(); ++i) EXPECT_EQ(steps[i], expected[i]) << pre;
   }
 }
 

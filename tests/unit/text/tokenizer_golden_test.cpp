@@ -47,7 +47,9 @@ TEST_P(TokenizerGolden, DecodeIsTheBytesOfTheTokens) {
 
 INSTANTIATE_TEST_SUITE_P(All, TokenizerGolden,
                          testing::Values("smollm", "qwen", "glm", "llama3", "gemma", "llama2",
-                                         "metaspace", "generic_split", "qwen3", "glm4", "gemma4"),
+                                         "metaspace", "generic_split", "qwen3", "glm4", "gemma4",
+                                         "qwen35", "tekken", "gpt4o", "deepseek_coder",
+                                         "deepseek_v3"),
                          [](const auto& param) { return std::string(param.param); });
 
 }  // namespace
