@@ -48,8 +48,8 @@ class Tokenizer {
 // Turns a stream of ids into text that is always whole UTF-8 characters. One per sequence.
 class StreamDetokenizer {
  public:
-  // skip_special leaves special tokens out, except those of `shown`. at_start: the ids begin a text,
-  // of whose first token some decoders drop a space.
+  // skip_special leaves special tokens out, except those of `shown`. at_start: the ids begin a
+  // text, of whose first token some decoders drop a space.
   StreamDetokenizer(std::shared_ptr<const Tokenizer> tokenizer, bool skip_special,
                     std::vector<int32_t> shown = {}, bool at_start = true);
   // The text that this id completes; may be empty.

@@ -316,8 +316,8 @@ struct RowSampling {
     return {{logit_of(last), id_of(last) - static_cast<int>(begin)}, 0};
   }
 
-  // Puts the block's part of the row, with its mask, biases and penalties, where for_each() finds it. Ends
-  // with a barrier of the block.
+  // Puts the block's part of the row, with its mask, biases and penalties, where for_each() finds
+  // it. Ends with a barrier of the block.
   __device__ void load() const {
     Shared& s = shared();
     const SampleArgs& args = p.args;
