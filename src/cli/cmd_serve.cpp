@@ -67,8 +67,9 @@ struct Host {
 
 std::unique_ptr<Host> load_host(const ServeOptions& options, const GlobalOptions& global) {
   auto host = std::make_unique<Host>();
-  host->loaded =
-      open_model(options.model, {.max_sequences = options.max_sequences, .text = true}, global);
+  host->loaded = open_model(
+      options.model, {.max_sequences = options.max_sequences, .text = true, .shared_pages = true},
+      global);
   if (!host->loaded.tokenizer) {
     fail(ErrorCode::kInvalidArgument, "{} has no tokenizer.json: a server needs it",
          options.model.path);
@@ -80,9 +81,11 @@ std::unique_ptr<Host> load_host(const ServeOptions& options, const GlobalOptions
   } else if (options.chat_template.empty()) {
     host->tool_template = open_chat_template(*host->loaded.checkpoint, "", true);
   }
-  host->service = std::make_unique<Service>(
-      *host->loaded.model, host->loaded.tokenizer, host->loaded.eos_ids,
-      EngineOptions{.kv_format = options.model.kv(), .suppressed_ids = host->loaded.not_text});
+  host->service =
+      std::make_unique<Service>(*host->loaded.model, host->loaded.tokenizer, host->loaded.eos_ids,
+                                EngineOptions{.kv_format = options.model.kv(),
+                                              .n_pages = host->loaded.memory.n_pages,
+                                              .suppressed_ids = host->loaded.not_text});
   return host;
 }
 
@@ -185,8 +188,10 @@ class Serving {
       host_ = load_host(options_, global_);
       const ServedModel served = host_->served();
       api_.open_model(served);
-      info("ready: {} as \"{}\", context {} tokens, {} answers at a time", options_.model.path,
-           options_.api.model_names[0], served.context, served.n_sequences);
+      info(
+          "ready: {} as \"{}\", context {} tokens, {} answers at a time in a KV cache of {} tokens",
+          options_.model.path, options_.api.model_names[0], served.context, served.n_sequences,
+          host_->loaded.memory.n_pages * kKvBlockTokens);
       if (global_.json) {
         print_json({{"command", "serve"},
                     {"url", url_},
@@ -278,7 +283,7 @@ void add_limit_options(CLI::App& command, ServeOptions& options) {
   };
   command
       .add_option("--max-num-seqs", options.max_sequences,
-                  "Answers that are computed at a time; memory for so many contexts is set aside")
+                  "Answers that are computed at a time; they share the memory for contexts")
       ->check(CLI::Range(int64_t{1}, int64_t{1024}))
       ->group(kGroup);
   command

@@ -45,6 +45,8 @@ struct LoadModelOptions {
   // is used on the host where memory is short of weights that are mapped, or unknown
   // (plan_host_memory).
   bool longest_context = false;
+  // Sequences share the KV cache, which takes what memory there is (MemoryPlanner).
+  bool shared_pages = false;
   // Text is to be read: without, a tokenizer that cannot be used leaves the model without one, with
   // a warning.
   bool text = false;

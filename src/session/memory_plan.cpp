@@ -25,9 +25,13 @@ std::string bytes_text(int64_t bytes) { return human_bytes(static_cast<double>(b
 std::string MemoryPlan::text() const {
   std::string text = "weights " + bytes_text(weight_bytes);
   if (mapped_bytes > 0) text += fmt::format(" ({} mapped)", bytes_text(mapped_bytes));
-  text += fmt::format(", buffers {}, KV cache {} ({} x {} tokens): {}",
-                      bytes_text(in_use_bytes + scratch_bytes), bytes_text(kv_bytes), sequences,
-                      context, bytes_text(total_bytes()));
+  const std::string tokens = shares_pages
+                                 ? fmt::format("{} tokens for {} at a time, {} each at most",
+                                               n_pages * kKvBlockTokens, sequences, context)
+                                 : fmt::format("{} x {} tokens", sequences, context);
+  text +=
+      fmt::format(", buffers {}, KV cache {} ({}): {}", bytes_text(in_use_bytes + scratch_bytes),
+                  bytes_text(kv_bytes), tokens, bytes_text(total_bytes()));
   if (limit_bytes > 0) text += " of " + bytes_text(limit_bytes);
   return text;
 }
@@ -60,8 +64,22 @@ MemoryPlan MemoryPlanner::plan(int64_t context, int64_t batch_tokens) const {
   plan.max_context = spec.max_position;
   plan.context = context > 0 ? context : spec.max_position;
   plan.sequences = sequence_limit(options);
-  const int64_t n_pages = plan.sequences * ceil_div(plan.context, kKvBlockTokens);
-  plan.kv_bytes = size.kv.size_bytes(kv_format_, size.kv.pages_of(plan.sequences, n_pages));
+  const int64_t pages_of_one = ceil_div(plan.context, kKvBlockTokens);
+  const auto set_pages = [&](int64_t n_pages) {
+    plan.n_pages = n_pages;
+    plan.kv_bytes = size.kv.size_bytes(kv_format_, size.kv.pages_of(plan.sequences, n_pages));
+  };
+  set_pages(plan.sequences * pages_of_one);
+  plan.shares_pages = shares_pages_ && plan.sequences > 1;
+  if (!plan.shares_pages || plan.fits()) return plan;
+  int64_t least = pages_of_one;  // which is taken, whether it fits or not
+  int64_t too_many = plan.n_pages;
+  while (least + 1 < too_many) {
+    const int64_t middle = (least + too_many) / 2;
+    set_pages(middle);
+    (plan.fits() ? least : too_many) = middle;
+  }
+  set_pages(least);
   return plan;
 }
 
@@ -127,7 +145,9 @@ MemoryPlan plan_host_memory(const MemoryPlanner& planner, std::optional<int64_t>
       if (*context == 0) context = fallback;  // is refused with its numbers
     }
   }
-  const MemoryPlan plan = planner.plan(context.value_or(fallback));
+  // Pages that are shared take as much as there is, so that they leave others the same.
+  MemoryPlan plan = planner.with_limit(available - available / 8).plan(context.value_or(fallback));
+  plan.limit_bytes = available;
   planner.check_runs(plan);
   return plan;
 }

@@ -24,15 +24,17 @@ struct MemoryPlan {
   int64_t scratch_bytes = 0;  // of forward calls
   int64_t kv_bytes = 0;
   int64_t sequences = 0;
-  int64_t context = 0;      // tokens of each
-  int64_t max_context = 0;  // the model's
+  int64_t context = 0;  // tokens of each at most
+  int64_t n_pages = 0;  // of the KV cache, in layers without a window (EngineOptions::n_pages)
+  bool shares_pages = false;  // they may be too few for all sequences at their longest
+  int64_t max_context = 0;    // the model's
 
   int64_t total_bytes() const { return in_use_bytes + weight_bytes + scratch_bytes + kv_bytes; }
   bool fits() const { return limit_bytes == 0 || total_bytes() <= limit_bytes; }
   // Whether all but the mapped weights fits: without that it cannot run.
   bool runs() const { return limit_bytes == 0 || total_bytes() - mapped_bytes <= limit_bytes; }
   // One line: "weights 10.6 GB (10.2 GB mapped), buffers 320 MB, KV cache 1.2 GB (4 x 8192 tokens):
-  // 12.1 GB of 12.9 GB".
+  // 12.1 GB of 12.9 GB"; of shared pages "(65536 tokens for 8 at a time, 32768 each at most)".
   std::string text() const;
 };
 
@@ -57,6 +59,13 @@ class MemoryPlanner {
     return other;
   }
   int64_t limit_bytes() const { return limit_bytes_; }
+  // The same for sequences that share the KV cache: it holds at least one of them at its longest,
+  // and as much more as fits, up to all of them.
+  MemoryPlanner with_shared_pages() const {
+    MemoryPlanner other = *this;
+    other.shares_pages_ = true;
+    return other;
+  }
 
   // For the options' max_batch_tokens and a context; 0 is the model's own.
   MemoryPlan plan(int64_t context) const { return plan(context, options_.max_batch_tokens); }
@@ -76,6 +85,7 @@ class MemoryPlanner {
   const LoadOptions& options_;
   KvFormatId kv_format_;
   int64_t limit_bytes_;
+  bool shares_pages_ = false;
 };
 
 // The plan for a model that computes on the host, where the planner's limit is what is available

@@ -75,6 +75,7 @@ LoadedModel open_model(const ModelOptions& options, const ModelNeeds& needs,
   load.model.threads = options.threads;
   load.kv_format = options.kv();
   load.text = needs.text;
+  load.shared_pages = needs.shared_pages;
   load.longest_context = options.ctx == kLongestContext;
   load.model.max_context = choose_context(spec, options.ctx, needs.default_ctx);
   load.model.max_sequences = needs.max_sequences;

@@ -43,6 +43,7 @@ struct ModelNeeds {
   bool logits_of_all = false;  // of every token of a forward call, not only of the last
   bool as_stored = false;      // synthetic models too, which are compressed otherwise
   bool text = false;           // a tokenizer that cannot be used is an error
+  bool shared_pages = false;   // of the KV cache: LoadModelOptions
 };
 
 // Opens and loads the model. progress: bytes of weights, while they are loaded. What is chosen and

@@ -61,6 +61,24 @@ TEST_F(MemoryPlanTest, TheLongestContextThatFits) {
   EXPECT_EQ(planner(half - 1).longest_context(0), 0);
 }
 
+TEST_F(MemoryPlanTest, SharedPagesTakeWhatThereIs) {
+  const auto shared = [&](int64_t limit) { return planner(limit).with_shared_pages(); };
+  const MemoryPlan all = shared(0).plan(512);
+  EXPECT_EQ(all.n_pages, 3 * 32);
+  EXPECT_EQ(all.total_bytes(), bytes_for(512));
+  // Less than all: as many pages as fit, and one context at least.
+  const MemoryPlan some = shared(bytes_for(512) - 1).plan(512);
+  EXPECT_TRUE(some.fits());
+  EXPECT_LT(some.n_pages, 3 * 32);
+  EXPECT_GE(some.n_pages, 3 * 31);
+  EXPECT_THAT(some.text(), HasSubstr("for 3 at a time, 512 each at most"));
+  EXPECT_EQ(shared(bytes_for(256)).longest_context(0), 512) << "three of 256 are one of 512";
+  const MemoryPlan none = shared(1).plan(512);
+  EXPECT_EQ(none.n_pages, 32);
+  EXPECT_FALSE(none.fits());
+  EXPECT_FALSE(planner(0).plan(512).shares_pages);
+}
+
 TEST_F(MemoryPlanTest, SaysWhatWouldFit) {
   const int64_t limit = needed_for(512) - 1;
   const MemoryPlanner short_of_one = planner(limit);
