@@ -142,7 +142,9 @@ Json chat_tool_choice(const Json& choice) {
   check_field("tool_choice", FieldType::kObject, 1, 16, choice);
   const Json type = choice.value("type", Json());
   if (type == Json("any")) return "required";
-  if (type == Json("tool")) return {{"type", "function"}};
+  if (type == Json("tool")) {
+    return {{"type", "function"}, {"function", {{"name", choice.value("name", Json())}}}};
+  }
   return type;
 }
 

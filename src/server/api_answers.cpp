@@ -12,6 +12,7 @@
 #include "server/fields.h"
 #include "server/json_text.h"
 #include "server/responses.h"
+#include "server/tools/forced_calls.h"
 #include "session/prompt.h"
 
 namespace tq {
@@ -108,6 +109,15 @@ ReplyArgs chat_args(const std::shared_ptr<Call>& call, const ServedModel& model,
   args.prompts.push_back(chat_prompt_of(model, request));
   const bool has_tools = !request.tools.is_null();
   const ToolFormat* format = find_tool_format(template_for(model, has_tools).source());
+  if (request.must_call) {
+    args.constrain = constrain_to(
+        forced_calls_grammar({.format = format,
+                              .tools = request.tools,
+                              .name = request.must_call_name,
+                              .several = request.parallel_calls && request.must_call_name.empty()},
+                             model.tokenizer),
+        model.grammars);
+  }
   if (format == nullptr || (!has_tools && format->make == nullptr)) return args;
   args.tool_format = format;
   args.tools = request.tools;

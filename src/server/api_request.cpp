@@ -240,7 +240,14 @@ ApiRequest read_chat_request(const Json& body, const SamplingParams& defaults) {
   check_field("messages", kArray, 1, kMostMessages, messages);
   request.messages = read_messages(messages);
   check_continuation(body, request);
-  request.tools = read_tools(body);
+  read_tools(body, request);
+  if (request.must_call && request.grammar) {
+    throw ApiError(400,
+                   request.grammar->field +
+                       " is about text, and tool_choice wants calls: one of "
+                       "them can be held to",
+                   "tool_choice", "invalid_value");
+  }
   return request;
 }
 

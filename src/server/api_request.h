@@ -31,6 +31,8 @@ struct ApiRequest {
   Json messages;  // as a template takes them
   Json tools;     // null: none
   bool parallel_calls = true;
+  bool must_call = false;      // the answer must be calls of tools
+  std::string must_call_name;  // of this one; empty: any
   bool add_generation_prompt = true;
   bool continues = false;  // the last message, instead of answering it
   Json template_variables = Json::object();
@@ -48,7 +50,7 @@ std::string join_text_parts(const Json& parts, const std::string& where);
 // of tool calls as objects, `reasoning` as `reasoning_content`. Throws ApiError naming message and
 // part.
 Json read_messages(const Json& messages);
-// Checks the tools, and gives null where tool_choice is "none" or there are none. Throws ApiError.
-Json read_tools(const Json& body);
+// Reads tools, which stay null where tool_choice is "none", and tool_choice. Throws ApiError.
+void read_tools(const Json& body, ApiRequest& request);
 
 }  // namespace tq

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "server/api_request.h"
 #include "server/fields.h"
+#include "server/tools/read_text.h"
 
 namespace tq {
 namespace {
@@ -99,19 +100,6 @@ Json read_message(const Json& given, const std::string& where) {
   return message;
 }
 
-void check_choice(const Json& choice, bool has_tools) {
-  if (choice.is_null() || choice == Json("auto") || choice == Json("none")) return;
-  if (choice == Json("required") || choice.is_object()) {
-    if (!has_tools) refuse("tool_choice", "tool_choice needs tools");
-    refuse("tool_choice",
-           "a call cannot be forced yet, as answers cannot be held to a schema: tool_choice is "
-           "\"auto\" or \"none\"",
-           "unsupported_parameter");
-  }
-  refuse("tool_choice", fmt::format("tool_choice is {}: it must be \"auto\" or \"none\"",
-                                    json_for_message(choice)));
-}
-
 }  // namespace
 
 Json read_messages(const Json& messages) {
@@ -122,9 +110,8 @@ Json read_messages(const Json& messages) {
   return read;
 }
 
-Json read_tools(const Json& body) {
+void read_tools(const Json& body, ApiRequest& request) {
   const Json tools = body.value("tools", Json());
-  const Json choice = body.value("tool_choice", Json());
   const bool has_tools = !tools.is_null() && !tools.empty();
   if (!tools.is_null()) check_field("tools", kArray, 0, kMostTools, tools);
   for (size_t i = 0; has_tools && i < tools.size(); ++i) {
@@ -139,8 +126,27 @@ Json read_tools(const Json& body) {
     check_field(where + ".function", kObject, 1, kNoLimit, function);
     check_field(where + ".function.name", kString, 1, 256, function.value("name", Json()));
   }
-  check_choice(choice, has_tools);
-  return has_tools && choice != Json("none") ? tools : Json();
+  const Json choice = body.value("tool_choice", Json());
+  if (has_tools && choice != Json("none")) request.tools = tools;
+  if (choice.is_null() || choice == Json("auto") || choice == Json("none")) return;
+  constexpr const char* kField = "tool_choice";
+  request.must_call = true;
+  if (choice.is_object()) {
+    const Json function = choice.value("function", Json());
+    check_field("tool_choice.function", kObject, 1, kNoLimit, function);
+    const Json name = function.value("name", Json());
+    check_field("tool_choice.function.name", kString, 1, 256, name);
+    request.must_call_name = name.get<std::string>();
+    if (!has_tool(request.tools, request.must_call_name)) {
+      refuse(kField,
+             fmt::format("tool_choice names {}: there is no such tool", json_for_message(name)));
+    }
+  } else if (choice != Json("required")) {
+    refuse(kField, fmt::format("tool_choice is {}: it is \"auto\", \"none\", \"required\" or names "
+                               "a function",
+                               json_for_message(choice)));
+  }
+  if (!has_tools) refuse(kField, "tool_choice needs tools");
 }
 
 }  // namespace tq

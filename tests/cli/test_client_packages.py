@@ -2,6 +2,7 @@
 """tq serve as the official packages of OpenAI and Anthropic see it. TQ_CLIENTS is a folder that has them
 and TQ_TEST_SMOLLM2 a model (scripts/test.sh --extended makes both); without them there is nothing to test."""
 
+import json
 import os
 import re
 import signal
@@ -20,6 +21,8 @@ MESSAGES = [{"role": "user", "content": "What is the capital of France? Answer i
 
 
 class ServerTest(unittest.TestCase):
+    options = []
+
     @classmethod
     def setUpClass(cls):
         model = os.environ.get("TQ_TEST_SMOLLM2", "")
@@ -27,7 +30,7 @@ class ServerTest(unittest.TestCase):
             raise unittest.SkipTest("no packages or no model (see scripts/test.sh --extended)")
         cls.process = subprocess.Popen(
             [os.environ["TQ_BINARY"], "serve", model, "--port", "0", "--api-key", "secret",
-             "--served-model-name", "smol", "--ctx", "2048"],
+             "--served-model-name", "smol", "--ctx", "2048", *cls.options],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         port = None
         for line in cls.process.stderr:
@@ -136,6 +139,102 @@ class OpenAiTest(ServerTest):
                                                             max_tokens=2).choices)
 
 
+    def test_responses(self):
+        ask = {"model": "smol", "input": MESSAGES[0]["content"], "temperature": 0,
+               "max_output_tokens": 16}
+        done = self.client.responses.create(**ask, instructions="You answer.")
+        self.assertIn("Paris", done.output_text)
+        self.assertEqual((done.status, done.output[0].type), ("completed", "message"))
+        self.assertGreater(done.usage.total_tokens, done.usage.output_tokens)
+        with self.client.responses.stream(**ask, instructions="You answer.") as stream:
+            types = [event.type for event in stream]
+            final = stream.get_final_response()
+        self.assertEqual(final.output_text, done.output_text)
+        self.assertEqual((types[0], types[-1]), ("response.created", "response.completed"))
+        history = [{"role": "user", "content": "Hi"}, *[item.to_dict() for item in done.output],
+                   {"role": "user", "content": "And of Italy?"}]
+        self.assertTrue(self.client.responses.create(**{**ask, "input": history}).output_text)
+        cut = self.client.responses.create(**{**ask, "max_output_tokens": 1}, extra_body={"ignore_eos": True})
+        self.assertEqual((cut.status, cut.incomplete_details.reason), ("incomplete", "max_output_tokens"))
+        with self.assertRaises(openai.BadRequestError) as caught:
+            self.client.responses.create(**ask, previous_response_id="resp_1")
+        self.assertEqual(caught.exception.param, "previous_response_id")
+
+    def test_responses_of_a_schema(self):
+        schema = {"type": "object", "properties": {"city": {"enum": ["Paris", "Rome"]}},
+                  "required": ["city"], "additionalProperties": False}
+        done = self.client.responses.create(
+            model="smol", input=MESSAGES[0]["content"], max_output_tokens=40,
+            text={"format": {"type": "json_schema", "name": "city", "schema": schema, "strict": True}})
+        self.assertIn(json.loads(done.output_text)["city"], ("Paris", "Rome"))
+
+
+PARAMETERS = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 20},
+                                               "days": {"type": "integer", "maximum": 9, "minimum": 0}},
+              "required": ["city", "days"], "additionalProperties": False}
+TEMPLATE = """{% if tools %}<|im_start|>system
+Tools: {{ tools | tojson }} Call one as <tool_call>{"name": ..., "arguments": ...}</tool_call><|im_end|>
+{% endif %}{% for message in messages %}<|im_start|>{{ message.role }}
+{{ message.content }}{% for call in message.tool_calls or [] %}<tool_call>
+{{ call.function | tojson }}
+</tool_call>{% endfor %}<|im_end|>
+{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"""
+
+
+class ToolsTest(ServerTest):
+    """A model that calls tools because it must."""
+    options = ["--chat-template", TEMPLATE]
+
+    def test_openai_chats(self):
+        client = openai.OpenAI(base_url=self.url + "/v1", api_key="secret", max_retries=0)
+        function = {"name": "weather", "parameters": PARAMETERS}
+        ask = {"model": "smol", "messages": list(MESSAGES), "max_tokens": 120,
+               "tools": [{"type": "function", "function": function}],
+               "tool_choice": {"type": "function", "function": {"name": "weather"}}}
+        done = client.chat.completions.create(**ask, temperature=0)
+        [call] = done.choices[0].message.tool_calls
+        self.assertEqual((call.function.name, done.choices[0].finish_reason), ("weather", "tool_calls"))
+        self.assertEqual(set(json.loads(call.function.arguments)), {"city", "days"})
+        with client.chat.completions.stream(**ask, temperature=0) as stream:
+            for _ in stream:
+                pass
+            final = stream.get_final_completion().choices[0]
+        self.assertEqual(final.message.tool_calls[0].function.arguments, call.function.arguments)
+        ask["messages"] += [done.choices[0].message, {"role": "tool", "tool_call_id": call.id, "content": "Sun"}]
+        again = client.chat.completions.create(**{**ask, "tool_choice": "none", "max_tokens": 8})
+        self.assertFalse(again.choices[0].message.tool_calls)
+
+    def test_openai_responses(self):
+        client = openai.OpenAI(base_url=self.url + "/v1", api_key="secret", max_retries=0)
+        ask = {"model": "smol", "input": list(MESSAGES), "temperature": 0, "max_output_tokens": 120,
+               "tools": [{"type": "function", "name": "weather", "parameters": PARAMETERS, "strict": True}],
+               "tool_choice": "required", "parallel_tool_calls": False}
+        done = client.responses.create(**ask)
+        [call] = [item for item in done.output if item.type == "function_call"]
+        self.assertEqual(call.name, "weather")
+        with client.responses.stream(**ask) as stream:
+            for _ in stream:
+                pass
+            final = stream.get_final_response()
+        self.assertEqual(final.output[0].arguments, call.arguments)
+        ask["input"] += [call, {"type": "function_call_output", "call_id": call.call_id, "output": "Sun"}]
+        self.assertTrue(client.responses.create(**{**ask, "tool_choice": "none"}).id)
+
+    def test_anthropic(self):
+        client = anthropic.Anthropic(base_url=self.url, api_key="secret", max_retries=0)
+        ask = {"model": "smol", "messages": list(MESSAGES), "max_tokens": 120,
+               "tools": [{"name": "weather", "input_schema": PARAMETERS}],
+               "tool_choice": {"type": "tool", "name": "weather"}}
+        done = client.messages.create(**ask)
+        self.assertEqual(done.stop_reason, "tool_use")
+        [use] = [block for block in done.content if block.type == "tool_use"]
+        self.assertEqual(set(use.input), {"city", "days"})
+        with client.messages.stream(**ask) as stream:
+            final = stream.get_final_message()
+        self.assertEqual(final.content[-1].name, "weather")
+
+
 class AnthropicTest(ServerTest):
     @classmethod
     def setUpClass(cls):
@@ -154,6 +253,11 @@ class AnthropicTest(ServerTest):
         self.assertEqual(final.usage.output_tokens, done.usage.output_tokens)
         counted = self.client.messages.count_tokens(model="smol", messages=MESSAGES)
         self.assertEqual(counted.input_tokens, done.usage.input_tokens + done.usage.cache_read_input_tokens)
+
+    def test_a_stop_sequence_is_told(self):
+        done = self.client.messages.create(model="smol", messages=MESSAGES, max_tokens=16,
+                                           stop_sequences=["ris"], extra_body={"temperature": 0})
+        self.assertEqual((done.stop_reason, done.stop_sequence), ("stop_sequence", "ris"))
 
     def test_errors_have_the_packages_types(self):
         image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": ""}}

@@ -48,7 +48,7 @@ class Server:
     def read(self):
         for line in self.process.stderr:
             self.log.append(line)
-            if line.startswith("ready:"):
+            if "ready: " in line:
                 self.ready.set()
         self.ready.set()
 
@@ -164,6 +164,13 @@ class ServeTest(unittest.TestCase):
             self.assertEqual(texts, {choice["index"]: choice["message"]["content"]
                                      for choice in whole["choices"]})
             self.assertTrue(any(texts.values()))
+
+    def test_responses_are_the_same_answer(self):
+        ask = {"input": "tell me", "max_output_tokens": 9, "temperature": 0}
+        whole = self.server.post("/v1/responses", ask)[1]
+        chat = {"messages": [{"role": "user", "content": "tell me"}], "max_tokens": 9, "temperature": 0}
+        answer = self.server.post("/v1/chat/completions", chat)[1]["choices"][0]["message"]["content"]
+        self.assertEqual(whole["output"][0]["content"][0]["text"], answer)
 
     def test_the_command_line_says_the_same(self):
         run = tq("run", MODEL, "hello", "--raw", "-n", "30", "--temp", "0", "--ignore-eos", "-q")
@@ -377,6 +384,23 @@ class KeyTest(unittest.TestCase):
             self.assertIn("POST /v1/completions 200", log)
             for secret in ("secret", "private"):
                 self.assertNotIn(secret, log)
+
+    def test_a_log_of_json(self):
+        server = Server("--log-format", "json")
+        server.post("/v1/completions", {"prompt": "a most private prompt", "max_tokens": 3},
+                    **{"X-Request-Id": "mine"})
+        self.assertEqual(server.stop(), 0)
+        lines = [json.loads(line) for line in server.log]
+        for line in lines:
+            self.assertRegex(line["time"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
+            self.assertIn(line["level"], ("info", "warning"))
+        [request] = [line for line in lines if line.get("event") == "request"]
+        self.assertEqual([request[key] for key in ("id", "method", "path", "status")],
+                         ["mine", "POST", "/v1/completions", "200"])
+        self.assertEqual(request["answer_tokens"], 3)
+        self.assertGreater(request["seconds"], 0)
+        self.assertTrue(any("KV cache" in line.get("message", "") for line in lines))
+        self.assertNotIn("private", "".join(server.log))
 
     def test_a_file_without_keys_is_refused(self):
         with tempfile.NamedTemporaryFile("w", suffix="keys") as keys:

@@ -103,6 +103,89 @@ CallsRead read_gemma(std::string_view text, bool at_end, const Json&) {
           .calls = {*call}};
 }
 
+// Values in the notation of above, for a grammar.
+class GemmaGrammar {
+ public:
+  explicit GemmaGrammar(CallWriter& writer)
+      : writer_(writer), builder_(writer.builder()), any_(builder_.add_rule("gemma value")) {
+    const GrammarExpr word = builder_.repeat(
+        builder_.chars(CharSet({{'a', 'z'}, {'A', 'Z'}, {'0', '9'}, {'_', '_'}, {'-', '-'}})), 1,
+        std::nullopt);
+    const GrammarExpr pair = writer_.sequence({word, writer_.text(":"), builder_.call(any_)});
+    any_object_ = in("{", list(pair), "}");
+    any_list_ = in("[", list(builder_.call(any_)), "]");
+    builder_.define(any_, builder_.choice({string(), simple("number"), simple("boolean"),
+                                           simple("null"), any_object_, any_list_}));
+  }
+
+  // {k:v,...}
+  GrammarExpr object(const Json& schema) {
+    const auto members = CallWriter::members_of(schema);
+    if (members.empty()) return schema.contains("properties") ? writer_.text("{}") : any_object_;
+    // Node 2i: before member i, and none was written; 2i + 1: some was.
+    std::vector<GrammarBuilder::GraphEdge> edges;
+    const auto n = static_cast<int32_t>(members.size());
+    for (int32_t i = 0; i < n; ++i) {
+      const CallWriter::Member& member = members[static_cast<size_t>(i)];
+      const GrammarExpr pair =
+          writer_.sequence({writer_.text(member.key + ":"), value(member.schema)});
+      edges.push_back({2 * i, 2 * i + 3, pair});
+      edges.push_back({2 * i + 1, 2 * i + 3, writer_.sequence({writer_.text(","), pair})});
+      if (member.required) continue;
+      edges.push_back({2 * i, 2 * i + 2, builder_.empty()});
+      edges.push_back({2 * i + 1, 2 * i + 3, builder_.empty()});
+    }
+    edges.push_back({2 * n, 2 * n + 2, builder_.empty()});
+    edges.push_back({2 * n + 1, 2 * n + 2, builder_.empty()});
+    return in("{", builder_.graph(2 * n + 3, std::move(edges)), "}");
+  }
+
+ private:
+  GrammarExpr in(const char* open, GrammarExpr what, const char* close) {
+    return writer_.sequence({writer_.text(open), what, writer_.text(close)});
+  }
+  GrammarExpr list(GrammarExpr item) { return builder_.optional(writer_.row(item, ",")); }
+  GrammarExpr string() {
+    const GrammarExpr quote = writer_.tag(kGemmaQuote);
+    return writer_.sequence({quote, writer_.text_without(kGemmaQuote), quote});
+  }
+  GrammarExpr simple(const std::string& type) { return writer_.json({{"type", type}}); }
+
+  GrammarExpr value(const Json& schema) {
+    if (const auto values = schema.find("enum"); values != schema.end() && values->is_array()) {
+      std::vector<GrammarExpr> options;
+      for (const Json& one : *values) {
+        const GrammarExpr quote = writer_.tag(kGemmaQuote);
+        options.push_back(
+            one.is_string() ? writer_.sequence({quote, writer_.text(one.get<std::string>()), quote})
+                            : writer_.text(json_line(one)));
+      }
+      return builder_.choice(std::move(options));
+    }
+    const Json type = schema.is_object() ? schema.value("type", Json()) : Json();
+    if (type == "string") return string();
+    if (type == "object") return object(schema);
+    if (type == "array") {
+      const auto items = schema.find("items");
+      return items == schema.end() ? any_list_ : in("[", list(value(*items)), "]");
+    }
+    const bool is_simple =
+        type == "integer" || type == "number" || type == "boolean" || type == "null";
+    return is_simple ? writer_.json(schema) : builder_.call(any_);
+  }
+
+  CallWriter& writer_;
+  GrammarBuilder& builder_;
+  int32_t any_;
+  GrammarExpr any_object_;
+  GrammarExpr any_list_;
+};
+
+GrammarExpr write_gemma(CallWriter& writer, const ForcedTool& tool) {
+  return writer.sequence({writer.tag(kGemmaOpen), writer.text("call:" + tool.name),
+                          GemmaGrammar(writer).object(tool.parameters), writer.tag(kGemmaClose)});
+}
+
 bool is_gemma(std::string_view chat_template) {
   return chat_template.find(kGemmaOpen) != std::string_view::npos;
 }
@@ -116,6 +199,7 @@ const ToolFormat kGemmaFormat = {
     .end_letters = ">",
     .read = read_gemma,
     .tags = {kGemmaOpen, kGemmaClose, kGemmaQuote},
+    .write = write_gemma,
 };
 
 }  // namespace tq

@@ -75,6 +75,19 @@ CallsRead read_glm(std::string_view text, bool at_end, const Json& tools) {
       .kind = Kind::kCalls, .n_bytes = reader.position(), .calls = {{name, json_line(arguments)}}};
 }
 
+GrammarExpr write_glm(CallWriter& writer, const ForcedTool& tool) {
+  std::vector<GrammarExpr> parts = {writer.tag(kGlmOpen), writer.text(tool.name + "\n")};
+  for (const CallWriter::Member& member : CallWriter::members_of(tool.parameters)) {
+    const GrammarExpr argument = writer.sequence(
+        {writer.tag(kKey), writer.text(member.key), writer.tag(kKeyClose), writer.text("\n"),
+         writer.tag(kValue), writer.bare_value(member.schema, kValueClose), writer.tag(kValueClose),
+         writer.text("\n")});
+    parts.push_back(member.required ? argument : writer.builder().optional(argument));
+  }
+  parts.push_back(writer.tag(kGlmClose));
+  return writer.sequence(std::move(parts));
+}
+
 bool is_glm(std::string_view chat_template) {
   return chat_template.find(kGlmOpen) != std::string_view::npos &&
          chat_template.find("arg_key") != std::string_view::npos;
@@ -89,6 +102,8 @@ const ToolFormat kGlmFormat = {
     .end_letters = ">",
     .read = read_glm,
     .tags = {kGlmOpen, kGlmClose, kKey, kKeyClose, kValue, kValueClose},
+    .write = write_glm,
+    .between_calls = "\n",
 };
 
 }  // namespace tq

@@ -183,6 +183,17 @@ class HarmonyParser : public ToolParser {
   std::string held_;       // not given out yet
 };
 
+// With what is reasoned before it.
+GrammarExpr write_harmony(CallWriter& writer, const ForcedTool& tool) {
+  const GrammarExpr reasoning = writer.sequence(
+      {writer.tag(kChannelTag), writer.text("analysis"), writer.tag(kMessageTag), writer.any_text(),
+       writer.tag(kEndTag), writer.tag(kStartTag), writer.text("assistant")});
+  return writer.sequence({writer.builder().optional(reasoning), writer.tag(kChannelTag),
+                          writer.text("commentary to=functions." + tool.name + " "),
+                          writer.tag(kConstrainTag), writer.text("json"), writer.tag(kMessageTag),
+                          writer.json(tool.parameters)});
+}
+
 bool is_harmony(std::string_view chat_template) {
   return chat_template.find(kChannelTag) != std::string_view::npos &&
          chat_template.find(kMessageTag) != std::string_view::npos;
@@ -199,6 +210,8 @@ const ToolFormat kHarmonyFormat = {
     .end_letters = "",
     .read = nullptr,
     .tags = {kStartTag, kChannelTag, kMessageTag, kEndTag, kCallTag, kReturnTag, kConstrainTag},
+    .write = write_harmony,
+    .one_call_an_answer = true,  // its last token ends it
     .make = make_harmony,
 };
 

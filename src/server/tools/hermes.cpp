@@ -30,6 +30,12 @@ CallsRead read_hermes(std::string_view text, bool at_end, const Json&) {
   return {.kind = Kind::kCalls, .n_bytes = end, .calls = {*call}};
 }
 
+GrammarExpr write_hermes(CallWriter& writer, const ForcedTool& tool) {
+  const std::string begin = "\n{\"name\": " + json_line(Json(tool.name)) + ", \"arguments\": ";
+  return writer.sequence({writer.tag(kOpen), writer.text(begin), writer.json(tool.parameters),
+                          writer.text("}\n"), writer.tag(kClose)});
+}
+
 bool is_hermes(std::string_view chat_template) {
   return chat_template.find(kOpen) != std::string_view::npos;
 }
@@ -43,6 +49,8 @@ const ToolFormat kHermesFormat = {
     .end_letters = "}>",
     .read = read_hermes,
     .tags = {kOpen, kClose},
+    .write = write_hermes,
+    .between_calls = "\n",
 };
 
 }  // namespace tq

@@ -51,6 +51,11 @@ CallsRead read_llama(std::string_view text, bool at_end, const Json& tools) {
   return {.kind = Kind::kCalls, .n_bytes = reader.position() + length, .calls = {*call}};
 }
 
+GrammarExpr write_llama(CallWriter& writer, const ForcedTool& tool) {
+  const std::string begin = "{\"name\": " + json_line(Json(tool.name)) + ", \"parameters\": ";
+  return writer.sequence({writer.text(begin), writer.json(tool.parameters), writer.text("}")});
+}
+
 bool is_llama(std::string_view chat_template) {
   return chat_template.find(kPythonTag) != std::string_view::npos ||
          (chat_template.find("<|start_header_id|>") != std::string_view::npos &&
@@ -66,6 +71,8 @@ const ToolFormat kLlamaFormat = {
     .end_letters = "}",
     .read = read_llama,
     .tags = {kPythonTag},
+    .write = write_llama,
+    .between_calls = "; ",
     .first_opening = "{",
     .separators = ";",
 };

@@ -66,6 +66,17 @@ CallsRead read_mistral(std::string_view text, bool at_end, const Json&) {
   return first == '[' || first == '{' ? read_list(reader) : read_named(reader);
 }
 
+// In the newer form where the tokenizer has its token.
+GrammarExpr write_mistral(CallWriter& writer, const ForcedTool& tool) {
+  const GrammarExpr tag = writer.tag(kToolCalls);
+  const GrammarExpr arguments = writer.json(tool.parameters);
+  if (writer.has_token(kArguments)) {
+    return writer.sequence({tag, writer.text(tool.name), writer.tag(kArguments), arguments});
+  }
+  const std::string begin = "[{\"name\": " + json_line(Json(tool.name)) + ", \"arguments\": ";
+  return writer.sequence({tag, writer.text(begin), arguments, writer.text("}]")});
+}
+
 bool is_mistral(std::string_view chat_template) {
   return chat_template.find(kToolCalls) != std::string_view::npos;
 }
@@ -79,6 +90,7 @@ const ToolFormat kMistralFormat = {
     .end_letters = "}]",
     .read = read_mistral,
     .tags = {kToolCalls, kArguments, kCallId},
+    .write = write_mistral,
     .n_id_letters = 9,  // its templates refuse others
 };
 

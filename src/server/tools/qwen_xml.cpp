@@ -99,6 +99,20 @@ CallsRead read_qwen_xml(std::string_view text, bool at_end, const Json& tools) {
   return {.kind = Kind::kCalls, .n_bytes = end, .calls = {{name, json_line(arguments)}}};
 }
 
+GrammarExpr write_qwen_xml(CallWriter& writer, const ForcedTool& tool) {
+  std::vector<GrammarExpr> parts = {writer.tag(kCallOpen),
+                                    writer.text("\n<function=" + tool.name + ">\n")};
+  for (const CallWriter::Member& member : CallWriter::members_of(tool.parameters)) {
+    const GrammarExpr parameter = writer.sequence(
+        {writer.text("<parameter=" + member.key + ">\n"),
+         writer.bare_value(member.schema, kParameterClose), writer.text("\n</parameter>\n")});
+    parts.push_back(member.required ? parameter : writer.builder().optional(parameter));
+  }
+  parts.push_back(writer.text("</function>\n"));
+  parts.push_back(writer.tag(kCallClose));
+  return writer.sequence(std::move(parts));
+}
+
 bool is_qwen_xml(std::string_view chat_template) {
   return chat_template.find(kFunction) != std::string_view::npos &&
          chat_template.find(kParameter) != std::string_view::npos;
@@ -113,6 +127,8 @@ const ToolFormat kQwenXmlFormat = {
     .end_letters = ">",
     .read = read_qwen_xml,
     .tags = {kCallOpen, kCallClose},
+    .write = write_qwen_xml,
+    .between_calls = "\n",
 };
 
 }  // namespace tq

@@ -108,6 +108,12 @@ const Json* argument_schema(const Json& tools, std::string_view name, const std:
   return nullptr;
 }
 
+bool may_be_text(const Json* schema) {
+  std::string types;
+  return schema == nullptr || !add_types(*schema, types, 0) ||
+         types.find("string") != std::string::npos;
+}
+
 Json argument_value(std::string_view text, const Json* schema) {
   std::string types;
   const bool is_known = schema != nullptr && add_types(*schema, types, 0);

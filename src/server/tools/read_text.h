@@ -32,6 +32,8 @@ std::optional<ToolCall> call_of(const Json& object, const char* key, const char*
 bool has_tool(const Json& tools, std::string_view name);
 // The schema of a tool's argument; null where nothing is known of it.
 const Json* argument_schema(const Json& tools, std::string_view name, const std::string& key);
+// Whether a schema (null: anything) lets a value be a text.
+bool may_be_text(const Json* schema);
 // An argument that was written as it is, without quotes: a text where the schema (may be null)
 // wants one, else the JSON value if it is one.
 Json argument_value(std::string_view text, const Json* schema);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "server/tools/call_writer.h"
 #include "server/tools/tool_parser.h"
 #include "text/tokenizer.h"
 
@@ -41,6 +42,11 @@ struct ToolFormat {
   CallsRead (*read)(std::string_view text, bool at_end, const Json& tools);
   // Tokens that a detokenizer must not hide; empty ones are none.
   std::array<std::string_view, 7> tags;
+  // One call, for answers that must be calls.
+  GrammarExpr (*write)(CallWriter& writer, const ForcedTool& tool);
+  // A text that may stand between two such calls.
+  std::string_view between_calls = "";
+  bool one_call_an_answer = false;
   // A further opening, which counts only where nothing but white space came before, or a call.
   std::string_view first_opening = {};
   // What may stand between two calls, besides white space.

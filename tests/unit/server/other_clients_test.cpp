@@ -69,7 +69,7 @@ TEST_F(ApiTools, AnthropicsErrorsAndCounts) {
        {R"({"messages":[{"role":"user","content":"a"}]})",
         R"({"max_tokens":3,"messages":[{"role":"user","content":[{"type":"image"}]}]})",
         R"({"max_tokens":3,"messages":[{"role":"user","content":"a"}],
-            "tools":[{"name":"f"}],"tool_choice":{"type":"any"}})"}) {
+            "tools":[{"name":"f"}],"tool_choice":{"type":"tool","name":"g"}})"}) {
     const auto client = post("/v1/messages", body);
     EXPECT_EQ(client->wait().status, 400) << body;
     EXPECT_EQ(client->json()["type"], "error");
