@@ -67,7 +67,7 @@ Goodput parse_goodput(const std::vector<std::string>& texts) {
 }
 
 std::optional<double> tpot_ms(const RequestRecord& record) {
-  if (record.output_tokens < 2) return std::nullopt;
+  if (record.output_tokens < 2 || record.gaps.empty()) return std::nullopt;
   return (record.latency - record.ttft) * 1e3 / static_cast<double>(record.output_tokens - 1);
 }
 

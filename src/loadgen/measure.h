@@ -44,13 +44,13 @@ struct LoadMeasures {
   double total_throughput = 0;
   double peak_output_throughput = 0;  // in the best second
   // Milliseconds of each request, ascending: to the first token; a token after the first
-  // (requests of one token have none); between two pieces of a stream; to the answer's end.
+  // (tpot_ms); between two pieces of a stream; to the answer's end.
   std::vector<double> ttft, tpot, itl, e2el;
 };
 
 LoadMeasures measure(const LoadRecords& records, const Goodput& goodput);
 
-// Milliseconds a token after the first; nothing for an answer of one token.
+// Milliseconds a token after the first; nothing for an answer of one token, or that came at once.
 std::optional<double> tpot_ms(const RequestRecord& record);
 
 // Output tokens in each of the pieces, `seconds` long, of the level's time.

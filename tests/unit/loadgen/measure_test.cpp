@@ -66,6 +66,7 @@ TEST(Measure, CountsAndTimes) {
   EXPECT_EQ(m.e2el, (std::vector<double>{1000, 1500, 3000}));
   EXPECT_EQ(m.tpot, (std::vector<double>{375, 500}));
   EXPECT_EQ(m.itl, (std::vector<double>{250, 250, 500, 750}));
+  EXPECT_FALSE(tpot_ms({.ttft = 1, .latency = 1, .output_tokens = 50}));  // all in one piece
   EXPECT_EQ(tokens_over_time(some_records(), 1), (std::vector<double>{4, 2, 0, 0, 1}));
   EXPECT_EQ(m.peak_output_throughput, 4);
 }
