@@ -40,7 +40,10 @@ void forget_invalid(History* past) {
        found = history(past, &event, H_NEXT)) {
     if (!is_valid_utf8(event.str)) invalid.push_back(event.num);
   }
-  for (const int number : invalid) history(past, &event, H_DEL, number);
+  for (const int number : invalid) {
+    // Its text is ours then.
+    if (history(past, &event, H_DEL, number) == 0) std::free(const_cast<char*>(event.str));
+  }
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "base/host_device.h"
+
 namespace tq {
 
 // A number that belongs to a token.
@@ -37,7 +39,7 @@ struct SampleRow {
 
 // A mask has a bit for every token that may be chosen: token t is bit t % 32 of word t / 32. Others
 // are as if their logits were -infinity, whatever they are. So many words it has for n tokens.
-constexpr int64_t mask_words(int64_t n) { return (n + 31) / 32; }
+TQ_HOST_DEVICE constexpr int64_t mask_words(int64_t n) { return (n + 31) / 32; }
 
 // What is chosen of a row in which a logit is NaN or +infinity, and of one in which all are
 // -infinity.
