@@ -185,6 +185,8 @@ def main():
         rows = []
         for text in (MIXED if make in splits else []) + (CASES if make in families else []) + strings(90 if make in splits else N_STRINGS, 3, specials):
             text = text[:100]
+            if make in splits and "\U0001FAE9" in text:
+                continue  # newer than the Unicode of Debian's PCRE2, which runs these regexes
             tokenizer.encode_special_tokens = False
             ids = tokenizer.encode(text).ids
             tokenizer.encode_special_tokens = True
