@@ -35,6 +35,7 @@ bool Interpreter::contains(const Value& container, const Value& item) {
       if (once) list->n_read = i + 1;
       if (equal(list->items[i], item)) return true;
     }
+    if (list->failure) std::rethrow_exception(list->failure);
     return false;
   }
   if (container.is_undefined()) return false;
@@ -175,7 +176,7 @@ Value Interpreter::attribute_path(const Value& object, const Value& path, const 
   return value;
 }
 
-std::vector<Value> Interpreter::iterate(const Value& value) {
+std::vector<Value> Interpreter::iterate(const Value& value, std::exception_ptr* failure) {
   std::vector<Value> items;
   const auto expect = [&](size_t n) {
     charge_steps(n);
@@ -187,6 +188,8 @@ std::vector<Value> Interpreter::iterate(const Value& value) {
     expect(list->items.size() - begin);
     items.assign(list->items.begin() + static_cast<std::ptrdiff_t>(begin), list->items.end());
     if (list->kind == ListKind::kIterator) list->n_read = list->items.size();
+    if (list->failure && failure == nullptr) std::rethrow_exception(list->failure);
+    if (list->failure) *failure = list->failure;
   } else if (const Dict* dict = value.as_dict()) {
     expect(dict->size());
     for (const auto& entry : dict->entries()) items.push_back(entry.first);

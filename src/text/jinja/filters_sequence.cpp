@@ -3,14 +3,39 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 
+#include "base/error.h"
 #include "text/jinja/filters.h"
 #include "text/jinja/unicode.h"
 
 namespace tq::jinja {
 namespace {
 
-Value iterator(std::vector<Value> items) { return Value(std::move(items), ListKind::kIterator); }
+// The items of a generator, which is run at once. What its body throws, an item that cannot be
+// computed or wrong arguments, is thrown where so far is read, as it would be in Python; what is
+// past a limit, at once.
+using Generator = void (*)(Interpreter&, Arguments&, std::vector<Value>& out);
+
+template <Generator kBody>
+Value lazy(Interpreter& interpreter, Arguments& arguments) {
+  std::vector<Value> out;
+  try {
+    kBody(interpreter, arguments, out);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kInvalidArgument) throw;
+    return Value::iterator(std::move(out), std::current_exception());
+  }
+  return Value::iterator(std::move(out));
+}
+
+// each(item) for what there is, then what the source fails with.
+template <typename Each>
+void for_each(Interpreter& interpreter, const Value& source, Each each) {
+  std::exception_ptr failure;
+  for (Value& item : interpreter.iterate(source, &failure)) each(item);
+  if (failure) std::rethrow_exception(failure);
+}
 
 bool is_iterator(const Value& value) {
   return value.as_list() != nullptr && value.as_list()->kind == ListKind::kIterator;
@@ -34,6 +59,7 @@ Value first(Interpreter& interpreter, Arguments& arguments) {
   if (is_iterator(subject(arguments))) {  // only the first is taken
     const List& list = *subject(arguments).as_list();
     if (list.n_read < list.items.size()) return list.items[list.n_read++];
+    if (list.failure) std::rethrow_exception(list.failure);
     return Value::undefined("no first item, sequence was empty");
   }
   const auto items = interpreter.iterate(subject(arguments));
@@ -53,7 +79,7 @@ Value list(Interpreter& interpreter, Arguments& arguments) {
 Value reverse(Interpreter& interpreter, Arguments& arguments) {
   auto items = interpreter.iterate(subject(arguments));
   std::reverse(items.begin(), items.end());
-  if (!subject(arguments).is_string()) return iterator(std::move(items));
+  if (!subject(arguments).is_string()) return Value::iterator(std::move(items));
   TextBuilder out;
   for (const Value& item : items) out += *item.as_string();
   return Value(out.take());
@@ -88,14 +114,12 @@ Value pair(const Value& a, const Value& b) {
   return Value(std::vector<Value>{a, b}, ListKind::kTuple);
 }
 
-Value items(Interpreter& interpreter, Arguments& arguments) {
-  std::vector<Value> out;
-  if (subject(arguments).is_undefined()) return iterator(std::move(out));
+void items(Interpreter& interpreter, Arguments& arguments, std::vector<Value>& out) {
+  if (subject(arguments).is_undefined()) return;
   const Dict* dict = subject(arguments).as_dict();
   if (dict == nullptr) interpreter.error("items: expected a mapping");
   charge_steps(3 * dict->size());
   for (const auto& [key, value] : dict->entries()) out.push_back(pair(key, value));
-  return iterator(std::move(out));
 }
 
 // Sorting ignores case unless told otherwise.
@@ -125,6 +149,12 @@ std::vector<Value> sorted(std::vector<Keyed> keyed, bool descending) {
   return out;
 }
 
+Value key_of(Interpreter& interpreter, const Value& item, const Value& attribute,
+             bool case_sensitive) {
+  const bool whole = attribute.is_undefined() || attribute.is_none();
+  return sort_key(whole ? item : interpreter.attribute_path(item, attribute), case_sensitive);
+}
+
 std::vector<Keyed> keyed_items(Interpreter& interpreter, const Value& source,
                                const Value& attribute, bool case_sensitive) {
   std::vector<Value> items = interpreter.iterate(source);
@@ -132,10 +162,8 @@ std::vector<Keyed> keyed_items(Interpreter& interpreter, const Value& source,
   std::vector<Keyed> keyed;
   keyed.reserve(items.size());
   for (Value& item : items) {
-    const Value key = attribute.is_undefined() || attribute.is_none()
-                          ? item
-                          : interpreter.attribute_path(item, attribute);
-    keyed.push_back({sort_key(key, case_sensitive), std::move(item)});
+    Value key = key_of(interpreter, item, attribute, case_sensitive);
+    keyed.push_back({std::move(key), std::move(item)});
   }
   return keyed;
 }
@@ -184,17 +212,16 @@ Value dictsort(Interpreter& interpreter, Arguments& arguments) {
   return Value(sorted(std::move(keyed), args[2].truthy()));
 }
 
-Value unique(Interpreter& interpreter, Arguments& arguments) {
+void unique(Interpreter& interpreter, Arguments& arguments, std::vector<Value>& out) {
   const auto args =
       bind_arguments(interpreter, arguments, "unique", {"case_sensitive", "attribute"});
-  std::vector<Value> out;
   Dict seen;
-  for (Keyed& item : keyed_items(interpreter, subject(arguments), args[1], args[0].truthy())) {
-    if (seen.find(item.key) != nullptr) continue;
-    seen.set(item.key, Value(true));
-    out.push_back(std::move(item.value));
-  }
-  return iterator(std::move(out));
+  for_each(interpreter, subject(arguments), [&](Value& item) {
+    const Value key = key_of(interpreter, item, args[1], args[0].truthy());
+    if (seen.find(key) != nullptr) return;
+    seen.set(key, Value(true));
+    out.push_back(std::move(item));
+  });
 }
 
 template <int kSign>
@@ -221,29 +248,27 @@ Value sum(Interpreter& interpreter, Arguments& arguments) {
   return total;
 }
 
-Value batch(Interpreter& interpreter, Arguments& arguments) {
+void batch(Interpreter& interpreter, Arguments& arguments, std::vector<Value>& out) {
   const auto args = bind_arguments(interpreter, arguments, "batch", {"linecount", "fill_with"});
   const int64_t size = args[0].to_int();
   if (size < 1) interpreter.error("batch: the size must be positive");
-  std::vector<Value> out;
   std::vector<Value> line;
-  for (Value& item : interpreter.iterate(subject(arguments))) {
-    line.push_back(std::move(item));
+  for_each(interpreter, subject(arguments), [&](Value& item) {
+    // A full line is given when the next item has come.
     if (static_cast<int64_t>(line.size()) == size) out.emplace_back(std::exchange(line, {}));
-  }
-  if (!line.empty()) {
-    const bool fills = !args[1].is_undefined() && !args[1].is_none();
-    const auto n_missing = fills ? static_cast<size_t>(size) - line.size() : 0;
-    charge_steps(n_missing);
-    require_bytes(std::min(n_missing, SIZE_MAX / 64) * sizeof(Value));
-    line.insert(line.end(), n_missing, args[1]);
-    out.emplace_back(std::move(line));
-  }
-  return iterator(std::move(out));
+    line.push_back(std::move(item));
+  });
+  if (line.empty()) return;
+  const bool fills = !args[1].is_undefined() && !args[1].is_none();
+  const auto n_missing = fills ? static_cast<size_t>(size) - line.size() : 0;
+  charge_steps(n_missing);
+  require_bytes(std::min(n_missing, SIZE_MAX / 64) * sizeof(Value));
+  line.insert(line.end(), n_missing, args[1]);
+  out.emplace_back(std::move(line));
 }
 
 // slice(3): three lists of nearly equal length, the longer ones first.
-Value slice(Interpreter& interpreter, Arguments& arguments) {
+void slice(Interpreter& interpreter, Arguments& arguments, std::vector<Value>& out) {
   const auto args = bind_arguments(interpreter, arguments, "slice", {"slices", "fill_with"});
   const auto items = interpreter.iterate(subject(arguments));
   const int64_t n_slices = args[0].to_int();
@@ -251,7 +276,6 @@ Value slice(Interpreter& interpreter, Arguments& arguments) {
   charge_steps(static_cast<size_t>(n_slices));
   require_bytes(static_cast<size_t>(std::min(n_slices, INT64_MAX / 1024)) * 160);
   const auto n = static_cast<int64_t>(items.size());
-  std::vector<Value> out;
   auto at = items.begin();
   for (int64_t i = 0; i < n_slices; ++i) {
     const bool longer = i < n % n_slices;
@@ -262,7 +286,6 @@ Value slice(Interpreter& interpreter, Arguments& arguments) {
     out.emplace_back(std::move(part));
     at = end;
   }
-  return iterator(std::move(out));
 }
 
 // A list of (grouper, list), sorted by the grouper.
@@ -297,41 +320,37 @@ Value attr(Interpreter& interpreter, Arguments& arguments) {
   return interpreter.python_attribute(subject(arguments), args[0].to_string());
 }
 
-Value map(Interpreter& interpreter, Arguments& arguments) {
-  std::vector<Value> out;
-  if (!subject(arguments).truthy()) return iterator(std::move(out));  // none too
-  const auto source = interpreter.iterate(subject(arguments));
+void map(Interpreter& interpreter, Arguments& arguments, std::vector<Value>& out) {
+  if (!subject(arguments).truthy()) return;  // none too
   if (arguments.positional.size() == 1) {
     const auto args = bind_arguments(interpreter, arguments, "map", {"attribute", "default"});
     if (args[0].is_undefined()) interpreter.error("map: neither a filter nor an attribute");
     const Value* fallback = args[1].is_undefined() || args[1].is_none() ? nullptr : &args[1];
-    for (const Value& item : source) {
+    for_each(interpreter, subject(arguments), [&](const Value& item) {
       out.push_back(interpreter.attribute_path(item, args[0], fallback));
-    }
-    return iterator(std::move(out));
+    });
+    return;
   }
   const std::string name = arguments.positional[1].to_string();
-  for (const Value& item : source) {
+  for_each(interpreter, subject(arguments), [&](const Value& item) {
     Arguments call;
     call.positional.push_back(item);
     call.positional.insert(call.positional.end(), arguments.positional.begin() + 2,
                            arguments.positional.end());
     call.named = arguments.named;
     out.push_back(interpreter.filter(name, call));
-  }
-  return iterator(std::move(out));
+  });
 }
 
 // select, reject (kAttribute: selectattr, rejectattr): items (or an attribute of theirs) that pass
 // a test. Of what is false, none too, there are no items.
 template <bool kKeep, bool kAttribute>
-Value select(Interpreter& interpreter, Arguments& arguments) {
+void select(Interpreter& interpreter, Arguments& arguments, std::vector<Value>& out) {
   auto& args = arguments.positional;
-  std::vector<Value> out;
-  if (!args[0].truthy()) return iterator(std::move(out));
+  if (!args[0].truthy()) return;
   const size_t skip = kAttribute ? 2 : 1;
   if (args.size() < skip) interpreter.error("selectattr/rejectattr need an attribute");
-  for (const Value& item : interpreter.iterate(args[0])) {
+  for_each(interpreter, args[0], [&](const Value& item) {
     const Value value = kAttribute ? interpreter.attribute_path(item, args[1]) : item;
     bool passes = value.truthy();
     if (args.size() > skip) {
@@ -342,36 +361,35 @@ Value select(Interpreter& interpreter, Arguments& arguments) {
       passes = interpreter.test(args[skip].to_string(), call);
     }
     if (passes == kKeep) out.push_back(item);
-  }
-  return iterator(std::move(out));
+  });
 }
 
 constexpr BuiltinRow kSequenceFilters[] = {
     {"attr", attr},
-    {"batch", batch},
+    {"batch", lazy<batch>},
     {"count", length},
     {"d", default_value},
     {"default", default_value},
     {"dictsort", dictsort},
     {"first", first},
     {"groupby", groupby},
-    {"items", items},
+    {"items", lazy<items>},
     {"join", join},
     {"last", last},
     {"length", length},
     {"list", list},
-    {"map", map},
+    {"map", lazy<map>},
     {"max", extreme<1>},
     {"min", extreme<-1>},
-    {"reject", select<false, false>},
-    {"rejectattr", select<false, true>},
+    {"reject", lazy<select<false, false>>},
+    {"rejectattr", lazy<select<false, true>>},
     {"reverse", reverse},
-    {"select", select<true, false>},
-    {"selectattr", select<true, true>},
-    {"slice", slice},
+    {"select", lazy<select<true, false>>},
+    {"selectattr", lazy<select<true, true>>},
+    {"slice", lazy<slice>},
     {"sort", sort},
     {"sum", sum},
-    {"unique", unique},
+    {"unique", lazy<unique>},
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <ctime>
+#include <exception>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -40,8 +41,8 @@ class Interpreter {
   // becomes `fallback`, if that is not null.
   Value attribute_path(const Value& object, const Value& path, const Value* fallback = nullptr);
   // Items of a list, keys of a dict, characters of a string, nothing of an undefined value. What an
-  // iterator still has is taken from it.
-  std::vector<Value> iterate(const Value& value);
+  // iterator still has is taken from it; where it fails then, that is thrown, or put into *failure.
+  std::vector<Value> iterate(const Value& value, std::exception_ptr* failure = nullptr);
   bool contains(const Value& container, const Value& item);
   Value make_namespace(Dict attributes);
   std::time_t now() const { return now_; }

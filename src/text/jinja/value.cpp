@@ -49,6 +49,15 @@ Value::Value(std::vector<Value> items, ListKind kind) {
   v_ = std::make_shared<const List>(List{std::move(items), kind, depth, 0, std::move(lease)});
 }
 
+Value Value::iterator(std::vector<Value> items, std::exception_ptr failure) {
+  const int depth = depth_over(items);
+  Lease lease(items.capacity() * sizeof(Value) + kObjectBytes);
+  Value value;
+  value.v_ = std::make_shared<const List>(
+      List{std::move(items), ListKind::kIterator, depth, 0, std::move(lease), std::move(failure)});
+  return value;
+}
+
 Value::Value(Dict dict) : v_(std::make_shared<const Dict>(std::move(dict))) {}
 Value::Value(Callable callable) : v_(std::make_shared<const Callable>(std::move(callable))) {}
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <string>
@@ -70,6 +71,8 @@ class Value {
   explicit Value(std::shared_ptr<Loop> loop) : v_(std::move(loop)) {}
   static Value undefined(std::string_view what);
   static Value markup(std::string s);
+  // What a generator gives: these items, then `failure` is thrown at whoever reads on; may be null.
+  static Value iterator(std::vector<Value> items, std::exception_ptr failure = nullptr);
   static Value from_json(const Json& json);
 
   const Variant& variant() const { return v_; }
@@ -116,6 +119,7 @@ struct List {
   int depth = 1;
   mutable size_t n_read = 0;  // kIterator: items that were taken from it
   Lease lease;
+  std::exception_ptr failure = nullptr;  // kIterator: why there are no more; null: they end
 
   bool is_tuple() const { return kind == ListKind::kTuple; }
 };
