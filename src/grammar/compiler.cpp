@@ -164,7 +164,6 @@ GrammarCompiler::Set GrammarCompiler::closure(const std::vector<int32_t>& states
     }
   }
   n_members_ += static_cast<int64_t>(seen.size());
-  if (n_members_ > 8 * GrammarLimits::kEdges) fail_size();
   std::sort(seen.begin(), seen.end());
   return seen;
 }
@@ -173,11 +172,16 @@ int32_t GrammarCompiler::state_of(Set set, int32_t rule) {
   const auto next = static_cast<int32_t>(states_.size());
   const auto [found, is_new] = ids_.try_emplace(std::move(set), next);
   if (is_new) {
-    if (next >= GrammarLimits::kStates) fail_size();
     states_.push_back({.rule = rule, .like = next});
     sets_.push_back(found->first);
   }
   return found->second;
+}
+
+int32_t GrammarCompiler::state_after(int32_t state, int32_t rule) {
+  int32_t& known = after_[static_cast<size_t>(state)];
+  if (known < 0) known = state_of(closure({state}), rule);
+  return known;
 }
 
 void GrammarCompiler::add_calls(int32_t id, const Set& set, int32_t rule, bool deterministic,
@@ -197,7 +201,7 @@ void GrammarCompiler::add_calls(int32_t id, const Set& set, int32_t rule, bool d
       continue;
     }
     for (const int32_t target : targets) {
-      calls_.push_back({id, {called, state_of(closure({target}), rule), false}});
+      calls_.push_back({id, {called, state_after(target, rule), false}});
     }
   }
 }
@@ -216,7 +220,7 @@ void GrammarCompiler::add_bytes(int32_t id, const Set& set, int32_t rule, bool d
   }
   if (!deterministic) {
     for (const auto& [bytes, target] : edges) {
-      edges_.push_back({id, bytes, state_of(closure({target}), rule)});
+      edges_.push_back({id, bytes, state_after(target, rule)});
     }
     return;
   }
@@ -252,17 +256,25 @@ bool GrammarCompiler::tighten(int32_t rule, int32_t first, int32_t last, bool de
   const auto first_id = static_cast<int32_t>(states_.size());
   const size_t n_edges = edges_.size();
   const size_t n_calls = calls_.size();
-  const auto most = 256 + 4 * static_cast<int64_t>(loose_.size());
+  const auto most_states = 256 + 4 * static_cast<int64_t>(loose_.size());
+  const auto most_members = 10000 + 100 * static_cast<int64_t>(loose_.size());
   ids_.clear();
   sets_.clear();
   n_members_ = 0;
+  after_.assign(loose_.size(), -1);
   starts_[static_cast<size_t>(rule)] = state_of(closure({first}), rule);
   for (auto id = first_id; id < static_cast<int32_t>(states_.size()); ++id) {
     const Set set = sets_[static_cast<size_t>(id - first_id)];
     add_calls(id, set, rule, deterministic, last);
     add_bytes(id, set, rule, deterministic);
-    if (static_cast<int64_t>(edges_.size()) > GrammarLimits::kEdges) fail_size();
-    if (deterministic && static_cast<int64_t>(states_.size()) - first_id > most) {
+    const auto n_states = static_cast<int64_t>(states_.size());
+    const bool is_large =
+        n_states > GrammarLimits::kStates ||
+        static_cast<int64_t>(edges_.size() + calls_.size()) > GrammarLimits::kEdges ||
+        n_members_ > 8 * GrammarLimits::kEdges;
+    if (!deterministic && is_large) fail_size();
+    if (is_large ||
+        (deterministic && (n_states - first_id > most_states || n_members_ > most_members))) {
       states_.resize(static_cast<size_t>(first_id));
       edges_.resize(n_edges);
       calls_.resize(n_calls);

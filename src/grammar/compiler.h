@@ -62,6 +62,7 @@ class GrammarCompiler {
   bool tighten(int32_t rule, int32_t first, int32_t last, bool deterministic);
   Set closure(const std::vector<int32_t>& states);
   int32_t state_of(Set set, int32_t rule);
+  int32_t state_after(int32_t state, int32_t rule);  // of its closure
   void add_calls(int32_t id, const Set& set, int32_t rule, bool deterministic, int32_t last);
   void add_bytes(int32_t id, const Set& set, int32_t rule, bool deterministic);
   void find_likes(int32_t first_id);
@@ -80,6 +81,7 @@ class GrammarCompiler {
   int32_t mark_ = 0;
   std::unordered_map<Set, int32_t, SetHash> ids_;  // of the rule at work
   std::vector<Set> sets_;                          // likewise, from first_id on
+  std::vector<int32_t> after_;                     // state_after(), by loose states; -1: not yet
   int64_t n_members_ = 0;
 
   std::vector<Grammar::State> states_;

@@ -7,9 +7,12 @@
 namespace tq {
 namespace {
 
-constexpr int64_t kBudget = 30'000'000;               // configurations looked at for one token
+constexpr int64_t kBudget = 4'000'000;                // configurations looked at for one token
 constexpr size_t kMostRemembered = size_t{16} << 20;  // of tokens, and of states
-constexpr size_t kMostListed = 2048;                  // longer lists are bits
+// From so many calls within calls on, whether a token fits on the stack is asked of the stack
+// itself.
+constexpr int32_t kDeep = 64;
+constexpr size_t kMostListed = 2048;  // longer lists are bits
 
 // Where there is no such word, nothing: a model may have fewer tokens than its tokenizer.
 void set_bit(std::span<uint32_t> bits, int32_t id, bool value = true) {
@@ -77,14 +80,11 @@ size_t TokenGrammar::bytes_of(const TokenSet& set) const {
   return 128 + (set.ids.capacity() + set.bits.capacity()) * sizeof(int32_t);
 }
 
-const TokenGrammar::Local& TokenGrammar::local(int32_t automaton_state) {
-  const auto found = locals_.find(automaton_state);
-  if (found != locals_.end()) return found->second;
+void TokenGrammar::walk(int32_t state, std::vector<int32_t>& certain,
+                        std::vector<int32_t>& possible) {
   const std::vector<Vocabulary::Node>& nodes = vocabulary_->nodes();
   std::array<int32_t, Vocabulary::kMostBytes + 1> states;
-  states[0] = space_.local(automaton_state);
-  std::vector<int32_t> certain;
-  Local made;
+  states[0] = state;
   for (size_t i = 0; i < nodes.size();) {
     const Vocabulary::Node& node = nodes[i];
     const int32_t next = space_.step(states[node.depth], node.byte);
@@ -93,21 +93,26 @@ const TokenGrammar::Local& TokenGrammar::local(int32_t automaton_state) {
       continue;
     }
     states[node.depth + 1u] = next;
-    if (node.n_tokens > 0) {
-      const bool is_certain = space_.is_certain(next);
-      if (is_certain || space_.is_possible(next)) {
-        for (int32_t place = node.tokens_begin; place < node.tokens_begin + node.n_tokens;
-             ++place) {
-          if (is_certain) {
-            certain.push_back(vocabulary_->id_at(place));
-          } else {
-            made.possible.push_back(place);
-          }
-        }
+    ++i;
+    if (node.n_tokens == 0) continue;
+    const bool is_certain = space_.is_certain(next);
+    if (!is_certain && !space_.is_possible(next)) continue;
+    for (int32_t place = node.tokens_begin; place < node.tokens_begin + node.n_tokens; ++place) {
+      if (is_certain) {
+        certain.push_back(vocabulary_->id_at(place));
+      } else {
+        possible.push_back(place);
       }
     }
-    ++i;
   }
+}
+
+const TokenGrammar::Local& TokenGrammar::local(int32_t automaton_state) {
+  const auto found = locals_.find(automaton_state);
+  if (found != locals_.end()) return found->second;
+  Local made;
+  std::vector<int32_t> certain;
+  walk(space_.local(automaton_state), certain, made.possible);
   made.certain = packed(std::move(certain));
   made.possible.shrink_to_fit();
   bytes_ += bytes_of(made.certain) + made.possible.capacity() * sizeof(int32_t);
@@ -143,7 +148,11 @@ const TokenGrammar::TokenSet& TokenGrammar::tokens(int32_t state) {
   std::vector<uint32_t> bits;
   std::vector<int32_t> ids;
   std::vector<int32_t> possible;
+  // What is certain may be more than fits onto a deep stack.
+  const bool is_deep = space_.depth(state) > kDeep;
+  if (is_deep) walk(state, ids, possible);
   for (const int32_t automaton_state : space_.automaton_states(state)) {
+    if (is_deep) break;
     const Local& part = local(automaton_state);
     if (!part.certain.bits.empty()) {
       bits.resize(vocabulary_->n_words());

@@ -50,6 +50,8 @@ class TokenGrammar {
   bool advance(Position& position, std::string_view bytes);
   void fill(Position& position, std::span<uint32_t> bits);
 
+  // Walks the vocabulary from a state: ids that are certain, places that are possible.
+  void walk(int32_t state, std::vector<int32_t>& certain, std::vector<int32_t>& possible);
   const Local& local(int32_t automaton_state);
   const TokenSet& tokens(int32_t canonical_state);
   // Calls found(place) for those of the places (sorted) whose tokens are allowed.

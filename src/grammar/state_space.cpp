@@ -142,7 +142,7 @@ int32_t StateSpace::intern(State made, const std::vector<Config>& active) {
       return found->second;
     }
   }
-  if (bytes() > size_t{256} << 20) spend(budget_ + 1);
+  if (bytes() > size_t{64} << 20) spend(budget_ + 1);
   made.begin = static_cast<uint32_t>(configs_.size());
   configs_.insert(configs_.end(), active.begin(), active.end());
   made.end = static_cast<uint32_t>(configs_.size());
@@ -200,6 +200,14 @@ std::vector<int32_t> StateSpace::automaton_states(int32_t state) const {
   std::sort(out.begin(), out.end());
   out.erase(std::unique(out.begin(), out.end()), out.end());
   return out;
+}
+
+int32_t StateSpace::depth(int32_t state) const {
+  int32_t most = 0;
+  for (const Config& config : configs(at(state))) {
+    most = std::max(most, stacks_[static_cast<size_t>(config.stack)].depth);
+  }
+  return most;
 }
 
 int32_t StateSpace::canonical(int32_t id) {

@@ -35,6 +35,8 @@ class StateSpace {
   }
   // Whether the text so far is one of the language.
   bool is_complete(int32_t state) const { return at(state).is_complete; }
+  // Calls within calls, at most.
+  int32_t depth(int32_t state) const;
   // Whether any byte may follow.
   bool can_go_on(int32_t state) const {
     return at(state).begin != at(state).end || at(state).is_anything;

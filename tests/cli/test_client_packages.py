@@ -8,14 +8,16 @@ import re
 import signal
 import subprocess
 import sys
+import typing
 import unittest
 
 sys.path.insert(0, os.environ.get("TQ_CLIENTS", "/nowhere"))
 try:
     import anthropic
     import openai
+    import pydantic
 except ImportError:
-    openai = anthropic = None
+    openai = anthropic = pydantic = None
 
 MESSAGES = [{"role": "user", "content": "What is the capital of France? Answer in one word."}]
 
@@ -115,6 +117,26 @@ class OpenAiTest(ServerTest):
         done = self.client.chat.completions.create(model="smol", messages=MESSAGES, tools=tools,
                                                    max_tokens=8)
         self.assertIn(done.choices[0].finish_reason, ("stop", "length", "tool_calls"))
+
+    def test_parse_gives_what_pydantic_asks_for(self):
+        class Place(pydantic.BaseModel):
+            name: str = pydantic.Field(max_length=40)
+            country: typing.Optional[typing.Literal["France", "Spain"]]
+            population: int = pydantic.Field(ge=0)
+
+        class Answer(pydantic.BaseModel):
+            kind: typing.Literal["city", "country"]
+            places: typing.List[Place] = pydantic.Field(max_length=2)
+
+        done = self.client.chat.completions.parse(model="smol", messages=MESSAGES, max_tokens=400,
+                                                  temperature=0, response_format=Answer)
+        self.assertIsInstance(done.choices[0].message.parsed, Answer)
+        small = self.client.chat.completions.parse(
+            model="smol", messages=MESSAGES, max_tokens=100, temperature=0,
+            response_format=pydantic.create_model("Small", is_paris=(bool, ...), digit=(
+                typing.Literal[1, 2], ...)))
+        self.assertIsInstance(small.choices[0].message.parsed.is_paris, bool)
+        self.assertIn(small.choices[0].message.parsed.digit, (1, 2))
 
     def test_errors_have_the_packages_types(self):
         create = self.client.chat.completions.create

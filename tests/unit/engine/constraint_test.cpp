@@ -139,7 +139,9 @@ TEST_P(Constrained, WhatNoTokenCanWriteIsAnError) {
   Received free;
   engine.add(constrained("ab[0-9]", 40, stuck));  // the toy has no digits
   engine.add(constrained("a{20}", 40, other));
-  engine.add(make_request({4, 5}, 10, free));
+  Request unbound = make_request({4, 5}, 10, free);
+  unbound.sampling.ignore_eos = true;
+  engine.add(std::move(unbound));
   while (engine.step()) {
   }
   EXPECT_EQ(stuck.finish, FinishReason::kError);

@@ -83,7 +83,7 @@ TEST(Gbnf, ErrorsNameTheLine) {
   refuses("root ::= \"a\"{x}", ErrorCode::kInvalidArgument, "{3}");
   refuses("root ::= <think>", ErrorCode::kUnsupported, "tokens");
   refuses("root ::= root \"a\" | \"b\"", ErrorCode::kInvalidArgument, "left recursion");
-  refuses("root ::= a\na ::= e b\nb ::= a \"x\"\ne ::= \"\"", ErrorCode::kInvalidArgument,
+  refuses("root ::= a\na ::= e b\nb ::= a \"x\" | \"y\"\ne ::= \"\"", ErrorCode::kInvalidArgument,
           "left recursion");
   refuses("root ::= \"a\" root", ErrorCode::kInvalidArgument, "no text can be finished");
   refuses("root ::= \xff", ErrorCode::kInvalidArgument, "UTF-8");
@@ -91,20 +91,19 @@ TEST(Gbnf, ErrorsNameTheLine) {
 
 TEST(Gbnf, HostileOnesCostAnErrorOrLittle) {
   std::string chain = "root ::= r0\n";
-  for (int i = 0; i < 9000; ++i) {
+  for (int i = 0; i < 3000; ++i) {
     chain += "r" + std::to_string(i) + " ::= r" + std::to_string(i + 1) + "\n";
   }
-  check_gbnf(chain + "r9000 ::= \"x\"", {"x"}, {"y"});
+  check_gbnf(chain + "r3000 ::= \"x\"", {"x"}, {"y"});
   expect_error(ErrorCode::kInvalidArgument, {"left recursion"},
-               [&] { compile_gbnf(chain + "r9000 ::= r0"); });
+               [&] { compile_gbnf(chain + "r3000 ::= r0 | \"x\""); });
   expect_error(ErrorCode::kInvalidArgument, {"deep"},
                [] { compile_gbnf("root ::= " + std::string(10000, '(')); });
   expect_error(ErrorCode::kInvalidArgument, {"too large"},
                [] { compile_gbnf("root ::= (\"a\"{1000}){1000}"); });
   // Exponentially many stacks for one text.
-  const GrammarPtr ambiguous = compile_gbnf(
-      "root ::= x x x x x x x x x x x x x x x x x x x x\nx ::= \"a\" y? | y\n"
-      "y ::= \"a\" x? | \"a\"");
+  const GrammarPtr ambiguous =
+      compile_gbnf("root ::= \"a\" b \"b\" | \"a\" c \"c\" | \"a\"\nb ::= root\nc ::= root");
   expect_error(ErrorCode::kInvalidArgument, {"too ambiguous"},
                [&] { (void)ambiguous->matches(std::string(400, 'a')); });
 }

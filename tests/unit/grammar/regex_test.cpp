@@ -72,7 +72,7 @@ TEST(Regex, RefusesWhatItDoesNotKnow) {
   refuses("a{3,2}", ErrorCode::kInvalidArgument, "larger");
   refuses("\\q", ErrorCode::kInvalidArgument, "escape");
   refuses("\\ud800", ErrorCode::kInvalidArgument, "no such character");
-  refuses("\\x4", ErrorCode::kInvalidArgument, "hexadecimal");
+  refuses("\\x4g", ErrorCode::kInvalidArgument, "hexadecimal");
   refuses("a\\", ErrorCode::kInvalidArgument, "too early");
   refuses("\xff", ErrorCode::kInvalidArgument, "UTF-8");
   refuses("[]", ErrorCode::kInvalidArgument, "no text");

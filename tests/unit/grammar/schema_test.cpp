@@ -248,11 +248,16 @@ TEST(JsonSchema, AnnotationsSayNothing) {
 }
 
 TEST(JsonSchema, HostileOnesCostAnErrorOrLittle) {
-  Json wide = {{"type", "object"}, {"properties", Json::object()}};
-  for (int i = 0; i < 1000; ++i) {
-    wide["properties"]["name" + std::to_string(i)] = {{"type", "string"}};
-  }
-  EXPECT_TRUE(compile_json_schema(wide)->matches(R"({"name1":"x","name999":"y","z":1})"));
+  const auto wide = [](int n) {
+    Json schema = {{"type", "object"}, {"properties", Json::object()}};
+    for (int i = 0; i < n; ++i) {
+      schema["properties"]["name" + std::to_string(i)] = {{"type", "string"}};
+    }
+    return schema;
+  };
+  EXPECT_TRUE(compile_json_schema(wide(200))->matches(R"({"name1":"x","name199":"y","z":1})"));
+  expect_error(ErrorCode::kInvalidArgument, {"too large"},
+               [&] { compile_json_schema(wide(2000)); });
   Json deep = {{"type", "null"}};
   for (int i = 0; i < 70; ++i) deep = {{"type", "array"}, {"items", deep}};
   expect_error(ErrorCode::kInvalidArgument, {"deep"}, [&] { compile_json_schema(deep); });

@@ -74,7 +74,7 @@ constexpr Difference kDifferences[] = {
     {"draft2020-12/optional/format/duration: ", "9999999999", 1},
     // Addresses as they are usual.
     {"draft2020-12/optional/format/email: ", "", 5},
-    {"draft2020-12/optional/format/hostname: ", "", 19},
+    {"draft2020-12/optional/format/hostname: ", "", 18},
     {"draft2020-12/optional/format/ipv6: ", ":", 10},
     {"draft2020-12/optional/format/uri: ", ":", 6},
 };

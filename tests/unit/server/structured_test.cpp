@@ -78,7 +78,7 @@ TEST(Structured, WhatIsRefused) {
   refuses(R"({"response_format":{"type":"json_schema"}})", "response_format", "json_schema.schema");
   refuses(R"({"guided_json":5})", "guided_json", "5");
   refuses(R"({"guided_json":"{"})", "guided_json", "guided_json");
-  refuses(R"({"guided_regex":["a"]})", "guided_regex", "array");
+  refuses(R"({"guided_regex":["a"]})", "guided_regex", "not a string");
   refuses(R"({"guided_choice":[]})", "guided_choice", "1 to");
   refuses(R"({"guided_choice":[1]})", "guided_choice", "1");
   refuses(R"({"guided_regex":"a","guided_choice":["b"]})", "guided_choice", "guided_regex");
