@@ -175,7 +175,8 @@ Plot tokens_plot(const LoadReport& report) {
   PlotSeries series{"output", {}};
   double at = 0;
   for (const double tokens : tokens_over_time(last.level.records, step)) {
-    series.points.emplace_back(at, tokens / step);
+    const double seconds = std::min(step, last.level.records.seconds - at);
+    if (at == 0 || seconds > step / 2) series.points.emplace_back(at, tokens / seconds);
     at += step;
   }
   return {.title = fmt::format("Output over time, {}", name_of(report, last)),
@@ -196,10 +197,10 @@ Plot open_plot(const LoadReport& report) {
   const size_t stride = changes.size() / kMostPoints + 1;
   int open = 0;
   for (size_t i = 0; i < changes.size(); ++i) {
+    const bool is_drawn = i % stride == 0 || i + 1 == changes.size();
+    if (is_drawn) series.points.emplace_back(changes[i].first, open);  // a step
     open += changes[i].second;
-    if (i % stride == 0 || i + 1 == changes.size()) {
-      series.points.emplace_back(changes[i].first, open);
-    }
+    if (is_drawn) series.points.emplace_back(changes[i].first, open);
   }
   return {.title = fmt::format("Requests under way, {}", name_of(report, last)),
           .x_label = "s",

@@ -29,6 +29,7 @@ Reply::Reply(ReplyArgs args) : args_(std::move(args)) {
     Prompt start;
     start.parser = prompt.parser;
     choices_[i].reader.emplace(start);
+    choices_[i].n_prompt = static_cast<int64_t>(prompt.ids.size());  // should it never end
     if (args_.tool_format != nullptr) {
       choices_[i].tools = make_tool_parser(*args_.tool_format, args_.tools);
     }
