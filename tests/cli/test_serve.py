@@ -195,6 +195,11 @@ class ServeTest(unittest.TestCase):
             for connection in connections:
                 connection.close()
             self.server.wait_until_idle()
+        gone = []
+        while not gone:  # what is logged arrives on a thread of this test
+            time.sleep(0.01)
+            gone = [line for line in self.server.log if "/v1/completions gone" in line]
+        self.assertTrue(all("prompt 3 tokens" in line for line in gone), gone)
 
     def test_a_client_that_waits_for_a_whole_answer_and_goes(self):
         body = json.dumps({"prompt": "a", "max_tokens": LONG, "ignore_eos": True}).encode()
