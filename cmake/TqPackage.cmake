@@ -22,6 +22,7 @@ set(doc ${CMAKE_INSTALL_DATADIR}/doc/turboquant)
 install(FILES README.md CHANGELOG.md DESTINATION ${doc})
 install(FILES LICENSE DESTINATION ${doc} RENAME copyright)
 install(DIRECTORY docs DESTINATION ${doc} FILES_MATCHING PATTERN "*.md" PATTERN "*.svg" PATTERN "*.png")
+install(DIRECTORY deploy DESTINATION ${doc})
 
 set(CPACK_PACKAGE_NAME turboquant)
 set(CPACK_PACKAGE_VENDOR "turboquant.cpp")

@@ -325,6 +325,9 @@ class ScriptedTest(BrowserTest):
         server.models = (503, {"error": {"message": "the model is being loaded", "code": "loading"}})
         page = self.open(server.url)
         page.wait("document.querySelector('#model').textContent.includes('being loaded')")
+        self.send(page, "too early")
+        self.assertEqual(page.js("[document.querySelector('#input').value, document.querySelector('#key').open]"),
+                         ["too early", False])
         server.models = ready
         page.wait("document.querySelector('#model').textContent === 'scripted'")
 

@@ -10,6 +10,7 @@ let chats = store.loadChats();
 let current = store.newChat(); // not in the list until something was said
 let views = [];
 let model = null;
+let connecting = false;
 let running = null; // {chat, controller} of the answer that is being written
 
 // ---- What is shown.
@@ -254,7 +255,7 @@ function submit(event) {
   if (running) return running.controller.abort();
   const text = $('input').value;
   if (!text.trim() || openCalls().length > 0) return;
-  if (!model) return $('key').open || connect({ status: getKey() ? 0 : 401 });
+  if (!model) return connect();
   $('input').value = '';
   fit($('input'));
   say(text);
@@ -351,6 +352,8 @@ function closeMenu() {
 
 // Asks for the model until it is there, and for the key where one is needed.
 async function connect(refused = null) {
+  if (connecting) return;
+  connecting = true;
   model = null;
   for (let error = refused; ; ) {
     if (error?.status === 401 && !await askForKey(getKey() ? error.message : '')) break;
@@ -364,6 +367,7 @@ async function connect(refused = null) {
       if (failed.status !== 401) await new Promise(done => setTimeout(done, 1000 * (failed.retryAfter ?? 3)));
     }
   }
+  connecting = false;
   if (model) $('thinking').hidden = !model.thinking_switch;
   tell(model ? `${model.id} is ready.` : 'Without a key there is no answer.');
   showState();
