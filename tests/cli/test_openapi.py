@@ -28,6 +28,10 @@ GOOD = {
         HI, {**HI, "n": 2, "seed": 3, "logprobs": True, "top_logprobs": 2}, {**HI, "tools": [TOOL], "parallel_tool_calls": False},
         {**HI, "max_tokens": None, "max_completion_tokens": 5, "stop": ["a", "b"], "temperature": 0, "stream": False},
         {**HI, "stream": True, "stream_options": {"include_usage": True}, "logit_bias": {"5": 3}, "n": 2},
+        {**HI, "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"const": 12}}}},
+        {**HI, "response_format": {"type": "text"}, "priority": -3, "guided_json": None, "guided_json_object": False},
+        {**HI, "guided_choice": ["ab", "c"]}, {**HI, "structured_outputs": {"regex": "[ab]+"}},
+        {**HI, "continue_final_message": True}, {**HI, "tools": [TOOL], "tool_choice": "none"},
         {**HI, "stream": True, "logprobs": True, "stop": "x", "unknown": {"a": 1}, "top_k": -1, "min_p": 0.1},
         {"max_tokens": 3, "messages": [
             {"role": "developer", "content": [{"type": "text", "text": "a"}, "b"]}, {"role": "user", "content": "c"},
@@ -36,6 +40,15 @@ GOOD = {
     "/v1/completions": [
         TEXT, {**TEXT, "prompt": ["a", [4, 5]], "echo": True}, {**TEXT, "prompt": [4, 5], "logprobs": 2},
         {**TEXT, "stream": True, "stream_options": {"include_usage": True}, "logprobs": 1, "n": 2, "best_of": 2}],
+    "/v1/responses": [
+        {"input": "hi", "max_output_tokens": 4}, {"input": "hi", "max_output_tokens": 4, "stream": True, "metadata": {"a": "b"}},
+        {"max_output_tokens": 4, "instructions": "i", "reasoning": {"effort": "low"}, "input": [
+            {"role": "user", "content": [{"type": "input_text", "text": "a"}]},
+            {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "r"}]},
+            {"type": "function_call", "name": "f", "arguments": "{}", "call_id": "c"},
+            {"type": "function_call_output", "call_id": "c", "output": "o"}],
+         "tools": [{"type": "function", "name": "f", "parameters": {}}], "tool_choice": "auto", "priority": 2},
+        {"input": "hi", "max_output_tokens": 30, "text": {"format": {"type": "json_schema", "name": "n", "schema": {"const": 1}}}}],
     "/v1/messages": [
         HI, {**HI, "system": "s", "thinking": {"type": "enabled"}, "stop_sequences": ["a"], "top_k": 3},
         {**HI, "system": [{"type": "text", "text": "s"}], "tools": [{"name": "f", "input_schema": {}}],
@@ -58,7 +71,14 @@ BAD = {
         {**HI, "logit_bias": {"a": 1}}, {**HI, "logit_bias": {"1": 101}}, {**HI, "stream": "yes"},
         {**HI, "messages": [{"content": "a"}]}, {**HI, "messages": [{"role": "user"}]},
         {**HI, "messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
-        {**HI, "messages": [{"role": "assistant", "tool_calls": [{}]}]}, {**HI, "continue_final_message": True}],
+        {**HI, "messages": [{"role": "assistant", "tool_calls": [{}]}]},
+        {**HI, "response_format": {"type": "xml"}}, {**HI, "response_format": {"type": "json_schema"}},
+        {**HI, "guided_json": 5}, {**HI, "guided_choice": []}, {**HI, "structured_outputs": {"regex": 1}},
+        {**HI, "tools": [TOOL], "tool_choice": {"type": "function", "function": {}}}, {**HI, "priority": "high"}],
+    "/v1/responses": [
+        {}, {"input": None}, {"input": []}, {"input": [{"type": "image"}]}, {"input": [{"role": "user"}]},
+        {"input": "a", "tools": [{"type": "web_search"}]}, {"input": "a", "text": {"format": {"type": "json_schema"}}},
+        {"input": "a", "max_output_tokens": 0}, {"input": "a", "instructions": 5}],
     "/v1/completions": [{}, {"prompt": None}, {"prompt": []}, {"prompt": [True]}, {"prompt": ["a"] * 257},
                         {**TEXT, "logprobs": 21}, {**TEXT, "logprobs": True}],
     "/v1/messages": [{**HI, "max_tokens": None}, {**HI, "messages": []}, {**HI, "system": [{"type": "image"}]},
@@ -131,6 +151,13 @@ class RoutesTest(unittest.TestCase):
                     elif keyword.startswith("max") and keyword != "maxLength" and "kNoLimit" not in limit:
                         self.fail(f"{name} has no {keyword}")
 
+    def test_fields_of_structured_output(self):
+        source = (SERVER / "structured.cpp").read_text()
+        table = re.search(r"kGrammarFields\[\] = \{(.*?)\n\};", source, re.S)[1]
+        names = re.findall(r'\{"(\w+)", ', table)
+        self.assertIn("response_format", names)
+        self.assertEqual(set(names) - set(properties({"$ref": "#/components/schemas/Sampling"})), set())
+
     def test_the_document_itself(self):
         text = json.dumps(DOCUMENT)
         for reference in set(re.findall(r'"\$ref": "([^"]+)"', text)):
@@ -166,8 +193,13 @@ class AnswersTest(unittest.TestCase):
 
     def check_stream(self, path, text):
         name = {"/v1/chat/completions": "ChatChunk", "/v1/completions": "CompletionChunk"}.get(path)
-        events = [event for event in text.split("\n\n") if event.startswith("data: {")]
+        events = [event for event in text.split("\n\n") if "data: {" in event]
         self.assertGreater(len(events), 1)
+        if path == "/v1/responses":
+            data = [json.loads(event.split("data: ", 1)[1]) for event in events]
+            self.assertEqual([event["sequence_number"] for event in data], list(range(len(data))))
+            self.assertEqual(SCHEMA.faults({"$ref": "#/components/schemas/Response"}, data[-1]["response"]), [])
+            return
         for event in events:
             self.assertEqual(SCHEMA.faults({"$ref": f"#/components/schemas/{name}"}, json.loads(event[6:])), [])
 
