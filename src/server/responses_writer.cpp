@@ -90,7 +90,9 @@ class ResponsesWriter : public ReplyWriter {
 
   std::string begin(size_t) override {
     const std::string response = "\"response\":" + response_json(kInProgress, "", nullptr, "null");
-    return event("response.created", response) + event("response.in_progress", response);
+    std::string out = event("response.created", response);  // the first, which + would not say
+    out += event("response.in_progress", response);
+    return out;
   }
 
   std::string deltas(size_t, std::span<const ReplyDelta> deltas,
