@@ -162,8 +162,9 @@ void Reply::write(size_t index, std::vector<ReplyDelta> deltas, const Output& ou
   std::vector<TokenAlternatives> logprobs;
   if (!output.logprobs.empty()) logprobs.push_back(output.logprobs);
   if (args_.stream) {
-    args_.call->write((begins ? args_.writer->begin(index) : "") +
-                      args_.writer->deltas(index, deltas, logprobs));
+    std::string events = begins ? args_.writer->begin(index) : "";  // which is numbered first
+    events += args_.writer->deltas(index, deltas, logprobs);
+    args_.call->write(std::move(events));
     return;
   }
   std::vector<ReplyDelta>& parts = choice.whole.parts;

@@ -12,10 +12,6 @@ GrammarExpr CallWriter::tag(std::string_view text) {
   return id && tokenizer_.is_special(*id) ? builder_.token(*id) : builder_.text(text);
 }
 
-GrammarExpr CallWriter::any_text() {
-  return builder_.repeat(builder_.chars(CharSet::all()), 0, std::nullopt);
-}
-
 GrammarExpr CallWriter::text_without(std::string_view end) {
   TQ_CHECK(end.rfind(end[0]) == 0, "a tag that begins within itself");
   // Node i: the last i letters are the first of `end`.

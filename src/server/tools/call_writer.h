@@ -40,7 +40,6 @@ class CallWriter {
   GrammarExpr tag(std::string_view text);
   bool has_token(std::string_view text) const { return tokenizer_.token_id(text).has_value(); }
   GrammarExpr json(const Json& schema) { return add_json_schema(builder_, schema); }
-  GrammarExpr any_text();
   // Any text without `end`, whose first letter comes but once in it.
   GrammarExpr text_without(std::string_view end);
   // One or more.

@@ -185,9 +185,10 @@ class HarmonyParser : public ToolParser {
 
 // With what is reasoned before it.
 GrammarExpr write_harmony(CallWriter& writer, const ForcedTool& tool) {
-  const GrammarExpr reasoning = writer.sequence(
-      {writer.tag(kChannelTag), writer.text("analysis"), writer.tag(kMessageTag), writer.any_text(),
-       writer.tag(kEndTag), writer.tag(kStartTag), writer.text("assistant")});
+  const GrammarExpr reasoning =
+      writer.sequence({writer.tag(kChannelTag), writer.text("analysis"), writer.tag(kMessageTag),
+                       writer.text_without(kEndTag), writer.tag(kEndTag), writer.tag(kStartTag),
+                       writer.text("assistant")});
   return writer.sequence({writer.builder().optional(reasoning), writer.tag(kChannelTag),
                           writer.text("commentary to=functions." + tool.name + " "),
                           writer.tag(kConstrainTag), writer.text("json"), writer.tag(kMessageTag),

@@ -115,6 +115,14 @@ bool may_be_text(const Json* schema) {
 }
 
 Json argument_value(std::string_view text, const Json* schema) {
+  const Json listed =
+      schema != nullptr && schema->is_object() ? schema->value("enum", Json()) : Json();
+  if (listed.is_array()) {
+    for (const Json& value : listed) {
+      const bool is_text = value.is_string();
+      if ((is_text ? value.get_ref<const std::string&>() : json_line(value)) == text) return value;
+    }
+  }
   std::string types;
   const bool is_known = schema != nullptr && add_types(*schema, types, 0);
   const auto may_be = [&](const char* type) {

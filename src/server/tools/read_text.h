@@ -34,8 +34,8 @@ bool has_tool(const Json& tools, std::string_view name);
 const Json* argument_schema(const Json& tools, std::string_view name, const std::string& key);
 // Whether a schema (null: anything) lets a value be a text.
 bool may_be_text(const Json* schema);
-// An argument that was written as it is, without quotes: a text where the schema (may be null)
-// wants one, else the JSON value if it is one.
+// An argument that was written as it is, without quotes: the value of the schema's enum that is
+// written so, a text where the schema (may be null) wants one, else the JSON value if it is one.
 Json argument_value(std::string_view text, const Json* schema);
 
 // Takes a text apart from its beginning, which may go on.
