@@ -127,6 +127,10 @@ void Service::tell(int64_t request, Output output) {
   if (output.finish == FinishReason::kError && output.error_code == ErrorCode::kDevice) {
     note_fault({ErrorCode::kDevice, output.error});
   }
+  if (ends) {  // whoever is told so sees what that left
+    const std::lock_guard lock(mutex_);
+    status_.engine = engine_.status();
+  }
   const OnOutput on_output = ends ? std::move(live.on_output) : live.on_output;
   if (on_output && !call(request, [&] { on_output(output); })) {
     live.on_output = nullptr;
@@ -136,7 +140,6 @@ void Service::tell(int64_t request, Output output) {
   live_.erase(found);
   const std::lock_guard lock(mutex_);
   --n_open_;
-  status_.engine = engine_.status();  // whoever sees that it has ended sees what that left
   changed_.notify_all();
 }
 
