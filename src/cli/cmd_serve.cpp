@@ -170,8 +170,9 @@ class Serving {
       if (!loaded_) continue;
       if (load_error_) std::rethrow_exception(load_error_);
       const ServiceStatus status = host_->service->status();
-      if (!status.fault.empty() && api_.n_open() == 0) {
-        fail(status.fault_code, "the engine failed: {}", status.fault);
+      if (!status.fault.empty()) {
+        api_.drain();  // or clients that come again keep it alive
+        if (api_.n_open() == 0) fail(status.fault_code, "the engine failed: {}", status.fault);
       }
       if (!draining_) continue;
       if (api_.n_open() == 0) return;

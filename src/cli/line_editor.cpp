@@ -11,11 +11,10 @@
 #include <cstdlib>
 #include <cwchar>
 #include <utility>
-#include <vector>
 
 #include "base/error.h"
+#include "cli/line_history.h"
 #include "cli/terminal.h"
-#include "text/utf8.h"
 
 namespace tq {
 namespace {
@@ -30,20 +29,6 @@ void keep_newlines() {
   if (tcgetattr(STDIN_FILENO, &modes) != 0) return;
   modes.c_iflag &= ~static_cast<tcflag_t>(INLCR | ICRNL);
   tcsetattr(STDIN_FILENO, TCSANOW, &modes);
-}
-
-// Lines that are no UTF-8: libedit ends the process when one of them is shown.
-void forget_invalid(History* past) {
-  std::vector<int> invalid;
-  HistEvent event;
-  for (int found = history(past, &event, H_FIRST); found == 0;
-       found = history(past, &event, H_NEXT)) {
-    if (!is_valid_utf8(event.str)) invalid.push_back(event.num);
-  }
-  for (const int number : invalid) {
-    // Its text is ours then.
-    if (history(past, &event, H_DEL, number) == 0) std::free(const_cast<char*>(event.str));
-  }
 }
 
 }  // namespace
@@ -65,32 +50,22 @@ struct LineEditor::Edit {
 
   TerminalScope terminal;  // the last to go
   std::string prompt;
-  std::string history_file;
+  LineHistory past;
   EditLine* line = nullptr;
-  History* past = nullptr;
   bool interrupted = false;  // Ctrl-C ended the line
   std::string discarded;     // by it
 };
 
-LineEditor::Edit::Edit(std::string file) : history_file(std::move(file)) {
-  constexpr int kHistoryLines = 1000;
+LineEditor::Edit::Edit(std::string file) : past(std::move(file)) {
   // libedit reads characters in the locale's encoding; where there is none we mean UTF-8.
   std::setlocale(LC_CTYPE, "");
   if (MB_CUR_MAX == 1) std::setlocale(LC_CTYPE, "C.UTF-8");
   line = el_init("tq", stdin, stdout, stderr);
-  past = history_init();
-  HistEvent event;
-  history(past, &event, H_SETSIZE, kHistoryLines);
-  history(past, &event, H_SETUNIQUE, 1);
-  if (!history_file.empty()) {
-    history(past, &event, H_LOAD, history_file.c_str());
-    forget_invalid(past);
-  }
   el_set(line, EL_CLIENTDATA, this);
   el_set(line, EL_PROMPT, &Edit::give_prompt);
   el_wset(line, EL_GETCFN, &Edit::read_char);
   el_set(line, EL_EDITOR, "emacs");
-  el_set(line, EL_HIST, history, past);
+  el_set(line, EL_HIST, history, past.handle());
   // While a line is edited Ctrl-C and Ctrl-Z are keys, not signals.
   el_set(line, EL_SETTY, "-d", "-isig", nullptr);
   // Between lines keys are kept, also by Ctrl-C, and not echoed.
@@ -100,10 +75,7 @@ LineEditor::Edit::Edit(std::string file) : history_file(std::move(file)) {
   el_set(line, EL_PREP_TERM, 0);
 }
 
-LineEditor::Edit::~Edit() {
-  history_end(past);
-  el_end(line);
-}
+LineEditor::Edit::~Edit() { el_end(line); }
 
 void LineEditor::Edit::bind() {
   const auto add = [&](const wchar_t* name, const wchar_t* help, auto function) {
@@ -249,11 +221,7 @@ LineEditor::Line LineEditor::read(const std::string& prompt, std::string_view no
 
 void LineEditor::remember(const std::string& text) {
   if (!edit_ || text.find_first_not_of(" \t\r\n") == std::string::npos) return;
-  HistEvent event;
-  history(edit_->past, &event, H_ENTER, text.c_str());
-  if (!edit_->history_file.empty()) {
-    history(edit_->past, &event, H_SAVE, edit_->history_file.c_str());
-  }
+  edit_->past.remember(text);
 }
 
 }  // namespace tq

@@ -98,7 +98,10 @@ void Scheduler::prefill() {
 bool Scheduler::is_held(const Sequence& sequence) const {
   const std::vector<int32_t>& tokens = sequence.tokens;
   return std::any_of(running_.begin(), running_.end(), [&](const Sequence* other) {
-    if (other->n_pending() <= 1) return false;
+    // Nor for one that it goes before.
+    if (other->n_pending() <= 1 || other->request.priority > sequence.request.priority) {
+      return false;
+    }
     // Where its next page ends. The last token is always run: its logits are wanted.
     const int64_t end = (other->n_cached / kKvBlockTokens + 1) * kKvBlockTokens;
     return end < static_cast<int64_t>(tokens.size()) &&

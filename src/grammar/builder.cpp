@@ -24,6 +24,16 @@ GrammarExpr GrammarBuilder::add(Node node) {
          "the grammar is too large: it needs more than {} states; repeat less, or less often",
          GrammarLimits::kStates);
   }
+  for (const Expr part : node.parts) {
+    node.depth = std::max(node.depth, this->node(part).depth + 1);
+  }
+  for (const GraphEdge& edge : node.edges) {
+    node.depth = std::max(node.depth, this->node(edge.what).depth + 1);
+  }
+  if (node.depth > GrammarLimits::kDepth) {
+    fail(ErrorCode::kInvalidArgument, "the grammar is too large: its parts are nested over {} deep",
+         GrammarLimits::kDepth);
+  }
   nodes_.push_back(std::move(node));
   return {static_cast<int32_t>(nodes_.size()) - 1};
 }

@@ -60,6 +60,7 @@ class GrammarBuilder {
     Kind kind;
     bool is_never = false;
     int64_t n_states = 0;  // that it takes at most
+    int32_t depth = 0;     // of parts within parts
     std::string text;
     std::vector<std::vector<ByteRange>> bytes;
     std::vector<Expr> parts;

@@ -19,6 +19,7 @@ namespace tq {
 struct GrammarLimits {
   static constexpr size_t kTextBytes = size_t{1} << 18;
   static constexpr int kNesting = 64;
+  static constexpr int kDepth = 2000;  // of parts, as "a***" nests them; compiling recurses so deep
   static constexpr int64_t kRepeats = 20000;  // of one repetition that ends
   static constexpr int64_t kStates = 300000;  // in all
   static constexpr int64_t kEdges = 1500000;  // likewise

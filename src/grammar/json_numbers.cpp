@@ -177,9 +177,9 @@ Expr JsonParts::number() {
   return shared("number", [&] {
     GrammarBuilder& b = builder_;
     const Expr fraction = b.sequence({b.text("."), digits(1, kMostDigits)});
-    const Expr exponent =
-        b.sequence({b.chars(CharSet({{'e', 'e'}, {'E', 'E'}})),
-                    b.optional(b.chars(CharSet({{'+', '+'}, {'-', '-'}}))), digits(1, 3)});
+    const Expr exponent = b.sequence({b.chars(CharSet({{'e', 'e'}, {'E', 'E'}})),
+                                      b.optional(b.chars(CharSet({{'+', '+'}, {'-', '-'}}))),
+                                      digits(1, 2)});  // readers refuse 1e999
     return b.sequence({b.optional(b.text("-")), natural("0", most_digits()), b.optional(fraction),
                        b.optional(exponent)});
   });

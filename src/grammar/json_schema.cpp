@@ -201,6 +201,15 @@ class SchemaCompiler {
     return value.is_null() ? "null" : "number";
   }
 
+  // What keywords beside enum and const say of a type.
+  struct Limits {
+    bool is_never = false;
+    GrammarPtr grammar = nullptr;  // null: nothing
+    bool allow(const Json& value) const {
+      return !is_never && (grammar == nullptr || grammar->matches(value.dump()));
+    }
+  };
+
   // Of enum and const, those that the other keywords allow.
   Expr values(const Json& schema, const std::vector<std::string>& types, const std::string& where) {
     Json list = schema.value("enum", Json::array());
@@ -211,6 +220,7 @@ class SchemaCompiler {
       if (is_listed) list.push_back(schema.at("const"));
     }
     std::vector<Expr> options;
+    std::map<std::string, Limits> limits;  // of types
     for (const Json& value : list) {
       const std::string type = type_of(value);
       const auto is_of = [&](const char* name) {
@@ -219,28 +229,28 @@ class SchemaCompiler {
       const bool is_whole =
           value.is_number() && value.get<double>() == std::floor(value.get<double>());
       if (!is_of(type.c_str()) && !(is_whole && is_of("integer"))) continue;
-      if (is_allowed(value, type, schema, where)) options.push_back(parts_.literal(value));
+      const auto [found, is_new] = limits.try_emplace(type);
+      if (is_new) found->second = limits_of(type, schema, where);
+      if (found->second.allow(value)) options.push_back(parts_.literal(value));
     }
     return builder_.choice(std::move(options));
   }
 
-  // By the keywords of its type.
-  bool is_allowed(const Json& value, const std::string& type, const Json& schema,
-                  const std::string& where) {
+  static Limits limits_of(const std::string& type, const Json& schema, const std::string& where) {
     Json rest = {{"type", type}};
     for (const auto& [key, limit] : schema.items()) {
       const Keyword* keyword = find_keyword(key);
       if (keyword != nullptr && keyword->type == type) rest[key] = limit;
     }
-    if (rest.size() == 1) return true;
+    if (rest.size() == 1) return {};
     if (type == "object" || type == "array") {
       refuse_kind(where, "enum or const of objects or arrays, with other keywords for them, is");
     }
     GrammarBuilder builder;
     SchemaCompiler compiler(builder, rest);
     const Expr allowed = compiler.compile_type(type, rest, where);
-    if (builder.is_never(allowed)) return false;
-    return builder.compile(allowed)->matches(value.dump());
+    if (builder.is_never(allowed)) return {.is_never = true};
+    return {.grammar = builder.compile(allowed)};
   }
 
   Expr compile_type(const std::string& type, const Json& schema, const std::string& where) {

@@ -24,7 +24,10 @@ void set_bit(std::span<uint32_t> bits, int32_t id, bool value = true) {
 }  // namespace
 
 TokenGrammar::TokenGrammar(GrammarPtr grammar, std::shared_ptr<const Vocabulary> vocabulary)
-    : grammar_(std::move(grammar)), vocabulary_(std::move(vocabulary)), space_(grammar_) {}
+    : grammar_(std::move(grammar)), vocabulary_(std::move(vocabulary)), space_(grammar_) {
+  space_.set_budget(kBudget);
+  space_.initial();  // throws for a grammar that cannot begin
+}
 
 TokenGrammar::Position TokenGrammar::begin() {
   const std::lock_guard lock(mutex_);
@@ -85,7 +88,10 @@ void TokenGrammar::walk(int32_t state, std::vector<int32_t>& certain,
   const std::vector<Vocabulary::Node>& nodes = vocabulary_->nodes();
   std::array<int32_t, Vocabulary::kMostBytes + 1> states;
   states[0] = state;
+  constexpr int kNodesOfConfig = 16;  // as long as one takes, about
+  int n_seen = 0;
   for (size_t i = 0; i < nodes.size();) {
+    if (++n_seen % (64 * kNodesOfConfig) == 0) space_.spend(64);
     const Vocabulary::Node& node = nodes[i];
     const int32_t next = space_.step(states[node.depth], node.byte);
     if (next == StateSpace::kDead) {

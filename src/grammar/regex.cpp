@@ -237,7 +237,9 @@ class RegexReader {
     if (!take("{")) {
       const char32_t first = take_hex(4);
       if (first < 0xD800 || first > 0xDBFF || !take("\\u")) return first;
-      return 0x10000 + (first - 0xD800) * 0x400 + ((take_hex(4) - 0xDC00) & 0x3FF);
+      const char32_t second = take_hex(4);
+      if (second < 0xDC00 || second > 0xDFFF) refuse("there is no such character");
+      return 0x10000 + (first - 0xD800) * 0x400 + (second - 0xDC00);
     }
     char32_t value = 0;
     do {

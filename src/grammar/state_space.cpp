@@ -75,7 +75,10 @@ void StateSpace::leave(const Config& config, State& made, std::vector<Config>& l
     add(list, {config.is_possible_only, top.back, top.below});
     return;
   }
-  for (const int32_t back : grammar_->backs(config.stack - 1)) {
+  const auto& backs = grammar_->backs(config.stack - 1);
+  made.is_anything = made.is_anything || backs.size() > kMostPossible;
+  if (made.is_anything) return;
+  for (const int32_t back : backs) {
     add(list, {true, back, 1 + grammar_->state(back).rule});
   }
 }
@@ -109,7 +112,13 @@ int32_t StateSpace::close(std::vector<Config> kernel) {
       add(list, {config.is_possible_only, grammar_->start(call.rule), stack});
     }
     if (state.is_final) leave(config, made, list);
-    if (list.size() > kMostConfigs) spend(budget_ + 1);
+    if (list.size() <= kMostConfigs) continue;
+    // What is only possible is let go, what is certain is not.
+    const bool let_go =
+        !made.is_anything &&
+        std::any_of(list.begin(), list.end(), [](const Config& c) { return c.is_possible_only; });
+    if (!let_go && (!made.is_anything || list.size() > 2 * kMostConfigs)) spend(budget_ + 1);
+    made.is_anything = true;
   }
   spend(static_cast<int64_t>(list.size()));
   if (made.is_anything) {
@@ -170,14 +179,17 @@ int32_t StateSpace::local(int32_t automaton_state) {
 int32_t StateSpace::find_step(int32_t id, uint8_t byte_class) {
   const State state = at(id);
   std::vector<Config> kernel;
+  size_t n_edges = 0;
   for (const Config& config : configs(state)) {
-    for (const Grammar::ByteEdge& edge : grammar_->edges(grammar_->state(config.state))) {
+    const auto edges = grammar_->edges(grammar_->state(config.state));
+    n_edges += edges.size();
+    for (const Grammar::ByteEdge& edge : edges) {
       if (edge.first_class <= byte_class && byte_class <= edge.last_class) {
         kernel.push_back({config.is_possible_only, edge.target, config.stack});
       }
     }
   }
-  spend(static_cast<int64_t>(state.end - state.begin));
+  spend(static_cast<int64_t>(state.end - state.begin + n_edges / 16));
   int32_t next = kDead;
   if (state.is_anything) {
     std::erase_if(kernel, [](const Config& config) { return config.is_possible_only; });

@@ -58,8 +58,10 @@ class StateSpace {
   size_t bytes() const;
   // All numbers of states lose their meaning.
   void clear();
-  // Work that may be done from now on before an error ends it: configurations looked at.
+  // Work that may be done from now on before an error ends it: configurations looked at, and what
+  // spend() says. Throws kInvalidArgument.
   void set_budget(int64_t budget) { budget_ = budget; }
+  void spend(int64_t work);
 
  private:
   static constexpr int32_t kUnknown = -2;
@@ -102,7 +104,6 @@ class StateSpace {
   void leave(const Config& config, State& made, std::vector<Config>& list);
   int32_t intern(State made, const std::vector<Config>& active);
   uint64_t hash_of(const State& made, std::span<const Config> active) const;
-  void spend(int64_t work);
 
   GrammarPtr grammar_;
   size_t n_classes_;

@@ -18,6 +18,9 @@
 namespace tq {
 namespace {
 
+// The body, which is not kept while the request is answered.
+Json take_body(Call& call) { return parse_body(std::exchange(call.request.body, {})); }
+
 std::vector<int32_t> read_ids(const Json& list, const std::string& name, int32_t n_tokens) {
   check_field(name, FieldType::kArray, 1, std::numeric_limits<int32_t>::max(), list);
   std::vector<int32_t> ids;
@@ -161,7 +164,7 @@ void Api::post_completions(const CallPtr& call) {
 }
 
 void Api::complete(const CallPtr& call, const ServedModel& model, const Place& place) {
-  const Json body = parse_body(call->request.body);
+  const Json body = take_body(*call);
   check_model_name(body);
   const ApiRequest request = read_completion_request(body, model.sampling);
   ReplyArgs args;
@@ -189,7 +192,7 @@ void Api::post_chat(const CallPtr& call) {
 }
 
 void Api::chat(const CallPtr& call, const ServedModel& model, const Place& place) {
-  const Json body = parse_body(call->request.body);
+  const Json body = take_body(*call);
   check_model_name(body);
   const ApiRequest request = read_chat_request(body, model.sampling);
   ReplyArgs args = chat_args(call, model, request);
@@ -203,7 +206,7 @@ void Api::post_responses(const CallPtr& call) {
 }
 
 void Api::respond(const CallPtr& call, const ServedModel& model, const Place& place) {
-  const Json body = parse_body(call->request.body);
+  const Json body = take_body(*call);
   check_model_name(body);
   const ApiRequest request = read_chat_request(chat_body_of_response(body), model.sampling);
   ReplyArgs args = chat_args(call, model, request);
@@ -217,7 +220,7 @@ void Api::post_messages(const CallPtr& call) {
 }
 
 void Api::message(const CallPtr& call, const ServedModel& model, const Place& place) {
-  const Json body = parse_body(call->request.body);
+  const Json body = take_body(*call);
   check_model_name(body);
   check_field("max_tokens", FieldType::kInteger, 1, std::numeric_limits<int32_t>::max(),
               body.value("max_tokens", Json()));
@@ -230,7 +233,7 @@ void Api::message(const CallPtr& call, const ServedModel& model, const Place& pl
 
 void Api::post_count_tokens(const CallPtr& call) {
   work(call, [this, call](const ServedModel& model, const Place&) {
-    const Json body = parse_body(call->request.body);
+    const Json body = take_body(*call);
     check_model_name(body);
     const ApiRequest request = read_chat_request(chat_body_of(body), model.sampling);
     call->send({.status = 200,
@@ -283,7 +286,7 @@ void Api::reply(const ServedModel& model, const Place& place, const ApiRequest& 
 
 void Api::post_tokenize(const CallPtr& call) {
   work(call, [this, call](const ServedModel& model, const Place&) {
-    const Json body = parse_body(call->request.body);
+    const Json body = take_body(*call);
     check_model_name(body);
     std::vector<int32_t> ids;
     if (body.contains("messages")) {
@@ -307,7 +310,7 @@ void Api::post_tokenize(const CallPtr& call) {
 
 void Api::post_detokenize(const CallPtr& call) {
   work(call, [this, call](const ServedModel& model, const Place&) {
-    const Json body = parse_body(call->request.body);
+    const Json body = take_body(*call);
     check_model_name(body);
     const Json tokens = body.value("tokens", Json::array());
     std::vector<int32_t> ids;
@@ -321,7 +324,7 @@ void Api::post_detokenize(const CallPtr& call) {
 
 void Api::post_apply_template(const CallPtr& call) {
   work(call, [this, call](const ServedModel& model, const Place&) {
-    const Json body = parse_body(call->request.body);
+    const Json body = take_body(*call);
     check_model_name(body);
     const ApiRequest request = read_chat_request(body, model.sampling);
     const ChatTemplate& chat_template = template_for(model, !request.tools.is_null());

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "base/ascii.h"
 #include "server/embedded.h"
@@ -70,16 +71,16 @@ bool Guard::needs_key(const HttpHead& head) const {
 }
 
 bool Guard::has_key(const HttpHead& head) const {
-  std::string_view given;
-  if (const std::string* key = head.find("x-api-key")) given = *key;
+  std::vector<std::string_view> given;  // clients may send two, of which one is for others
+  if (const std::string* key = head.find("x-api-key")) given.emplace_back(*key);
   constexpr std::string_view kBearer = "bearer ";
   const std::string* authorization = head.find("authorization");
   if (authorization != nullptr && lower_case(*authorization).starts_with(kBearer)) {
-    given = std::string_view(*authorization).substr(kBearer.size());
+    given.push_back(std::string_view(*authorization).substr(kBearer.size()));
   }
   bool found = false;
   for (const std::string& key : options_.api_keys) {
-    found = equal_in_constant_time(given, key) || found;
+    for (const std::string_view one : given) found = equal_in_constant_time(one, key) || found;
   }
   return found;
 }

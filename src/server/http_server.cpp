@@ -253,6 +253,10 @@ void Connection::on_header(error_code error) {
   }
   if (auto refused = core_.handler->check(head_)) return refuse_with(std::move(*refused));
   if (parser_->is_done()) return take();
+  const auto length = parser_->content_length().value_or(UINT64_MAX);
+  if (head_.method != "POST" && length > core_.options.header_bytes) {
+    return refuse({413, head_.method + " takes no body"});  // and has not shown a key
+  }
   state_ = State::kBody;
   const std::string* expect = head_.find("expect");
   if (http_1_1_ && expect != nullptr && lower_case(*expect) == "100-continue") {
@@ -296,8 +300,7 @@ void Connection::refuse_with(HttpResponse response) {
 void Connection::begin_answer() {
   state_ = State::kAnswer;
   ++answer_;
-  streaming_ = false;
-  answered_ = false;
+  streaming_ = answered_ = false;
   disarm();
 }
 
@@ -350,7 +353,7 @@ void Connection::begin_stream(uint64_t answer, HttpResponse response) {
 
 void Connection::write(uint64_t answer, const std::string& events) {
   if (!is_current(answer) || !streaming_ || events.empty()) return;
-  if (unsent_.size() + events.size() > core_.options.unsent_bytes) {
+  if (unsent_.size() > core_.options.unsent_bytes) {  // an event itself may have any size
     warn("a client is cut off: it has not read {} bytes", unsent_.size());
     return drop();
   }
@@ -565,7 +568,13 @@ HttpServer::HttpServer(const HttpOptions& options) : core_(std::make_shared<Core
   core_->listen();
   core_->thread = std::thread([core = core_.get()] {
     const auto work = asio::make_work_guard(core->io);
-    core->io.run();
+    while (!core->io.stopped()) {
+      try {
+        core->io.run();
+      } catch (const std::exception& error) {  // of one task; others go on
+        warn("a task of the server failed: {}", error.what());
+      }
+    }
   });
 }
 

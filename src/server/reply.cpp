@@ -48,7 +48,9 @@ void Reply::start() {
     });
   });
   // The first choice of each prompt; the others begin when they can use what it has computed.
-  for (size_t i = 0; i < choices_.size(); i += static_cast<size_t>(args_.n)) submit(i);
+  for (size_t i = 0; i < choices_.size(); i += static_cast<size_t>(args_.n)) {
+    if (!ended_) submit(i);
+  }
 }
 
 void Reply::submit(size_t index) {
@@ -61,7 +63,11 @@ void Reply::submit(size_t index) {
   request.sampling = args_.sampling[prompt];
   request.sampling.seed += index % static_cast<size_t>(args_.n);
   request.n_logprobs = args_.n_logprobs;
-  if (args_.constrain) request.constraint = args_.constrain(args_.prompts[prompt]);
+  try {
+    if (args_.constrain) request.constraint = args_.constrain(args_.prompts[prompt]);
+  } catch (const Error& error) {
+    return fail({400, error.what(), "", "invalid_grammar"});
+  }
   request.priority = args_.priority;
   request.on_output = [self = shared_from_this(), index](const Output& output) {
     self->args_.post([self, index, output] { self->take(index, output); });

@@ -130,8 +130,9 @@ class ResponsesWriter : public ReplyWriter {
   std::string error(const ApiError& error) override {
     const std::string why =
         fmt::format(R"({{"code":"server_error","message":{}}})", json_string(error.what()));
-    return event("response.failed",
-                 "\"response\":" + response_json("failed", items_, nullptr, why));
+    std::string out = n_events_ == 0 ? begin(0) : "";  // clients read no stream without it
+    return out += event("response.failed",
+                        "\"response\":" + response_json("failed", items_, nullptr, why));
   }
 
   std::string whole(std::span<const ReplyChoice> choices, const Usage& usage) override {

@@ -115,6 +115,8 @@ void Service::add(int64_t request, Request what) {
   } catch (const Error& error) {
     tell(request,
          {.finish = FinishReason::kError, .error = error.what(), .error_code = error.code()});
+  } catch (const std::exception& error) {  // no memory for it
+    tell(request, {.finish = FinishReason::kError, .error = error.what()});
   }
 }
 

@@ -11,7 +11,7 @@ const QUOTE = /^ {0,3}> ?/;
 const ITEM = /^( {0,3})([-*+]|\d{1,9}[.)])( {1,4}(?=\S)|[ \t]*$|[ \t])/;
 const NESTED_ITEM = /^( {2,})([-*+]|\d{1,9}[.)])(?:[ \t]|$)/;
 const TABLE_RULE = /^\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?$/;
-const MATH_ENDS = { '$$': '$$', '\\[': '\\]' };
+const MATH_ENDS = { __proto__: null, '$$': '$$', '\\[': '\\]' };
 
 const isBlank = line => line.trim() === '';
 const indentOf = line => line.length - line.trimStart().length;

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/error.h"
+#include "grammar/grammar.h"
 #include "server/tools/read_text.h"
 
 namespace tq {
@@ -49,6 +51,17 @@ std::vector<CallWriter::Member> CallWriter::members_of(const Json& parameters) {
   const auto properties = parameters.find("properties");
   if (properties == parameters.end() || !properties->is_object()) return members;
   const Json required = parameters.value("required", Json::array());
+  // Every member gets them.
+  size_t n_bytes = 0;
+  for (const char* definitions : {"$defs", "definitions"}) {
+    if (const auto found = parameters.find(definitions); found != parameters.end()) {
+      n_bytes += json_line(*found).size();
+    }
+  }
+  constexpr size_t kMostBytes = 16 * GrammarLimits::kTextBytes;
+  if (n_bytes > kMostBytes / std::max<size_t>(properties->size(), 1)) {
+    fail(ErrorCode::kInvalidArgument, "the definitions of a tool's parameters are too large");
+  }
   for (const auto& [key, given] : properties->items()) {
     Json schema = given;
     for (const char* definitions : {"$defs", "definitions"}) {

@@ -5,6 +5,7 @@
 
 #include <random>
 
+#include "base/error.h"
 #include "grammar/builder.h"
 #include "unit/grammar/grammar_testing.h"
 
@@ -33,6 +34,28 @@ TEST(GrammarMatcher, AllowsTokensThatGoOn) {
   EXPECT_TRUE(matcher.accept(10));
   EXPECT_FALSE(matcher.is_complete());
   EXPECT_THAT(allowed(matcher, *tokenizer), ElementsAre());  // no token "e"
+}
+
+// What a rule is followed by is looked at where that is known, however much it may be.
+TEST(GrammarMatcher, LongListsGoOn) {
+  const auto tokenizer = ListTokenizer::bytes_and({"\",\"", "\"]"});
+  const GrammarPtr grammar = compile_json_schema(
+      parse_json(R"({"type":"array","items":{"type":"string"},"maxItems":5000})", "schema"));
+  GrammarMatcher matcher(over(grammar, tokenizer));
+  ASSERT_TRUE(matcher.accept_text("[\"a"));
+  EXPECT_THAT(allowed(matcher, *tokenizer), ::testing::IsSupersetOf({"\",\"", "\"]", "a"}));
+  ASSERT_TRUE(matcher.accept_text("\",\"b\"]"));
+  EXPECT_TRUE(matcher.is_complete());
+}
+
+// They are told before a server takes the request, or cost it no more than an error.
+TEST(GrammarMatcher, HostileGrammarsAreErrors) {
+  const auto tokenizer = ListTokenizer::bytes_and({});
+  std::string text = "root ::= a0";
+  std::string rules;
+  for (int i = 1; i < 5000; ++i) text += "|a" + std::to_string(i);
+  for (int i = 0; i < 5000; ++i) rules += "\na" + std::to_string(i) + " ::= \"x\"";
+  EXPECT_THROW((void)over(compile_gbnf(text + rules), tokenizer), Error);
 }
 
 // For every token: its bit says whether it may come.

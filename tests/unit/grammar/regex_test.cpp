@@ -72,6 +72,7 @@ TEST(Regex, RefusesWhatItDoesNotKnow) {
   refuses("a{3,2}", ErrorCode::kInvalidArgument, "larger");
   refuses("\\q", ErrorCode::kInvalidArgument, "escape");
   refuses("\\ud800", ErrorCode::kInvalidArgument, "no such character");
+  refuses("\\ud83d\\u0041", ErrorCode::kInvalidArgument, "no such character");
   refuses("\\x4g", ErrorCode::kInvalidArgument, "hexadecimal");
   refuses("a\\", ErrorCode::kInvalidArgument, "too early");
   refuses("\xff", ErrorCode::kInvalidArgument, "UTF-8");
@@ -86,6 +87,8 @@ TEST(Regex, HostileOnesCostAnErrorOrLittle) {
                [] { compile_regex(std::string(5000, '(') + std::string(5000, ')')); });
   expect_error(ErrorCode::kInvalidArgument, {"bytes"},
                [] { compile_regex(std::string(1 << 20, 'a')); });
+  expect_error(ErrorCode::kInvalidArgument, {"nested"},
+               [] { compile_regex("a" + std::string(140000, '*')); });
   // Exponentially many ways through a text, or states of a deterministic automaton.
   check_regex("(a|a|aa)*b", {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"},
               {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"});

@@ -275,6 +275,13 @@ TEST(JsonSchema, HostileOnesCostAnErrorOrLittle) {
     crossed["allOf"].push_back({{"anyOf", Json::array({{{"minimum", i}}, {{"maximum", i}}})}});
   }
   expect_error(ErrorCode::kUnsupported, {"allOf"}, [&] { compile_json_schema(crossed); });
+  Json listed = {{"enum", Json::array()}, {"type", "string"}, {"pattern", "([ab]{1,60}c){1,60}"}};
+  for (int i = 0; i < 3000; ++i) listed["enum"].push_back("bc" + std::to_string(i));
+  listed["enum"].push_back("abc");
+  EXPECT_TRUE(compile_json_schema(listed)->matches("\"abc\""));
+  expect_error(ErrorCode::kInvalidArgument, {"prefixItems"}, [] {
+    compile_json_schema(parse_json(R"({"allOf":[{"prefixItems":{"a":1}},{"items":true}]})", ""));
+  });
 }
 
 TEST(JsonObject, IsOne) {

@@ -7,7 +7,7 @@
 namespace tq {
 namespace {
 
-const Json& tools() {
+const Json& forced_tools() {
   static const Json kTools = parse_json(R"([
     {"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{
       "text":{"type":"string"}, "n":{"type":"integer"}, "pick":{"enum":["a",2]}},
@@ -18,7 +18,8 @@ const Json& tools() {
 }
 
 GrammarPtr grammar_of(const ToolFormat& format, const std::string& name, bool several) {
-  return forced_calls_grammar({&format, tools(), name, several}, std::make_shared<ToyTokenizer>())
+  return forced_calls_grammar({&format, forced_tools(), name, several},
+                              std::make_shared<ToyTokenizer>())
       .source.compile();
 }
 
@@ -27,7 +28,7 @@ void expect(const ToolFormat& format, const std::string& call, const std::string
             std::initializer_list<const char*> bad) {
   const GrammarPtr named = grammar_of(format, "f", true);
   EXPECT_TRUE(named->matches(call)) << call;
-  const auto parser = make_tool_parser(format, tools());
+  const auto parser = make_tool_parser(format, forced_tools());
   std::vector<ToolPiece> pieces = parser->push(call);
   for (ToolPiece& piece : parser->finish()) pieces.push_back(std::move(piece));
   std::erase_if(pieces, [](const ToolPiece& piece) { return piece.is_reasoning; });
@@ -78,7 +79,7 @@ TEST(ForcedCalls, AreAsTheModelWritesThem) {
 }
 
 TEST(ForcedCalls, AFormatMustBeKnown) {
-  EXPECT_THROW(forced_calls_grammar({nullptr, tools(), "", true}, nullptr), ApiError);
+  EXPECT_THROW(forced_calls_grammar({nullptr, forced_tools(), "", true}, nullptr), ApiError);
 }
 
 TEST(ForcedCalls, EveryFormatCanBeForced) {

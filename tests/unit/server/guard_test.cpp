@@ -54,6 +54,8 @@ TEST(Guard, KeysAreNeededEverywhereButForHealth) {
   EXPECT_EQ(status_of(guard, head_with({{"authorization", "Bearer second"}})), 200);
   EXPECT_EQ(status_of(guard, head_with({{"authorization", "bearer first"}})), 200);
   EXPECT_EQ(status_of(guard, head_with({{"x-api-key", "first"}})), 200);
+  EXPECT_EQ(status_of(guard, head_with({{"x-api-key", "first"}, {"authorization", "Bearer no"}})),
+            200);
   for (const char* wrong : {"Bearer", "Bearer ", "Bearer firs", "Bearer firstfirst", "Basic first",
                             "first", "Bearer third"}) {
     EXPECT_EQ(status_of(guard, head_with({{"authorization", wrong}})), 401) << wrong;
