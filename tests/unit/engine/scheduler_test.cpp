@@ -212,10 +212,10 @@ TEST_F(SchedulerTest, WhatIsBeingComputedIsWaitedFor) {
 // It would wait for as long as others of its priority come.
 TEST_F(SchedulerTest, NobodyWaitsForAPromptThatItGoesBefore) {
   Pages pages(32);
-  Scheduler scheduler({.max_batch_tokens = 32, .max_sequences = 3}, pages);
+  Scheduler scheduler({.max_batch_tokens = 64, .max_sequences = 3}, pages);
   make(90, 9).request.priority = 1;
   scheduler.add(*sequences_[0]);
-  EXPECT_THAT(step(scheduler, pages), ElementsAre(Pair(0, 32)));
+  EXPECT_THAT(step(scheduler, pages), ElementsAre(Pair(0, 64)));
   scheduler.add(make(90, 9));
   EXPECT_THAT(step(scheduler, pages), ::testing::Contains(::testing::Key(1)));
 }

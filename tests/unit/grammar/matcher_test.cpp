@@ -38,14 +38,16 @@ TEST(GrammarMatcher, AllowsTokensThatGoOn) {
 
 // What a rule is followed by is looked at where that is known, however much it may be.
 TEST(GrammarMatcher, LongListsGoOn) {
-  const auto tokenizer = ListTokenizer::bytes_and({"\",\"", "\"]"});
-  const GrammarPtr grammar = compile_json_schema(
-      parse_json(R"({"type":"array","items":{"type":"string"},"maxItems":5000})", "schema"));
-  GrammarMatcher matcher(over(grammar, tokenizer));
-  ASSERT_TRUE(matcher.accept_text("[\"a"));
-  EXPECT_THAT(allowed(matcher, *tokenizer), ::testing::IsSupersetOf({"\",\"", "\"]", "a"}));
-  ASSERT_TRUE(matcher.accept_text("\",\"b\"]"));
-  EXPECT_TRUE(matcher.is_complete());
+  const auto tokenizer = ListTokenizer::bytes_and({"a,b", ",,"});
+  GrammarMatcher matcher(over(
+      compile_gbnf("root ::= (item \",\"){5000}\nitem ::= [a-z]+ | \"(\" item \")\""), tokenizer));
+  ASSERT_TRUE(matcher.accept_text("a,(a"));
+  EXPECT_THAT(allowed(matcher, *tokenizer), ::testing::IsSupersetOf({"a", ")"}));
+  EXPECT_THAT(allowed(matcher, *tokenizer), ::testing::Not(::testing::Contains("a,b")));
+  ASSERT_TRUE(matcher.accept_text(")"));
+  EXPECT_THAT(allowed(matcher, *tokenizer), UnorderedElementsAre(","));
+  ASSERT_TRUE(matcher.accept_text(","));
+  EXPECT_THAT(allowed(matcher, *tokenizer), ::testing::IsSupersetOf({"a", "(", "a,b"}));
 }
 
 // They are told before a server takes the request, or cost it no more than an error.
