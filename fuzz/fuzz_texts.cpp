@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "scratch_folder.h"
+#include "session/generation_config.h"
 #include "session/load.h"
 #include "support/text_checkpoint.h"
 
