@@ -450,7 +450,11 @@ TEST_F(ApiLoading, NothingIsAnsweredBeforeThereIsAModel) {
 
 class ApiQueue : public ServedToy {
  protected:
-  ApiQueue() : ServedToy({.max_queue = 2}, 4096) { open(); }
+  ApiQueue() : ServedToy({.max_queue = 2}, 4096) {
+    // Or answers are made faster than this machine may tell them.
+    model_.before_step = [] { std::this_thread::sleep_for(std::chrono::milliseconds(1)); };
+    open();
+  }
 };
 
 TEST_F(ApiQueue, TakesSoManyAndNoMore) {

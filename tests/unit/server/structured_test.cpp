@@ -95,7 +95,8 @@ TEST_F(ServedToy, AnswersAreHeldToAGrammar) {
                            R"({"prompt":"a","max_tokens":30,"guided_regex":"(ab)+-","temperature":2,
                               "n":3})");
   ASSERT_EQ(client->wait().status, 200);
-  for (const Json& choice : client->json().at("choices")) {
+  const Json answer = client->json();
+  for (const Json& choice : answer.at("choices")) {
     EXPECT_THAT(choice.at("text").get<std::string>(), MatchesRegex("(ab)+-?"));
   }
   const auto chat = post("/v1/chat/completions",
