@@ -82,15 +82,11 @@ class Server:
         finally:
             connection.close()
 
-    def metric(self, name, text=None):
-        text = text or self.ask("GET", "/metrics")[1].decode()
-        return float(re.search(rf"^{name}\{{.*\}} (\S+)$", text, re.M)[1])
-
     def busy(self):
         """What requests hold: places, waiting ones, a share of the pages."""
         text = self.ask("GET", "/metrics")[1].decode()
         load = json.loads(self.ask("GET", "/load")[1])["server_load"]
-        return (load, *(self.metric(f"vllm:{name}", text) for name in
+        return (load, *(float(re.search(rf"^vllm:{name}\{{.*\}} (\S+)$", text, re.M)[1]) for name in
                         ("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc")))
 
     def wait_until_idle(self, what):

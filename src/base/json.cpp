@@ -121,6 +121,10 @@ std::optional<float> json_float(const Json& value) {
   return number == 0 && written != 0 ? std::nullopt : std::optional(number);
 }
 
+std::string json_line(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 std::string json_for_message(const Json& value) {
   constexpr size_t kShown = 60;
   std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);

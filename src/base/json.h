@@ -31,6 +31,9 @@ std::optional<int64_t> json_integer(const Json& value, int64_t low, int64_t high
 // small that fp32 has only infinity or zero for them.
 std::optional<float> json_float(const Json& value);
 
+// The value on one line; what is no UTF-8 in it becomes U+FFFD.
+std::string json_line(const Json& value);
+
 // The value as it is shown in messages: JSON in ASCII, cut where it is long.
 std::string json_for_message(const Json& value);
 

@@ -29,7 +29,7 @@ void write_json_line(const char* level, const Json& fields) {
   Json line = {{"time", fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(seconds), ms)},
                {"level", level}};
   line.update(fields);
-  write_line(line.dump(-1, ' ', false, Json::error_handler_t::replace));
+  write_line(json_line(line));
 }
 
 }  // namespace
@@ -37,7 +37,6 @@ void write_json_line(const char* level, const Json& fields) {
 void set_log_level(LogLevel level) { g_level = level; }
 LogLevel log_level() { return g_level; }
 void set_log_format(LogFormat format) { g_format = format; }
-LogFormat log_format() { return g_format; }
 
 void log_line(const char* prefix, const std::string& message) {
   if (g_format == LogFormat::kText) return write_line(prefix + message);

@@ -10,7 +10,6 @@ namespace tq {
 enum class LogFormat { kText, kJson };
 
 void set_log_format(LogFormat format);
-LogFormat log_format();
 
 // One line at level info: the text, or {"time", "level"} and the fields.
 void log_event(const std::string& text, const Json& fields);

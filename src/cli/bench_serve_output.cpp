@@ -1,8 +1,8 @@
 #include "cli/bench_serve_output.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <ctime>
 
 #include "cli/result.h"
@@ -31,15 +31,6 @@ std::string dataset_text(const BenchServeOptions& options) {
   }
   return text + fmt::format(", answers of {} tokens at most", prompts.output_tokens);
 }
-
-struct Times {
-  const char* name;
-  std::vector<double> LoadMeasures::*values;
-};
-constexpr Times kTimes[] = {{"TTFT", &LoadMeasures::ttft},
-                            {"TPOT", &LoadMeasures::tpot},
-                            {"ITL", &LoadMeasures::itl},
-                            {"E2E", &LoadMeasures::e2el}};
 
 std::string head_text(const BenchServeOptions& options, const ServerBench& bench) {
   return fmt::format("{}: {}\n{} requests a level on {}: {}\n", bench.url, bench.model,
@@ -91,7 +82,7 @@ std::string level_table(const BenchServeOptions& options, const MeasuredLevel& m
     row.resize(n_columns);
     table.add_row(std::move(row));
   };
-  for (const Times& times : kTimes) add(times.name, m.*times.values);
+  for (const TimeKind& kind : kTimeKinds) add(kind.short_name, m.*kind.values);
   if (!measured.level.records.health_ms.empty()) {
     add("/health", measured.level.records.health_ms);
   }
@@ -107,9 +98,8 @@ std::string levels_table(const BenchServeOptions& options, const ServerBench& be
       {by_rate ? "sent/s" : "concurrency"}, {"ok"}, {"failed"}, {"req/s"}};
   if (goodput) columns.push_back({"good/s"});
   columns.push_back({"tokens/s"});
-  std::vector<Times> times(std::begin(kTimes), std::end(kTimes));
-  for (const Times& time : times) {
-    columns.push_back({fmt::format("{} ms", time.name)});
+  for (const TimeKind& kind : kTimeKinds) {
+    columns.push_back({fmt::format("{} ms", kind.short_name)});
     columns.push_back({percentile_name(high)});
   }
   if (options.health) columns.push_back({fmt::format("/health {}", percentile_name(high))});
@@ -122,8 +112,8 @@ std::string levels_table(const BenchServeOptions& options, const ServerBench& be
                                  fmt::format("{:.2f}", m.request_throughput)};
     if (goodput) row.push_back(fmt::format("{:.2f}", m.request_goodput.value_or(0)));
     row.push_back(fmt::format("{:.1f}", m.output_throughput));
-    for (const Times& time : times) {
-      const std::vector<double>& values = m.*time.values;
+    for (const TimeKind& kind : kTimeKinds) {
+      const std::vector<double>& values = m.*kind.values;
       row.push_back(values.empty() ? "" : ms(percentile(values, 50)));
       row.push_back(values.empty() ? "" : ms(percentile(values, high)));
     }
@@ -173,6 +163,10 @@ Json bench_serve_result(const BenchServeOptions& options, const ServerBench& ben
     json["results"].push_back(bench_serve_level_json(options, measured));
   }
   return json;
+}
+
+std::string bench_serve_file_text(const Json& json) {
+  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 std::string bench_serve_table(const BenchServeOptions& options, const ServerBench& bench) {

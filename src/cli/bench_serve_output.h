@@ -13,6 +13,8 @@ Json bench_serve_level_json(const BenchServeOptions& options, const MeasuredLeve
 // With all levels.
 Json bench_serve_result(const BenchServeOptions& options, const ServerBench& bench);
 
+// A result as a file of its own; bytes that are no UTF-8 become U+FFFD.
+std::string bench_serve_file_text(const Json& json);
 std::string bench_serve_table(const BenchServeOptions& options, const ServerBench& bench);
 
 std::string bench_serve_html(const BenchServeOptions& options, const ServerBench& bench);

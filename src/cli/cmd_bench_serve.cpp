@@ -23,10 +23,6 @@ namespace {
 constexpr int64_t kMostConversations = 1'000'000;
 constexpr int64_t kMostLength = int64_t{1} << 24;
 
-std::string file_text(const Json& json) {
-  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
 void check_targets(const BenchServeOptions& options) {
   if (options.preset.empty()) {
     if (options.targets.size() != 1) {
@@ -49,7 +45,7 @@ void print_bench(const BenchServeOptions& options, const ServerBench& bench,
                  const GlobalOptions& global) {
   if (bench.levels.empty()) return;
   if (!options.save.empty()) {
-    write_file_atomic(options.save, file_text(bench_serve_result(options, bench)));
+    write_file_atomic(options.save, bench_serve_file_text(bench_serve_result(options, bench)));
   }
   if (!options.report.empty()) write_file_atomic(options.report, bench_serve_html(options, bench));
   if (global.jsonl) return;

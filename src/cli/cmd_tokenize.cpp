@@ -81,8 +81,7 @@ void run_tokenize(const TokenizeOptions& options, const GlobalOptions& global) {
   std::string lines;
   for (const int32_t id : ids) {
     const Json bytes = tokenizer->token_bytes(id);
-    lines +=
-        fmt::format("{:>7} {}\n", id, bytes.dump(-1, ' ', false, Json::error_handler_t::replace));
+    lines += fmt::format("{:>7} {}\n", id, json_line(bytes));
   }
   print_text(lines);
 }

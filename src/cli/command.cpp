@@ -28,7 +28,7 @@ void print_text(std::string_view text) {
 
 void print_json(const Json& json) {
   // Generated text may hold bytes that are not UTF-8 in JSON's eyes: replaced, never an exception.
-  print_text(json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+  print_text(json_line(json) + "\n");
 }
 
 }  // namespace tq

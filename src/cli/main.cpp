@@ -54,8 +54,7 @@ void add_global_options(CLI::App& app, GlobalOptions& global) {
 void print_error(bool json, const char* name, const std::string& message) {
   if (json) {
     const Json object = {{"error", {{"code", name}, {"message", message}}}};
-    std::fprintf(stderr, "%s\n",
-                 object.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+    std::fprintf(stderr, "%s\n", json_line(object).c_str());
   } else {
     std::fprintf(stderr, "tq: error: %s\n", message.c_str());
   }

@@ -188,7 +188,7 @@ void run_seed_table(const BenchServeOptions& options, const GlobalOptions& globa
     check_answered(column.bench);
   }
   const Json json = seed_table_json(options, columns);
-  if (!options.save.empty()) write_file_atomic(options.save, json.dump(1) + "\n");
+  if (!options.save.empty()) write_file_atomic(options.save, bench_serve_file_text(json));
   if (global.jsonl) return;
   if (global.json) return print_json(json);
   print_text(seed_table_text(options, columns));

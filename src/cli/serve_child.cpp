@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "cli/interrupt.h"
 
 namespace tq {
@@ -78,8 +79,8 @@ ServeChild::ServeChild(const std::vector<std::string>& arguments) {
     fail(WIFEXITED(status) ? code_of(WEXITSTATUS(status)) : ErrorCode::kInternal,
          "tq serve ended before it was ready: it says why above");
   }
-  ready_ = parse_json(line.substr(0, line.find('\n')), "what tq serve says");
-  url_ = ready_.value("url", std::string());
+  const Json said = parse_json(line.substr(0, line.find('\n')), "what tq serve says");
+  url_ = said.value("url", std::string());
 }
 
 ServeChild::~ServeChild() {

@@ -4,8 +4,6 @@
 #include <string>
 #include <vector>
 
-#include "cli/command.h"
-
 namespace tq {
 
 class ServeChild {
@@ -19,8 +17,6 @@ class ServeChild {
   ServeChild& operator=(const ServeChild&) = delete;
 
   const std::string& url() const { return url_; }
-  // What it says when it is ready: "context", "load_s" and so on.
-  const Json& ready() const { return ready_; }
 
  private:
   int wait(int milliseconds);  // its status, or -1 when it has not ended by then
@@ -28,7 +24,6 @@ class ServeChild {
   int pid_ = -1;
   int out_ = -1;  // its stdout
   std::string url_;
-  Json ready_;
 };
 
 }  // namespace tq

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <limits>
 
+#include "base/bits.h"
 #include "base/error.h"
 #include "base/file_faults.h"
 #include "base/math.h"
@@ -233,10 +234,7 @@ void Engine::fill_mask(Sequence& sequence, std::span<uint32_t> bits) const {
     constraint.fill_mask(bits);
     const bool may_end = constraint.may_end();
     const auto set = [&](int32_t id, bool allowed) {
-      if (id < 0 || id >= n_sample_tokens_) return;
-      uint32_t& word = bits[static_cast<size_t>(id) / 32];
-      const uint32_t bit = uint32_t{1} << (id % 32);
-      word = allowed ? word | bit : word & ~bit;
+      if (id >= 0 && id < n_sample_tokens_) set_bit(bits, id, allowed);
     };
     const SamplingParams& sampling = sequence.request.sampling;
     for (const int32_t id : eos_ids_) set(id, may_end && !sampling.ignore_eos);

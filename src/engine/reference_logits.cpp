@@ -63,7 +63,7 @@ std::string header_text(const ReferenceText& text, const ReferenceModel& model, 
                        {"hidden", model.hidden},
                        {"vocab", model.vocab}}},
                      {"about", about}};
-  std::string body = json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string body = json_line(json);
   const auto size = static_cast<int64_t>(body.size());
   body.resize(static_cast<size_t>(round_up(kFixedBytes + size, kAlignment) - kFixedBytes), ' ');
   if (static_cast<int64_t>(body.size()) > kMaxHeaderBytes) {

@@ -3,19 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/overlap.h"
+
 namespace tq {
-namespace {
-
-// Length of the longest suffix of text that is a proper prefix of stop.
-size_t overlap(std::string_view text, std::string_view stop) {
-  for (size_t n = std::min(text.size(), stop.size() - 1); n > 0; --n) {
-    if (text.ends_with(stop.substr(0, n))) return n;
-  }
-  return 0;
-}
-
-}  // namespace
-
 std::string StopMatcher::push(std::string_view piece) {
   if (matched_) return "";
   held_ += piece;
@@ -23,7 +13,7 @@ std::string StopMatcher::push(std::string_view piece) {
   size_t begin = 0;
   size_t hold = 0;
   for (const std::string& stop : stops_) {
-    hold = std::max(hold, overlap(held_, stop));
+    hold = std::max(hold, overlap_of(held_, stop));
     const size_t at = held_.find(stop);
     if (at == std::string::npos) continue;
     const size_t end = at + stop.size();

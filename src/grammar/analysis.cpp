@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/sort_unique.h"
 #include "grammar/compiler.h"
 
 namespace tq {
@@ -83,8 +84,7 @@ std::vector<std::vector<int32_t>> GrammarCompiler::first_calls() const {
         if (is_nullable[static_cast<size_t>(call->rule)]) see(call->back);
       }
     }
-    std::sort(found[rule].begin(), found[rule].end());
-    found[rule].erase(std::unique(found[rule].begin(), found[rule].end()), found[rule].end());
+    sort_unique(found[rule]);
     for (const int32_t called : found[rule]) {
       if (!is_nullable[static_cast<size_t>(called)]) {
         waiting[static_cast<size_t>(called)].push_back(rule);
@@ -163,8 +163,7 @@ void GrammarCompiler::finish() {
     grammar_.backs_[static_cast<size_t>(call.rule)].push_back(call.back);
   }
   for (std::vector<int32_t>& backs : grammar_.backs_) {
-    std::sort(backs.begin(), backs.end());
-    backs.erase(std::unique(backs.begin(), backs.end()), backs.end());
+    sort_unique(backs);
   }
   grammar_.states_ = std::move(states_);
   grammar_.starts_ = std::move(starts_);

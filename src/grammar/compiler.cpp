@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "base/sort_unique.h"
 
 namespace tq {
 namespace {
@@ -290,8 +291,7 @@ void GrammarCompiler::find_likes(int32_t first_id) {
   for (size_t i = 0; i < sets_.size(); ++i) {
     Set like = sets_[i];
     for (int32_t& member : like) member = loose_[static_cast<size_t>(member)].like;
-    std::sort(like.begin(), like.end());
-    like.erase(std::unique(like.begin(), like.end()), like.end());
+    sort_unique(like);
     const auto found = ids_.find(like);
     if (found == ids_.end()) continue;
     states_[static_cast<size_t>(first_id) + i].like = found->second;

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/ascii.h"
 #include "base/error.h"
 #include "grammar/builder.h"
 #include "text/utf8.h"
@@ -226,11 +227,7 @@ class GbnfReader {
   char32_t take_hex(int n_digits) {
     char32_t value = 0;
     for (int i = 0; i < n_digits; ++i, ++at_) {
-      const char c = peek();
-      const int digit = c >= '0' && c <= '9'   ? c - '0'
-                        : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                        : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                               : -1;
+      const int digit = hex_digit(peek());
       if (digit < 0) refuse(fmt::format("an escape needs {} hexadecimal digits", n_digits));
       value = value * 16 + static_cast<char32_t>(digit);
     }

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/ascii.h"
 #include "base/error.h"
 
 namespace tq {
@@ -42,26 +43,23 @@ constexpr std::array<std::string_view, 5> kLower = {"minimum", "exclusiveMinimum
 constexpr std::array<std::string_view, 5> kUpper = {"maximum", "exclusiveMaximum", "maxLength",
                                                     "maxItems", "maxProperties"};
 
-template <size_t n>
-bool has(const std::array<std::string_view, n>& list, std::string_view name) {
+template <typename List>
+bool has(const List& list, std::string_view name) {
   return std::find(list.begin(), list.end(), name) != list.end();
 }
 
 bool is_number_schema(const std::vector<std::string>& types, const std::string& type) {
-  return type == "integer" && std::find(types.begin(), types.end(), "number") != types.end();
+  return type == "integer" && has(types, "number");
 }
 
 // Types that both allow.
 Json common_types(const std::vector<std::string>& a, const std::vector<std::string>& b) {
   Json out = Json::array();
-  const auto has_type = [](const std::vector<std::string>& list, const std::string& type) {
-    return std::find(list.begin(), list.end(), type) != list.end();
-  };
   for (const std::string& type : a) {
-    if (has_type(b, type) || is_number_schema(b, type)) out.push_back(type);
+    if (has(b, type) || is_number_schema(b, type)) out.push_back(type);
   }
   for (const std::string& type : b) {
-    if (!has_type(a, type) && is_number_schema(a, type)) out.push_back(type);
+    if (!has(a, type) && is_number_schema(a, type)) out.push_back(type);
   }
   return out;
 }
@@ -70,13 +68,7 @@ Json common_types(const std::vector<std::string>& a, const std::vector<std::stri
 std::string decoded(std::string_view part) {
   std::string text;
   for (size_t i = 0; i < part.size(); ++i) {
-    const auto digit = [&](size_t at) {
-      const char c = at < part.size() ? part[at] : ' ';
-      return c >= '0' && c <= '9'   ? c - '0'
-             : c >= 'a' && c <= 'f' ? c - 'a' + 10
-             : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                    : -1;
-    };
+    const auto digit = [&](size_t at) { return at < part.size() ? hex_digit(part[at]) : -1; };
     if (part[i] == '%' && digit(i + 1) >= 0 && digit(i + 2) >= 0) {
       text += static_cast<char>(digit(i + 1) * 16 + digit(i + 2));
       i += 2;
@@ -109,9 +101,8 @@ std::vector<std::string> schema_types(const Json& schema, const std::string& whe
   std::vector<std::string> types;
   const Json list = found->is_array() ? *found : Json::array({*found});
   for (const Json& type : list) {
-    const bool ok = type.is_string() &&
-                    (type == "integer" ||
-                     std::find(all.begin(), all.end(), type.get<std::string>()) != all.end());
+    const bool ok =
+        type.is_string() && (type == "integer" || has(all, type.get_ref<const std::string&>()));
     if (!ok) {
       fail(ErrorCode::kInvalidArgument,
            "schema {}: type {} is none of object, array, string, number, integer, boolean, null",
@@ -129,6 +120,13 @@ void SchemaMerger::spend(const std::string& where) {
          "keywords), or they name each other in a circle",
          where);
   }
+}
+
+void SchemaMerger::spend_comparisons(const Json& a, const Json& b, const std::string& where) {
+  const auto n = static_cast<int>(a.size() * b.size() / 10000);  // a merge for so many
+  if (n == 0) return;
+  n_merges_ += n;
+  spend(where);
 }
 
 const Json& SchemaMerger::target(const Json& reference, const std::string& where) const {
@@ -236,14 +234,13 @@ void SchemaMerger::merge_keyword(Json& a, const std::string& key, const Json& va
     const bool is_tighter = has(kLower, key) ? value > *mine : value < *mine;
     if (is_tighter) *mine = value;
   } else if (key == "required" && mine->is_array() && value.is_array()) {
+    spend_comparisons(*mine, value, where);
     for (const Json& name : value) {
       if (std::find(mine->begin(), mine->end(), name) == mine->end()) mine->push_back(name);
     }
   } else if (key == "enum" && mine->is_array() && value.is_array()) {
     Json common = Json::array();
-    // A merge for so many comparisons.
-    n_merges_ += static_cast<int>(mine->size() * value.size() / 10000);
-    spend(where);
+    spend_comparisons(*mine, value, where);
     for (const Json& item : *mine) {
       if (std::find(value.begin(), value.end(), item) != value.end()) common.push_back(item);
     }
@@ -297,16 +294,8 @@ void SchemaMerger::merge_properties(Json& a, const Json& b, const std::string& w
   }
 }
 
-namespace {
-
-// The items of a schema: those of places, then of all others.
-struct Items {
-  Json first = Json::array();
-  Json others = true;
-  bool any = false;
-};
-Items items_of(const Json& schema) {
-  Items items;
+SchemaItems schema_items(const Json& schema) {
+  SchemaItems items;
   if (const auto prefix = schema.find("prefixItems"); prefix != schema.end()) {
     if (!prefix->is_array()) {
       fail(ErrorCode::kInvalidArgument, "schema: prefixItems is no list");
@@ -326,14 +315,12 @@ Items items_of(const Json& schema) {
   return items;
 }
 
-}  // namespace
-
 void SchemaMerger::merge_items(Json& a, const Json& b, const std::string& where) {
-  const Items mine = items_of(a);
-  const Items other = items_of(b);
+  const SchemaItems mine = schema_items(a);
+  const SchemaItems other = schema_items(b);
   if (!other.any && !mine.any) return;
   Json first = Json::array();
-  const auto at = [](const Items& items, size_t i) {
+  const auto at = [](const SchemaItems& items, size_t i) {
     return i < items.first.size() ? items.first[i] : items.others;
   };
   for (size_t i = 0; i < std::max(mine.first.size(), other.first.size()); ++i) {

@@ -29,11 +29,21 @@ class SchemaMerger {
   void merge_properties(Json& a, const Json& b, const std::string& where);
   void merge_items(Json& a, const Json& b, const std::string& where);
   void spend(const std::string& where);
+  // For comparing every item of the one list with every one of the other.
+  void spend_comparisons(const Json& a, const Json& b, const std::string& where);
 
   const Json& root_;
   int depth_ = 0;
   int n_merges_ = 0;
 };
+
+// The items of a schema: those of places, then all others.
+struct SchemaItems {
+  Json first = Json::array();
+  Json others = true;
+  bool any = false;  // the schema says something of them
+};
+SchemaItems schema_items(const Json& schema);
 
 // Its types: those of "type", or all.
 std::vector<std::string> schema_types(const Json& schema, const std::string& where);

@@ -1,6 +1,6 @@
 // Numbers of JSON within bounds, as expressions over digits.
 #include <algorithm>
-#include <cmath>
+#include <cstdlib>
 #include <string>
 
 #include "base/error.h"

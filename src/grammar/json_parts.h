@@ -46,7 +46,7 @@ class JsonParts {
   // A character of the set, as it stands in a string: escaped only where it must be. Control
   // characters without a short escape are left out of sets of 32 and more.
   Expr chars(const CharSet& set);
-  Expr number();   // up to 18 digits, as many after the point, an exponent of up to 3
+  Expr number();   // up to 18 digits, as many after the point, an exponent of up to 2
   Expr integer();  // up to 18 digits
   // Numbers without an exponent. Throws kUnsupported for bounds beyond such numbers.
   Expr number(const NumberBounds& bounds);

@@ -6,6 +6,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -329,11 +330,9 @@ class SchemaCompiler {
     if (schema.value("uniqueItems", Json(false)) == Json(true)) {
       refuse_kind(where, "uniqueItems is");
     }
-    Json first = schema.value("prefixItems", Json::array());
-    Json others = schema.value("items", Json(true));
-    if (others.is_array()) {  // as it was written before 2020
-      first = std::exchange(others, schema.value("additionalItems", Json(true)));
-    }
+    const SchemaItems given = schema_items(schema);
+    const Json& first = given.first;
+    const Json& others = given.others;
     int64_t least = count(schema, "minItems").value_or(0);
     std::optional<int64_t> most = count(schema, "maxItems");
     const bool is_any = first.empty() && others == Json(true) && least == 0 && !most;
@@ -407,14 +406,13 @@ class SchemaCompiler {
     if (properties.empty() && required.empty() && others == Json(true)) return parts_.object();
 
     const Expr other = compile(others, where + "/additionalProperties");
-    const auto is_required = [&](const std::string& name) {
-      return std::find(required.begin(), required.end(), Json(name)) != required.end();
-    };
+    std::set<std::string> missing;  // of those that are required, not in the list yet
+    for (const Json& name : required) missing.insert(name.get<std::string>());
     std::vector<Property> list;
     std::vector<std::string> names;
     const auto add = [&](const std::string& name, Expr value) {
       names.push_back(name);
-      const bool is_needed = is_required(name);
+      const bool is_needed = missing.erase(name) > 0;
       if (!builder_.is_never(value) || is_needed) list.push_back({name, value, is_needed});
     };
     for (const auto& [name, property] : properties.items()) {
@@ -422,7 +420,7 @@ class SchemaCompiler {
     }
     for (const Json& name : required) {
       const auto& text = name.get_ref<const std::string&>();
-      if (std::find(names.begin(), names.end(), text) == names.end()) add(text, other);
+      if (missing.contains(text)) add(text, other);
     }
     for (const Property& property : list) {
       if (property.is_required && builder_.is_never(property.value)) return builder_.never();

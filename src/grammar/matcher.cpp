@@ -4,6 +4,9 @@
 #include <array>
 #include <utility>
 
+#include "base/bits.h"
+#include "base/sort_unique.h"
+
 namespace tq {
 namespace {
 
@@ -13,13 +16,6 @@ constexpr size_t kMostRemembered = size_t{16} << 20;  // of tokens, and of state
 // itself.
 constexpr int32_t kDeep = 64;
 constexpr size_t kMostListed = 2048;  // longer lists are bits
-
-// Where there is no such word, nothing: a model may have fewer tokens than its tokenizer.
-void set_bit(std::span<uint32_t> bits, int32_t id, bool value = true) {
-  const auto word = static_cast<size_t>(id) / 32;
-  const uint32_t bit = uint32_t{1} << (id % 32);
-  if (word < bits.size()) bits[word] = value ? bits[word] | bit : bits[word] & ~bit;
-}
 
 }  // namespace
 
@@ -167,8 +163,7 @@ const TokenGrammar::TokenSet& TokenGrammar::tokens(int32_t state) {
     ids.insert(ids.end(), part.certain.ids.begin(), part.certain.ids.end());
     possible.insert(possible.end(), part.possible.begin(), part.possible.end());
   }
-  std::sort(possible.begin(), possible.end());
-  possible.erase(std::unique(possible.begin(), possible.end()), possible.end());
+  sort_unique(possible);
   try_places(state, possible, [&](int32_t place) { ids.push_back(vocabulary_->id_at(place)); });
   TokenSet set;
   if (bits.empty()) {

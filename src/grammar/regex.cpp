@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/ascii.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "text/utf8.h"
@@ -225,12 +226,6 @@ class RegexReader {
       value = value * 16 + static_cast<char32_t>(digit);
     }
     return value;
-  }
-  static int hex_digit(char c) {
-    if (is_digit(c)) return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
   }
 
   char32_t read_unicode_escape() {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/sort_unique.h"
 
 namespace tq {
 
@@ -209,8 +210,7 @@ int32_t StateSpace::find_step(int32_t id, uint8_t byte_class) {
 std::vector<int32_t> StateSpace::automaton_states(int32_t state) const {
   std::vector<int32_t> out;
   for (const Config& config : configs(at(state))) out.push_back(config.state);
-  std::sort(out.begin(), out.end());
-  out.erase(std::unique(out.begin(), out.end()), out.end());
+  sort_unique(out);
   return out;
 }
 
@@ -246,8 +246,7 @@ int32_t StateSpace::canonical(int32_t id) {
   }
   int32_t found = id;
   if (changed) {
-    std::sort(active.begin(), active.end());
-    active.erase(std::unique(active.begin(), active.end()), active.end());
+    sort_unique(active);
     State made = state;
     made.canonical = kUnknown;
     found = intern(made, active);

@@ -19,8 +19,6 @@ class StateSpace {
 
   explicit StateSpace(GrammarPtr grammar);
 
-  const Grammar& grammar() const { return *grammar_; }
-
   // Before any text.
   int32_t initial();
   // Only this state of an automaton, in a rule whose caller is not known: where the rule ends, what
@@ -37,10 +35,6 @@ class StateSpace {
   bool is_complete(int32_t state) const { return at(state).is_complete; }
   // Calls within calls, at most.
   int32_t depth(int32_t state) const;
-  // Whether any byte may follow.
-  bool can_go_on(int32_t state) const {
-    return at(state).begin != at(state).end || at(state).is_anything;
-  }
   // Of a local() state and what follows it: what was matched is allowed for certain; or may be.
   bool is_certain(int32_t state) const { return at(state).is_certain; }
   bool is_possible(int32_t state) const { return at(state).is_possible; }

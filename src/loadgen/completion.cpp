@@ -74,7 +74,7 @@ std::string request_body(const AskOptions& options, const std::vector<ChatMessag
   body["stream_options"] = {{"include_usage", true}};
   if (options.ignore_eos) body["ignore_eos"] = true;
   body.update(options.extra);
-  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json_line(body);
 }
 
 StreamPiece read_stream_event(Endpoint endpoint, const std::string& data) {

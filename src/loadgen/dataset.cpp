@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -12,15 +13,7 @@
 namespace tq {
 namespace {
 
-constexpr size_t kMostLine = size_t{64} << 20;
 constexpr size_t kLongWord = 64;  // which is cut
-constexpr std::string_view kBlanks = " \t\r\n";
-
-std::string_view trimmed(std::string_view text) {
-  const size_t first = text.find_first_not_of(kBlanks);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
-}
 
 // The text of a message: a string, or parts of type text.
 std::string content_of(const Json& content, const std::string& name) {
@@ -88,7 +81,7 @@ std::vector<LoadConversation> read_lines(std::string_view text, const std::strin
   std::vector<LoadConversation> out;
   for (size_t number = 1; !text.empty() && out.size() < most; ++number) {
     const size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = trimmed(text.substr(0, end));
+    const std::string_view line = trim(text.substr(0, end));
     text.remove_prefix(std::min(end + 1, text.size()));
     if (!line.empty()) out.push_back(read_conversation(line, fmt::format("{}:{}", path, number)));
   }
@@ -97,17 +90,17 @@ std::vector<LoadConversation> read_lines(std::string_view text, const std::strin
 
 std::vector<LoadConversation> cut_text(std::string_view text, size_t most, size_t prompt_bytes) {
   std::vector<LoadConversation> out;
-  while (out.size() < most && !(text = trimmed(text)).empty()) {
+  while (out.size() < most && !(text = trim(text)).empty()) {
     size_t end = std::min(std::max<size_t>(prompt_bytes, 1), text.size());
     // To the end of the word; of one without an end, of the character.
-    const size_t blank = std::min(text.find_first_of(kBlanks, end), text.size());
+    const size_t blank = std::min(text.find_first_of(kWhiteSpace, end), text.size());
     if (blank < end + kLongWord) {
       end = blank;
     } else {
       while (end < text.size() && (text[end] & 0xc0) == 0x80) ++end;
     }
     LoadConversation conversation;
-    conversation.turns.push_back({.text = replace_invalid_utf8(trimmed(text.substr(0, end)))});
+    conversation.turns.push_back({.text = replace_invalid_utf8(trim(text.substr(0, end)))});
     out.push_back(std::move(conversation));
     text.remove_prefix(end);
   }
@@ -117,7 +110,7 @@ std::vector<LoadConversation> cut_text(std::string_view text, size_t most, size_
 }  // namespace
 
 LoadConversation read_conversation(std::string_view line, const std::string& name) {
-  return conversation_of(parse_json(line, name, {.max_bytes = kMostLine}), name);
+  return conversation_of(parse_json(line, name), name);
 }
 
 std::vector<LoadConversation> read_dataset(const std::string& path, size_t most,
@@ -125,7 +118,7 @@ std::vector<LoadConversation> read_dataset(const std::string& path, size_t most,
   const MappedFile file(path);
   const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()),
                               file.bytes().size());
-  const size_t first = text.find_first_not_of(kBlanks);
+  const size_t first = text.find_first_not_of(kWhiteSpace);
   std::vector<LoadConversation> out;
   if (first != std::string_view::npos && text[first] == '{') {
     out = read_lines(text, path, most);

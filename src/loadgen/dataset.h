@@ -1,7 +1,7 @@
 // Conversations that were written before: read from files nobody vouches for.
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>

@@ -265,7 +265,6 @@ class Load {
   void on_answer(const std::shared_ptr<Dialogue>& dialogue, Answer answer) {
     const std::vector<LoadPrompt>& turns = dialogue->conversation->turns;
     const LoadPrompt& prompt = turns[dialogue->turn];
-    answer.record.turn = static_cast<int>(dialogue->turn);
     const bool failed = !answer.record.fault.empty();
     if (failed) {
       add_fault(answer);
@@ -297,13 +296,11 @@ class Load {
   // Where there was no usage: by /tokenize, as long as the server has it.
   void count_tokens() {
     for (const Uncounted& what : uncounted_) {
-      std::string text = what.prompt.text;
-      for (const ChatMessage& message : what.history) text += message.content;
-      std::optional<std::vector<int32_t>> prompt;
+      std::optional<std::vector<int32_t>> prompt = what.prompt.ids;
       if (what.prompt.ids.empty()) {
+        std::string text = what.prompt.text;
+        for (const ChatMessage& message : what.history) text += message.content;
         prompt = server_.tokenize(ask_.model, text);
-      } else {
-        prompt = what.prompt.ids;
       }
       const auto answer = server_.tokenize(ask_.model, what.answer);
       if (!prompt || !answer) return;

@@ -36,7 +36,6 @@ struct RequestRecord {
   int64_t cached_tokens = 0;
   int64_t output_tokens = 0;
   TokenSource tokens_by = TokenSource::kUsage;
-  int turn = 0;       // of its conversation, from 0
   std::string fault;  // its kind: "status 429", "timeout", ...; empty: answered
   double ended = 0;   // from the level's beginning
 };

@@ -11,14 +11,6 @@
 namespace tq {
 namespace {
 
-// The times of a request's pieces with tokens, in seconds from the level's beginning.
-template <typename Visit>
-void for_each_piece(const RequestRecord& record, const Visit& visit) {
-  double at = record.sent + record.ttft;
-  visit(at);
-  for (const float gap : record.gaps) visit(at += static_cast<double>(gap));
-}
-
 bool is_good(const RequestRecord& record, const Goodput& goodput) {
   const auto within = [](std::optional<double> value, std::optional<double> most) {
     return !value || !most || *value <= *most;
@@ -112,9 +104,15 @@ std::vector<double> tokens_over_time(const LoadRecords& records, double seconds)
     // A piece may hold several tokens, or a token less than one.
     const double share =
         static_cast<double>(record.output_tokens) / static_cast<double>(record.gaps.size() + 1);
-    for_each_piece(record, [&](double at) {
+    double at = record.sent + record.ttft;
+    const auto add = [&] {
       out[std::min(static_cast<size_t>(at / seconds), out.size() - 1)] += share;
-    });
+    };
+    add();
+    for (const float gap : record.gaps) {
+      at += static_cast<double>(gap);
+      add();
+    }
   }
   return out;
 }
@@ -140,10 +138,9 @@ Json level_json(const LoadLevel& level, const LoadMeasures& measures,
       {"total_token_throughput", measures.total_throughput},
       {"max_output_tokens_per_s", measures.peak_output_throughput},
       {"max_concurrent_requests", records.peak_concurrency}};
-  add_summary(json, "ttft_ms", measures.ttft, percentiles);
-  add_summary(json, "tpot_ms", measures.tpot, percentiles);
-  add_summary(json, "itl_ms", measures.itl, percentiles);
-  add_summary(json, "e2el_ms", measures.e2el, percentiles);
+  for (const TimeKind& kind : kTimeKinds) {
+    add_summary(json, kind.key, measures.*kind.values, percentiles);
+  }
   if (!records.health_ms.empty() || records.health_failed > 0) {
     add_summary(json, "health_ms", records.health_ms, percentiles);
     json["health_completed"] = records.health_ms.size();

@@ -48,6 +48,19 @@ struct LoadMeasures {
   std::vector<double> ttft, tpot, itl, e2el;
 };
 
+// The kinds of times, with their names in JSON, in a table and in full.
+struct TimeKind {
+  const char* key;
+  const char* short_name;
+  const char* name;
+  std::vector<double> LoadMeasures::*values;
+};
+inline constexpr TimeKind kTimeKinds[] = {
+    {"ttft_ms", "TTFT", "Time to first token", &LoadMeasures::ttft},
+    {"tpot_ms", "TPOT", "Time per output token", &LoadMeasures::tpot},
+    {"itl_ms", "ITL", "Inter-token latency", &LoadMeasures::itl},
+    {"e2el_ms", "E2E", "End to end", &LoadMeasures::e2el}};
+
 LoadMeasures measure(const LoadRecords& records, const Goodput& goodput);
 
 // Milliseconds a token after the first; nothing for an answer of one token, or that came at once.

@@ -17,10 +17,6 @@ Json json_of(const Fetched& answer) {
   }
 }
 
-std::string dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 }  // namespace
 
 ModelServer::ModelServer(HttpClient& client, const std::string& api_key) : client_(client) {
@@ -54,8 +50,9 @@ std::optional<std::vector<int32_t>> ModelServer::tokenize(const std::string& mod
                      {"content", text},  // as llama.cpp calls it
                      {"add_special_tokens", false},
                      {"add_special", false}};
-  const Json json = json_of(fetch(
-      client_, {.method = "POST", .path = "/tokenize", .body = dump(body), .headers = headers_}));
+  const Json json = json_of(
+      fetch(client_,
+            {.method = "POST", .path = "/tokenize", .body = json_line(body), .headers = headers_}));
   const Json tokens = json.is_object() ? json.value("tokens", Json()) : Json();
   if (!tokens.is_array()) return std::nullopt;
   std::vector<int32_t> ids;
@@ -71,7 +68,8 @@ std::optional<std::string> ModelServer::detokenize(const std::string& model,
                                                    const std::vector<int32_t>& ids) {
   const Json body = {{"model", model}, {"tokens", ids}};
   const Json json = json_of(fetch(
-      client_, {.method = "POST", .path = "/detokenize", .body = dump(body), .headers = headers_}));
+      client_,
+      {.method = "POST", .path = "/detokenize", .body = json_line(body), .headers = headers_}));
   for (const char* name : {"prompt", "content"}) {
     const Json text = json.is_object() ? json.value(name, Json()) : Json();
     if (text.is_string()) return text.get<std::string>();

@@ -57,15 +57,6 @@ std::string table(const std::vector<std::vector<std::string>>& rows) {
   return out + "</table></div>\n";
 }
 
-struct Times {
-  const char* name;
-  std::vector<double> LoadMeasures::*values;
-};
-constexpr Times kTimes[] = {{"Time to first token", &LoadMeasures::ttft},
-                            {"Time per output token", &LoadMeasures::tpot},
-                            {"Inter-token latency", &LoadMeasures::itl},
-                            {"End to end", &LoadMeasures::e2el}};
-
 bool by_rate(const LoadReport& report) { return report.levels.front().level.rate > 0; }
 
 double x_of(const LoadReport& report, const MeasuredLevel& measured) {
@@ -97,7 +88,7 @@ std::string throughput_table(const LoadReport& report) {
   return table(rows);
 }
 
-std::string times_table(const LoadReport& report, const Times& times) {
+std::string times_table(const LoadReport& report, const TimeKind& times) {
   std::vector<std::vector<std::string>> rows{{x_name(report), "mean", "median", "std"}};
   for (const double p : report.percentiles) rows[0].push_back(percentile_name(p));
   for (const MeasuredLevel& measured : report.levels) {
@@ -129,7 +120,7 @@ Plot throughput_plot(const LoadReport& report) {
 }
 
 // Median and the highest percentile at each level.
-Plot times_plot(const LoadReport& report, const Times& times) {
+Plot times_plot(const LoadReport& report, const TimeKind& times) {
   const double high = report.percentiles.empty() ? 99 : report.percentiles.back();
   PlotSeries median{"median", {}};
   PlotSeries tail{percentile_name(high), {}};
@@ -148,7 +139,7 @@ Plot times_plot(const LoadReport& report, const Times& times) {
 }
 
 // The share of requests that were as quick as x ms.
-Plot cdf_plot(const LoadReport& report, const Times& times) {
+Plot cdf_plot(const LoadReport& report, const TimeKind& times) {
   Plot plot{.title = fmt::format("{}: share of requests", times.name),
             .x_label = "ms",
             .y_label = "%",
@@ -237,11 +228,11 @@ std::string report_html(const LoadReport& report) {
   out += "<h2>Plots</h2>\n<div class=\"plots\">\n";
   if (report.levels.size() > 1) {
     out += plot_svg(throughput_plot(report));
-    for (const Times& times : kTimes) out += plot_svg(times_plot(report, times));
+    for (const TimeKind& times : kTimeKinds) out += plot_svg(times_plot(report, times));
   }
-  out += plot_svg(cdf_plot(report, kTimes[0])) + plot_svg(cdf_plot(report, kTimes[3]));
+  out += plot_svg(cdf_plot(report, kTimeKinds[0])) + plot_svg(cdf_plot(report, kTimeKinds[3]));
   out += plot_svg(tokens_plot(report)) + plot_svg(open_plot(report)) + "</div>\n";
-  for (const Times& times : kTimes) out += times_table(report, times);
+  for (const TimeKind& times : kTimeKinds) out += times_table(report, times);
   return out + "</body>\n</html>\n";
 }
 

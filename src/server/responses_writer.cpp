@@ -72,8 +72,7 @@ class ResponsesWriter : public ReplyWriter {
     const auto given = [&](const char* key, const char* otherwise) {
       const auto found = body.find(key);
       const bool there = found != body.end() && !found->is_null();
-      const std::string text =
-          there ? found->dump(-1, ' ', false, Json::error_handler_t::replace) : otherwise;
+      const std::string text = there ? json_line(*found) : otherwise;
       return fmt::format(",\"{}\":{}", key, text);
     };
     asked_ = given("instructions", "null") + given("max_output_tokens", "null") +

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/bits.h"
 #include "base/error.h"
 
 namespace tq {
@@ -11,8 +12,13 @@ CrossingTokens find_crossing(const Tokenizer& tokenizer, std::string_view close)
   std::vector<int32_t> found;
   for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
     const std::string bytes = tokenizer.token_bytes(id);
-    const size_t at = bytes.find(close.back());
-    if (at != std::string::npos && at + 1 < bytes.size()) found.push_back(id);
+    const size_t at = bytes.find(close);
+    bool crosses = at != std::string::npos && at + close.size() < bytes.size();
+    // Or it begins with the end of a tag that others began.
+    for (size_t n = 1; n < std::min(close.size(), bytes.size()); ++n) {
+      crosses = crosses || bytes.starts_with(close.substr(close.size() - n));
+    }
+    if (crosses) found.push_back(id);
   }
   return std::make_shared<const std::vector<int32_t>>(std::move(found));
 }
@@ -48,11 +54,7 @@ std::optional<size_t> AnswerConstraint::after_close(std::string_view bytes) cons
 // A token that ends the tag ends there: what the answer begins with is the grammar's.
 void AnswerConstraint::clear_crossing(std::span<uint32_t> bits) const {
   for (const int32_t id : *crossing_) {
-    const auto word = static_cast<size_t>(id) / 32;
-    if (word >= bits.size()) continue;
-    if (after_close(tokenizer_->token_bytes(id)).value_or(0) > 0) {
-      bits[word] &= ~(uint32_t{1} << (id % 32));
-    }
+    if (after_close(tokenizer_->token_bytes(id)).value_or(0) > 0) set_bit(bits, id, false);
   }
 }
 
@@ -62,9 +64,7 @@ void AnswerConstraint::fill_mask(std::span<uint32_t> bits) {
     return clear_crossing(bits);
   }
   matcher_.fill_mask(bits);
-  if (state_ == State::kStart && static_cast<size_t>(open_) / 32 < bits.size()) {
-    bits[static_cast<size_t>(open_) / 32] |= uint32_t{1} << (open_ % 32);
-  }
+  if (state_ == State::kStart) set_bit(bits, open_);
 }
 
 void AnswerConstraint::accept(int32_t token) {

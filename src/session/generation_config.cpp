@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "base/error.h"
+#include "base/sort_unique.h"
 
 namespace tq {
 namespace {
@@ -23,11 +24,6 @@ void add_ids(const Json& config, const std::string& name, const char* key,
     }
     if (*number >= 0) ids.push_back(static_cast<int32_t>(*number));
   }
-}
-
-void sort_unique(std::vector<int32_t>& ids) {
-  std::sort(ids.begin(), ids.end());
-  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
 }
 
 [[noreturn]] void not_a(const char* what, const Json& value, const char* key,

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/overlap.h"
+
 namespace tq {
 namespace {
 
@@ -19,14 +21,6 @@ std::string_view trim_end(std::string_view text, std::string_view characters) {
 
 std::string_view trim_start(std::string_view text, std::string_view characters) {
   return text.substr(std::min(text.find_first_not_of(characters), text.size()));
-}
-
-// Length of the longest end of text that is a beginning of tag, but not all of it.
-size_t overlap(std::string_view text, std::string_view tag) {
-  for (size_t n = std::min(text.size(), tag.size() - 1); n > 0; --n) {
-    if (text.ends_with(tag.substr(0, n))) return n;
-  }
-  return 0;
 }
 
 void append(std::string_view text, bool is_reasoning, std::vector<ReasoningPiece>& pieces) {
@@ -129,7 +123,7 @@ bool ReasoningParser::move_until(std::string_view tag, bool at_end,
   if (found) {
     certain = certain.substr(0, at);
   } else if (!at_end && !tag.empty()) {
-    certain.remove_suffix(overlap(certain, tag));
+    certain.remove_suffix(overlap_of(certain, tag));
   }
   if (is_reasoning) certain = trim_end(certain, kNewlines);  // the closing tag may follow
   append(certain, is_reasoning, pieces);

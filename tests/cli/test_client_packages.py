@@ -4,12 +4,11 @@ and TQ_TEST_SMOLLM2 a model (scripts/test.sh --extended makes both); without the
 
 import json
 import os
-import re
-import signal
-import subprocess
 import sys
 import typing
 import unittest
+
+from test_serve import Server, setUpModule, tearDownModule  # noqa: F401
 
 sys.path.insert(0, os.environ.get("TQ_CLIENTS", "/nowhere"))
 try:
@@ -30,22 +29,13 @@ class ServerTest(unittest.TestCase):
         model = os.environ.get("TQ_TEST_SMOLLM2", "")
         if openai is None or not os.path.isfile(model):
             raise unittest.SkipTest("no packages or no model (see scripts/test.sh --extended)")
-        cls.process = subprocess.Popen(
-            [os.environ["TQ_BINARY"], "serve", model, "--port", "0", "--api-key", "secret",
-             "--served-model-name", "smol", "--ctx", "2048", *cls.options],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        port = None
-        for line in cls.process.stderr:
-            port = port or re.search(r"listening on http://127.0.0.1:(\d+)", line)
-            if line.startswith("ready:"):
-                break
-        cls.url = f"http://127.0.0.1:{port[1]}"
+        cls.server = Server("--api-key", "secret", "--served-model-name", "smol", "--ctx", "2048", *cls.options,
+                            model=model)
+        cls.url = f"http://127.0.0.1:{cls.server.port}"
 
     @classmethod
     def tearDownClass(cls):
-        cls.process.send_signal(signal.SIGTERM)
-        cls.process.wait(30)
-        cls.process.stderr.close()
+        cls.server.stop()
 
 
 class OpenAiTest(ServerTest):

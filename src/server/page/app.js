@@ -2,7 +2,7 @@
 import { getKey, getModel, streamChat } from './client.js';
 import { ask, askForKey, copy, initSettings, initTheme } from './dialogs.js';
 import * as store from './store.js';
-import { MessageView, chatItem, contextText, resultForm, statsText } from './view.js';
+import { MessageView, chatItem, contextText, el, resultForm, statsText } from './view.js';
 
 const $ = id => document.getElementById(id);
 const settings = store.loadSettings();
@@ -188,7 +188,7 @@ function shower(chat, message) {
       const view = views[views.length - 1];
       if (chat !== current || view?.message !== message) return;
       view.show(running !== null);
-      for (const text of view.newlyComplete(running === null)) $('announcer').append(Object.assign(document.createElement('p'), { textContent: text }));
+      for (const text of view.newlyComplete(running === null)) $('announcer').append(el('p', {}, text));
       scrollDown();
     };
     if (!writing) return show();

@@ -451,8 +451,10 @@ function inlineNodes(inline, doc) {
 }
 
 // Makes the container show the text; blocks that it shows already are left alone, so that a text that grows is not
-// made anew. Returns how many blocks there are.
+// made anew.
 export function update(container, text) {
+  if (container.source === text) return;
+  container.source = text;
   const blocks = parse(text);
   const shown = container.shown ?? [];
   let same = 0;
@@ -460,5 +462,4 @@ export function update(container, text) {
   while (container.children.length > same) container.lastElementChild.remove();
   for (const made of render(blocks.slice(same), container.ownerDocument)) container.append(made);
   container.shown = blocks.map(block => block.source);
-  return blocks.length;
 }

@@ -123,7 +123,7 @@ export function chatItem(chat, isCurrent) {
 
 const number = n => n.toLocaleString('en');
 
-// "412 tokens, 38.2 tokens/s, first after 0.31 s, prompt 1,024 (960 cached)".
+// "412 tokens · 38.2 tokens/s · first after 0.31 s · prompt 1,024 (960 cached)".
 export function statsText(usage, times) {
   const parts = [`${number(usage.completion_tokens)} tokens`];
   if (usage.completion_tokens > 1 && times.last - times.first > 20) { // else they came at once

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/overlap.h"
 #include "server/tools/read_text.h"
 
 namespace tq {
@@ -12,15 +13,6 @@ namespace {
 constexpr size_t kAlwaysRead = 128;
 // An answer with more openings that begin no call has none: reading each takes time.
 constexpr size_t kMostFailed = 64;
-
-// Length of the longest end of text that is a beginning of tag, but not all of it.
-size_t overlap_of(std::string_view text, std::string_view tag) {
-  if (tag.empty()) return 0;
-  for (size_t n = std::min(text.size(), tag.size() - 1); n > 0; --n) {
-    if (text.ends_with(tag.substr(0, n))) return n;
-  }
-  return 0;
-}
 
 }  // namespace
 

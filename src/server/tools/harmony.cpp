@@ -5,9 +5,9 @@
 //   <|start|>assistant<|channel|>final<|message|>ANSWER<|return|>
 // The receiver may stand before the channel, too. Headers that cannot be read are text.
 #include <algorithm>
-#include <array>
 #include <utility>
 
+#include "base/overlap.h"
 #include "server/tools/read_text.h"
 
 namespace tq {
@@ -144,13 +144,11 @@ class HarmonyParser : public ToolParser {
 
   // How much at the end may be the beginning of a tag.
   size_t n_held_back() const {
-    const size_t at = held_.rfind('<');
-    if (at == std::string::npos) return 0;
-    const std::string_view tail = std::string_view(held_).substr(at);
+    size_t most = 0;
     for (const std::string_view tag : {kEndTag, kCallTag, kReturnTag, kStartTag, kChannelTag}) {
-      if (tag.starts_with(tail)) return tail.size();
+      most = std::max(most, overlap_of(held_, tag));
     }
-    return 0;
+    return most;
   }
 
   void give_call(const std::string& body, std::vector<ToolPiece>& pieces) {

@@ -16,12 +16,11 @@ CallsRead read_hermes(std::string_view text, bool at_end, const Json&) {
   if (reader.rest().empty()) return {};
   const CallsRead none = {.kind = Kind::kNone, .n_bytes = kOpen.size()};
   if (reader.rest()[0] != '{') return none;
-  const size_t length = json_length(reader.rest());
-  if (length == std::string_view::npos) return {};
-  const auto json = read_json(reader.rest().substr(0, length));
-  const auto call = json ? call_of(*json, "arguments", "parameters") : std::nullopt;
+  Json json;
+  const TextReader::Has taken = reader.take_json(json);
+  if (taken != TextReader::Has::kYes) return taken == TextReader::Has::kMore ? CallsRead{} : none;
+  const auto call = call_of(json, "arguments", "parameters");
   if (!call) return none;
-  reader.skip(length);
   size_t end = reader.position();
   reader.skip_white_space();
   const TextReader::Has closed = reader.take(kClose);

@@ -1,6 +1,5 @@
 // Llama 3: {"name": "f", "parameters": {"x": 1}} as the answer, or behind <|python_tag|>; several
 // calls stand behind one another, with semicolons between.
-#include <algorithm>
 #include <array>
 
 #include "server/tools/read_text.h"
@@ -39,16 +38,15 @@ CallsRead read_llama(std::string_view text, bool at_end, const Json& tools) {
   if (reader.rest()[0] != '{') return none;
   const Has possible = may_be_call(reader.rest(), at_end);
   if (possible != Has::kYes) return possible == Has::kMore ? CallsRead{} : none;
-  const size_t length = json_length(reader.rest());
-  if (length == std::string_view::npos) return {};
-  const auto json = read_json(reader.rest().substr(0, length));
-  if (!json) return none;
-  const auto function = json->find("function");
-  const bool wrapped = function != json->end() && function->is_object();
-  const auto call = call_of(wrapped ? *function : *json, "parameters", "arguments");
+  Json json;
+  const Has taken = reader.take_json(json);
+  if (taken != Has::kYes) return taken == Has::kMore ? CallsRead{} : none;
+  const auto function = json.find("function");
+  const bool wrapped = function != json.end() && function->is_object();
+  const auto call = call_of(wrapped ? *function : json, "parameters", "arguments");
   // Without a tag it may be any JSON that was asked for.
   if (!call || !has_tool(tools, call->name)) return none;
-  return {.kind = Kind::kCalls, .n_bytes = reader.position() + length, .calls = {*call}};
+  return {.kind = Kind::kCalls, .n_bytes = reader.position(), .calls = {*call}};
 }
 
 GrammarExpr write_llama(CallWriter& writer, const ForcedTool& tool) {

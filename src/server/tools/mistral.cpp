@@ -12,14 +12,15 @@ constexpr std::string_view kCallId = "[CALL_ID]";
 
 // Behind the tag: a list of calls, or one.
 CallsRead read_list(TextReader& reader) {
+  using Has = TextReader::Has;
   using Kind = CallsRead::Kind;
   const CallsRead none = {.kind = Kind::kNone, .n_bytes = kToolCalls.size()};
-  const size_t length = json_length(reader.rest());
-  if (length == std::string_view::npos) return {};
-  const auto json = read_json(reader.rest().substr(0, length));
-  if (!json || json->empty()) return none;
-  CallsRead read = {.kind = Kind::kCalls, .n_bytes = reader.position() + length};
-  for (const Json& one : json->is_array() ? *json : Json::array({*json})) {
+  Json json;
+  const Has taken = reader.take_json(json);
+  if (taken != Has::kYes) return taken == Has::kMore ? CallsRead{} : none;
+  if (json.empty()) return none;
+  CallsRead read = {.kind = Kind::kCalls, .n_bytes = reader.position()};
+  for (const Json& one : json.is_array() ? json : Json::array({json})) {
     auto call = call_of(one, "arguments", "parameters");
     if (!call) return none;
     read.calls.push_back(std::move(*call));
@@ -48,13 +49,12 @@ CallsRead read_named(TextReader& reader) {
   reader.skip_white_space();
   if (reader.rest().empty()) return {};
   if (reader.rest()[0] != '{') return none;
-  const size_t length = json_length(reader.rest());
-  if (length == std::string_view::npos) return {};
-  const auto json = read_json(reader.rest().substr(0, length));
-  if (!json) return none;
+  Json json;
+  taken = reader.take_json(json);
+  if (taken != Has::kYes) return taken == Has::kMore ? CallsRead{} : none;
   return {.kind = Kind::kCalls,
-          .n_bytes = reader.position() + length,
-          .calls = {{std::string(name), json_line(*json)}}};
+          .n_bytes = reader.position(),
+          .calls = {{std::string(name), json_line(json)}}};
 }
 
 CallsRead read_mistral(std::string_view text, bool at_end, const Json&) {

@@ -1,7 +1,7 @@
 #include "server/tools/read_text.h"
 
 #include <algorithm>
-#include <array>
+#include <utility>
 
 #include "base/error.h"
 
@@ -39,17 +39,8 @@ bool add_types(const Json& schema, std::string& types, int depth) {
   return false;
 }
 
-}  // namespace
-
-std::string_view trim(std::string_view text) {
-  text.remove_prefix(std::min(text.find_first_not_of(kWhiteSpace), text.size()));
-  return text.substr(0, text.find_last_not_of(kWhiteSpace) + 1);
-}
-
-std::string json_line(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
+// Length of the JSON object or array that the text begins with, told by its brackets and quotes
+// alone; npos when it goes on.
 size_t json_length(std::string_view text) {
   size_t depth = 0;
   bool in_string = false;
@@ -66,6 +57,8 @@ size_t json_length(std::string_view text) {
   }
   return std::string_view::npos;
 }
+
+}  // namespace
 
 std::optional<Json> read_json(std::string_view text) {
   try {
@@ -165,6 +158,16 @@ TextReader::Has TextReader::take_until(std::string_view letters, size_t most,
   if (taken.size() > most || (taken.find('\n') != std::string_view::npos)) return Has::kNo;
   if (end == std::string_view::npos) return at_end_ ? Has::kNo : Has::kMore;
   skip(end);
+  return Has::kYes;
+}
+
+TextReader::Has TextReader::take_json(Json& json) {
+  const size_t length = json_length(rest());
+  if (length == std::string_view::npos) return Has::kMore;
+  auto read = read_json(rest().substr(0, length));
+  if (!read) return Has::kNo;
+  json = std::move(*read);
+  skip(length);
   return Has::kYes;
 }
 

@@ -7,21 +7,14 @@
 #include <string>
 #include <string_view>
 
+#include "base/ascii.h"
 #include "base/json.h"
 #include "server/tools/tool_format.h"
 
 namespace tq {
 
-constexpr std::string_view kWhiteSpace = " \t\r\n";
 constexpr size_t kMostNameBytes = 256;  // of a tool's name
 
-std::string_view trim(std::string_view text);
-// On one line, with U+FFFD for what is no UTF-8.
-std::string json_line(const Json& json);
-
-// Length of the JSON object or array that the text begins with, told by its brackets and quotes
-// alone; npos when it goes on.
-size_t json_length(std::string_view text);
 // The JSON of a text; absent when it is none.
 std::optional<Json> read_json(std::string_view text);
 
@@ -56,6 +49,8 @@ class TextReader {
   // Up to the first of the letters, which is left there. kNo when more than `most` bytes come
   // before it, or a line ends.
   Has take_until(std::string_view letters, size_t most, std::string_view& taken);
+  // The JSON object or array that is here. kMore: it has no end yet; kNo: it cannot be read.
+  Has take_json(Json& json);
   // Whether, behind white space, one of the two words is at that position; an empty one is not.
   Has follows(size_t position, std::string_view word, std::string_view other) const;
 

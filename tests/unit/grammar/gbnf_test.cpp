@@ -3,6 +3,7 @@
 
 #include "grammar/grammar.h"
 #include "support/expect_error.h"
+#include "unit/grammar/check_texts.h"
 
 namespace tq {
 namespace {
@@ -12,9 +13,7 @@ using fixtures::expect_error;
 void check_gbnf(const std::string& grammar_text, const std::vector<std::string>& good,
                 const std::vector<std::string>& bad) {
   SCOPED_TRACE(grammar_text);
-  const GrammarPtr grammar = compile_gbnf(grammar_text);
-  for (const std::string& text : good) EXPECT_TRUE(grammar->matches(text)) << text;
-  for (const std::string& text : bad) EXPECT_FALSE(grammar->matches(text)) << text;
+  fixtures::check_texts(*compile_gbnf(grammar_text), good, bad);
 }
 
 TEST(Gbnf, Rules) {

@@ -7,6 +7,7 @@
 #include "grammar/grammar.h"
 #include "support/expect_error.h"
 #include "text/utf8.h"
+#include "unit/grammar/check_texts.h"
 
 namespace tq {
 namespace {
@@ -16,9 +17,7 @@ using fixtures::expect_error;
 void check_regex(const std::string& pattern, const std::vector<std::string>& good,
                  const std::vector<std::string>& bad) {
   SCOPED_TRACE(pattern);
-  const GrammarPtr grammar = compile_regex(pattern);
-  for (const std::string& text : good) EXPECT_TRUE(grammar->matches(text)) << text;
-  for (const std::string& text : bad) EXPECT_FALSE(grammar->matches(text)) << text;
+  fixtures::check_texts(*compile_regex(pattern), good, bad);
 }
 
 TEST(Regex, MatchesWholeTexts) {

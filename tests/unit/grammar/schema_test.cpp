@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "grammar/grammar.h"
 #include "support/expect_error.h"
+#include "unit/grammar/check_texts.h"
 
 namespace tq {
 namespace {
@@ -18,9 +19,7 @@ Json parsed(const std::string& text) { return parse_json(text, "test"); }
 void check_schema(const std::string& schema, const std::vector<std::string>& good,
                   const std::vector<std::string>& bad) {
   SCOPED_TRACE(schema);
-  const GrammarPtr grammar = compile_json_schema(parsed(schema));
-  for (const std::string& text : good) EXPECT_TRUE(grammar->matches(text)) << text;
-  for (const std::string& text : bad) EXPECT_FALSE(grammar->matches(text)) << text;
+  fixtures::check_texts(*compile_json_schema(parsed(schema)), good, bad);
 }
 
 TEST(JsonSchema, Types) {

@@ -1,6 +1,5 @@
 #include "server/api.h"
 
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

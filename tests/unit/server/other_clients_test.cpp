@@ -1,16 +1,13 @@
 // Anthropic's messages and OpenAI's responses.
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "server/anthropic.h"
+#include <algorithm>
+
 #include "server/responses.h"
 #include "unit/server/spoken_toy.h"
 
 namespace tq {
 namespace {
-
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 
 // The events of a stream: their data, which has their types, too.
 std::vector<Json> events_of(const std::string& body) {
