@@ -143,7 +143,8 @@ if(TQ_CUDA)
 endif()
 
 # Sets `out` to sources, one for each width of codes of code_widths.h and each kernel that is compiled for a width by
-# itself: run_<kernel>() of <kernel>_instances.cuh.
+# itself: run_<kernel>() of <kernel>_instances.cuh. A quick build takes three widths in a source: parsing the headers is
+# most of its time.
 function(tq_cuda_instances out)
   file(GLOB_RECURSE widths_file ${CMAKE_SOURCE_DIR}/src/kernels/cuda/code_widths.h)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${widths_file})
@@ -152,17 +153,28 @@ function(tq_cuda_instances out)
   if(NOT widths)
     message(FATAL_ERROR "${widths_file} has no line \"using CodeWidths = ...\"")
   endif()
+  list(LENGTH widths n_widths)
+  math(EXPR last "${n_widths} - 1")
+  set(n_together 1)
+  if(TQ_CUDA_REMARK)
+    set(n_together 3)
+  endif()
   set(made "")
   foreach(kernel Fused Product16 Wide16)
     string(TOLOWER ${kernel} name)
     file(GLOB_RECURSE header RELATIVE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/src/kernels/cuda/${name}_instances.cuh)
-    foreach(width ${widths})
-      set(source ${CMAKE_BINARY_DIR}/generated/cuda/${name}_tq${width}.cu)
+    foreach(first RANGE 0 ${last} ${n_together})
+      list(SUBLIST widths ${first} ${n_together} together)
+      set(lines "")
+      foreach(width ${together})
+        string(APPEND lines "template void run_${name}<${width}>(const ${kernel}Call&, cudaStream_t);\n")
+      endforeach()
+      list(JOIN together "_" together)
+      set(source ${CMAKE_BINARY_DIR}/generated/cuda/${name}_tq${together}.cu)
       file(CONFIGURE OUTPUT ${source} CONTENT "#include \"${header}\"
 
 namespace tq::cuda {
-template void run_${name}<${width}>(const ${kernel}Call&, cudaStream_t);
-}  // namespace tq::cuda
+${lines}}  // namespace tq::cuda
 ")
       list(APPEND made ${source})
     endforeach()

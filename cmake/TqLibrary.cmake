@@ -72,22 +72,28 @@ function(tq_library name)
   tq_precompile(tq_${name} tq_base)
 endfunction()
 
-# tq_unit_test(folder DEPS ...): tests/unit/<folder>/*.cpp becomes one GoogleTest program, one ctest
-# entry per test case.
+# tq_unit_test(folder [NUMERIC] DEPS ...): tests/unit/<folder>/*.cpp becomes one GoogleTest program, one ctest
+# entry per test case. NUMERIC: what it checks could depend on how the compiler optimizes and on the processor;
+# with TQ_NUMERIC_TESTS=1 in the environment only those are built.
 function(tq_unit_test name)
-  cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/unit/${name}/*.cpp)
-  if(NOT sources)
+  cmake_parse_arguments(ARG "NUMERIC" "" "DEPS" ${ARGN})
+  if("$ENV{TQ_NUMERIC_TESTS}" AND NOT ARG_NUMERIC)
     return()
   endif()
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/unit/${name}/*.cpp)
   add_executable(test_${name} ${sources})
   target_link_libraries(test_${name} PRIVATE ${ARG_DEPS} GTest::gtest_main GTest::gmock)
   target_compile_definitions(test_${name} PRIVATE TQ_TEST_DATA="${CMAKE_SOURCE_DIR}/tests")
   target_include_directories(test_${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
   target_compile_options(test_${name} PRIVATE $<$<CONFIG:Release>:-O1>)  # builds sooner, and no test times code
   tq_unfuzzed(test_${name})
-  tq_precompile(test_${name} test_base <gtest/gtest.h> <gmock/gmock.h>)
+  tq_precompile(test_${name} test_tensor <gtest/gtest.h> <gmock/gmock.h>)
   add_dependencies(unit_tests test_${name})
-  gtest_discover_tests(test_${name} TEST_PREFIX "${name}/" DISCOVERY_TIMEOUT 60
-                       PROPERTIES TIMEOUT 300 LABELS unit)
+  if(TQ_SANITIZE)  # one process a program: a sanitizer's start takes longer than most test cases
+    add_test(NAME ${name} COMMAND test_${name} --gtest_brief=1)
+    set_tests_properties(${name} PROPERTIES TIMEOUT 900 LABELS unit)
+  else()
+    gtest_discover_tests(test_${name} TEST_PREFIX "${name}/" DISCOVERY_TIMEOUT 60
+                         PROPERTIES TIMEOUT 300 LABELS unit)
+  endif()
 endfunction()

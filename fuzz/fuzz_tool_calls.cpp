@@ -1,5 +1,6 @@
 // Answers that may hold calls of tools, in every family's format: calls are found the same wherever
 // an answer is cut, their arguments are JSON, and nothing is lost of an answer without calls.
+// Answers are valid UTF-8, as the detokenizer gives them.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -10,6 +11,7 @@
 
 #include "server/tools/read_text.h"
 #include "server/tools/tool_format.h"
+#include "text/utf8.h"
 
 namespace {
 
@@ -55,7 +57,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 1) return 0;
   const auto& formats = tq::tool_formats();
   const tq::ToolFormat& format = *formats[data[0] % formats.size()];
-  const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
+  const std::string text =
+      tq::replace_invalid_utf8({reinterpret_cast<const char*>(data) + 1, size - 1});
   const std::string whole = parse(format, text, 0);
   for (const uint32_t seed : {1U, 2U}) {
     if (parse(format, text, seed) != whole) std::abort();

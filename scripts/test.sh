@@ -42,7 +42,9 @@ if [ $extended = 1 ]; then
 fi
 
 step "release build"
+[ $extended = 1 ] || export TQ_NUMERIC_TESTS=1  # the sanitizers' build has the others
 scripts/build.sh release
+unset TQ_NUMERIC_TESTS
 step "unit tests under ASan and UBSan"
 scripts/build.sh fuzz unit_tests fuzzers
 ctest --test-dir build/fuzz -L unit --no-tests=error -j "$(nproc)" -Q -O build/fuzz/ctest.log \

@@ -3,13 +3,19 @@
 
 #include <histedit.h>
 
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace tq {
 
+// A line of a history file as libedit writes it (vis(3): `\\`, `\040`, `\^C`, `\M-C`, `\M^C`),
+// decoded. Nothing where an escape is none of these, or the text is no UTF-8.
+std::optional<std::string> decode_history_line(std::string_view line);
+
 class LineHistory {
  public:
-  // Reads the file, which may be missing; lines of it that are no UTF-8 are left out. An empty
+  // Reads the file, which may be missing; lines of it that do not decode are left out. An empty
   // name: no file.
   explicit LineHistory(std::string file);
   ~LineHistory();
@@ -22,7 +28,7 @@ class LineHistory {
   History* handle() const { return lines_; }
 
  private:
-  void forget_invalid();
+  void load();
 
   std::string file_;
   History* lines_;

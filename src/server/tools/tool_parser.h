@@ -1,5 +1,6 @@
 // ToolParser: finds calls of tools in the text of an answer while it comes, wherever the pieces are
-// cut. What looks like a call but cannot be read stays text. One per answer; not thread safe.
+// cut. What looks like a call but cannot be read stays text. Text is valid UTF-8. One per answer;
+// not thread safe.
 #pragma once
 
 #include <optional>
