@@ -1,5 +1,6 @@
 // Gemma 4:  <|tool_call>call:f{x:1,s:<|"|>text<|"|>}<tool_call|>
 // Keys are bare, texts stand between tokens of their own.
+#include <algorithm>
 #include <utility>
 
 #include "server/tools/read_text.h"
@@ -91,11 +92,14 @@ std::optional<ToolCall> gemma_call(std::string_view body) {
   return ToolCall{std::string(name), json_line(*arguments)};
 }
 
-CallsRead read_gemma(std::string_view text, bool at_end, const Json&) {
+CallsRead read_gemma(std::string_view text, bool at_end, const Json&, CallProgress& progress) {
   using Kind = CallsRead::Kind;
-  const size_t close = text.find(kGemmaClose);
+  const size_t close = text.find(kGemmaClose, progress.n_searched);
   const bool closed = close != std::string_view::npos;
-  if (!closed && !at_end) return {};
+  if (!closed && !at_end) {
+    progress.n_searched = text.size() - std::min(text.size(), kGemmaClose.size() - 1);
+    return {};
+  }
   const auto call = gemma_call(text.substr(0, close).substr(kGemmaOpen.size()));
   if (!call) return {.kind = Kind::kNone, .n_bytes = kGemmaOpen.size()};
   return {.kind = Kind::kCalls,

@@ -4,6 +4,8 @@
 //   <arg_value>1</arg_value>
 //   </tool_call>
 // The line breaks may be missing.
+#include <algorithm>
+
 #include "server/tools/read_text.h"
 
 namespace tq {
@@ -17,62 +19,85 @@ constexpr std::string_view kValue = "<arg_value>";
 constexpr std::string_view kValueClose = "</arg_value>";
 
 // A value may hold its closing tag: the one counts behind which the call can go on.
-TextReader::Has take_glm_value(TextReader& reader, std::string_view& value) {
+TextReader::Has take_glm_value(TextReader& reader, std::string_view& value, size_t& n_searched) {
   using Has = TextReader::Has;
   const std::string_view text = reader.rest();
-  for (size_t at = text.find(kValueClose); at != std::string_view::npos;
+  for (size_t at = text.find(kValueClose, n_searched); at != std::string_view::npos;
        at = text.find(kValueClose, at + 1)) {
+    n_searched = at;
     const Has ends = reader.follows(reader.position() + at + kValueClose.size(), kKey, kGlmClose);
     if (ends == Has::kMore) return ends;
+    n_searched = at + 1;
     if (ends == Has::kNo) continue;
     value = text.substr(0, at);
     reader.skip(at + kValueClose.size());
     return Has::kYes;
   }
+  n_searched = std::max(n_searched, text.size() - std::min(text.size(), kValueClose.size() - 1));
   return Has::kMore;
 }
 
+// From the beginning of a key to that of its value; or kNo behind the closing tag, with `closed`.
+TextReader::Has take_glm_key(TextReader& reader, std::string& key, bool& closed) {
+  using Has = TextReader::Has;
+  reader.skip_white_space();
+  const Has close = reader.take(kGlmClose);
+  closed = close == Has::kYes;
+  if (close != Has::kNo) return closed ? Has::kNo : close;
+  Has taken = reader.take(kKey);
+  std::string_view text;
+  if (taken == Has::kYes) taken = reader.take_until("<", kMostNameBytes, text);
+  if (taken == Has::kYes) taken = reader.take(kKeyClose);
+  if (taken != Has::kYes) return taken;
+  reader.skip_white_space();
+  key = trim(text);
+  return reader.take(kValue);
+}
+
 // From behind the name to behind the closing tag.
-TextReader::Has take_glm_arguments(TextReader& reader, const std::string& name, const Json& tools,
-                                   Json& arguments) {
+TextReader::Has take_glm_arguments(TextReader& reader, const Json& tools, CallProgress& progress) {
   using Has = TextReader::Has;
   while (true) {
-    reader.skip_white_space();
-    const Has closed = reader.take(kGlmClose);
-    const Has opened = closed == Has::kNo ? reader.take(kKey) : closed;
-    if (closed == Has::kYes || opened != Has::kYes) return opened;
-    std::string_view key;
-    Has taken = reader.take_until("<", kMostNameBytes, key);
-    if (taken == Has::kYes) taken = reader.take(kKeyClose);
-    if (taken == Has::kYes) {
-      reader.skip_white_space();
-      taken = reader.take(kValue);
+    if (!progress.key) {
+      std::string key;
+      bool closed = false;
+      const Has taken = take_glm_key(reader, key, closed);
+      if (taken != Has::kYes) return closed ? Has::kYes : taken;
+      progress.key = key;
+      progress.n_read = reader.position();
+      progress.n_searched = 0;
     }
     std::string_view value;
-    if (taken == Has::kYes) taken = take_glm_value(reader, value);
+    const Has taken = take_glm_value(reader, value, progress.n_searched);
     if (taken != Has::kYes) return taken;
-    const std::string key_text(trim(key));
-    arguments[key_text] = argument_value(value, argument_schema(tools, name, key_text));
+    progress.n_read = reader.position();
+    const Json* schema = argument_schema(tools, progress.name, *progress.key);
+    progress.arguments[*progress.key] = argument_value(value, schema);
+    progress.key.reset();
   }
 }
 
-CallsRead read_glm(std::string_view text, bool at_end, const Json& tools) {
+CallsRead read_glm(std::string_view text, bool at_end, const Json& tools, CallProgress& progress) {
   using Has = TextReader::Has;
   using Kind = CallsRead::Kind;
   const CallsRead none = {.kind = Kind::kNone, .n_bytes = kGlmOpen.size()};
   TextReader reader(text, at_end);
-  reader.skip(kGlmOpen.size());
-  reader.skip_white_space();
-  std::string_view name_text;
-  const Has named = reader.take_until("<\n", kMostNameBytes, name_text);
-  if (named != Has::kYes) return named == Has::kMore ? CallsRead{} : none;
-  const std::string name(trim(name_text));
-  if (name.empty() || name.find_first_of("{}\"") != std::string::npos) return none;
-  Json arguments = Json::object();
-  const Has taken = take_glm_arguments(reader, name, tools, arguments);
+  reader.skip(std::max(progress.n_read, kGlmOpen.size()));
+  if (progress.name.empty()) {
+    reader.skip_white_space();
+    std::string_view name;
+    const Has named = reader.take_until("<\n", kMostNameBytes, name);
+    if (named != Has::kYes) return named == Has::kMore ? CallsRead{} : none;
+    name = trim(name);
+    if (name.empty() || name.find_first_of("{}\"") != std::string_view::npos) return none;
+    progress.name = name;
+    progress.n_read = reader.position();
+  }
+  const Has taken = take_glm_arguments(reader, tools, progress);
   if (taken != Has::kYes) return taken == Has::kMore ? CallsRead{} : none;
-  return {
-      .kind = Kind::kCalls, .n_bytes = reader.position(), .calls = {{name, json_line(arguments)}}};
+  return {.kind = Kind::kCalls,
+          .n_bytes = reader.position(),
+          .calls = {{progress.name, json_line(progress.arguments)}}};
 }
 
 GrammarExpr write_glm(CallWriter& writer, const ForcedTool& tool) {

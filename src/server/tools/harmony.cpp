@@ -43,10 +43,16 @@ class HarmonyParser : public ToolParser {
   enum class Body : uint8_t { kText, kReasoning, kCall };
 
   // Where the first of the tags stands; npos: nowhere.
-  static size_t find_first(std::string_view text, std::initializer_list<std::string_view> tags) {
+  static size_t find_first(std::string_view text, std::initializer_list<std::string_view> tags,
+                           size_t from = 0) {
     size_t first = std::string_view::npos;
-    for (const std::string_view tag : tags) first = std::min(first, text.find(tag));
+    for (const std::string_view tag : tags) first = std::min(first, text.find(tag, from));
     return first;
+  }
+  // From the front of what is held.
+  void drop(size_t n_bytes) {
+    held_.erase(0, n_bytes);
+    n_searched_ = 0;
   }
 
   bool advance(bool at_end, std::vector<ToolPiece>& pieces) {
@@ -64,16 +70,18 @@ class HarmonyParser : public ToolParser {
   // What begins without a header is text.
   bool begin_message(bool at_end) {
     TextReader reader(held_, at_end);
+    reader.skip(n_searched_);
     reader.skip_white_space();
+    n_searched_ = reader.position();
     if (reader.rest().empty()) {
-      if (at_end) held_.clear();
+      if (at_end) drop(held_.size());
       return false;
     }
     bool more = false;
     for (const std::string_view tag : {kStartTag, kChannelTag, kMessageTag}) {
       const TextReader::Has has = reader.starts_with(tag);
       if (has == TextReader::Has::kYes) {
-        held_.erase(0, reader.position());
+        drop(reader.position());
         state_ = State::kHeader;
         return true;
       }
@@ -90,12 +98,12 @@ class HarmonyParser : public ToolParser {
     const size_t broken = find_first(limited, {kEndTag, kCallTag, kReturnTag});
     if (message == std::string_view::npos || broken < message) {
       if (broken == std::string_view::npos && held_.size() < kMostHeader && !at_end) return false;
-      held_.erase(0, held_.find('>') + 1);  // its tag, which begins no header again
+      drop(held_.find('>') + 1);  // its tag, which begins no header again
       begin_body(Body::kText, "");
       return true;
     }
     const std::string header = held_.substr(0, message + kMessageTag.size());
-    held_.erase(0, header.size());
+    drop(header.size());
     constexpr std::string_view kTo = "to=functions.";
     call_name_.clear();
     if (const size_t to = header.find(kTo); to != std::string::npos) {
@@ -120,23 +128,28 @@ class HarmonyParser : public ToolParser {
     body_ = body;
     header_ = header;
     begins_ = true;
+    n_searched_ = 0;
   }
 
   bool read_body(bool at_end, std::vector<ToolPiece>& pieces) {
-    const size_t end = find_first(held_, {kEndTag, kCallTag, kReturnTag, kStartTag, kChannelTag});
+    const size_t end =
+        find_first(held_, {kEndTag, kCallTag, kReturnTag, kStartTag, kChannelTag}, n_searched_);
     const bool ended = end != std::string::npos;
     if (body_ == Body::kCall) {
-      if (!ended && !at_end) return false;
+      if (!ended && !at_end) {
+        n_searched_ = held_.size() - n_held_back();
+        return false;
+      }
       give_call(held_.substr(0, end), pieces);
-      held_.erase(0, end);
+      drop(std::min(end, held_.size()));
     } else {
       const size_t certain = ended ? end : at_end ? held_.size() : held_.size() - n_held_back();
       give(held_.substr(0, certain), pieces);
-      held_.erase(0, certain);
+      drop(certain);
     }
     if (!ended) return false;
     for (const std::string_view tag : {kEndTag, kCallTag, kReturnTag}) {
-      if (held_.starts_with(tag)) held_.erase(0, tag.size());
+      if (held_.starts_with(tag)) drop(tag.size());
     }
     state_ = State::kBetween;
     return true;
@@ -179,6 +192,7 @@ class HarmonyParser : public ToolParser {
   bool reasoned_ = false;  // some reasoning was given
   bool answered_ = false;  // likewise text
   std::string held_;       // not given out yet
+  size_t n_searched_ = 0;  // of it, where nothing is that is looked for now
 };
 
 // With what is reasoned before it.

@@ -1,4 +1,6 @@
 // Hermes, Qwen2.5, Qwen3:  <tool_call>{"name": "f", "arguments": {"x": 1}}</tool_call>
+#include <algorithm>
+
 #include "server/tools/read_text.h"
 
 namespace tq {
@@ -8,16 +10,17 @@ constexpr std::string_view kOpen = "<tool_call>";
 constexpr std::string_view kClose = "</tool_call>";
 
 // The closing tag may be in one of the texts, so the object's own end counts.
-CallsRead read_hermes(std::string_view text, bool at_end, const Json&) {
+CallsRead read_hermes(std::string_view text, bool at_end, const Json&, CallProgress& progress) {
   using Kind = CallsRead::Kind;
   TextReader reader(text, at_end);
-  reader.skip(kOpen.size());
+  reader.skip(std::max(progress.n_read, kOpen.size()));
   reader.skip_white_space();
+  progress.n_read = reader.position();
   if (reader.rest().empty()) return {};
   const CallsRead none = {.kind = Kind::kNone, .n_bytes = kOpen.size()};
   if (reader.rest()[0] != '{') return none;
   Json json;
-  const TextReader::Has taken = reader.take_json(json);
+  const TextReader::Has taken = reader.take_json(json, progress.json);
   if (taken != TextReader::Has::kYes) return taken == TextReader::Has::kMore ? CallsRead{} : none;
   const auto call = call_of(json, "arguments", "parameters");
   if (!call) return none;

@@ -1,5 +1,6 @@
 // Llama 3: {"name": "f", "parameters": {"x": 1}} as the answer, or behind <|python_tag|>; several
 // calls stand behind one another, with semicolons between.
+#include <algorithm>
 #include <array>
 
 #include "server/tools/read_text.h"
@@ -27,19 +28,22 @@ TextReader::Has may_be_call(std::string_view text, bool at_end) {
   return best;
 }
 
-CallsRead read_llama(std::string_view text, bool at_end, const Json& tools) {
+CallsRead read_llama(std::string_view text, bool at_end, const Json& tools,
+                     CallProgress& progress) {
   using Has = TextReader::Has;
   using Kind = CallsRead::Kind;
   TextReader reader(text, at_end);
-  const bool tagged = reader.take(kPythonTag) == Has::kYes;
+  const bool tagged = reader.starts_with(kPythonTag) == Has::kYes;
+  reader.skip(std::max(progress.n_read, tagged ? kPythonTag.size() : 0));
   reader.skip_white_space();
+  progress.n_read = reader.position();
   if (reader.rest().empty()) return {};
   const CallsRead none = {.kind = Kind::kNone, .n_bytes = tagged ? kPythonTag.size() : 1};
   if (reader.rest()[0] != '{') return none;
-  const Has possible = may_be_call(reader.rest(), at_end);
+  const Has possible = progress.json.has_begun() ? Has::kYes : may_be_call(reader.rest(), at_end);
   if (possible != Has::kYes) return possible == Has::kMore ? CallsRead{} : none;
   Json json;
-  const Has taken = reader.take_json(json);
+  const Has taken = reader.take_json(json, progress.json);
   if (taken != Has::kYes) return taken == Has::kMore ? CallsRead{} : none;
   const auto function = json.find("function");
   const bool wrapped = function != json.end() && function->is_object();

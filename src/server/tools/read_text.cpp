@@ -39,26 +39,22 @@ bool add_types(const Json& schema, std::string& types, int depth) {
   return false;
 }
 
-// Length of the JSON object or array that the text begins with, told by its brackets and quotes
-// alone; npos when it goes on.
-size_t json_length(std::string_view text) {
-  size_t depth = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
+}  // namespace
+
+size_t JsonScan::length(std::string_view text) {
+  for (; !ended_ && position_ < text.size(); ++position_) {
+    const char c = text[position_];
+    if (in_string_) {
+      if (c == '"' && !escaped_) in_string_ = false;
+      escaped_ = c == '\\' && !escaped_;
       continue;
     }
-    if (c == '"') in_string = true;
-    if (c == '{' || c == '[') ++depth;
-    if ((c == '}' || c == ']') && --depth == 0) return i + 1;
+    if (c == '"') in_string_ = true;
+    if (c == '{' || c == '[') ++depth_;
+    ended_ = (c == '}' || c == ']') && --depth_ == 0;
   }
-  return std::string_view::npos;
+  return ended_ ? position_ : std::string_view::npos;
 }
-
-}  // namespace
 
 std::optional<Json> read_json(std::string_view text) {
   try {
@@ -161,8 +157,8 @@ TextReader::Has TextReader::take_until(std::string_view letters, size_t most,
   return Has::kYes;
 }
 
-TextReader::Has TextReader::take_json(Json& json) {
-  const size_t length = json_length(rest());
+TextReader::Has TextReader::take_json(Json& json, JsonScan& scan) {
+  const size_t length = scan.length(rest());
   if (length == std::string_view::npos) return Has::kMore;
   auto read = read_json(rest().substr(0, length));
   if (!read) return Has::kNo;

@@ -49,8 +49,9 @@ class TextReader {
   // Up to the first of the letters, which is left there. kNo when more than `most` bytes come
   // before it, or a line ends.
   Has take_until(std::string_view letters, size_t most, std::string_view& taken);
-  // The JSON object or array that is here. kMore: it has no end yet; kNo: it cannot be read.
-  Has take_json(Json& json);
+  // The JSON object or array that is here, as it was in the scan's earlier calls. kMore: it has no
+  // end yet; kNo: it cannot be read.
+  Has take_json(Json& json, JsonScan& scan);
   // Whether, behind white space, one of the two words is at that position; an empty one is not.
   Has follows(size_t position, std::string_view word, std::string_view other) const;
 

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,33 @@ struct CallsRead {
   std::vector<ToolCall> calls = {};
 };
 
+// Finds the end of a JSON object or array with which a text begins, by its brackets and quotes
+// alone, while the text grows.
+class JsonScan {
+ public:
+  // The length; npos when it goes on. What was looked at by an earlier call is not again.
+  size_t length(std::string_view text);
+  bool has_begun() const { return position_ > 0; }
+
+ private:
+  size_t position_ = 0;
+  size_t depth_ = 0;
+  bool in_string_ = false;
+  bool escaped_ = false;
+  bool ended_ = false;
+};
+
+// What a format remembers of a text that may be a call until there is more of it, so that reading
+// takes time by its length, however often that grows. A new one for each opening.
+struct CallProgress {
+  size_t n_read = 0;               // bytes that need not be read again
+  size_t n_searched = 0;           // behind those, where the end is not
+  std::string name;                // of the tool; empty: not read yet
+  std::optional<std::string> key;  // of the argument whose value comes
+  Json arguments = Json::object();
+  JsonScan json;
+};
+
 struct ToolFormat {
   std::string_view name;
   // Whether a chat template is one of this family.
@@ -38,8 +66,8 @@ struct ToolFormat {
   std::string_view end_letters;
   // Reads the text, which starts with an opening. What it says of a text must be so of every longer
   // one, but kMore. at_end: there is no more, and kMore is as kNone. tools: as read_tools() gives
-  // them.
-  CallsRead (*read)(std::string_view text, bool at_end, const Json& tools);
+  // them. progress: what it made of shorter beginnings of the same text.
+  CallsRead (*read)(std::string_view text, bool at_end, const Json& tools, CallProgress& progress);
   // Tokens that a detokenizer must not hide; empty ones are none.
   std::array<std::string_view, 7> tags;
   // One call, for answers that must be calls.

@@ -99,6 +99,52 @@ TEST(ToolCalls, ABrokenCallDoesNotHideTheNextOne) {
   EXPECT_EQ(parse(kHermesFormat, many, 7), many);
 }
 
+// Each would take hours if a call were read anew whenever it might have ended.
+TEST(ToolCalls, LongCallsAreReadOnce) {
+  const auto check = [](const ToolFormat& format, const std::string& before,
+                        const std::string& filling, const std::string& after) {
+    std::string text;
+    while (text.size() < size_t{1} << 20) text += filling;
+    Pieces pieces;
+    const auto parser = make_tool_parser(format, tools());
+    pieces.take(parser->push(before));
+    for (size_t at = 0; at < text.size(); at += 4) pieces.take(parser->push(text.substr(at, 4)));
+    pieces.take(parser->push(after));
+    pieces.take(parser->finish());
+    EXPECT_EQ(pieces.text().substr(0, 2), "f(") << format.name << ": " << filling;
+    EXPECT_GT(pieces.text().size(), text.size()) << format.name;
+  };
+  const std::string json = "{\"text\": \"";
+  for (const std::string filling : {"}}}}", "</tool_call>", "[{}]"}) {
+    check(kHermesFormat, "<tool_call>{\"name\": \"f\", \"arguments\": " + json, filling,
+          "\"}}</tool_call>");
+    check(kMistralFormat, "[TOOL_CALLS]f[ARGS]" + json, filling, "\"}");
+    check(kMistralFormat, "[TOOL_CALLS][{\"name\": \"f\", \"arguments\": " + json, filling,
+          "\"}}]");
+    check(kLlamaFormat, "{\"name\": \"f\", \"parameters\": " + json, filling, "\"}}");
+    check(kHarmonyFormat, "<|channel|>commentary to=functions.f<|message|>" + json, filling,
+          "\"}<|call|>");
+    check(kGemmaFormat, "<|tool_call>call:f{text:<|\"|>", filling, "<|\"|>}<tool_call|>");
+  }
+  for (const std::string filling : {"</tool_call>\n", "</arg_value> ", "</parameter> <b>"}) {
+    check(kGlmFormat, "<tool_call>f\n<arg_key>text</arg_key>\n<arg_value>", filling,
+          "</arg_value>\n</tool_call>");
+    check(kQwenXmlFormat, "<tool_call>\n<function=f>\n<parameter=text>\n", filling,
+          "\n</parameter>\n</function>\n</tool_call>");
+  }
+}
+
+TEST(ToolCalls, LongWhiteSpaceIsReadOnce) {
+  for (const ToolFormat* format : tool_formats()) {
+    const auto parser = make_tool_parser(*format, tools());
+    Pieces pieces;
+    for (int i = 0; i < 100'000; ++i) pieces.take(parser->push(" \n"));
+    pieces.take(parser->push("a"));
+    pieces.take(parser->finish());
+    EXPECT_EQ(pieces.text().size(), 200'001u) << format->name;
+  }
+}
+
 TEST(ToolCalls, ReadsQwenXml) {
   expect(kQwenXmlFormat,
          "I look.\n<tool_call>\n<function=f>\n<parameter=text>\n a\nb \n</parameter>\n"
