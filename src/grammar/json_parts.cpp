@@ -55,11 +55,21 @@ std::string JsonParts::quoted(std::string_view text) {
 }
 
 Expr JsonParts::literal(const Json& value) {
-  const Expr written = builder_.text(value.dump());
-  if (!value.is_number_float()) return written;
-  const double number = value.get<double>();
-  if (number != std::floor(number) || std::abs(number) > 1e15) return written;
-  return builder_.choice({written, builder_.text(std::to_string(static_cast<int64_t>(number)))});
+  const std::string written = value.dump();
+  std::vector<Expr> options = {builder_.text(written)};
+  const double number = value.is_number_float() ? value.get<double>() : 0.5;
+  if (number == std::floor(number) && std::abs(number) <= 1e15) {
+    options.push_back(builder_.text(std::to_string(static_cast<int64_t>(number))));
+  }
+  // 1e-07 and 1e+20 are 1e-7 and 1e20 to most.
+  const size_t exponent = value.is_number_float() ? written.find('e') : std::string::npos;
+  if (exponent != std::string::npos) {
+    const std::string sign = written[exponent + 1] == '-' ? "-" : "";
+    const size_t digits = written.find_first_not_of("+-0", exponent + 1);
+    options.push_back(
+        builder_.text(written.substr(0, exponent + 1) + sign + written.substr(digits)));
+  }
+  return builder_.choice(std::move(options));
 }
 
 Expr JsonParts::chars(const CharSet& set) {

@@ -33,7 +33,7 @@ class JsonParts {
 
   Expr space();
   // A value as it is written without white space; numbers that are integers without a fraction,
-  // too.
+  // and exponents without sign and zeros, too.
   Expr literal(const Json& value);
   // The text between the quotes.
   static std::string quoted(std::string_view text);

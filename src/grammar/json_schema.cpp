@@ -2,7 +2,6 @@
 // are only in "required", then others; docs/serving.md lists what is supported.
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <deque>
 #include <map>
 #include <optional>
@@ -13,6 +12,7 @@
 
 #include "base/error.h"
 #include "grammar/builder.h"
+#include "grammar/json_check.h"
 #include "grammar/json_merge.h"
 #include "grammar/json_parts.h"
 #include "grammar/regex.h"
@@ -127,7 +127,7 @@ class SchemaCompiler {
     }
     const std::vector<std::string> types = schema_types(schema, where);
     for (const auto& [key, value] : schema.items()) check_value(key, value, where);
-    if (schema.contains("enum") || schema.contains("const")) return values(schema, types, where);
+    if (schema.contains("enum") || schema.contains("const")) return values(schema, where);
     std::vector<Expr> options;
     for (const std::string& type : types) {
       // An integer is a number.
@@ -194,25 +194,8 @@ class SchemaCompiler {
     return builder_.choice(std::move(options));
   }
 
-  static std::string type_of(const Json& value) {
-    if (value.is_object()) return "object";
-    if (value.is_array()) return "array";
-    if (value.is_string()) return "string";
-    if (value.is_boolean()) return "boolean";
-    return value.is_null() ? "null" : "number";
-  }
-
-  // What keywords beside enum and const say of a type.
-  struct Limits {
-    bool is_never = false;
-    GrammarPtr grammar = nullptr;  // null: nothing
-    bool allow(const Json& value) const {
-      return !is_never && (grammar == nullptr || grammar->matches(value.dump()));
-    }
-  };
-
-  // Of enum and const, those that the other keywords allow.
-  Expr values(const Json& schema, const std::vector<std::string>& types, const std::string& where) {
+  // Of enum and const, those that the other keywords allow, each as JSON is usually written.
+  Expr values(const Json& schema, const std::string& where) {
     Json list = schema.value("enum", Json::array());
     if (schema.contains("const")) {
       const bool is_listed = !schema.contains("enum") ||
@@ -220,38 +203,15 @@ class SchemaCompiler {
       list = Json::array();
       if (is_listed) list.push_back(schema.at("const"));
     }
+    Json rest = schema;
+    rest.erase("enum");
+    rest.erase("const");
+    SchemaCheck check(merger_);
     std::vector<Expr> options;
-    std::map<std::string, Limits> limits;  // of types
     for (const Json& value : list) {
-      const std::string type = type_of(value);
-      const auto is_of = [&](const char* name) {
-        return std::find(types.begin(), types.end(), name) != types.end();
-      };
-      const bool is_whole =
-          value.is_number() && value.get<double>() == std::floor(value.get<double>());
-      if (!is_of(type.c_str()) && !(is_whole && is_of("integer"))) continue;
-      const auto [found, is_new] = limits.try_emplace(type);
-      if (is_new) found->second = limits_of(type, schema, where);
-      if (found->second.allow(value)) options.push_back(parts_.literal(value));
+      if (check.allows(rest, value, where)) options.push_back(parts_.literal(value));
     }
     return builder_.choice(std::move(options));
-  }
-
-  static Limits limits_of(const std::string& type, const Json& schema, const std::string& where) {
-    Json rest = {{"type", type}};
-    for (const auto& [key, limit] : schema.items()) {
-      const Keyword* keyword = find_keyword(key);
-      if (keyword != nullptr && keyword->type == type) rest[key] = limit;
-    }
-    if (rest.size() == 1) return {};
-    if (type == "object" || type == "array") {
-      refuse_kind(where, "enum or const of objects or arrays, with other keywords for them, is");
-    }
-    GrammarBuilder builder;
-    SchemaCompiler compiler(builder, rest);
-    const Expr allowed = compiler.compile_type(type, rest, where);
-    if (builder.is_never(allowed)) return {.is_never = true};
-    return {.grammar = builder.compile(allowed)};
   }
 
   Expr compile_type(const std::string& type, const Json& schema, const std::string& where) {

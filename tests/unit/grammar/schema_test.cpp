@@ -135,6 +135,28 @@ TEST(JsonSchema, EnumAndConst) {
                [] { compile_json_schema(parsed(R"({"enum":[1],"type":"string"})")); });
 }
 
+// Which values are listed does not depend on how grammars of the other keywords would write them.
+TEST(JsonSchema, ListedValuesAreCheckedAsValues) {
+  check_schema(R"({"enum":[1e-7,1e20,-5e30],"minimum":-1e25})", {"1e-7", "1e-07", "1e20", "1e+20"},
+               {"-5e30", "0.0000001"});
+  check_schema(R"({"const":1e-7,"exclusiveMinimum":0})", {"1e-7"}, {"0"});
+  check_schema(R"({"enum":[18446744073709551615,9007199254740993,3],"maximum":9007199254740992})",
+               {"3"}, {"18446744073709551615", "9007199254740993"});
+  check_schema(R"({"enum":["\u0001\u001f","\u007f/","a\tb"],"minLength":2,"maxLength":3})",
+               {R"("\u0001\u001f")", "\"\x7f/\"", R"("a\tb")"}, {R"("\u0001")"});
+  check_schema(R"({"enum":["\u0001x","x","é"],"pattern":"^[^a-w]"})",
+               {R"("\u0001x")", "\"x\"", "\"é\""}, {});
+  check_schema(R"({"enum":["abc","b"],"pattern":"b","minLength":2})", {"\"abc\""}, {"\"b\""});
+  check_schema(R"({"const":"::1","format":"ipv6"})", {"\"::1\""}, {});
+  check_schema(R"({"enum":[{"a":1},{"a":"x"},{"b":2}],"properties":{"a":{"type":"integer"}},
+                   "required":["a"],"additionalProperties":false})",
+               {R"({"a":1})"}, {R"({"a":"x"})", R"({"b":2})"});
+  check_schema(R"({"enum":[[1,2],[1],[1,1],[1,"x"]],"minItems":2,"uniqueItems":true,
+                   "items":{"anyOf":[{"$ref":"#/$defs/n"},{"type":"null"}]},
+                   "$defs":{"n":{"type":"number"}}})",
+               {"[1,2]"}, {"[1]", "[1,1]", R"([1,"x"])"});
+}
+
 TEST(JsonSchema, Alternatives) {
   check_schema(R"({"anyOf":[{"type":"integer"},{"type":"null"}]})", {"1", "null"}, {"true"});
   check_schema(R"({"oneOf":[{"type":"integer"},{"type":"number"}]})", {"1", "1.5"}, {"\"\""});
@@ -219,7 +241,9 @@ TEST(JsonSchema, RefusesWhatItDoesNotKnowByName) {
           {"#/allOf/1", "pattern"});
   refuses(R"({"$ref":"http://x/y"})", ErrorCode::kUnsupported, {"$ref", "http://x/y"});
   refuses(R"({"$ref":"#/$defs/x"})", ErrorCode::kInvalidArgument, {"#/$defs/x", "no such place"});
-  refuses(R"({"enum":[{"a":1}],"properties":{"a":{}}})", ErrorCode::kUnsupported, {"enum"});
+  refuses(R"({"enum":[{"a":1}],"properties":{"a":{"not":{}}}})", ErrorCode::kUnsupported, {"not"});
+  refuses(R"({"enum":[{"a":1}],"properties":{"a":{"$ref":"#/properties/a"}}})",
+          ErrorCode::kUnsupported, {"circle"});
   refuses(R"({"properties":{"a":{"$id":"x"}}})", ErrorCode::kUnsupported, {"$id"});
   refuses(R"({"type":"text"})", ErrorCode::kInvalidArgument, {"type", "text"});
   refuses(R"({"type":"string","minLength":-1})", ErrorCode::kInvalidArgument, {"minLength"});
