@@ -133,6 +133,8 @@ bool Engine::step() {
       if (sequence->started) continue;
       sequence->started = now;
       sequence->stats.queue_seconds = seconds_between(sequence->added, now);
+      totals_.reused_tokens += sequence->stats.reused_tokens;
+      count_prompt(*sequence);
       if (sequence->request.on_prefill) tell_prefill(*sequence);
     }
     ++totals_.steps;
@@ -216,7 +218,15 @@ void Engine::take_choices(const ScheduledStep& step, bool chosen) {
 
 void Engine::keep(Sequence& sequence, int64_t n_tokens) {
   sequence.n_cached += n_tokens;
+  count_prompt(sequence);
   pages_.publish(sequence.pages, sequence.cached_tokens());
+}
+
+// What is computed again after a preemption counts once.
+void Engine::count_prompt(Sequence& sequence) {
+  const int64_t n = std::min(sequence.n_cached, sequence.stats.prompt_tokens);
+  totals_.prompt_tokens += std::max<int64_t>(n - sequence.n_counted, 0);
+  sequence.n_counted = std::max(sequence.n_counted, n);
 }
 
 std::span<const uint32_t> Engine::make_masks(const std::vector<Sequence*>& sequences) {
@@ -313,8 +323,6 @@ void Engine::advance(Sequence& sequence, const Choice& choice) {
   if (++stats.generated_tokens == 1) {
     sequence.first_token = now;
     stats.prefill_seconds = seconds_between(*sequence.started, now);
-    totals_.prompt_tokens += stats.prompt_tokens;
-    totals_.reused_tokens += stats.reused_tokens;
   }
   ++totals_.generated_tokens;
   stats.decode_seconds = seconds_between(sequence.first_token, now);

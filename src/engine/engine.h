@@ -34,8 +34,8 @@ struct EngineStatus {
   int64_t n_waiting = 0;  // for pages or a place
   int64_t n_pages = 0;    // of layers without a window
   int64_t n_used_pages = 0;
-  int64_t prompt_tokens = 0;  // of requests that have a first token
-  int64_t reused_tokens = 0;  // of these
+  int64_t prompt_tokens = 0;  // of prompts, as they are computed or found
+  int64_t reused_tokens = 0;  // of these the ones that were found
   int64_t generated_tokens = 0;
   int64_t preemptions = 0;  // of requests that have ended
   int64_t steps = 0;
@@ -84,6 +84,8 @@ class Engine {
   void take_choices(const ScheduledStep& step, bool chosen);
   // Counts the tokens that a step has run as cached, and lets others share their full pages.
   void keep(Sequence& sequence, int64_t n_tokens);
+  // Adds what is cached of the prompt, and was not before, to the totals.
+  void count_prompt(Sequence& sequence);
   // Of a row of the step: what the device chose, or logits.
   static Choice take(Sequence& sequence, int32_t chosen);
   Choice sample(Sequence& sequence, std::span<float> logits);

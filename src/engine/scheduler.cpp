@@ -123,7 +123,8 @@ void Scheduler::admit() {
     if (refused_.sequence == &sequence && available <= refused_.available && !running_.empty()) {
       return;
     }
-    sequence.n_cached = pages_.adopt(sequence.pages, sequence.tokens);
+    PrefixReport report;
+    sequence.n_cached = pages_.adopt(sequence.pages, sequence.tokens, &report);
     // Those that run are left a page each, so that they do not have to preempt it soon.
     int64_t room = pages_.most_tokens(sequence.pages) - sequence.n_cached;
     for (const Sequence* other : running_) {
@@ -138,7 +139,10 @@ void Scheduler::admit() {
       refused_ = {&sequence, available};
       return;
     }
-    if (sequence.stats.preemptions == 0) sequence.stats.reused_tokens = sequence.n_cached;
+    if (sequence.stats.preemptions == 0) {
+      sequence.stats.reused_tokens = sequence.n_cached;
+      sequence.stats.prefix = report;
+    }
     waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(n_held));
     insert_in_order(running_, sequence);
     run(sequence, n_tokens);

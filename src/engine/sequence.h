@@ -36,6 +36,7 @@ std::string_view finish_reason_name(FinishReason reason);
 struct RequestStats {
   int64_t prompt_tokens = 0;
   int64_t reused_tokens = 0;     // of the prompt, whose keys and values were there already
+  PrefixReport prefix;           // why not more
   int64_t generated_tokens = 0;  // an end-of-sequence token counts: it was computed
   int64_t preemptions = 0;       // how often it had to begin anew for want of pages
   double queue_seconds = 0;      // from its coming to the first step
@@ -113,6 +114,7 @@ struct Sequence : std::enable_shared_from_this<Sequence> {
   Request request;
   std::vector<int32_t> tokens;  // prompt, then generated
   int64_t n_cached = 0;         // tokens whose keys and values are in the cache
+  int64_t n_counted = 0;        // of the prompt, in the engine's totals
   PageTable pages;
   Sampler sampler;
   std::optional<StreamDetokenizer> detokenizer;  // absent without a tokenizer

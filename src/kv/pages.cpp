@@ -33,6 +33,7 @@ Pages::Pages(std::vector<int64_t> windows, std::span<const int64_t> n_pages)
 void Pages::forget(size_t group, PageId page) {
   const NodeId id = pools_[group].node(page);
   if (group == 0) {
+    forgotten_.add(index_.node(id).hash);
     remove_node(id);
   } else {
     pools_[group].forget(page);
@@ -123,9 +124,42 @@ int64_t Pages::n_adoptable(std::span<const int32_t> tokens) const {
   return match(tokens).n_tokens();
 }
 
-int64_t Pages::adopt(PageTable& table, std::span<const int32_t> tokens) {
+PrefixReport Pages::explain(const Match& found, std::span<const int32_t> tokens) const {
+  using Why = PrefixReport::Why;
+  if (tokens.empty()) return {};
+  tokens = tokens.first(tokens.size() - 1);
+  const auto n_tokens = static_cast<int64_t>(tokens.size());
+  if (found.n_tokens() == n_tokens) return {};
+  // Pages that the index has, but without what a window sees; and those that it had.
+  const auto n_adopted = static_cast<int64_t>(found.nodes.size());
+  NodeId at = found.nodes.empty() ? kRoot : found.nodes.back();
+  int64_t n_pages = n_adopted;
+  for (; n_pages < n_full_pages(tokens); ++n_pages) {
+    const NodeId next = index_.find(at, page_tokens(tokens, n_pages));
+    if (next == kNoNode) break;
+    at = next;
+  }
+  int64_t n_known = n_pages;
+  for (uint64_t hash = index_.node(at).hash; n_known < n_full_pages(tokens); ++n_known) {
+    hash = PrefixIndex::hash_after(hash, page_tokens(tokens, n_known));
+    if (!forgotten_.has(hash)) break;
+  }
+  if (n_known > n_adopted) return {Why::kForgotten, n_known * kKvBlockTokens};
+  const PrefixIndex::Tail next = index_.find_nearest(at, page_tokens(tokens, n_pages));
+  const int64_t position = n_pages * kKvBlockTokens + next.n_common;
+  if (position == n_tokens) return {};
+  if (position == 0) return {Why::kUnknown, 0};
+  const bool differs =
+      next.node != kNoNode
+          ? next.n_common < static_cast<int64_t>(index_.node(next.node).tokens.size())
+          : !index_.node(at).children.empty() || !index_.node(at).tails.empty();
+  return {differs ? Why::kDiffers : Why::kEnded, position};
+}
+
+int64_t Pages::adopt(PageTable& table, std::span<const int32_t> tokens, PrefixReport* report) {
   TQ_CHECK(table.capacity_tokens() == 0, "a table that has pages adopts others");
   const Match found = match(tokens);
+  if (report != nullptr) *report = explain(found, tokens);
   table.groups.resize(n_groups());
   for (size_t g = 0; g < n_groups(); ++g) {
     PageTable::Group& group = table.groups[g];

@@ -15,6 +15,7 @@
 
 #include "kv/page_pool.h"
 #include "kv/prefix_index.h"
+#include "kv/recent_hashes.h"
 
 namespace tq {
 
@@ -50,6 +51,19 @@ inline int64_t first_page_seen(int64_t position, int64_t window) {
 // Called to copy a page of a group: KvCache::copy_page.
 using PageCopy = std::function<void(size_t group, PageId from, PageId to)>;
 
+// Why no more of a sequence's beginning was adopted.
+struct PrefixReport {
+  enum class Why : uint8_t {
+    kNone,       // all of it was, or all but a part of a page
+    kUnknown,    // nothing that is kept begins so
+    kEnded,      // what is kept goes no further than n_tokens
+    kDiffers,    // what is kept goes on with another token after n_tokens
+    kForgotten,  // n_tokens were kept, of which pages were given up for others
+  };
+  Why why = Why::kNone;
+  int64_t n_tokens = 0;
+};
+
 class Pages {
  public:
   // windows: of the groups, the first of which is 0; n_pages: how many pages each has.
@@ -72,7 +86,8 @@ class Pages {
   // Fills an empty table with the pages that are kept or used of the sequence's beginning; returns
   // how many tokens they hold, fewer than there are. The last page may be partly filled: then
   // it is this table's alone.
-  int64_t adopt(PageTable& table, std::span<const int32_t> tokens);
+  // report: unless null it is told why there are not more.
+  int64_t adopt(PageTable& table, std::span<const int32_t> tokens, PrefixReport* report = nullptr);
   // How many tokens adopt() would find.
   int64_t n_adoptable(std::span<const int32_t> tokens) const;
   // Tells what the table holds: these tokens. Others can adopt its full pages from now on; those
@@ -100,6 +115,7 @@ class Pages {
     }
   };
   Match match(std::span<const int32_t> tokens) const;
+  PrefixReport explain(const Match& found, std::span<const int32_t> tokens) const;
   PageId take(size_t group);
   // Empties a page that is kept, and those pages that are of no use without it.
   void forget(size_t group, PageId page);
@@ -110,6 +126,7 @@ class Pages {
   std::vector<int64_t> windows_;
   std::vector<PagePool> pools_;
   PrefixIndex index_;
+  RecentHashes forgotten_{size_t{1} << 16};  // Node::hash of full pages
 };
 
 }  // namespace tq

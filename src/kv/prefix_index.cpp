@@ -13,6 +13,22 @@ std::vector<int32_t> key_of(std::span<const int32_t> tokens) {
   return {tokens.begin(), tokens.end()};
 }
 
+PrefixIndex::Tail nearest(const std::map<std::vector<int32_t>, NodeId>& nodes,
+                          std::span<const int32_t> tokens) {
+  PrefixIndex::Tail best;
+  const auto consider = [&](const auto& node) {
+    const auto common =
+        std::mismatch(tokens.begin(), tokens.end(), node.first.begin(), node.first.end());
+    const int64_t n = common.first - tokens.begin();
+    if (n > best.n_common) best = {node.second, n};
+  };
+  // In lexical order the best is next to where the tokens would stand.
+  const auto after = nodes.lower_bound(key_of(tokens));
+  if (after != nodes.end()) consider(*after);
+  if (after != nodes.begin()) consider(*std::prev(after));
+  return best;
+}
+
 }  // namespace
 
 NodeId PrefixIndex::find(NodeId parent, std::span<const int32_t> tokens) const {
@@ -22,19 +38,25 @@ NodeId PrefixIndex::find(NodeId parent, std::span<const int32_t> tokens) const {
 }
 
 PrefixIndex::Tail PrefixIndex::find_tail(NodeId parent, std::span<const int32_t> tokens) const {
-  Tail best;
-  const auto& tails = node(parent).tails;
-  const auto consider = [&](const auto& tail) {
-    const auto common =
-        std::mismatch(tokens.begin(), tokens.end(), tail.first.begin(), tail.first.end());
-    const int64_t n = common.first - tokens.begin();
-    if (n > best.n_common) best = {tail.second, n};
-  };
-  // In lexical order the best is next to where the tokens would stand.
-  const auto after = tails.lower_bound(key_of(tokens));
-  if (after != tails.end()) consider(*after);
-  if (after != tails.begin()) consider(*std::prev(after));
-  return best;
+  return nearest(node(parent).tails, tokens);
+}
+
+PrefixIndex::Tail PrefixIndex::find_nearest(NodeId parent, std::span<const int32_t> tokens) const {
+  const Tail tail = nearest(node(parent).tails, tokens);
+  const Tail page = nearest(node(parent).children, tokens);
+  return page.n_common > tail.n_common ? page : tail;
+}
+
+// Steps of splitmix64.
+uint64_t PrefixIndex::hash_after(uint64_t parent, std::span<const int32_t> tokens) {
+  uint64_t hash = parent;
+  for (const int32_t token : tokens) {
+    hash += 0x9e3779b97f4a7c15 + static_cast<uint32_t>(token);
+    hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9;
+    hash = (hash ^ (hash >> 27)) * 0x94d049bb133111eb;
+    hash ^= hash >> 31;
+  }
+  return hash;
 }
 
 NodeId PrefixIndex::add(NodeId parent, std::span<const int32_t> tokens, std::vector<PageId> pages) {
@@ -47,7 +69,8 @@ NodeId PrefixIndex::add(NodeId parent, std::span<const int32_t> tokens, std::vec
   }
   const bool is_new = at(parent).next(tokens.size()).emplace(key_of(tokens), id).second;
   TQ_CHECK(is_new, "a page is in the prefix index twice");
-  at(id) = {parent, key_of(tokens), std::move(pages), {}, {}};
+  const uint64_t hash = hash_after(node(parent).hash, tokens);
+  at(id) = {parent, key_of(tokens), std::move(pages), hash, {}, {}};
   return id;
 }
 

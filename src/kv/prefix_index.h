@@ -23,6 +23,7 @@ class PrefixIndex {
     NodeId parent = kNoNode;
     std::vector<int32_t> tokens;  // of this page
     std::vector<PageId> pages;    // of each group; kNoPage where it was forgotten
+    uint64_t hash = 0;            // of all tokens up to the end of this page
     std::map<std::vector<int32_t>, NodeId> children;  // full pages
     std::map<std::vector<int32_t>, NodeId> tails;
 
@@ -44,6 +45,10 @@ class PrefixIndex {
     int64_t n_common = 0;
   };
   Tail find_tail(NodeId parent, std::span<const int32_t> tokens) const;
+  // The same among tails and full pages.
+  Tail find_nearest(NodeId parent, std::span<const int32_t> tokens) const;
+  // Node::hash of one with these tokens after a parent with that hash.
+  static uint64_t hash_after(uint64_t parent, std::span<const int32_t> tokens);
   // There must be none with these tokens.
   NodeId add(NodeId parent, std::span<const int32_t> tokens, std::vector<PageId> pages);
   void set_page(NodeId id, size_t group, PageId page) { at(id).pages[group] = page; }

@@ -20,6 +20,26 @@ ApiError api_error_of(const Output& output) {
   }
 }
 
+// For the log: why not more of a prompt was found in the cache. Never what it says.
+CallNote prefix_note(const PrefixReport& report) {
+  switch (report.why) {
+    case PrefixReport::Why::kNone:
+      break;
+    case PrefixReport::Why::kUnknown:
+      return {": nothing that is cached begins so", {{"prefix", "unknown"}}};
+    case PrefixReport::Why::kEnded:
+      return {fmt::format(": what is cached ends after {}", report.n_tokens),
+              {{"prefix", "ended"}, {"prefix_tokens", report.n_tokens}}};
+    case PrefixReport::Why::kDiffers:
+      return {fmt::format(": what is cached differs after {}", report.n_tokens),
+              {{"prefix", "differs"}, {"prefix_tokens", report.n_tokens}}};
+    case PrefixReport::Why::kForgotten:
+      return {fmt::format(": {} were cached, but evicted", report.n_tokens),
+              {{"prefix", "evicted"}, {"prefix_tokens", report.n_tokens}}};
+  }
+  return {};
+}
+
 }  // namespace
 
 Reply::Reply(ReplyArgs args) : args_(std::move(args)) {
@@ -109,6 +129,7 @@ void Reply::measure(Choice& choice, const Output& output) {
   if (output.finish == FinishReason::kNone) return;
   choice.n_prompt = output.stats.prompt_tokens;
   choice.n_cached = output.stats.reused_tokens;
+  choice.prefix = output.stats.prefix;
   choice.n_tokens = output.stats.generated_tokens;
   const FinishReason finish = choice.enough ? FinishReason::kStop : output.finish;
   args_.metrics->finished(finish_reason_name(finish), output.stats, args_.call->seconds());
@@ -199,11 +220,19 @@ Usage Reply::usage() const {
 
 CallNote Reply::note() const {
   const Usage sum = usage();
-  return {fmt::format("prompt {} tokens ({} reused), answer {} tokens", sum.prompt_tokens,
-                      sum.cached_tokens, sum.completion_tokens),
-          {{"prompt_tokens", sum.prompt_tokens},
-           {"reused_tokens", sum.cached_tokens},
-           {"answer_tokens", sum.completion_tokens}}};
+  CallNote prefix;  // of the first prompt that has one
+  for (size_t i = 0; i < choices_.size() && prefix.text.empty();
+       i += static_cast<size_t>(args_.n)) {
+    prefix = prefix_note(choices_[i].prefix);
+  }
+  CallNote note = {
+      fmt::format("prompt {} tokens ({} reused{}), answer {} tokens", sum.prompt_tokens,
+                  sum.cached_tokens, prefix.text, sum.completion_tokens),
+      {{"prompt_tokens", sum.prompt_tokens},
+       {"reused_tokens", sum.cached_tokens},
+       {"answer_tokens", sum.completion_tokens}}};
+  note.fields.update(prefix.fields);
+  return note;
 }
 
 void Reply::finish() {

@@ -63,6 +63,7 @@ class Reply : public std::enable_shared_from_this<Reply> {
     int64_t n_tokens = 0;
     int64_t n_prompt = 0;
     int64_t n_cached = 0;
+    PrefixReport prefix;
     std::chrono::steady_clock::time_point last_token;
   };
 

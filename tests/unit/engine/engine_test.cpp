@@ -276,6 +276,26 @@ TEST(Engine, TellsWhatItIsAt) {
   EXPECT_GT(second.stats.queue_seconds, 0);
 }
 
+TEST(Engine, CountsWhatWasComputedForThoseWhoGo) {
+  ToyModel model(limits(8, 2, 64));
+  Engine engine(model, nullptr, {}, kF32);
+  Received gone;
+  const int64_t request = engine.add(make_request(std::vector<int32_t>(20, 3), 4, gone));
+  engine.step();
+  engine.cancel(request);
+  run_all(engine);
+  EXPECT_EQ(gone.finish, FinishReason::kCancelled);
+  EXPECT_EQ(engine.status().prompt_tokens, 8) << "one step of its prompt";
+
+  Received again;
+  engine.add(make_request(std::vector<int32_t>(20, 3), 4, again));
+  run_all(engine);
+  EXPECT_EQ(engine.status().prompt_tokens, 28);
+  EXPECT_EQ(engine.status().reused_tokens, again.stats.reused_tokens);
+  EXPECT_EQ(again.stats.reused_tokens, 8);
+  EXPECT_EQ(engine.status().generated_tokens, 4);
+}
+
 TEST(Engine, TextHeldBackComesOutAtTheEnd) {
   ToyModel model(limits(8, 1, 64));
   const auto tokenizer = std::make_shared<ToyTokenizer>();

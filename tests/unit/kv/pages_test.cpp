@@ -101,6 +101,55 @@ TEST(Pages, AreUsedAgain) {
   EXPECT_EQ(pages.n_kept(), 0) << "nobody knows what they hold";
 }
 
+// What adopting says of a prompt, whose pages are then kept.
+PrefixReport tell(Pages& pages, const std::vector<int32_t>& tokens) {
+  PageTable table;
+  PrefixReport report;
+  pages.adopt(table, tokens, &report);
+  EXPECT_TRUE(pages.grow(table, static_cast<int64_t>(tokens.size())));
+  pages.retire(table, tokens);
+  return report;
+}
+
+TEST(Pages, SayWhyNotMoreWasFound) {
+  using Why = PrefixReport::Why;
+  Pages pages(8);
+  const auto expect = [&](const std::vector<int32_t>& tokens, Why why, int64_t n_tokens) {
+    const PrefixReport report = tell(pages, tokens);
+    EXPECT_EQ(report.why, why);
+    EXPECT_EQ(report.n_tokens, n_tokens);
+  };
+  const std::vector<int32_t> first = ids(40);
+  expect(first, Why::kUnknown, 0);
+  expect(first, Why::kNone, 0);
+  expect(ids(12), Why::kNone, 0);
+  expect(ids(50), Why::kEnded, 40);
+  expect(joined(ids(20), {7, 8, 9}), Why::kDiffers, 20);
+  expect(joined(ids(50), {7, 8, 9}), Why::kEnded, 50);
+  expect(ids(20, 100), Why::kUnknown, 0);
+  expect(ids(8 * 16, 200), Why::kUnknown, 0);  // takes all pages
+  expect(joined(ids(20), {1}), Why::kForgotten, 16);
+  expect(first, Why::kForgotten, 32);
+}
+
+TEST(Pages, SayThatWhatAWindowSeesIsGone) {
+  Pages pages = with_window(16, 8, 3);
+  PageTable table;
+  run(pages, table, ids(64), 16);
+  pages.retire(table, ids(64));
+  const PrefixReport report = tell(pages, joined(ids(16), {1, 2}));
+  EXPECT_EQ(report.why, PrefixReport::Why::kForgotten);
+  EXPECT_EQ(report.n_tokens, 16);
+}
+
+TEST(RecentHashes, ForgetTheOldest) {
+  RecentHashes hashes(2);
+  for (const uint64_t hash : {1, 2, 1, 3}) hashes.add(hash);
+  EXPECT_FALSE(hashes.has(1));
+  EXPECT_TRUE(hashes.has(2));
+  EXPECT_TRUE(hashes.has(3));
+}
+
 TEST(KvSlot, FollowsTheTable) {
   const PageTable table{{{{5, 0, 9}}, {{1, 2, 3}}}};
   EXPECT_EQ(kv_slot(table, 0), 80);
