@@ -18,9 +18,10 @@ ALLOWED = {  # what a folder may include besides itself; docs/architecture.md dr
     "convert": "base tensor format kernels io model",
     "engine": "base tensor format kernels backend kv io model text grammar",
     "session": "base tensor format kernels backend kv io model text grammar engine convert",
-    "server": "base tensor format kernels backend kv io model text grammar engine convert session",
-    "loadgen": "base text",
-    "cli": "base tensor format kernels backend kv io model text grammar engine convert session server loadgen",
+    "server": "base tensor format kernels backend kv io model text grammar engine convert session net",
+    "net": "base",
+    "loadgen": "base text net",
+    "cli": "base tensor format kernels backend kv io model text grammar engine convert session net server loadgen",
 }
 
 root = pathlib.Path(__file__).resolve().parent.parent / "src"

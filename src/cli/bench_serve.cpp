@@ -94,7 +94,7 @@ void bench_server(const BenchServeOptions& options, const std::string& url,
   const Goodput goodput = parse_goodput(options.goodput);
   AskOptions ask = ask_options(options);
   const InterruptScope interrupt;
-  HttpClient client(parse_server_url(url), options.limits,
+  HttpClient client(parse_server_url(url), options.limits, options.trust,
                     [] { return !InterruptScope::interrupted(); });
   ModelServer server(client, options.api_key);
   bench.url = client.url().text();

@@ -38,6 +38,7 @@ struct BenchServeOptions {
   std::vector<double> percentiles = {50, 90, 95, 99};
   bool health = false;
   ClientLimits limits;
+  ClientTrust trust;
   std::string save;
   std::string report;
 };

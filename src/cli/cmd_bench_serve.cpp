@@ -181,6 +181,17 @@ void add_request_options(CLI::App& command, BenchServeOptions& options) {
       ->group(kGroup);
 }
 
+void add_trust_options(CLI::App& command, ClientTrust& trust) {
+  constexpr const char* kGroup = "Requests";
+  command
+      .add_option("--ca", trust.ca_file,
+                  "File with certificates (PEM) that an https server's may be of; without it the "
+                  "system's")
+      ->group(kGroup);
+  command.add_flag("--insecure", trust.insecure, "Take any certificate of an https server")
+      ->group(kGroup);
+}
+
 void add_result_options(CLI::App& command, BenchServeOptions& options) {
   constexpr const char* kGroup = "Results";
   command.add_option("--percentiles", options.percentiles, "Percentiles of all times")
@@ -218,6 +229,7 @@ void add_bench_serve(CLI::App& bench, const GlobalOptions& global) {
   add_traffic_options(*command, *options);
   add_prompt_options(*command, options->prompts);
   add_request_options(*command, *options);
+  add_trust_options(*command, options->trust);
   add_result_options(*command, *options);
   add_examples(
       *command,

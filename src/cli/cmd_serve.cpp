@@ -23,6 +23,7 @@
 #include "cli/sizes.h"
 #include "cli/terminal.h"
 #include "convert/side_files.h"
+#include "net/tls.h"
 #include "server/api.h"
 #include "server/http_server.h"
 #include "session/prompt.h"
@@ -36,6 +37,8 @@ struct ServeOptions {
   ApiOptions api{.model_names = {}};
   std::string chat_template;
   std::vector<std::string> key_files;
+  std::string tls_cert;
+  std::string tls_key;
   bool no_page = false;
   int64_t max_sequences = 8;
   double drain_seconds = 60;
@@ -150,8 +153,8 @@ class Serving {
         }) {
     server_->serve(api_);
     const bool six = options.http.host.find(':') != std::string::npos;
-    url_ = fmt::format("http://{0}{1}{2}:{3}", six ? "[" : "", options.http.host, six ? "]" : "",
-                       server_->port());
+    url_ = fmt::format("{0}://{1}{2}{3}:{4}", options.http.tls ? "https" : "http", six ? "[" : "",
+                       options.http.host, six ? "]" : "", server_->port());
     info("listening on {}", url_);
   }
   ~Serving() {
@@ -245,6 +248,13 @@ void run_serve(ServeOptions options, const GlobalOptions& global) {
   options.api.guard.page = !options.no_page;
   if (options.log_format == "json") set_log_format(LogFormat::kJson);
   for (const std::string& file : options.key_files) read_keys(file, options.api.guard.api_keys);
+  if (options.tls_cert.empty() != options.tls_key.empty()) {
+    fail(ErrorCode::kInvalidArgument, "--tls-cert and --tls-key go together: {} is missing",
+         options.tls_cert.empty() ? "--tls-cert" : "--tls-key");
+  }
+  if (!options.tls_cert.empty()) {
+    options.http.tls = make_tls_server(options.tls_cert, options.tls_key);
+  }
   allow_many_files();
   Serving(options, global).run();
 }
@@ -275,6 +285,12 @@ void add_security_options(CLI::App& command, ServeOptions& options) {
       ->allow_extra_args(false)
       ->group(kGroup);
   command.add_flag("--no-page", options.no_page, "Serve no chat page at /")->group(kGroup);
+  command
+      .add_option("--tls-cert", options.tls_cert,
+                  "Certificate (PEM, with its chain) to serve https with; needs --tls-key")
+      ->group(kGroup);
+  command.add_option("--tls-key", options.tls_key, "Its key (PEM, without a password)")
+      ->group(kGroup);
 }
 
 void add_limit_options(CLI::App& command, ServeOptions& options) {

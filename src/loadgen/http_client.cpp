@@ -9,7 +9,6 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -21,6 +20,7 @@
 #include <utility>  // Boost 1.74 needs it before its own headers
 
 #include "base/error.h"
+#include "net/http_stream.h"
 
 namespace tq {
 namespace {
@@ -39,8 +39,8 @@ std::chrono::nanoseconds nanoseconds_of(double seconds) {
 }
 
 struct Connection {
-  explicit Connection(asio::io_context& io) : socket(io), buffer(kMostBuffered) {}
-  tcp::socket socket;
+  explicit Connection(asio::io_context& io) : stream(io), buffer(kMostBuffered) {}
+  HttpStream stream;
   boost::beast::flat_buffer buffer;
 };
 
@@ -68,6 +68,7 @@ struct HttpClient::Core {
   ClientLimits limits;
   std::function<bool()> go_on;
   asio::io_context io{1};
+  std::shared_ptr<const TlsContext> tls;  // of https
   std::vector<tcp::endpoint> endpoints;
   std::vector<std::unique_ptr<Connection>> idle;
   std::set<std::shared_ptr<Call>> calls;
@@ -100,6 +101,8 @@ class Call : public std::enable_shared_from_this<Call> {
 
  private:
   void connect();
+  void secure();
+  void begin();
   void write();
   void read_head();
   void read_body();
@@ -141,26 +144,38 @@ void Call::connect() {
   } else {
     arm(core_.limits.call_seconds - spent, CallFault::kTimeout);
   }
-  asio::async_connect(connection_->socket, core_.endpoints,
+  asio::async_connect(connection_->stream.socket(), core_.endpoints,
                       [self = shared_from_this()](error_code error, const tcp::endpoint&) {
                         if (self->ended_) return;
                         if (error) return self->end(CallFault::kConnect, error.message());
-                        error_code ignored;
-                        self->connection_->socket.set_option(tcp::no_delay(true), ignored);
-                        self->arm(
-                            self->core_.limits.call_seconds - HttpClient::now() + self->begun_,
-                            CallFault::kTimeout);
-                        self->write();
+                        self->connection_->stream.begin();
+                        self->secure();
                       });
+}
+
+void Call::secure() {
+  if (!core_.tls) return begin();
+  HttpStream& stream = connection_->stream;
+  stream.secure(core_.tls->open(core_.url.host));
+  stream.handshake([self = shared_from_this()](error_code error) {
+    if (self->ended_) return;
+    if (!error) return self->begin();
+    const std::string problem = self->connection_->stream.problem();
+    self->end(CallFault::kConnect, "TLS: " + (problem.empty() ? error.message() : problem));
+  });
+}
+
+void Call::begin() {
+  arm(core_.limits.call_seconds - HttpClient::now() + begun_, CallFault::kTimeout);
+  write();
 }
 
 void Call::write() {
   // A server may refuse a request before it has read all of it, so what it says is read whether
   // the write succeeds or not.
-  asio::async_write(connection_->socket, asio::buffer(text_),
-                    [self = shared_from_this()](error_code, size_t) {
-                      if (!self->ended_) self->read_head();
-                    });
+  connection_->stream.write(text_, [self = shared_from_this()](error_code) {
+    if (!self->ended_) self->read_head();
+  });
 }
 
 void Call::read_head() {
@@ -169,7 +184,7 @@ void Call::read_head() {
   parser_->body_limit(core_.limits.body_bytes);
   parser_->eager(true);
   http::async_read_header(
-      connection_->socket, connection_->buffer, *parser_,
+      connection_->stream, connection_->buffer, *parser_,
       [self = shared_from_this()](error_code error, size_t n) {
         if (self->ended_) return;
         if (error && n == 0 && self->was_closed(error)) return self->connect();
@@ -184,7 +199,7 @@ void Call::read_head() {
 }
 
 void Call::read_body() {
-  http::async_read_some(connection_->socket, connection_->buffer, *parser_,
+  http::async_read_some(connection_->stream, connection_->buffer, *parser_,
                         [self = shared_from_this()](error_code error, size_t) {
                           if (self->ended_) return;
                           if (error) return self->fail_with(error);
@@ -224,10 +239,7 @@ void Call::end(CallFault fault, std::string message) {
   if (std::exchange(ended_, true)) return;
   const auto self = shared_from_this();
   timer_.cancel();
-  if (connection_) {
-    error_code ignored;
-    connection_->socket.close(ignored);
-  }
+  if (connection_) connection_->stream.close();
   core_.calls.erase(self);
   const std::shared_ptr<CallSink> sink = std::move(sink_);
   if (sink) sink->on_end({fault, std::move(message)});
@@ -245,12 +257,13 @@ void HttpClient::Core::stop(bool told) {
   }
 }
 
-HttpClient::HttpClient(const ServerUrl& url, const ClientLimits& limits,
+HttpClient::HttpClient(const ServerUrl& url, const ClientLimits& limits, const ClientTrust& trust,
                        std::function<bool()> go_on)
     : core_(std::make_unique<Core>()) {
   core_->go_on = std::move(go_on);
   core_->url = url;
   core_->limits = limits;
+  if (url.tls) core_->tls = make_tls_client(trust.ca_file, trust.insecure);
   error_code error;
   tcp::resolver resolver(core_->io);
   for (const auto& found : resolver.resolve(url.host, url.port, error)) {

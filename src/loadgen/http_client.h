@@ -55,11 +55,18 @@ struct ClientLimits {
   uint64_t body_bytes = uint64_t{256} << 20;
 };
 
+// Whose certificates are taken, of https.
+struct ClientTrust {
+  std::string ca_file;    // PEM; empty: the system's
+  bool insecure = false;  // any
+};
+
 class HttpClient {
  public:
   // Resolves the name. go_on (null: always) is asked now and then while the client runs. Throws
-  // kNotFound for a name that has no address, kUnsupported in a build without Boost.
-  HttpClient(const ServerUrl& url, const ClientLimits& limits,
+  // kNotFound for a name that has no address, kUnsupported in a build without Boost, and for https
+  // what make_tls_client() throws.
+  HttpClient(const ServerUrl& url, const ClientLimits& limits, const ClientTrust& trust = {},
              std::function<bool()> go_on = nullptr);
   ~HttpClient();
   HttpClient(const HttpClient&) = delete;

@@ -6,7 +6,8 @@ namespace tq {
 
 struct HttpClient::Core {};
 
-HttpClient::HttpClient(const ServerUrl&, const ClientLimits&, std::function<bool()>) {
+HttpClient::HttpClient(const ServerUrl&, const ClientLimits&, const ClientTrust&,
+                       std::function<bool()>) {
   fail(ErrorCode::kUnsupported,
        "this tq was built without HTTP: build it where Boost's headers are (libboost-dev)");
 }

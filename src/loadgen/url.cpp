@@ -9,7 +9,8 @@ namespace tq {
 namespace {
 
 [[noreturn]] void refuse(const std::string& text) {
-  fail(ErrorCode::kInvalidArgument, "{} is no server's address: write http://HOST:PORT", text);
+  fail(ErrorCode::kInvalidArgument, "{} is no server's address: write http://HOST:PORT or https://",
+       text);
 }
 
 bool is_printable(const std::string& text) {
@@ -49,19 +50,19 @@ std::string ServerUrl::authority() const {
 
 ServerUrl parse_server_url(const std::string& text) {
   std::string rest = text;
+  bool tls = false;
   const size_t scheme = text.find("://");
   if (scheme != std::string::npos) {
     const std::string name = lower_case(text.substr(0, scheme));
-    if (name == "https") {
-      fail(ErrorCode::kUnsupported, "{}: this client has no TLS; give the server's http address",
-           text);
-    }
-    if (name != "http") refuse(text);
+    tls = name == "https";
+    if (!tls && name != "http") refuse(text);
     rest = text.substr(scheme + 3);
   }
   if (!is_printable(rest) || rest.find_first_of("?#") != std::string::npos) refuse(text);
   const size_t slash = std::min(rest.find('/'), rest.size());
   ServerUrl url;
+  url.tls = tls;
+  if (tls) url.port = "443";
   read_authority(rest.substr(0, slash), text, url);
   url.base = rest.substr(slash);
   const auto trim = [&url] {

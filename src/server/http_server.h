@@ -8,20 +8,22 @@
 #include <memory>
 #include <string>
 
+#include "net/tls.h"
 #include "server/http.h"
 
 namespace tq {
 
 struct HttpOptions {
-  std::string host = "127.0.0.1";  // a name or an address
-  uint16_t port = 0;               // 0: one that is free
+  std::string host = "127.0.0.1";                   // a name or an address
+  uint16_t port = 0;                                // 0: one that is free
+  std::shared_ptr<const TlsContext> tls = nullptr;  // null: plain HTTP
   size_t body_bytes = size_t{32} << 20;
   size_t header_bytes = size_t{16} << 10;
   size_t n_headers = 100;
   size_t n_connections = 4096;
   // What may wait for a client that reads slowly; with more it is cut off.
   size_t unsent_bytes = size_t{4} << 20;
-  double header_seconds = 10;  // to send the first lines
+  double header_seconds = 10;  // to send the first lines; as long before for TLS's handshake
   double body_seconds = 60;    // to send the body
   double write_seconds = 30;   // to take anything of what is sent
   double idle_seconds = 75;    // between requests

@@ -432,7 +432,7 @@ class CommandLineTest(unittest.TestCase):
         self.refused("serve", "a", "--serve-options", "x", text="--preset")
         self.refused("serve", "a", "--concurency", "1", text="did you mean --concurrency")
         self.refused("serve", "--preset", "seed-table", "a", "b", "c", text="takes a bf16 MODEL")
-        self.assertEqual(tq("bench", "serve", "https://x").returncode, 5)
+        self.assertIn(tq("bench", "serve", "https://nowhere.invalid").returncode, (3, 5))  # 5: no TLS
 
 
 class SeedTableTest(unittest.TestCase):

@@ -43,7 +43,7 @@ class Server:
         self.reader = threading.Thread(target=self.read)
         self.reader.start()
         assert self.ready.wait(60), self.log
-        self.port = int(re.search(r"http://127.0.0.1:(\d+)", "".join(self.log))[1])
+        self.port = int(re.search(r"https?://127.0.0.1:(\d+)", "".join(self.log))[1])
 
     def read(self):
         for line in self.process.stderr:
@@ -209,6 +209,28 @@ class ServeTest(unittest.TestCase):
             time.sleep(0.01)
         connection.close()
         self.server.wait_until_idle()
+
+    def test_a_client_that_has_sent_more_and_goes(self):
+        body = json.dumps({"prompt": "a", "max_tokens": LONG, "ignore_eos": True}).encode()
+        connection = self.server.connect()
+        connection.sendall(start_of_post(f"Content-Length: {len(body)}\r\n") + body)
+        get = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        connection.sendall(get * (100_000 // len(get)))  # more than is read ahead
+        while self.server.get("/load")[1]["server_load"] == 0:
+            time.sleep(0.01)
+        connection.close()
+        self.server.wait_until_idle()
+
+    def test_much_may_be_sent_ahead(self):
+        body = b'{"prompt":"a","max_tokens":3}'
+        get = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        last = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        n = 100_000 // len(get)
+        connection = self.server.connect()
+        connection.sendall(start_of_post(f"Content-Length: {len(body)}\r\n") + body + get * n +
+                           last)
+        data = read_all(connection)
+        self.assertEqual(data.count(b"HTTP/1.1 200 OK"), n + 2)
 
     def test_many_clients_get_what_they_would_get_alone(self):
         prompts = [f"prompt {i}" for i in range(64)]
@@ -387,6 +409,7 @@ class KeyTest(unittest.TestCase):
             self.assertEqual(server.stop(), 0)
             log = "".join(server.log)
             self.assertIn("POST /v1/completions 200", log)
+            self.assertIn("(0 reused: nothing that is cached begins so)", log)
             for secret in ("secret", "private"):
                 self.assertNotIn(secret, log)
 

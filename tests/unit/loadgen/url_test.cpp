@@ -16,6 +16,8 @@ TEST(Url, IsReadAsPeopleWriteIt) {
       {"http://localhost:8000/v1/", "http://localhost:8000"},
       {"http://host/proxy/a/", "http://host:80/proxy/a"},
       {"http://host/proxy/v1", "http://host:80/proxy"},
+      {"https://host/v1", "https://host:443"},
+      {"HTTPS://host:8443", "https://host:8443"},
       {"http://[::1]:81/", "http://[::1]:81"}};
   for (const auto& [text, wanted] : rows) EXPECT_EQ(parse_server_url(text).text(), wanted);
   EXPECT_EQ(parse_server_url("[::1]:81").host, "::1");
@@ -29,8 +31,6 @@ TEST(Url, RefusesWhatIsNone) {
     fixtures::expect_error(ErrorCode::kInvalidArgument, {text, "http://HOST:PORT"},
                            [&] { parse_server_url(text); });
   }
-  fixtures::expect_error(ErrorCode::kUnsupported, {"https://host", "TLS"},
-                         [] { parse_server_url("https://host"); });
 }
 
 }  // namespace
