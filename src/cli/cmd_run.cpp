@@ -19,6 +19,7 @@
 #include "cli/reasoning_options.h"
 #include "cli/result.h"
 #include "cli/template_options.h"
+#include "session/thinking_budget.h"
 
 namespace tq {
 namespace {
@@ -140,6 +141,10 @@ void run_run(const RunOptions& options, const GlobalOptions& global) {
                                             loaded.model->options().max_context, prompt.ids.size());
   const SamplingParams sampling = request.sampling;
   request.constraint = constraint_of(options, loaded, prompt);
+  if (const auto budget = options.sampling.thinking_budget) {
+    request.constraint =
+        limit_thinking(*budget, prompt.parser, loaded.tokenizer, std::move(request.constraint));
+  }
   info("{}", describe_sampling(sampling, options.sampling, loaded.sampling));
   Service service(*loaded.model, loaded.tokenizer, loaded.eos_ids,
                   {.kv_format = options.model.kv(), .suppressed_ids = loaded.not_text});

@@ -21,6 +21,11 @@ class Constraint {
   virtual bool may_end() const = 0;
   // And nothing can follow.
   virtual bool must_end() const = 0;
+  // Whether any token may come next, ends too: then fill_mask() is not asked.
+  virtual bool is_open() const { return false; }
+  // Whether it goes by every byte of the tokens, so that none is left out of the answer's text,
+  // such as a space that some tokenizers put before it.
+  virtual bool counts_bytes() const { return true; }
 };
 
 }  // namespace tq

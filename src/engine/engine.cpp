@@ -14,6 +14,12 @@
 namespace tq {
 namespace {
 
+// Whether not every token may come next.
+bool is_masked(const Sequence& sequence) {
+  const Constraint* constraint = sequence.request.constraint.get();
+  return constraint != nullptr && !constraint->is_open();
+}
+
 double seconds_between(Sequence::Clock::time_point a, Sequence::Clock::time_point b) {
   return std::chrono::duration<double>(b - a).count();
 }
@@ -84,8 +90,8 @@ int64_t Engine::add(Request request) {
          n_pages, pages_.n_pages());
   }
   if (tokenizer_) {
-    // Constraints count every byte of a token.
-    const bool at_start = sequence->request.constraint == nullptr;
+    const Constraint* constraint = sequence->request.constraint.get();
+    const bool at_start = constraint == nullptr || !constraint->counts_bytes();
     sequence->detokenizer.emplace(tokenizer_, /*skip_special=*/true, sequence->request.shown_ids,
                                   at_start);
   }
@@ -164,7 +170,7 @@ bool Engine::run_model(const ScheduledStep& step, bool chooses) {
       for (size_t i = 0; i < step.batch.size(); ++i) {
         if (step.batch[i].n_logits == 0) continue;
         sample_rows_.push_back(step.sequences[i]->sampler.next_row(token_values_));
-        if (!step.sequences[i]->request.constraint) continue;
+        if (!is_masked(*step.sequences[i])) continue;
         sample_rows_.back().mask = static_cast<int32_t>(constrained.size());
         constrained.push_back(step.sequences[i]);
       }
@@ -287,7 +293,7 @@ Engine::Choice Engine::take(Sequence& sequence, int32_t chosen) {
 
 Engine::Choice Engine::sample(Sequence& sequence, std::span<float> logits) {
   const uint32_t* mask = nullptr;
-  if (sequence.request.constraint) {
+  if (is_masked(sequence)) {
     mask = make_masks({&sequence}).data();
     if (sequence.fault) return {-1, sequence.fault->what(), {}, sequence.fault->code()};
   }

@@ -183,7 +183,13 @@ Json chat_body_of(const Json& messages_body) {
     if (!variables.is_null()) {
       check_field("chat_template_kwargs", FieldType::kObject, 0, 256, variables);
     }
-    variables["enable_thinking"] = thinking.value("type", Json()) != Json("disabled");
+    const bool thinks = thinking.value("type", Json()) != Json("disabled");
+    variables["enable_thinking"] = thinks;
+    const Json budget = thinking.value("budget_tokens", Json());
+    if (thinks && !budget.is_null()) {
+      check_field("thinking.budget_tokens", FieldType::kInteger, 0, 2147483647, budget);
+      body["thinking_budget"] = budget;
+    }
   }
   return body;
 }

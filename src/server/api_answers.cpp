@@ -14,6 +14,7 @@
 #include "server/responses.h"
 #include "server/tools/forced_calls.h"
 #include "session/prompt.h"
+#include "session/thinking_budget.h"
 
 namespace tq {
 namespace {
@@ -131,6 +132,17 @@ ReplyArgs chat_args(const std::shared_ptr<Call>& call, const ServedModel& model,
   return args;
 }
 
+void limit_thinking_of(const ApiRequest& request, const ServedModel& model, ReplyArgs& args) {
+  if (!args.prompts[0].parser) {
+    throw ApiError(400, "this model marks no reasoning, so that it cannot be limited",
+                   "thinking_budget", "unsupported_parameter");
+  }
+  args.constrain = [inner = std::move(args.constrain), budget = *request.thinking_budget,
+                    tokenizer = model.tokenizer](const Prompt& prompt) {
+    return limit_thinking(budget, prompt.parser, tokenizer, inner ? inner(prompt) : nullptr);
+  };
+}
+
 }  // namespace
 
 Api::Place Api::take_places(int64_t n) {
@@ -224,8 +236,10 @@ void Api::message(const CallPtr& call, const ServedModel& model, const Place& pl
   check_model_name(body);
   check_field("max_tokens", FieldType::kInteger, 1, std::numeric_limits<int32_t>::max(),
               body.value("max_tokens", Json()));
-  const ApiRequest request = read_chat_request(chat_body_of(body), model.sampling);
+  ApiRequest request = read_chat_request(chat_body_of(body), model.sampling);
   ReplyArgs args = chat_args(call, model, request);
+  // Agents send it to every model; one that marks no reasoning spends nothing of it.
+  if (!args.prompts[0].parser) request.thinking_budget.reset();
   args.writer = make_messages_writer(head_of(request, model, "msg_"),
                                      static_cast<int64_t>(args.prompts[0].ids.size()));
   reply(model, place, request, std::move(args));
@@ -265,6 +279,7 @@ void Api::reply(const ServedModel& model, const Place& place, const ApiRequest& 
     args.sampling.push_back(std::move(sampling));
   }
   if (request.grammar) args.constrain = constrain_to(*request.grammar, model.grammars);
+  if (request.thinking_budget) limit_thinking_of(request, model, args);
   const auto n_answers = static_cast<int64_t>(args.prompts.size()) * request.n;
   if (const int64_t most = model.n_sequences + options_.max_queue; n_answers > most) {
     throw ApiError(400,

@@ -78,6 +78,23 @@ void set_max_tokens(ApiRequest& request, const Json& value) {
   request.max_tokens = *json_integer(value, 1, std::numeric_limits<int32_t>::max());
 }
 
+void set_thinking_budget(ApiRequest& request, const Json& value) {
+  request.thinking_budget = *json_integer(value, 0, std::numeric_limits<int32_t>::max());
+}
+
+// As some clients say effort and budget, in one.
+void set_reasoning(ApiRequest& request, const Json& value) {
+  const Json effort = value.value("effort", Json());
+  if (!effort.is_null()) {
+    check_field("reasoning.effort", kString, 0, 64, effort);
+    request.template_variables["reasoning_effort"] = effort;
+  }
+  const Json most = value.value("max_tokens", Json());
+  if (most.is_null()) return;
+  check_field("reasoning.max_tokens", kInteger, 0, kMostTokens, most);
+  set_thinking_budget(request, most);
+}
+
 using ApiField = Field<ApiRequest>;
 
 // Of both kinds of requests.
@@ -130,7 +147,7 @@ constexpr std::array<ApiField, 2> kCompletion = {{
     {"echo", kBool, 0, 0, [](ApiRequest& r, const Json& v) { r.echo = v.get<bool>(); }},
 }};
 
-constexpr std::array<ApiField, 8> kChat = {{
+constexpr std::array<ApiField, 11> kChat = {{
     {"parallel_tool_calls", kBool, 0, 0,
      [](ApiRequest& r, const Json& v) { r.parallel_calls = v.get<bool>(); }},
     {"max_completion_tokens", kInteger, 1, kMostTokens, set_max_tokens},
@@ -151,6 +168,9 @@ constexpr std::array<ApiField, 8> kChat = {{
      [](ApiRequest& r, const Json& v) { r.add_generation_prompt = v.get<bool>(); }},
     {"reasoning_effort", kString, 0, 64,
      [](ApiRequest& r, const Json& v) { r.template_variables["reasoning_effort"] = v; }},
+    {"reasoning", kObject, 0, 64, set_reasoning},
+    {"thinking_budget", kInteger, 0, kMostTokens, set_thinking_budget},
+    {"thinking_token_budget", kInteger, 0, kMostTokens, set_thinking_budget},
     {"chat_template_kwargs", kObject, 0, 256,
      [](ApiRequest& r, const Json& v) { r.template_variables.update(v); }},
     {"continue_final_message", kBool, 0, 0,

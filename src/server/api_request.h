@@ -36,6 +36,7 @@ struct ApiRequest {
   bool add_generation_prompt = true;
   bool continues = false;  // the last message, instead of answering it
   Json template_variables = Json::object();
+  std::optional<int64_t> thinking_budget;  // tokens of reasoning; absent: no limit
 };
 
 // defaults: sampling where nothing is asked for; a seed that is not given is drawn. Throws

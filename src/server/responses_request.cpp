@@ -174,7 +174,8 @@ Json chat_body_of_response(const Json& body) {
   for (const char* key :
        {"model", "stream", "temperature", "top_p", "top_k", "min_p", "seed", "stop", "priority",
         "presence_penalty", "frequency_penalty", "repetition_penalty", "logit_bias", "ignore_eos",
-        "min_tokens", "parallel_tool_calls", "chat_template_kwargs"}) {
+        "min_tokens", "parallel_tool_calls", "chat_template_kwargs", "thinking_budget",
+        "thinking_token_budget"}) {
     const auto found = body.find(key);
     if (found != body.end()) chat[key] = *found;
   }
@@ -198,10 +199,7 @@ Json chat_body_of_response(const Json& body) {
     }
   }
   if (const Json reasoning = body.value("reasoning", Json()); !reasoning.is_null()) {
-    check_field("reasoning", FieldType::kObject, 0, 64, reasoning);
-    if (const Json effort = reasoning.value("effort", Json()); !effort.is_null()) {
-      chat["reasoning_effort"] = effort;
-    }
+    chat["reasoning"] = reasoning;
   }
   return chat;
 }

@@ -126,6 +126,10 @@ void visit_options(SamplingOptions& options, Visit&& visit) {
         AnyValue{});
   visit(OptionText{"ignore-eos", "Do not stop at end-of-sequence tokens"}, options.ignore_eos,
         AnyValue{});
+  visit(OptionText{"thinking-budget",
+                   "Tokens of reasoning at most, of models that mark it: then it is closed and the "
+                   "answer begins"},
+        options.thinking_budget, Range{0, int64_t{1} << 30});
 }
 
 // Puts the fields of a JSON object into the options, and leaves the others as they are:

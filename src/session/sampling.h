@@ -25,6 +25,7 @@ struct SamplingOptions {
   std::vector<std::string> stop;
   std::vector<std::string> logit_bias;  // "ID=VALUE"
   bool ignore_eos = false;
+  std::optional<int> thinking_budget;  // tokens of reasoning; absent: no limit
 
   // defaults with what was given put over it; max_tokens stays as in defaults if not given. A seed
   // that was not given is drawn, unless decoding is greedy. Throws kInvalidArgument.

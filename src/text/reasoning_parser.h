@@ -49,6 +49,11 @@ class ReasoningParser {
   bool begins_inside() const { return after_start_ != State::kAnswer; }
   bool may_open() const { return !begins_inside() && !is_closed_; }
 
+  // Whether what comes next is reasoning or belongs to its tags.
+  bool is_inside() const {
+    return state_ == State::kStart ? begins_inside() : state_ != State::kAnswer;
+  }
+
   // What is certain after more output: without tags, and without the newlines that touch them.
   std::vector<ReasoningPiece> push(std::string_view text);
   // The output ended: what was held back. Reasoning that was not closed is still reasoning.

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import unittest
 
+import test_serve
 from cli_support import EOS, TOKENS, TQ, make_model, tq, tq_json, write_ids
 
 OPEN, CLOSE = len(TOKENS), len(TOKENS) + 1
@@ -45,6 +46,12 @@ class Reasoning(unittest.TestCase):
         for part in parts:
             self.assertIn(part, done.stderr)
 
+    def serve(self, model):
+        test_serve.setUpModule()
+        server = test_serve.Server(model=model)
+        self.addCleanup(server.stop)
+        return server
+
     def run_split(self):
         """A run whose reasoning and answer both hold something."""
         result = tq_json("run", self.model, "abc", *OPTIONS)
@@ -69,6 +76,67 @@ class Reasoning(unittest.TestCase):
         opened = tq_json("run", plain, "abc", "-n", 4, "--logit-bias", f"{OPEN}=100")
         self.assertEqual(opened["text"], "")
         self.assertEqual(opened["reasoning"], TAGS[0] * 3)  # unclosed
+
+    def test_a_budget_ends_the_reasoning(self):
+        think = ["-n", 40, "--ignore-eos", "--temp", 0, "--logit-bias", f"{CLOSE}=-1000"]
+        free = tq_json("run", self.model, "abc", *think)
+        self.assertEqual(free["text"], "")
+        for budget in (0, 5):
+            limited = tq_json("run", self.model, "abc", *think, "--thinking-budget", budget)
+            self.assertEqual(limited["ids"][:budget + 1], free["ids"][:budget] + [CLOSE])
+            self.assertEqual(limited["reasoning"], text_of(free["ids"][:budget]))
+            self.assertEqual(limited["text"], text_of(limited["ids"][budget + 1:]))
+            self.assertEqual(len(limited["ids"]), 40)
+        self.assertEqual(tq_json("run", self.model, "abc", *think, "--thinking-budget", 40)["ids"], free["ids"])
+        held = tq_json("run", self.model, "abc", *think[:2], "--temp", 0, "--thinking-budget", 3, "--regex", "a{5}")
+        self.assertEqual(held["text"], "aaaaa")
+        chat = tq("chat", self.model, "--json", *think, "--thinking-budget", 5, stdin="abc\nd\n")
+        first, second = map(json.loads, chat.stdout.splitlines())
+        self.assertEqual(first["reasoning"], text_of(free["ids"][:5]))
+        self.assertTrue(second["reasoning"] and second["text"])
+        plain = make_model(self.path("plain"))
+        self.check_error(tq("run", plain, "abc", "--thinking-budget", 5), "marks no reasoning")
+
+    def test_a_budget_of_requests(self):
+        server = self.serve(self.model)
+        ask = {"messages": [{"role": "user", "content": "abc"}], "max_tokens": 40, "ignore_eos": True,
+               "temperature": 0, "logit_bias": {str(CLOSE): -100}}
+        free = server.post("/v1/chat/completions", ask)[1]["choices"][0]["message"]
+        self.assertEqual(free["content"], "")
+        for fields in ({"thinking_budget": 5}, {"thinking_token_budget": 5}, {"reasoning": {"max_tokens": 5}}):
+            status, answer = server.post("/v1/chat/completions", {**ask, **fields})
+            self.assertEqual(status, 200, answer)
+            message = answer["choices"][0]["message"]
+            self.assertTrue(free["reasoning_content"].startswith(message["reasoning_content"]))
+            self.assertLess(len(message["reasoning_content"]), len(free["reasoning_content"]))
+            self.assertTrue(message["content"])
+            limited = message
+        status, answer = server.post("/v1/responses", {
+            "input": "abc", "max_output_tokens": 40, "ignore_eos": True, "temperature": 0, "reasoning": {"max_tokens": 5},
+            "logit_bias": {str(CLOSE): -100}})
+        self.assertEqual([item["type"] for item in answer["output"]], ["reasoning", "message"])
+        self.assertEqual(answer["output"][1]["content"][0]["text"], limited["content"])
+        status, answer = server.post("/v1/messages", {
+            "messages": ask["messages"], "max_tokens": 40, "temperature": 0,
+            "thinking": {"type": "enabled", "budget_tokens": 5}})
+        self.assertEqual(status, 200, answer)
+        self.assertEqual(answer["content"][0]["type"], "thinking")
+        for wrong in (-1, "5", 1.5):
+            status, answer = server.post("/v1/chat/completions", {**ask, "thinking_budget": wrong})
+            self.assertEqual((status, answer["error"]["param"]), (400, "thinking_budget"))
+        stream = server.stream("/v1/chat/completions", {**ask, "thinking_budget": 5})
+        deltas = [choice["delta"] for chunk in stream for choice in chunk["choices"]]
+        self.assertEqual("".join(delta.get("reasoning_content") or "" for delta in deltas), limited["reasoning_content"])
+        self.assertEqual("".join(delta.get("content") or "" for delta in deltas), limited["content"])
+
+    def test_a_budget_where_nothing_is_marked(self):
+        server = self.serve(make_model(self.path("plain")))
+        ask = {"messages": [{"role": "user", "content": "abc"}], "max_tokens": 4}
+        status, answer = server.post("/v1/chat/completions", {**ask, "thinking_budget": 5})
+        self.assertEqual((status, answer["error"]["param"]), (400, "thinking_budget"))
+        # Agents send it to every model.
+        thinking = {"type": "enabled", "budget_tokens": 5}
+        self.assertEqual(server.post("/v1/messages", {**ask, "thinking": thinking})[0], 200)
 
     def test_what_is_printed(self):
         result = self.run_split()

@@ -15,6 +15,7 @@
 #include "cli/result.h"
 #include "cli/template_options.h"
 #include "engine/model_limits.h"
+#include "session/thinking_budget.h"
 
 namespace tq {
 namespace {
@@ -53,6 +54,7 @@ Chat::Chat(const ChatOptions& options, const GlobalOptions& global)
          loaded_.tokenizer ? "chat template" : "tokenizer.json");
   }
   settings_.sampling = options.sampling.over(loaded_.sampling);
+  settings_.thinking_budget = options.sampling.thinking_budget;
   if (options.sampling.max_tokens != -1) settings_.max_tokens = options.sampling.max_tokens;
   settings_.reasoning = options.reasoning;
   settings_.drop_oldest = options.context_full == "drop-oldest";
@@ -222,6 +224,10 @@ Request Chat::make_request(const Prompt& prompt) {
   const int64_t most = settings_.max_tokens ? *settings_.max_tokens : left;
   // Without room for a token the engine says so, with its numbers.
   request.sampling.max_tokens = static_cast<int>(std::max<int64_t>(std::min(most, left), 1));
+  if (settings_.thinking_budget) {
+    request.constraint =
+        limit_thinking(*settings_.thinking_budget, prompt.parser, loaded_.tokenizer, nullptr);
+  }
   return request;
 }
 

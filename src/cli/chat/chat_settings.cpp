@@ -79,6 +79,17 @@ bool set_think(ChatSettings& settings, std::string_view value) {
   return true;
 }
 
+bool set_thinking_budget(ChatSettings& settings, std::string_view value) {
+  if (value == "off") {
+    settings.thinking_budget.reset();
+    return true;
+  }
+  int n = 0;
+  if (!read_number(value, n) || n < 0) return false;
+  settings.thinking_budget = n;
+  return true;
+}
+
 bool set_reasoning(ChatSettings& settings, std::string_view value) {
   if (value != "auto" && value != "show" && value != "hide") return false;
   settings.reasoning.show = value;
@@ -115,6 +126,9 @@ const std::vector<Setting>& all_settings() {
       {"think", "", "on, off, or auto: as the model's template has it",
        [](const S& s) { return s.reasoning.think.empty() ? "auto" : s.reasoning.think; }, set_think,
        true},
+      {"thinking-budget", "", "tokens of reasoning at most, or off",
+       [](const S& s) { return s.thinking_budget ? fmt::format("{}", *s.thinking_budget) : "off"; },
+       set_thinking_budget},
       {"reasoning", "", "show, hide, or auto: show on a terminal",
        [](const S& s) { return s.reasoning.show; }, set_reasoning},
       {"context-full", "", "stop, or drop-oldest: the model sees the oldest turns no more",

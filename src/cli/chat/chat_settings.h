@@ -14,9 +14,10 @@ struct ChatSettings {
   SamplingParams sampling;        // but for max_tokens
   std::optional<int> max_tokens;  // of an answer; absent: what the context leaves
   ReasoningOptions reasoning;
-  bool drop_oldest = false;  // when the context is full; else stop
-  bool wrap = true;          // words, on a terminal
-  bool stats = true;         // speed after each answer
+  std::optional<int> thinking_budget;  // tokens of reasoning; absent: no limit
+  bool drop_oldest = false;            // when the context is full; else stop
+  bool wrap = true;                    // words, on a terminal
+  bool stats = true;                   // speed after each answer
 };
 
 // Changes one setting by its name or another name of it, '_' being as good as '-': ("top_k", "40").

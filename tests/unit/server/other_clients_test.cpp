@@ -201,7 +201,7 @@ TEST(ResponsesBody, IsTheChatThatItMeans) {
       {"role":"user","content":"go on"}]})",
                                                      "body"));
   EXPECT_EQ(chat["max_tokens"], 9);
-  EXPECT_EQ(chat["reasoning_effort"], "low");
+  EXPECT_EQ(chat["reasoning"]["effort"], "low");
   EXPECT_EQ(chat["tool_choice"]["function"]["name"], "f");
   EXPECT_EQ(chat["tools"][0]["function"]["parameters"]["type"], "object");
   EXPECT_EQ(chat["response_format"]["json_schema"]["schema"]["type"], "object");

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "session/thinking_budget.h"
 #include "support/expect_error.h"
 #include "support/temp_dir.h"
 #include "unit/grammar/grammar_testing.h"
@@ -84,6 +85,89 @@ TEST_F(Answers, TheModelMayOpenItsReasoning) {
   EXPECT_THAT(allowed(*direct), UnorderedElementsAre("b"));
   // Not where the prompt says that there is none.
   EXPECT_THAT(allowed(*constrain("question<think>\n\n</think>\n\n")), UnorderedElementsAre("a"));
+}
+
+TEST_F(Answers, ReasoningIsClosedWhenItsTokensAreSpent) {
+  const auto budget =
+      limit_thinking(2, ReasoningParser(tags, "question<think>"), tokenizer, nullptr);
+  EXPECT_TRUE(budget->is_open());
+  accept(*budget, "a");
+  EXPECT_TRUE(budget->is_open());
+  EXPECT_TRUE(budget->may_end());
+  accept(*budget, "b");
+  EXPECT_FALSE(budget->is_open());
+  EXPECT_FALSE(budget->may_end() || budget->must_end());
+  EXPECT_THAT(allowed(*budget), UnorderedElementsAre("</think>"));
+  accept(*budget, "</think>");
+  EXPECT_TRUE(budget->is_open());
+  for (int i = 0; i < 5; ++i) accept(*budget, "<think>");  // which is text now
+  EXPECT_TRUE(budget->is_open());
+}
+
+TEST_F(Answers, ABudgetCountsFromTheOpeningTag) {
+  const auto budget = limit_thinking(1, ReasoningParser(tags, "question"), tokenizer, nullptr);
+  accept(*budget, "<think>");
+  EXPECT_TRUE(budget->is_open());
+  accept(*budget, "a");
+  EXPECT_THAT(allowed(*budget), UnorderedElementsAre("</think>"));
+  const auto none = limit_thinking(0, ReasoningParser(tags, "question<think>"), tokenizer, nullptr);
+  EXPECT_THAT(allowed(*none), UnorderedElementsAre("</think>"));
+  const auto closed =
+      limit_thinking(2, ReasoningParser(tags, "question<think>"), tokenizer, nullptr);
+  accept(*closed, "</think>");
+  for (int i = 0; i < 5; ++i) accept(*closed, "a");
+  EXPECT_TRUE(closed->is_open()) << "an answer has no limit";
+  expect_error(ErrorCode::kInvalidArgument, {"reasoning"},
+               [&] { limit_thinking(1, std::nullopt, tokenizer, nullptr); });
+}
+
+TEST_F(Answers, ABudgetGoesWithAGrammar) {
+  const auto budget = limit_thinking(1, ReasoningParser(tags, "question<think>"), tokenizer,
+                                     constrain("question<think>"));
+  EXPECT_FALSE(budget->is_open() || budget->may_end());
+  EXPECT_THAT(allowed(*budget), Contains("c"));
+  accept(*budget, "c");
+  EXPECT_THAT(allowed(*budget), UnorderedElementsAre("</think>"));
+  accept(*budget, "</think>");
+  EXPECT_THAT(allowed(*budget), UnorderedElementsAre("a"));
+  accept(*budget, "a");
+  accept(*budget, "b");
+  EXPECT_TRUE(budget->may_end());
+}
+
+// Whose texts are a token a letter.
+class LetterTokenizer : public ListTokenizer {
+ public:
+  using ListTokenizer::ListTokenizer;
+  std::vector<int32_t> encode(std::string_view text, const EncodeTextOptions&) const override {
+    std::vector<int32_t> ids;
+    for (const char c : text) ids.push_back(*token_id(std::string(1, c)));
+    return ids;
+  }
+};
+
+// A model whose tag is no token of its own, and one that reopens its reasoning.
+TEST_F(Answers, ABudgetWritesTagsInPieces) {
+  const auto pieces =
+      std::make_shared<const LetterTokenizer>(std::vector<std::string>{"a", "<", "/", "t", ">"});
+  const auto accept_all = [&](Constraint& constraint, const std::string& text) {
+    for (const char c : text) constraint.accept(*pieces->token_id(std::string(1, c)));
+  };
+  const ReasoningTags in_pieces = {"<t>", "", "</t>", true};
+  const auto budget = limit_thinking(4, ReasoningParser(in_pieces, "a"), pieces, nullptr);
+  accept_all(*budget, "<t>aaa");
+  EXPECT_TRUE(budget->is_open());
+  accept_all(*budget, "a");
+  for (const char c : std::string("</t>")) {
+    std::vector<uint32_t> bits(1);
+    ASSERT_FALSE(budget->is_open());
+    budget->fill_mask(bits);
+    EXPECT_EQ(bits[0], 1U << *pieces->token_id(std::string(1, c)));
+    accept_all(*budget, std::string(1, c));
+  }
+  EXPECT_TRUE(budget->is_open());
+  accept_all(*budget, "aa<t>");
+  EXPECT_FALSE(budget->is_open()) << "nothing is left to reason with";
 }
 
 TEST_F(Answers, GrammarsAreRemembered) {

@@ -1,0 +1,61 @@
+#include "session/thinking_budget.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+
+namespace tq {
+
+ThinkingBudget::ThinkingBudget(int64_t n_tokens, ReasoningParser parser,
+                               std::shared_ptr<const Tokenizer> tokenizer,
+                               std::shared_ptr<Constraint> answer)
+    : n_left_(n_tokens),
+      parser_(std::move(parser)),
+      tokenizer_(std::move(tokenizer)),
+      answer_(std::move(answer)) {
+  const std::string_view close = parser_.tags().close;
+  if (const auto id = tokenizer_->token_id(close)) {
+    closing_ = {*id};
+  } else {
+    closing_ = tokenizer_->encode(close, {.add_special = false, .parse_special = true});
+  }
+  look();
+}
+
+void ThinkingBudget::look() {
+  // Tokens of a tag that is not read back as one are given up, rather than written for ever.
+  const bool must_close = parser_.is_inside() && n_left_ <= 0 && n_closed_ < closing_.size();
+  if (!parser_.is_inside()) n_closed_ = 0;
+  closes_ = must_close;
+}
+
+void ThinkingBudget::fill_mask(std::span<uint32_t> bits) {
+  if (!closes_) return answer_->fill_mask(bits);
+  std::fill(bits.begin(), bits.end(), 0);
+  const auto id = static_cast<size_t>(closing_[n_closed_]);
+  if (id / 32 < bits.size()) bits[id / 32] = uint32_t{1} << (id % 32);
+}
+
+void ThinkingBudget::accept(int32_t token) {
+  if (answer_) answer_->accept(token);
+  const bool was_inside = parser_.is_inside();
+  parser_.push(tokenizer_->token_bytes(token));
+  if (closes_) {
+    ++n_closed_;
+  } else if (was_inside && parser_.is_inside()) {
+    --n_left_;
+  }
+  look();
+}
+
+std::shared_ptr<Constraint> limit_thinking(int64_t n_tokens,
+                                           const std::optional<ReasoningParser>& parser,
+                                           std::shared_ptr<const Tokenizer> tokenizer,
+                                           std::shared_ptr<Constraint> answer) {
+  if (!parser) fail(ErrorCode::kInvalidArgument, "this model marks no reasoning");
+  return std::make_shared<ThinkingBudget>(n_tokens, *parser, std::move(tokenizer),
+                                          std::move(answer));
+}
+
+}  // namespace tq
