@@ -53,7 +53,10 @@ std::shared_ptr<Constraint> limit_thinking(int64_t n_tokens,
                                            const std::optional<ReasoningParser>& parser,
                                            std::shared_ptr<const Tokenizer> tokenizer,
                                            std::shared_ptr<Constraint> answer) {
-  if (!parser) fail(ErrorCode::kInvalidArgument, "this model marks no reasoning");
+  if (!parser)
+    fail(ErrorCode::kInvalidArgument,
+         "a thinking budget needs reasoning that is marked: by the model, through its chat "
+         "template");
   return std::make_shared<ThinkingBudget>(n_tokens, *parser, std::move(tokenizer),
                                           std::move(answer));
 }

@@ -95,7 +95,7 @@ class Reasoning(unittest.TestCase):
         self.assertEqual(first["reasoning"], text_of(free["ids"][:5]))
         self.assertTrue(second["reasoning"] and second["text"])
         plain = make_model(self.path("plain"))
-        self.check_error(tq("run", plain, "abc", "--thinking-budget", 5), "marks no reasoning")
+        self.check_error(tq("run", plain, "abc", "--thinking-budget", 5), "thinking budget")
 
     def test_a_budget_of_requests(self):
         server = self.serve(self.model)
