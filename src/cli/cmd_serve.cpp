@@ -41,6 +41,7 @@ struct ServeOptions {
   std::string tls_key;
   bool no_page = false;
   int64_t max_sequences = 8;
+  int64_t host_cache_bytes = 0;
   double drain_seconds = 60;
   std::string log_format = "text";
 };
@@ -84,11 +85,17 @@ std::unique_ptr<Host> load_host(const ServeOptions& options, const GlobalOptions
   } else if (options.chat_template.empty()) {
     host->tool_template = open_chat_template(*host->loaded.checkpoint, "", true);
   }
+  if (options.host_cache_bytes > 0 && host->loaded.backend->on_host()) {
+    fail(ErrorCode::kInvalidArgument,
+         "--host-cache is for models on a GPU: on the CPU all pages are in host memory, and a "
+         "longer --ctx or larger --max-num-seqs has more of them");
+  }
   host->service =
       std::make_unique<Service>(*host->loaded.model, host->loaded.tokenizer, host->loaded.eos_ids,
                                 EngineOptions{.kv_format = options.model.kv(),
                                               .n_pages = host->loaded.memory.n_pages,
-                                              .suppressed_ids = host->loaded.not_text});
+                                              .suppressed_ids = host->loaded.not_text,
+                                              .host_cache_bytes = options.host_cache_bytes});
   return host;
 }
 
@@ -307,6 +314,12 @@ void add_limit_options(CLI::App& command, ServeOptions& options) {
       .add_option("--max-queue", options.api.max_queue,
                   "Requests that may wait besides; others get status 429")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 20))
+      ->group(kGroup);
+  command
+      .add_option("--host-cache", options.host_cache_bytes,
+                  "Host memory, such as 4GiB, for keys and values that the GPU has no room for any "
+                  "more, in case they are asked for again; 0: none")
+      ->transform(byte_size())
       ->group(kGroup);
   command.add_option("--max-body", options.http.body_bytes, "Bytes of a request's body at most")
       ->transform(byte_size())

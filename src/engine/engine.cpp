@@ -59,6 +59,11 @@ Engine::Engine(Model& model, std::shared_ptr<const Tokenizer> tokenizer,
       tokens_(static_cast<size_t>(scheduler_limits(model).max_sequences)) {
   std::erase_if(suppressed_ids_, [&](int32_t id) { return id < 0 || id >= n_sample_tokens_; });
   model_.exclude_tokens(suppressed_ids_);
+  if (options.host_cache_bytes <= 0) return;
+  std::vector<int64_t> page_bytes;
+  for (size_t g = 0; g < n_pages_.size(); ++g) page_bytes.push_back(kv_.page_bytes(g));
+  host_.emplace(options.host_cache_bytes, std::move(page_bytes));
+  pages_.keep_on_host(*host_, kv_);
 }
 
 int64_t Engine::add(Request request) {
@@ -368,6 +373,7 @@ EngineStatus Engine::status() const {
   status.n_waiting = static_cast<int64_t>(scheduler_.n_waiting());
   status.n_pages = pages_.n_pages();
   status.n_used_pages = pages_.n_pages() - pages_.n_available();
+  status.host_cache_bytes = host_ ? host_->used_bytes() : 0;
   return status;
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -26,6 +27,9 @@ struct EngineOptions {
   int64_t n_pages = 0;
   // Ids that are never sampled: LoadedModel::not_text for text, none to measure.
   std::vector<int32_t> suppressed_ids;
+  // Host memory for pages that were given up for others: they are copied back when they are asked
+  // for. 0: none.
+  int64_t host_cache_bytes = 0;
 };
 
 // What an engine is at, and what it has done since it began.
@@ -34,8 +38,9 @@ struct EngineStatus {
   int64_t n_waiting = 0;  // for pages or a place
   int64_t n_pages = 0;    // of layers without a window
   int64_t n_used_pages = 0;
-  int64_t prompt_tokens = 0;  // of prompts, as they are computed or found
-  int64_t reused_tokens = 0;  // of these the ones that were found
+  int64_t host_cache_bytes = 0;  // that hold pages now
+  int64_t prompt_tokens = 0;     // of prompts, as they are computed or found
+  int64_t reused_tokens = 0;     // of these the ones that were found
   int64_t generated_tokens = 0;
   int64_t preemptions = 0;  // of requests that have ended
   int64_t steps = 0;
@@ -113,6 +118,7 @@ class Engine {
   std::vector<int64_t> n_pages_;  // of each group
   Pages pages_;
   KvCache kv_;
+  std::optional<HostPages> host_;
   Scheduler scheduler_;
   Buffer logits_;                // fp32 [max_sequences, vocab]
   std::vector<int32_t> tokens_;  // [max_sequences]

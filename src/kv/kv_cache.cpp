@@ -105,24 +105,48 @@ int64_t KvCache::size_bytes() const {
   return total;
 }
 
-void KvCache::copy_page(int64_t group, int32_t from, int32_t to) {
+template <typename Visit>
+void KvCache::visit_planes(size_t group, const Visit& visit) const {
   for (size_t i = 0; i < views_.size(); ++i) {
-    if (shapes_[i].group != group) continue;
     const KvLayerView& view = views_[i];
-    if (view.k == nullptr) continue;
-    const auto copy = [&](void* plane, int64_t vector_bytes) {
-      if (plane == nullptr) return;
-      const auto page = static_cast<size_t>(view.n_kv_heads * kKvBlockTokens * vector_bytes);
-      auto* bytes = static_cast<uint8_t*>(plane);
-      device_.copy(bytes + static_cast<size_t>(from) * page, bytes + static_cast<size_t>(to) * page,
-                   page);
+    if (static_cast<size_t>(shapes_[i].group) != group || view.k == nullptr) continue;
+    const auto plane = [&](void* bytes, int64_t vector_bytes) {
+      if (bytes == nullptr) return;
+      visit(static_cast<uint8_t*>(bytes),
+            static_cast<size_t>(view.n_kv_heads * kKvBlockTokens * vector_bytes));
     };
     const KvFormatTraits& format = kv_format_traits(view.format);
-    copy(view.k, format.keys.code_bytes(view.k_dim));
-    copy(view.k_gains, format.keys.gain_bytes(view.k_dim));
-    copy(view.v, format.values.code_bytes(view.v_dim));
-    copy(view.v_gains, format.values.gain_bytes(view.v_dim));
+    plane(view.k, format.keys.code_bytes(view.k_dim));
+    plane(view.k_gains, format.keys.gain_bytes(view.k_dim));
+    plane(view.v, format.values.code_bytes(view.v_dim));
+    plane(view.v_gains, format.values.gain_bytes(view.v_dim));
   }
+}
+
+void KvCache::copy_page(int64_t group, int32_t from, int32_t to) {
+  visit_planes(static_cast<size_t>(group), [&](uint8_t* plane, size_t n) {
+    device_.copy(plane + static_cast<size_t>(from) * n, plane + static_cast<size_t>(to) * n, n);
+  });
+}
+
+int64_t KvCache::page_bytes(size_t group) const {
+  size_t bytes = 0;
+  visit_planes(group, [&](uint8_t*, size_t n) { bytes += n; });
+  return static_cast<int64_t>(bytes);
+}
+
+void KvCache::save(size_t group, PageId page, std::byte* to) {
+  visit_planes(group, [&](uint8_t* plane, size_t n) {
+    device_.download(plane + static_cast<size_t>(page) * n, to, n);
+    to += n;
+  });
+}
+
+void KvCache::load(size_t group, PageId page, const std::byte* from) {
+  visit_planes(group, [&](uint8_t* plane, size_t n) {
+    device_.upload(from, plane + static_cast<size_t>(page) * n, n);
+    from += n;
+  });
 }
 
 int64_t KvCache::bytes_per_token(std::span<const KvLayerShape> layers, KvFormatId format) {

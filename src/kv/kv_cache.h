@@ -8,6 +8,7 @@
 
 #include "kernels/op_types.h"
 #include "kernels/ops/kv.h"
+#include "kv/host_pages.h"
 #include "tensor/buffer.h"
 
 namespace tq {
@@ -44,7 +45,7 @@ struct KvLayout {
   int64_t size_bytes(KvFormatId format, std::span<const int64_t> n_pages) const;
 };
 
-class KvCache {
+class KvCache : public PageMover {
  public:
   // Allocates n_pages[g] pages of 16 tokens for each layer of group g. Throws kOutOfMemory with the
   // size asked for.
@@ -63,11 +64,19 @@ class KvCache {
   const void* identity() const { return views_.data(); }
   // Copies a page in all layers of a group.
   void copy_page(int64_t group, int32_t from, int32_t to);
+  // Of a group: what a page holds in all its layers.
+  int64_t page_bytes(size_t group) const;
+  void save(size_t group, PageId page, std::byte* to) override;
+  void load(size_t group, PageId page, const std::byte* from) override;
 
   // Bytes one token takes over all layers.
   static int64_t bytes_per_token(std::span<const KvLayerShape> layers, KvFormatId format);
 
  private:
+  // Calls visit(plane, bytes of a page in it) for each plane of a group's layers.
+  template <typename Visit>
+  void visit_planes(size_t group, const Visit& visit) const;
+
   Device& device_;
   std::vector<int64_t> n_pages_;  // of each group
   std::vector<KvLayerShape> shapes_;

@@ -48,6 +48,8 @@ class PagePool {
 
   int64_t n_users(PageId page) const { return of(page).users; }
   NodeId node(PageId page) const { return of(page).node; }
+  // Of one that is kept: how it was dropped.
+  Reuse reuse(PageId page) const { return of(page).reuse; }
   // Throws kInternal unless every page is in the one state that its counts say, used by as many
   // tables as `users` says.
   void check(const std::vector<int64_t>& users) const;

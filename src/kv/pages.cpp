@@ -34,8 +34,10 @@ void Pages::forget(size_t group, PageId page) {
   const NodeId id = pools_[group].node(page);
   if (group == 0) {
     forgotten_.add(index_.node(id).hash);
+    for (size_t g = 0; g < n_groups(); ++g) save(id, g);
     remove_node(id);
   } else {
+    save(id, group);
     pools_[group].forget(page);
     index_.set_page(id, group, kNoPage);
   }
@@ -158,6 +160,7 @@ PrefixReport Pages::explain(const Match& found, std::span<const int32_t> tokens)
 
 int64_t Pages::adopt(PageTable& table, std::span<const int32_t> tokens, PrefixReport* report) {
   TQ_CHECK(table.capacity_tokens() == 0, "a table that has pages adopts others");
+  if (host_ != nullptr) restore(tokens);
   const Match found = match(tokens);
   if (report != nullptr) *report = explain(found, tokens);
   table.groups.resize(n_groups());

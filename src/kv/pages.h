@@ -13,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include "kv/host_pages.h"
 #include "kv/page_pool.h"
 #include "kv/prefix_index.h"
 #include "kv/recent_hashes.h"
@@ -71,6 +72,13 @@ class Pages {
   // One group that keeps everything.
   explicit Pages(int64_t n_pages) : Pages({0}, std::span(&n_pages, 1)) {}
 
+  // From now on full pages that are given up for others are kept in host memory, and brought back
+  // by adopt(). Both must outlive this.
+  void keep_on_host(HostPages& host, PageMover& mover) {
+    host_ = &host;
+    mover_ = &mover;
+  }
+
   int64_t n_pages(size_t group = 0) const { return pools_[group].size(); }
   // Pages that tables can get: free ones, and kept ones that nobody uses.
   int64_t n_available(size_t group = 0) const { return pools_[group].n_available(); }
@@ -88,7 +96,7 @@ class Pages {
   // it is this table's alone.
   // report: unless null it is told why there are not more.
   int64_t adopt(PageTable& table, std::span<const int32_t> tokens, PrefixReport* report = nullptr);
-  // How many tokens adopt() would find.
+  // How many tokens adopt() would find without host memory.
   int64_t n_adoptable(std::span<const int32_t> tokens) const;
   // Tells what the table holds: these tokens. Others can adopt its full pages from now on; those
   // that another one has told of before are exchanged for that one's.
@@ -123,10 +131,31 @@ class Pages {
   NodeId publish_page(PageTable& table, int64_t index, std::span<const int32_t> tokens);
   size_t n_groups() const { return windows_.size(); }
 
+  // In pages_host.cpp: saves the pages of a node that is forgotten, or the one of a group;
+  void save(NodeId id, size_t group);
+  // the pages from the beginning of a sequence that are here or in host memory, as far as a
+  // sequence can go on behind them;
+  struct Path {
+    std::vector<NodeId> nodes;     // kNoNode: only in host memory
+    std::vector<uint64_t> hashes;  // Node::hash before each, and behind the last
+  };
+  Path known_path(std::span<const int32_t> tokens) const;
+  // and brings back what lets adopt() find more.
+  void restore(std::span<const int32_t> tokens);
+  struct Missing {
+    size_t group;
+    size_t index;  // of the path
+  };
+  std::vector<Missing> missing_of(const Path& path) const;
+  bool bring(const Missing& missing, Path& path, std::span<const int32_t> tokens,
+             std::vector<std::vector<PageId>>& held);
+
   std::vector<int64_t> windows_;
   std::vector<PagePool> pools_;
   PrefixIndex index_;
   RecentHashes forgotten_{size_t{1} << 16};  // Node::hash of full pages
+  HostPages* host_ = nullptr;
+  PageMover* mover_ = nullptr;
 };
 
 }  // namespace tq

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <random>
 #include <utility>
 
 #include "base/check.h"
@@ -30,6 +31,12 @@ PrefixIndex::Tail nearest(const std::map<std::vector<int32_t>, NodeId>& nodes,
 }
 
 }  // namespace
+
+// From a number that nobody knows, so that nobody can make up tokens of equal hashes.
+PrefixIndex::PrefixIndex() : nodes_(1) {
+  std::random_device device;
+  nodes_[0].hash = uint64_t{device()} << 32 | device();
+}
 
 NodeId PrefixIndex::find(NodeId parent, std::span<const int32_t> tokens) const {
   const auto& nodes = node(parent).next(tokens.size());

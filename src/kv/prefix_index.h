@@ -33,7 +33,7 @@ class PrefixIndex {
     }
   };
 
-  PrefixIndex() : nodes_(1) {}
+  PrefixIndex();
   const Node& node(NodeId id) const { return nodes_[static_cast<size_t>(id)]; }
   int64_t n_nodes() const { return static_cast<int64_t>(nodes_.size() - unused_.size()) - 1; }
 

@@ -51,6 +51,8 @@ void append_engine(const ServiceStatus& status, std::string_view labels, std::st
           engine.preemptions);
   counter("vllm:prompt_tokens_total", "Tokens of prompts.", engine.prompt_tokens);
   counter("vllm:generation_tokens_total", "Tokens that were generated.", engine.generated_tokens);
+  gauge("tq:host_cache_bytes", "Host memory that holds KV pages of --host-cache.",
+        static_cast<double>(engine.host_cache_bytes));
   append_value("gauge", "vllm:cache_config_info", "How the KV cache is cut.",
                fmt::format("{},block_size=\"{}\",num_gpu_blocks=\"{}\"", labels, kKvBlockTokens,
                            engine.n_pages),

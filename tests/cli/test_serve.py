@@ -489,6 +489,11 @@ class EndTest(unittest.TestCase):
             os.unlink(model / "tokenizer.json")
             self.assertEqual(tq("serve", model, "--port", "0").returncode, 2)
 
+    def test_a_host_cache_is_for_gpus(self):
+        done = tq("serve", MODEL, "--port", "0", "--device", "cpu", "--host-cache", "1GiB")
+        self.assertEqual(done.returncode, 2, done)
+        self.assertIn("--host-cache is for models on a GPU", done.stderr)
+
     def test_without_a_template_chats_are_refused(self):
         with tempfile.TemporaryDirectory() as folder:
             server = Server(model=make_model(pathlib.Path(folder) / "model", template=None))

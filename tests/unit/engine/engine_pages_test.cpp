@@ -137,6 +137,60 @@ TEST(EnginePages, WhatWasSaidIsNotComputedAgain) {
   EXPECT_EQ(engine.n_available_pages(), n_pages) << "what is kept is nobody's";
 }
 
+// Conversations in turn, of which the pages hold one at a time.
+TEST(EnginePages, WhatHadToGoComesBackFromHostMemory) {
+  for (const int64_t window : {0, 20}) {
+    for (const int64_t host_bytes : {int64_t{0}, int64_t{1} << 20}) {
+      ToyModel model(limits(16, 2, 160), window);
+      Engine engine(model, nullptr, {},
+                    {.kv_format = fixtures::kKvF32, .n_pages = 10, .host_cache_bytes = host_bytes});
+      std::vector<std::vector<int32_t>> said = {{1, 2}, {3, 4}, {5, 6}};
+      int64_t n_reused = 0;
+      int64_t n_said = 0;
+      for (int turn = 0; turn < 8; ++turn) {
+        for (std::vector<int32_t>& prompt : said) {
+          Received received;
+          engine.add(make_request(prompt, 16, received));
+          run_all(engine);
+          ASSERT_EQ(received.ids, toy_greedy(prompt, 16, kToyVocab));
+          n_said += static_cast<int64_t>(prompt.size());
+          n_reused += received.stats.reused_tokens;
+          prompt.insert(prompt.end(), received.ids.begin(), received.ids.end());
+        }
+      }
+      if (host_bytes == 0) {
+        EXPECT_LT(n_reused, n_said / 2);
+      } else {
+        EXPECT_GT(n_reused, n_said * 2 / 3);
+        EXPECT_GT(engine.status().host_cache_bytes, 0);
+      }
+    }
+  }
+}
+
+// Many at a time, who are preempted; what they say does not depend on it.
+TEST(EnginePages, PreemptionAndHostMemoryGoTogether) {
+  ToyModel model(limits(24, 6, 160), /*window=*/20);
+  Engine engine(model, nullptr, {},
+                {.kv_format = fixtures::kKvF32, .n_pages = 14, .host_cache_bytes = 4000});
+  int64_t n_preempted = 0;
+  for (int round = 0; round < 6; ++round) {
+    std::vector<Received> received(8);
+    std::vector<std::vector<int32_t>> prompts;
+    for (int i = 0; i < 8; ++i) {
+      prompts.emplace_back(40, 1 + i % 3);
+      prompts.back().push_back(10 + i);
+      engine.add(make_request(prompts.back(), 30 + 5 * i, received[static_cast<size_t>(i)]));
+    }
+    run_all(engine);
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      EXPECT_EQ(received[i].ids, toy_greedy(prompts[i], 30 + 5 * static_cast<int>(i), kToyVocab));
+      n_preempted += received[i].stats.preemptions;
+    }
+  }
+  EXPECT_GT(n_preempted, 0);
+}
+
 TEST(EnginePages, RequestsShareWhatTheyBeginWith) {
   ToyModel model(limits(256, 4, 200));
   Engine engine(model, nullptr, {}, {.kv_format = fixtures::kKvF32, .n_pages = 24});
