@@ -21,11 +21,13 @@
 #include "format/tq6.h"
 #include "format/tq8.h"
 #include "format/traits.h"
+#include "format/w7_3.h"
+#include "format/w7_4.h"
 
 namespace tq {
 
 // In ascending order of FormatId. Files carry names, so the order may change.
-using AllFormats = FormatList<F32, F16, Bf16, Tq2, Tq3, Tq4, Tq5, Tq6, Tq8>;
+using AllFormats = FormatList<F32, F16, Bf16, Tq2, Tq3, W7_3, Tq4, W7_4, Tq5, Tq6, Tq8>;
 
 // Formats that encode each row on its own, and such as take several.
 template <typename F>

@@ -10,25 +10,6 @@
 namespace tq {
 namespace {
 
-// The sum of 16 partial sums, in the order of vectors that are halved.
-template <typename Sum>
-Sum sum16(Sum (&lanes)[kPartialSums]) {
-  for (int width = kPartialSums / 2; width > 0; width /= 2) {
-    for (int k = 0; k < width; ++k) lanes[k] += lanes[k + width];
-  }
-  return lanes[0];
-}
-
-// sum of a[i] * b[i] over n (a multiple of 16) values, in Sum's precision.
-template <typename Sum>
-Sum dot(const float* a, const float* b, int n) {
-  Sum lanes[kPartialSums] = {};
-  for (int i = 0; i < n; i += kPartialSums) {
-    for (int k = 0; k < kPartialSums; ++k) lanes[k] += static_cast<Sum>(a[i + k]) * b[i + k];
-  }
-  return sum16(lanes);
-}
-
 // The nearest-centroid rules of a codebook whose cells have unequal widths.
 template <int kBits>
 class LloydQuantizer {

@@ -46,6 +46,27 @@ constexpr int kPartialSums = 16;
 template <int kBits>
 constexpr bool kIsUniform = kBits == 6 || kBits == 8;
 
+// --- Sums ---
+
+// The sum of 16 partial sums, in the order of vectors that are halved.
+template <typename Sum>
+Sum sum16(Sum (&lanes)[kPartialSums]) {
+  for (int width = kPartialSums / 2; width > 0; width /= 2) {
+    for (int k = 0; k < width; ++k) lanes[k] += lanes[k + width];
+  }
+  return lanes[0];
+}
+
+// sum of a[i] * b[i] over n (a multiple of 16) values, in Sum's precision.
+template <typename Sum>
+Sum dot(const float* a, const float* b, int n) {
+  Sum lanes[kPartialSums] = {};
+  for (int i = 0; i < n; i += kPartialSums) {
+    for (int k = 0; k < kPartialSums; ++k) lanes[k] += static_cast<Sum>(a[i + k]) * b[i + k];
+  }
+  return sum16(lanes);
+}
+
 // --- The norm ---
 
 // Clamped: groups beyond fp32's range still get a finite (and far too large to store) gain.

@@ -19,7 +19,9 @@ bool contains_any(std::string_view name, std::initializer_list<std::string_view>
   });
 }
 
-bool packs_format(const FormatTraits& format) { return format.has_scales && format.bits <= 4; }
+bool packs_format(const FormatTraits& format) {
+  return format.name == "tq2" || format.name == "tq3" || format.name == "tq4";
+}
 
 void check(const PlanOptions& options, ClassFormats& formats) {
   if (!options.rules.empty() || !options.preset.empty() || options.formats) {

@@ -179,6 +179,28 @@ const DecodeTable<kBits>& decode_table(int group) {
   return group == 32 ? k32 : group == 64 ? k64 : group == 128 ? k128 : k256;
 }
 
+// What an integer of a format's groups is times the gain.
+template <typename F>
+float integer_unit(int group) {
+  if constexpr (kIsTrellisCodec<F>) return trellis_table(F::kBits, group).unit;
+  return decode_table<F::kBits>(group).unit;
+}
+
+// Codes of n weights, a multiple of the group, to integers.
+template <typename F>
+void decode_integers(const uint8_t* codes, int64_t n, int group, int16_t* out) {
+  if constexpr (kIsTrellisCodec<F>) {
+    const int8_t* integers = trellis_table(F::kBits, group).integers.data();
+    uint8_t windows[kBlockIn];
+    for (int64_t i = 0; i < n; i += group) {
+      read_windows<F::kBits>(codes + packed_bytes(i, F::kBits), group, windows + i);
+    }
+    for (int64_t i = 0; i < n; ++i) out[i] = integers[windows[i]];
+  } else {
+    decode_table<F::kBits>(group).decode(codes, n, out);
+  }
+}
+
 // A decoded block for integer products. Row r: values[r * kBlockIn ...]; the factors of its group g
 // (gain * int8 unit): factors[g * kBlockRows + r].
 struct IntegerBlock {
@@ -186,15 +208,15 @@ struct IntegerBlock {
   float factors[kBlockIn / kMinGroup * kBlockRows];
 };
 
-template <int kBits>
+template <typename F>
 void decode_block(const WeightView& weight, const Block& block, IntegerBlock& out) {
-  const DecodeTable<kBits>& table = decode_table<kBits>(weight.group);
+  const float unit = integer_unit<F>(weight.group);
   for (int64_t r = 0; r < block.rows; ++r) {
-    table.decode(weight.code_row(block.row + r) + block.in / 8 * kBits, block.size,
-                 out.values + r * kBlockIn);
+    decode_integers<F>(weight.code_row(block.row + r) + F::code_row_bytes(block.in), block.size,
+                       weight.group, out.values + r * kBlockIn);
     const uint16_t* gains = weight.gain_row(block.row + r) + block.in / weight.group;
     for (int64_t g = 0; g < block.size / weight.group; ++g) {
-      out.factors[g * kBlockRows + r] = f16_to_f32(gains[g]) * table.unit;
+      out.factors[g * kBlockRows + r] = f16_to_f32(gains[g]) * unit;
     }
   }
 }
@@ -222,13 +244,13 @@ std::array<float, kRows> dot_groups(const IntegerBlock& block, int64_t r, const 
   return sums;
 }
 
-// Int8 activations times int8 centroids; for the formats of ScalarCodec.
+// Int8 activations times int8 centroids, or the integers of a trellis table.
 template <typename F>
 void matmul_i8(const MatmulArgs& args, int64_t begin, int64_t end) {
   IntegerBlock decoded;
   const WeightView& weight = args.weight;
   for_each_block(weight, begin, end, [&](const Block& block) {
-    decode_block<F::kBits>(weight, block, decoded);
+    decode_block<F>(weight, block, decoded);
     const int64_t n_groups = block.size / weight.group;
     for (int64_t t = 0; t < args.x.tokens; ++t) {
       const int64_t offset = args.x.rows[t] * args.x.in_padded + block.in;
@@ -243,7 +265,7 @@ void matmul_i8(const MatmulArgs& args, int64_t begin, int64_t end) {
 
 template <typename F>
 constexpr CpuKernel<MatmulArgs> integer_kernel() {
-  if constexpr (kIsScalarCodec<F>) return matmul_i8<F>;
+  if constexpr (kIsScalarCodec<F> || kIsTrellisCodec<F>) return matmul_i8<F>;
   if constexpr (F::kInput == InputForm::kRotated) return matmul_widened<F>;
   return nullptr;
 }

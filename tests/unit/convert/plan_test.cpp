@@ -225,6 +225,9 @@ TEST(Plan, AutoDependsOnTheNumberOfParameters) {
   // turboquant-vllm's files hold four bits at most.
   EXPECT_EQ(format_of("a.mlp.up_proj.weight", {128, 128}, {.layout = &kTurboquantVllmLayout}),
             "tq4");
+  EXPECT_THROW(format_of("a.mlp.up_proj.weight", {128, 128},
+                         {.format = "w7_3", .layout = &kTurboquantVllmLayout}),
+               Error);
   const auto notes = plan_of({entry("a.mlp.up_proj.weight", {8, 64})}).notes;
   EXPECT_THAT(notes, Contains(HasSubstr("format auto: tq6")));
   EXPECT_THAT(plan_of({entry("a.mlp.up_proj.weight", {8, 64})}, {.format = "tq3"}).notes,

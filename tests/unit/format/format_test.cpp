@@ -89,7 +89,8 @@ TYPED_TEST(EveryFormat, ASpikeSurvives) {
     x[77] = -3.5f;
     const auto decoded =
         decode(this->format_, encode(this->format_, x, 128, {effort, 0}), 128, 128);
-    EXPECT_LT(relative_error(x, decoded), 1e-6);  // rotated, it is flat: one centroid fits
+    // Rotated, it is flat: one centroid fits. A trellis has no two values for all signs.
+    EXPECT_LT(relative_error(x, decoded), kIsTrellisCodec<TypeParam> ? 0.03 : 1e-6);
   }
 }
 

@@ -1,8 +1,12 @@
 // Rows of weights for the codec's tests, and encode/decode with the planes a checkpoint would hold.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
+#include <limits>
 #include <random>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "format/encode_checks.h"
@@ -16,6 +20,42 @@ inline std::vector<float> gaussian_row(int64_t n, unsigned seed, float sigma = 0
   std::vector<float> x(n);
   for (float& value : x) value = normal(draw);
   return x;
+}
+
+// Rows that an encoder may stumble over, with names for messages.
+struct NamedRow {
+  std::string name;
+  std::vector<float> x;
+};
+
+// Two groups of 256, and so a multiple of every group.
+inline std::vector<NamedRow> odd_rows() {
+  constexpr int64_t kSize = 512;
+  using Limits = std::numeric_limits<float>;
+  std::vector<NamedRow> rows = {{"gaussian", gaussian_row(kSize, 1)}};
+  const auto filled = [&](const std::string& name, auto&& value) {
+    std::vector<float> x(kSize);
+    for (int64_t i = 0; i < kSize; ++i) x[i] = value(i);
+    rows.push_back({name, std::move(x)});
+  };
+  filled("zeros", [](int64_t) { return 0.0f; });
+  filled("negative zeros", [](int64_t) { return -0.0f; });
+  filled("constant", [](int64_t) { return 0.25f; });
+  filled("spikes", [](int64_t i) { return i % 37 == 5 ? -3.5f : 0.0f; });
+  filled("one spike", [](int64_t i) { return i == 300 ? 1.0f : 0.0f; });
+  filled("largest", [](int64_t i) { return i % 3 == 0 ? Limits::max() : -Limits::max(); });
+  filled("huge", [](int64_t i) { return (i % 7 - 3) * 1e37f; });
+  filled("smallest", [](int64_t i) { return i % 5 == 0 ? Limits::denorm_min() : 0.0f; });
+  filled("denormal", [](int64_t i) { return (i % 11 - 5) * 1e-40f; });
+  filled("tiny", [](int64_t i) { return (i % 11 - 5) * 3e-38f; });
+  filled("rising",
+         [](int64_t i) { return std::ldexp(i % 2 == 0 ? 1.0f : -1.0f, int(i % 250) - 125); });
+  // One row of the Hadamard matrix, but for its signs: the rotated vector has few large entries.
+  filled("coherent", [](int64_t i) { return i % 2 == 0 ? 1.0f : -1.0f; });
+  const float cubes = 1e3f;
+  const auto gaussian = gaussian_row(kSize, 2, 1.0f);
+  filled("heavy tails", [&](int64_t i) { return cubes * gaussian[i] * gaussian[i] * gaussian[i]; });
+  return rows;
 }
 
 // One encoded row. Its planes are exactly as large as they must be.

@@ -21,8 +21,8 @@ using ::testing::IsSupersetOf;
 TEST(Formats, TheListHoldsTheDocumentedNames) {
   std::vector<std::string_view> names;
   for (const FormatTraits& format : all_formats()) names.push_back(format.name);
-  EXPECT_THAT(names,
-              IsSupersetOf({"f32", "f16", "bf16", "tq2", "tq3", "tq4", "tq5", "tq6", "tq8"}));
+  EXPECT_THAT(names, IsSupersetOf({"f32", "f16", "bf16", "tq2", "tq3", "tq4", "tq5", "tq6", "tq8",
+                                   "w7_3", "w7_4"}));
   EXPECT_EQ(format_count(), static_cast<int>(names.size()));
   EXPECT_EQ(std::set(names.begin(), names.end()).size(), names.size());
 }
