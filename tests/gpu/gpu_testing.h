@@ -19,6 +19,7 @@
 #include "base/float16.h"
 #include "base/math.h"
 #include "kernels/cuda/ops.h"
+#include "kernels/cuda/weight_formats.h"
 
 namespace tq::fixtures {
 
@@ -189,12 +190,17 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
 }
 
-inline std::vector<FormatTraits> formats() { return {all_formats().begin(), all_formats().end()}; }
-inline std::vector<FormatTraits> rotated_formats() {
+// Those that have kernels here.
+inline std::vector<FormatTraits> formats() {
   std::vector<FormatTraits> out;
   for (const FormatTraits& format : all_formats()) {
-    if (format.input == InputForm::kRotated) out.push_back(format);
+    if (cuda::has_kernels(format.id)) out.push_back(format);
   }
+  return out;
+}
+inline std::vector<FormatTraits> rotated_formats() {
+  std::vector<FormatTraits> out = formats();
+  std::erase_if(out, [](const FormatTraits& f) { return f.input != InputForm::kRotated; });
   return out;
 }
 inline std::string format_name(const ::testing::TestParamInfo<FormatTraits>& info) {
