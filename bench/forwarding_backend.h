@@ -35,6 +35,7 @@ class ForwardingBackend : public Backend {
     return inner_.placed_bytes(weights);
   }
   WeightEncoder* encoder() override { return inner_.encoder(); }
+  bool encodes(FormatId format) const override { return inner_.encodes(format); }
   int64_t encoder_bytes() const override { return inner_.encoder_bytes(); }
   size_t activation_bytes(int64_t tokens, int64_t in_padded, int group,
                           InputForm form) const override {

@@ -142,19 +142,19 @@ if(TQ_CUDA)
   endif()
 endif()
 
-# Sets `out` to sources, one for each width of codes of code_widths.h and each kernel that is compiled for a width by
-# itself: run_<kernel>() of <kernel>_instances.cuh. A quick build takes three widths in a source: parsing the headers is
+# Sets `out` to sources, one for each kind of codes of code_kinds.h and each kernel that is compiled for a kind by
+# itself: run_<kernel>() of <kernel>_instances.cuh. A quick build takes three kinds in a source: parsing the headers is
 # most of its time.
 function(tq_cuda_instances out)
-  file(GLOB_RECURSE widths_file ${CMAKE_SOURCE_DIR}/src/kernels/cuda/code_widths.h)
-  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${widths_file})
-  file(STRINGS ${widths_file} line REGEX "^using CodeWidths = ")
-  string(REGEX MATCHALL "[0-9]+" widths "${line}")
-  if(NOT widths)
-    message(FATAL_ERROR "${widths_file} has no line \"using CodeWidths = ...\"")
+  file(GLOB_RECURSE kinds_file ${CMAKE_SOURCE_DIR}/src/kernels/cuda/code_kinds.h)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${kinds_file})
+  file(STRINGS ${kinds_file} line REGEX "^using CodeKinds = ")
+  string(REGEX MATCHALL "[0-9]+" kinds "${line}")
+  if(NOT kinds)
+    message(FATAL_ERROR "${kinds_file} has no line \"using CodeKinds = ...\"")
   endif()
-  list(LENGTH widths n_widths)
-  math(EXPR last "${n_widths} - 1")
+  list(LENGTH kinds n_kinds)
+  math(EXPR last "${n_kinds} - 1")
   set(n_together 1)
   if(TQ_CUDA_REMARK)
     set(n_together 3)
@@ -164,13 +164,13 @@ function(tq_cuda_instances out)
     string(TOLOWER ${kernel} name)
     file(GLOB_RECURSE header RELATIVE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/src/kernels/cuda/${name}_instances.cuh)
     foreach(first RANGE 0 ${last} ${n_together})
-      list(SUBLIST widths ${first} ${n_together} together)
+      list(SUBLIST kinds ${first} ${n_together} together)
       set(lines "")
-      foreach(width ${together})
-        string(APPEND lines "template void run_${name}<${width}>(const ${kernel}Call&, cudaStream_t);\n")
+      foreach(kind ${together})
+        string(APPEND lines "template void run_${name}<${kind}>(const ${kernel}Call&, cudaStream_t);\n")
       endforeach()
       list(JOIN together "_" together)
-      set(source ${CMAKE_BINARY_DIR}/generated/cuda/${name}_tq${together}.cu)
+      set(source ${CMAKE_BINARY_DIR}/generated/cuda/${name}_kind${together}.cu)
       file(CONFIGURE OUTPUT ${source} CONTENT "#include \"${header}\"
 
 namespace tq::cuda {

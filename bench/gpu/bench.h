@@ -146,10 +146,10 @@ inline Activation prepare(const Bench& bench, const WeightView& weight, int64_t 
                        false, bench.stream());
 }
 
-// One decode step of whole models, and what each operator adds to it.
-void bench_steps(Bench& bench);
+// One decode step of whole models, and what each operator adds to it. `format`: of their matrices.
+void bench_steps(Bench& bench, const std::string& format);
 // The kernels that a product may take, side by side.
-void bench_tiers(Bench& bench);
+void bench_tiers(Bench& bench, const char* format);
 void bench_sampling(Bench& bench);
 
 }  // namespace tq::bench

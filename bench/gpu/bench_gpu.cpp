@@ -1,7 +1,8 @@
 // Times the CUDA kernels on the shapes of published models, from a cold cache: every launch of a
 // timed graph reads other weights. Prints time, weight bytes over time, and that as a share of the
 // GPU's own copy bandwidth, measured first.
-//   bench_gpu [filter]     only lines whose name contains the filter
+//   bench_gpu [filter [format]]   only lines whose name contains the filter; instead of tq3, what
+//                                 most lines are about, another format
 #include "bench.h"
 #include "kernels/cuda/encode/encode.h"
 
@@ -243,27 +244,27 @@ void bench_encode(Bench& bench, const char* format) {
                0, [&](int) { cuda::relayout(view, bench.prepared(), bench.stream()); });
 }
 
-void run(const std::string& filter) {
+void run(const std::string& filter, const char* format) {
   Bench bench(filter);
   bench.measure_copy();
   const std::vector<int64_t> decode = {1, 4, 8, 16, 32, 64};
-  bench_dense(bench, "tq3", "head", 262144, 2816, {1, 8, 16, 32, 64});
-  bench_dense(bench, "tq3", "qkv", 8192, 2816, decode);
-  bench_dense(bench, "tq3", "o", 2816, 4096, decode);
-  bench_dense(bench, "tq3", "dense down", 2816, 2112, decode);
-  bench_dense(bench, "tq3", "q 30b", 4096, 2048, decode);
-  for (const char* format : {"tq2", "tq4", "tq5", "tq6", "tq8", "f16", "bf16"}) {
-    bench_dense(bench, format, "qkv", 8192, 2816, {1, 16});
+  bench_dense(bench, format, "head", 262144, 2816, {1, 8, 16, 32, 64});
+  bench_dense(bench, format, "qkv", 8192, 2816, decode);
+  bench_dense(bench, format, "o", 2816, 4096, decode);
+  bench_dense(bench, format, "dense down", 2816, 2112, decode);
+  bench_dense(bench, format, "q 30b", 4096, 2048, decode);
+  for (const char* other : {"tq2", "tq4", "tq5", "tq6", "tq8", "f16", "bf16"}) {
+    bench_dense(bench, other, "qkv", 8192, 2816, {1, 16});
   }
   bench_dense(bench, "bf16", "head", 262144, 2816, {1, 4, 16});
   bench_dense(bench, "bf16", "router", 128, 2816, {1, 16, 32, 64, 128, 256, 512, 2048});
   const MoeShape gemma{"gemma4", 128, 8, 2816, 704}, qwen{"qwen3", 128, 8, 2048, 768},
       glm{"glm", 64, 4, 2048, 1536};
   for (const MoeShape& shape : {gemma, qwen, glm}) {
-    for (const int64_t tokens : {1, 4, 16, 32}) bench_experts(bench, "tq3", shape, tokens);
+    for (const int64_t tokens : {1, 4, 16, 32}) bench_experts(bench, format, shape, tokens);
   }
-  for (const char* format : {"tq2", "tq3", "tq4", "tq5", "tq6", "tq8"}) {
-    bench_encode(bench, format);
+  for (const char* encoded : {"tq2", "tq3", "tq4", "tq5", "tq6", "tq8"}) {
+    bench_encode(bench, encoded);
   }
   for (const int64_t tokens : {1, 16, 32}) bench_small(bench, tokens);
   for (const int64_t seqs : {1, 16, 32}) {
@@ -273,7 +274,7 @@ void run(const std::string& filter) {
     bench_attention(bench, "glm", seqs, 1, 256, 20, 1, 576, 512, true);
   }
   bench_sampling(bench);
-  bench_steps(bench);
+  bench_steps(bench, format);
   bench_attention(bench, "gemma local", 1, 1, 8192, 16, 8, 256, 256, false);
   for (const bool fast : {true, false}) {
     for (const auto& [seqs, queries, keys] : std::vector<std::array<int64_t, 3>>{{1, 128, 128},
@@ -289,12 +290,12 @@ void run(const std::string& filter) {
     }
   }
   for (const int64_t tokens : {512, 2048}) {
-    bench_dense(bench, "tq3", "prefill qkv", 8192, 2816, {tokens});
-    bench_dense(bench, "tq3", "prefill o", 2816, 4096, {tokens});
-    for (const MoeShape& shape : {gemma, qwen, glm}) bench_experts(bench, "tq3", shape, tokens);
+    bench_dense(bench, format, "prefill qkv", 8192, 2816, {tokens});
+    bench_dense(bench, format, "prefill o", 2816, 4096, {tokens});
+    for (const MoeShape& shape : {gemma, qwen, glm}) bench_experts(bench, format, shape, tokens);
     bench_small(bench, tokens);
   }
-  bench_tiers(bench);
+  bench_tiers(bench, format);
 }
 
 }  // namespace
@@ -302,7 +303,7 @@ void run(const std::string& filter) {
 
 int main(int argc, char** argv) {
   try {
-    tq::bench::run(argc > 1 ? argv[1] : "");
+    tq::bench::run(argc > 1 ? argv[1] : "", argc > 2 ? argv[2] : "tq3");
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;

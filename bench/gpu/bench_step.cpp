@@ -16,11 +16,36 @@
 namespace tq::bench {
 namespace {
 
+// The GPU's encoder. Weights of a format that it does not write it places as those of tq3 or tq4,
+// which have as many bytes: what they are does not matter to a step's time, and the host would take
+// minutes.
+class StandInEncoder final : public WeightEncoder {
+ public:
+  explicit StandInEncoder(Backend& gpu) : gpu_(gpu) {}
+  WeightView encode(const WeightView& weight, const EncodeSource& source,
+                    const EncodeOptions& options) override {
+    WeightView written = weight;
+    if (!gpu_.encodes(weight.format)) {
+      written.format = find_format(fmt::format("tq{}", weight.traits().bits))->id;
+    }
+    WeightView placed = gpu_.encoder()->encode(written, source, options);
+    placed.format = weight.format;
+    return placed;
+  }
+  int64_t finish() override { return gpu_.encoder()->finish(); }
+
+ private:
+  Backend& gpu_;
+};
+
 // Leaves out one operator of decode steps: what that would have returned it remembers from steps of
 // the same size. Which tokens experts get is never left out, as others find their work by it.
 class SkippingBackend final : public ForwardingBackend {
  public:
-  using ForwardingBackend::ForwardingBackend;
+  explicit SkippingBackend(Backend& gpu) : ForwardingBackend(gpu), encoder_(gpu) {}
+
+  bool encodes(FormatId /*format*/) const override { return true; }
+  WeightEncoder* encoder() override { return &encoder_; }
 
   // From now on; empty: none. Each size of a step must have run once with none.
   void skip(std::string_view name) { skipped_ = name; }
@@ -100,6 +125,7 @@ class SkippingBackend final : public ForwardingBackend {
     ++n_results_;
   }
 
+  StandInEncoder encoder_;
   std::string_view skipped_;
   int64_t vocab_ = 0;
   std::map<uint64_t, std::vector<Activation>> steps_;  // results in order, by run_recorded's key
@@ -114,13 +140,13 @@ constexpr int64_t kPrompt = 192;
 // A model whose sequences have all read a prompt.
 class LoadedStep {
  public:
-  explicit LoadedStep(const char* name)
+  LoadedStep(const char* name, const std::string& format)
       : checkpoint_(open_synth_checkpoint(name)), gpu_(make_cuda_backend({})) {
     LoadOptions options{.max_batch_tokens = kContext,
                         .max_logit_rows = kSequences,
                         .max_sequences = kSequences,
                         .max_context = kContext};
-    options.format_for = formats_at_load(*checkpoint_, make_plan(*checkpoint_, {.format = "tq3"}));
+    options.format_for = formats_at_load(*checkpoint_, make_plan(*checkpoint_, {.format = format}));
     options.encode.effort = Effort::kFast;
     model_ = Model::load(*checkpoint_, backend_, options);
     backend_.set_vocab(model_->spec().vocab);
@@ -177,13 +203,13 @@ class LoadedStep {
 
 }  // namespace
 
-void bench_steps(Bench& bench) {
+void bench_steps(Bench& bench, const std::string& format) {
   for (const char* model : {"gemma-4-26B-A4B", "qwen3-30B-A3B", "glm-4.7-flash"}) {
     std::unique_ptr<LoadedStep> step;  // with the first line that is wanted
     for (const int64_t seqs : {1, 2, 4, 8, 16, 32}) {
-      const std::string name = fmt::format("step {} C={}:", model, seqs);
+      const std::string name = fmt::format("{} step {} C={}:", format, model, seqs);
       if (!bench.wants(name)) continue;
-      if (step == nullptr) step = std::make_unique<LoadedStep>(model);
+      if (step == nullptr) step = std::make_unique<LoadedStep>(model, format);
       const double us = step->time_us(seqs, "");
       std::printf("%s %.0f us: %.0f tokens/s\n", name.c_str(), us,
                   static_cast<double>(seqs) / us * 1e6);

@@ -103,17 +103,17 @@ void bench_experts(Bench& bench, const char* format, int64_t rows, int64_t in,
 
 }  // namespace
 
-void bench_tiers(Bench& bench) {
+void bench_tiers(Bench& bench, const char* format) {
   const std::vector<int64_t> tokens = {1, 2, 4, 8, 16, 64, 256, 512, 2048};
-  bench_dense(bench, "tq3", 8192, 2816, {64, 128, 192, 256, 384, 512, 2048});
-  bench_dense(bench, "tq3", 2816, 4096, {128, 256, 512, 2048});
+  bench_dense(bench, format, 8192, 2816, {64, 128, 192, 256, 384, 512, 2048});
+  bench_dense(bench, format, 2816, 4096, {128, 256, 512, 2048});
   bench_dense(bench, "bf16", 8192, 2816, tokens);
   bench_dense(bench, "bf16", 2816, 2112, {1, 2, 4, 8, 64, 512});
   bench_dense(bench, "bf16", 262144, 2816, {1, 2, 4, 8, 16});
-  bench_experts(bench, "tq3", 1408, 2816, {16, 32, 64, 128});
-  bench_experts(bench, "tq3", 704, 2816, {32, 128});
-  bench_experts(bench, "tq3", 2816, 704, {8, 16, 32, 64, 128});
-  bench_experts(bench, "tq3", 2048, 768, {32, 128});
+  bench_experts(bench, format, 1408, 2816, {16, 32, 64, 128});
+  bench_experts(bench, format, 704, 2816, {32, 128});
+  bench_experts(bench, format, 2816, 704, {8, 16, 32, 64, 128});
+  bench_experts(bench, format, 2048, 768, {32, 128});
   bench_experts(bench, "bf16", 704, 2816, {1, 2, 4, 16, 32, 128});
   bench_experts(bench, "bf16", 2816, 704, {32});
 }

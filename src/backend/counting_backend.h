@@ -28,6 +28,7 @@ class CountingBackend final : public RefusingBackend {
   int64_t placed_bytes(std::span<const WeightView> weights) const override {
     return counted_.placed_bytes(weights);
   }
+  bool encodes(FormatId format) const override { return counted_.encodes(format); }
   int64_t encoder_bytes() const override { return counted_.encoder_bytes(); }
   bool has_kernels(FormatId format) const override { return counted_.has_kernels(format); }
   bool has_kernels(KvFormatId format) const override { return counted_.has_kernels(format); }

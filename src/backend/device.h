@@ -43,6 +43,8 @@ class Device {
   virtual int64_t placed_bytes(std::span<const WeightView> /*weights*/) const { return 0; }
   // Compresses weights on the device; null where the host has to. Lives as long as the device.
   virtual WeightEncoder* encoder() { return nullptr; }
+  // Whether it writes the format; the host has to write others.
+  virtual bool encodes(FormatId /*format*/) const { return false; }
   // Device memory that the encoder takes until it is told to finish(); 0: there is none.
   virtual int64_t encoder_bytes() const { return 0; }
 };

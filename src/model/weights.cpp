@@ -81,7 +81,7 @@ class TensorLoader {
       fail(ErrorCode::kInvalidArgument, "{}: there is no format \"{}\"", entry.name, name);
     }
     check_kernels(entry, *format);
-    if (!format->has_scales || request.on_host || backend_.encoder_bytes() == 0) {
+    if (!format->has_scales || request.on_host || !backend_.encodes(format->id)) {
       return materializer_.weight(entry, *format, storage);
     }
     weights_.compressed_on_device = true;

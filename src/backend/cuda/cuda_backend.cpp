@@ -103,6 +103,7 @@ class CudaBackend final : public Backend {
   WeightView import_weight(const WeightView& weight, Buffer& storage) override;
   int64_t placed_bytes(std::span<const WeightView> weights) const override;
   WeightEncoder* encoder() override { return &encoder_; }
+  bool encodes(FormatId format) const override { return cuda::has_encoder(format); }
   int64_t encoder_bytes() const override { return cuda::LoadEncoder::staging_bytes(); }
 
   size_t activation_bytes(int64_t tokens, int64_t in_padded, int group,

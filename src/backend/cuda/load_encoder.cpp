@@ -9,6 +9,7 @@
 #include "kernels/cuda/encode/encode.h"
 #include "kernels/cuda/ops.h"
 #include "kernels/cuda/tile_layout.h"
+#include "kernels/cuda/weight_formats.h"
 
 namespace tq::cuda {
 namespace {
@@ -55,7 +56,7 @@ int64_t LoadEncoder::staging_bytes() {
 
 WeightView LoadEncoder::encode(const WeightView& weight, const EncodeSource& source,
                                const EncodeOptions& options) {
-  TQ_CHECK(weight.experts == 1 && weight.traits().has_scales, "a weight that cannot be encoded");
+  TQ_CHECK(weight.experts == 1 && has_encoder(weight.format), "a weight that cannot be encoded");
   WeightView tile = weight;
   tile.rows = kTileRows;
   const int64_t source_row = weight.in * dtype_info(source.dtype).bytes;

@@ -8,6 +8,8 @@
 #include "format/codebook.h"
 #include "format/hadamard.h"
 #include "format/traits.h"
+#include "format/trellis.h"
+#include "format/trellis_tables.h"
 #include "kernels/cuda/device/codes.cuh"
 #include "kernels/cuda/device/rotate.cuh"
 #include "kernels/cuda/weight_formats.h"
@@ -17,7 +19,9 @@ namespace tq::cuda {
 // A rotated format's codebook for kernels that look up one index at a time.
 struct CodebookTable {
   float centroids[32];  // up to 5 bits
-  int8_t values[32];
+  int8_t values[32];    // of windows: what the newest code contributes
+  int8_t previous[16];  // of windows: the code before, and the one before that
+  int8_t earlier[16];
   float first;  // 6 and 8 bits: centroid k is first + k * step, value k first_value + k * spacing
   float step;
   int first_value;
@@ -26,7 +30,21 @@ struct CodebookTable {
   bool uniform;
 };
 
-inline CodebookTable codebook_table(int bits, int group) {
+inline CodebookTable window_table(int bits, int group) {
+  const TrellisTable& trellis = trellis_table(bits, group);
+  CodebookTable table = {};
+  table.unit = trellis.unit;
+  for (int k = 0; k < 1 << bits; ++k) {
+    table.values[k] = bits == 3 ? TrellisParts3::kNewest[k] : TrellisParts4::kNewest[k];
+    table.previous[k] = bits == 3 ? TrellisParts3::kPrevious[k] : TrellisParts4::kPrevious[k / 2];
+    table.earlier[k] = bits == 3 ? TrellisParts3::kEarlier[k / 4] : int8_t{0};
+  }
+  return table;
+}
+
+inline CodebookTable codebook_table(int kind, int group) {
+  if (is_window(kind)) return window_table(bits_of(kind), group);
+  const int bits = kind;
   const Codebook& book = codebook(bits, group);
   CodebookTable table = {};
   table.unit = book.int8_unit;
@@ -44,6 +62,29 @@ inline CodebookTable codebook_table(int bits, int group) {
   }
   return table;
 }
+
+// Single weights of a re-laid matrix, before their gain.
+struct TileValues {
+  TileMatrix matrix;
+  const CodebookTable& book;
+  const float* centroids;  // the book's, in shared memory
+
+  __device__ int integer(int64_t row, int64_t in) const {
+    const int index = matrix.index(row, in);
+    if (!is_window(matrix.kind)) {
+      return book.uniform ? book.first_value + index * book.spacing : book.values[index];
+    }
+    const int64_t last = matrix.group - 1;  // a group is a ring
+    const auto before = [&](int by) {
+      return matrix.index(row, (in & ~last) | ((in - by) & last));
+    };
+    return book.values[index] + book.previous[before(1)] + book.earlier[before(2)];
+  }
+  __device__ float centroid(int64_t row, int64_t in) const {
+    if (book.uniform || is_window(matrix.kind)) return integer(row, in) * book.unit;
+    return centroids[matrix.index(row, in)];
+  }
+};
 
 inline RotationMasks rotation_masks(int group) {
   const RotationSigns& signs = rotation_signs(group);

@@ -1,5 +1,5 @@
-// How rotated weights (tq2 .. tq8) lie in GPU memory: the contract between the relayout kernel and
-// every kernel that reads weights. Pure functions; thread safe.
+// How rotated weights (tq2 .. tq8, w7_3, w7_4) lie in GPU memory: the contract between the relayout
+// kernel and every kernel that reads weights. Pure functions; thread safe.
 //
 // A matrix is a sequence of tiles of 16 rows (the last padded with rows of gain 0), a tile one
 // contiguous stream over its inputs: for every unit of inputs the codes of 16 rows, then their
@@ -22,7 +22,10 @@
 //   6 bits  index ^ 32: words 0-3, byte i: register 2w in the low nibble, 2w + 1 in the high one,
 //           four bits each; words 4-5, byte i: the top two bits of register 4(w - 4) + k at 2k
 //   8 bits  word r: the int8 index ^ 128
-// where byte i of register r is nibble n with n % 4 = i. Other formats stay row-major.
+// where byte i of register r is nibble n with n % 4 = i. Codes of a window trellis
+// (format/trellis.h) lie as others of their width, of 4 bits each with its lowest bit on top, so
+// that the others, which the next weight's value depends on too, are a selector. Other formats stay
+// row-major.
 #pragma once
 
 #include <cstdint>
@@ -31,26 +34,33 @@
 
 namespace tq::cuda {
 
+// A kind of codes: of tq2 .. tq8 the bits of a code, of a window trellis ten more.
+constexpr int kWindowKinds = 10;
+TQ_HOST_DEVICE constexpr int bits_of(int kind) { return kind % kWindowKinds; }
+TQ_HOST_DEVICE constexpr bool is_window(int kind) { return kind > kWindowKinds; }
+
 constexpr int kTileRows = 16;
 constexpr int kChunkIn = 64;
 
 TQ_HOST_DEVICE constexpr int unit_in(int group) { return group > kChunkIn ? group : kChunkIn; }
-TQ_HOST_DEVICE constexpr int chunk_bytes(int bits) { return kTileRows * kChunkIn / 8 * bits; }
+TQ_HOST_DEVICE constexpr int chunk_bytes(int kind) {
+  return kTileRows * kChunkIn / 8 * bits_of(kind);
+}
 // Codes of a unit; its gains follow.
-TQ_HOST_DEVICE constexpr int unit_code_bytes(int bits, int group) {
-  return unit_in(group) / kChunkIn * chunk_bytes(bits);
+TQ_HOST_DEVICE constexpr int unit_code_bytes(int kind, int group) {
+  return unit_in(group) / kChunkIn * chunk_bytes(kind);
 }
-TQ_HOST_DEVICE constexpr int unit_bytes(int bits, int group) {
-  return unit_code_bytes(bits, group) + unit_in(group) / group * kTileRows * 2;
+TQ_HOST_DEVICE constexpr int unit_bytes(int kind, int group) {
+  return unit_code_bytes(kind, group) + unit_in(group) / group * kTileRows * 2;
 }
-TQ_HOST_DEVICE constexpr int64_t tile_bytes(int bits, int group, int64_t in_padded) {
-  return (in_padded + unit_in(group) - 1) / unit_in(group) * unit_bytes(bits, group);
+TQ_HOST_DEVICE constexpr int64_t tile_bytes(int kind, int group, int64_t in_padded) {
+  return (in_padded + unit_in(group) - 1) / unit_in(group) * unit_bytes(kind, group);
 }
 TQ_HOST_DEVICE constexpr int64_t tiles(int64_t rows) { return (rows + kTileRows - 1) / kTileRows; }
 // One matrix; a multiple of 16.
-TQ_HOST_DEVICE constexpr int64_t matrix_bytes(int bits, int group, int64_t rows,
+TQ_HOST_DEVICE constexpr int64_t matrix_bytes(int kind, int group, int64_t rows,
                                               int64_t in_padded) {
-  return tiles(rows) * tile_bytes(bits, group, in_padded);
+  return tiles(rows) * tile_bytes(kind, group, in_padded);
 }
 
 // Where weight (row, input) of a tile's chunk is: lane, register and byte.

@@ -53,7 +53,7 @@ struct ExpertMatmulArgs {
   MatrixStack weights;  // [n_experts]
   Activation x;
   const int32_t* begin;   // Routing::begin
-  const int32_t* x_rows;  // Routing::tokens, or null: row p for pair p
+  const int32_t* x_rows;  // Routing::tokens (none twice for an expert), or null: row p for pair p
   float* out;             // [pairs, rows]
   int64_t pairs = 0;      // begin[n_experts]; not read where that can be
 };

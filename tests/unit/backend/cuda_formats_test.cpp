@@ -14,7 +14,8 @@ namespace tq {
 namespace {
 
 TEST(CudaFormats, TheseHaveKernels) {
-  for (const char* name : {"f32", "f16", "bf16", "tq2", "tq3", "tq4", "tq5", "tq6", "tq8"}) {
+  for (const char* name :
+       {"f32", "f16", "bf16", "tq2", "tq3", "tq4", "tq5", "tq6", "tq8", "w7_3", "w7_4"}) {
     EXPECT_TRUE(cuda::has_kernels(find_format(name)->id)) << name;
   }
   for (const char* name : {"f32", "f16", "bf16"}) {
@@ -46,11 +47,24 @@ TEST(CudaFormats, OthersHaveNone) {
   EXPECT_FALSE(cuda::has_kernels(static_cast<KvFormatId>(all_kv_formats().size())));
 }
 
-TEST(CudaFormats, EveryWidthHasACodebook) {
+TEST(CudaFormats, EveryWidthHasACodebookAndIsAKind) {
   const auto check = []<int... kWidths>(std::integer_sequence<int, kWidths...>) {
-    return (is_one_of(kWidths, CodebookWidths{}) && ...);
+    return ((is_one_of(kWidths, CodebookWidths{}) && is_one_of(kWidths, cuda::CodeKinds{})) && ...);
   };
   EXPECT_TRUE(check(cuda::CodeWidths{}));
+}
+
+TEST(CudaFormats, KindsOfCodes) {
+  for (const FormatTraits& format : all_formats()) {
+    const int kind = cuda::code_kind(format.id);
+    EXPECT_EQ(kind > 0, format.input == InputForm::kRotated) << format.name;
+    if (kind == 0) continue;
+    EXPECT_EQ(cuda::bits_of(kind), format.bits) << format.name;
+    const bool window = format.name.starts_with("w7");
+    EXPECT_EQ(cuda::is_window(kind), window) << format.name;
+    EXPECT_EQ(cuda::has_encoder(format.id), !window) << format.name;
+  }
+  EXPECT_FALSE(cuda::has_encoder(find_format("bf16")->id));
 }
 
 TEST(CpuFormats, AllHaveKernels) {

@@ -34,12 +34,16 @@ class PlacingBackend final : public RefusingBackend, public WeightEncoder {
 
   std::vector<Placed> placed;
   int n_encoded = 0;
-  std::string lacks;  // a format without kernels
+  std::string lacks;         // a format without kernels
+  std::string left_to_host;  // a format that the encoder does not write
 
   bool has_kernels(FormatId format) const override { return format_traits(format).name != lacks; }
   bool has_kernels(KvFormatId /*format*/) const override { return true; }
 
   WeightEncoder* encoder() override { return encodes_ ? this : nullptr; }
+  bool encodes(FormatId format) const override {
+    return encodes_ && format_traits(format).name != left_to_host;
+  }
   int64_t encoder_bytes() const override { return encodes_ ? 1 : 0; }
   WeightView encode(const WeightView& weight, const EncodeSource& source,
                     const EncodeOptions& options) override {
@@ -157,6 +161,18 @@ TEST(EncodeAtLoadChecks, NamesTheTensorThatIsNotFinite) {
   }
   checkpoint.tensor(name).values.back() = 0.5f;
   load(checkpoint, device, "tq3");
+}
+
+TEST(EncodeAtLoadChecks, TheHostEncodesWhatTheEncoderDoesNot) {
+  const Golden golden("llama");
+  PlacingBackend host(false), device(true);
+  device.left_to_host = "tq3";
+  load(*golden.checkpoint, host, "tq3");
+  load(*golden.checkpoint, device, "tq3");
+  EXPECT_EQ(device.n_encoded, 0);
+  EXPECT_TRUE(device.placed == host.placed);
+  load(*golden.checkpoint, device, "tq4");
+  EXPECT_GT(device.n_encoded, 0);
 }
 
 TEST(EncodeAtLoadChecks, RefusesAFormatWithoutKernelsByName) {

@@ -1,5 +1,6 @@
-// All that depends on the width of codes in re-laid weights (tile_layout.h): the words of a lane,
-// these to eight registers of four int8 values, and single indices for kernels that need no speed.
+// All that depends on the kind of codes in re-laid weights (tile_layout.h): the words of a lane,
+// these to eight registers of four int8 values (of windows: windows.cuh), and single indices for
+// kernels that need no speed.
 #pragma once
 
 #include <cuda_fp16.h>
@@ -7,20 +8,51 @@
 #include <cstdint>
 
 #include "format/codebook.h"
+#include "format/trellis.h"
+#include "format/trellis_tables.h"
 #include "kernels/cuda/tile_layout.h"
 
 namespace tq::cuda {
 
-// The int8 centroids by index: of 16 at most, or of 5 bits the magnitudes in ascending order.
-// weight = gain * value * unit.
+// The int8 centroids by index, four a word: of 16 at most, or of 5 bits the magnitudes in ascending
+// order. Of windows what codes contribute to their own weights (of 4 bits the even ones, then the
+// odd ones) and to those behind them, by what is a selector of both. weight = gain * value * unit.
 struct Centroids8 {
   uint32_t words[4];
+  uint32_t previous[2];
+  uint32_t earlier[2];
   float unit;
 };
 
-inline Centroids8 centroids8(int bits, int group) {
-  const Codebook& book = codebook(bits, group);
+// Entries first, first + step, ... of a table.
+inline uint32_t four_entries(const int8_t* table, int first, int step) {
+  uint32_t word = 0;
+  for (int k = 0; k < 4; ++k) {
+    word |= uint32_t{static_cast<uint8_t>(table[first + k * step])} << (8 * k);
+  }
+  return word;
+}
+
+inline Centroids8 window_centroids(int bits, int group) {
   Centroids8 out = {};
+  out.unit = trellis_table(bits, group).unit;
+  const int8_t* newest = bits == 3 ? TrellisParts3::kNewest : TrellisParts4::kNewest;
+  const int8_t* previous = bits == 3 ? TrellisParts3::kPrevious : TrellisParts4::kPrevious;
+  const int step = bits == 3 ? 1 : 2;
+  for (int half = 0; half < 2; ++half) {
+    out.words[half] = four_entries(newest, 4 * half * step, step);
+    if (bits == 4) out.words[2 + half] = four_entries(newest, 1 + 4 * half * step, step);
+    out.previous[half] = four_entries(previous, 4 * half, 1);
+    if (bits == 3) out.earlier[half] = four_entries(TrellisParts3::kEarlier, half, 0);
+  }
+  return out;
+}
+
+inline Centroids8 centroids8(int kind, int group) {
+  if (is_window(kind)) return window_centroids(bits_of(kind), group);
+  const int bits = kind;
+  Centroids8 out = {};
+  const Codebook& book = codebook(bits, group);
   out.unit = bits == 6 ? book.int8_unit / 2 : book.int8_unit;
   if (bits > 5) return out;
   const size_t first = bits == 5 ? 16 : 0;
@@ -107,7 +139,8 @@ __device__ __forceinline__ void decode_words(const uint32_t* words, const Centro
 
 // Word w of a lane's codes; index.at(register, byte) gives the indices.
 template <typename Indices>
-__device__ uint32_t make_word(const Indices& index, int bits, int w) {
+__device__ uint32_t make_word(const Indices& index, int kind, int w) {
+  const int bits = bits_of(kind);
   uint32_t word = 0;
   if (bits == 8) {
     for (int i = 0; i < 4; ++i) word |= (index.at(w, i) ^ 128u) << (8 * i);
@@ -135,6 +168,7 @@ __device__ uint32_t make_word(const Indices& index, int bits, int w) {
         nibble = index.at(4 * w + n / 4, n % 4) | index.at(4 * w + 2 + n / 4, n % 4) << 2;
       } else {
         nibble = index.at(2 * w + n / 4, n % 4);
+        if (is_window(kind) && bits == 4) nibble = nibble >> 1 | (nibble & 1) << 3;
         if (bits == 3) nibble |= ((index.at(6 + n / 4, n % 4) >> w) & 1u) << 3;
         if (bits == 5) nibble = nibble >= 16 ? nibble - 16 : 15 - nibble;
       }
@@ -145,20 +179,22 @@ __device__ uint32_t make_word(const Indices& index, int bits, int w) {
 }
 
 // The index of weight (row, in) of a chunk of 16 x 64 codes.
-__device__ inline int chunk_index(int bits, const uint8_t* chunk, int row, int in) {
+__device__ inline int chunk_index(int kind, const uint8_t* chunk, int row, int in) {
   const FragmentPlace at = fragment_place(row, in);
   const auto* words = reinterpret_cast<const uint32_t*>(chunk) + at.lane;
   const auto word = [&](int w) { return words[w * 32]; };
   const int nibble = 4 * (at.byte + 4 * (at.reg % 2));  // of register pairs
-  switch (bits) {
+  switch (bits_of(kind)) {
     case 2:
       return (word(at.reg / 4) >> (4 * (at.byte + 4 * (at.reg % 2)) + at.reg % 4 / 2 * 2)) & 3;
     case 3:
       if (at.reg < 6) return (word(at.reg / 2) >> nibble) & 7;
       return ((word(0) >> (nibble + 3)) & 1) | ((word(1) >> (nibble + 3)) & 1) << 1 |
              ((word(2) >> (nibble + 3)) & 1) << 2;
-    case 4:
-      return (word(at.reg / 2) >> nibble) & 15;
+    case 4: {
+      const int label = (word(at.reg / 2) >> nibble) & 15;
+      return is_window(kind) ? (label << 1 & 15) | label >> 3 : label;
+    }
     case 5: {
       const int magnitude = (word(at.reg / 2) >> nibble) & 15;
       const int sign = (word(4) >> (4 * at.byte + at.reg % 4 + 16 * (at.reg / 4))) & 1;
@@ -177,22 +213,22 @@ __device__ inline int chunk_index(int bits, const uint8_t* chunk, int row, int i
 // A re-laid matrix for kernels that read single weights.
 struct TileMatrix {
   const uint8_t* data;
-  int bits;
+  int kind;
   int group;
   int64_t in_padded;
 
   __device__ const uint8_t* unit(int64_t row, int64_t in) const {
-    return data + row / kTileRows * tile_bytes(bits, group, in_padded) +
-           in / unit_in(group) * unit_bytes(bits, group);
+    return data + row / kTileRows * tile_bytes(kind, group, in_padded) +
+           in / unit_in(group) * unit_bytes(kind, group);
   }
   __device__ int index(int64_t row, int64_t in) const {
     const int in_unit = static_cast<int>(in % unit_in(group));
-    return chunk_index(bits, unit(row, in) + in_unit / kChunkIn * chunk_bytes(bits),
+    return chunk_index(kind, unit(row, in) + in_unit / kChunkIn * chunk_bytes(kind),
                        static_cast<int>(row % kTileRows), in_unit % kChunkIn);
   }
   __device__ float gain(int64_t row, int64_t in) const {
     const auto* gains =
-        reinterpret_cast<const __half*>(unit(row, in) + unit_code_bytes(bits, group));
+        reinterpret_cast<const __half*>(unit(row, in) + unit_code_bytes(kind, group));
     return __half2float(gains[in % unit_in(group) / group * kTileRows + row % kTileRows]);
   }
 };

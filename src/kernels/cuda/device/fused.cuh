@@ -17,15 +17,14 @@
 
 #include "kernels/cuda/device/activate.cuh"
 #include "kernels/cuda/device/attention_parts.cuh"
-#include "kernels/cuda/device/codes.cuh"
 #include "kernels/cuda/device/common.cuh"
 #include "kernels/cuda/device/quantise.cuh"
+#include "kernels/cuda/device/tile_product.cuh"
 #include "kernels/cuda/device/work.cuh"
 
 namespace tq::cuda {
 
 constexpr int kFusedWarps = 8;
-constexpr int kStageIn = 128;
 
 // One of several weights that share an activation.
 struct FusedPart {
@@ -57,44 +56,22 @@ struct FusedParams {
   AttentionParts parts;  // n > 0: what the rows are merged from instead
   int in;
   RotationMasks masks;
+  int resident_rows;  // that a block's tokens may be, of those that lie in shared memory
 };
 
-template <int kBits, int kGroup>
-__host__ __device__ constexpr int stage_bytes() {
-  return kStageIn / unit_in(kGroup) * unit_bytes(kBits, kGroup);
-}
-// Tokens up to which activations lie in shared memory as a whole.
-constexpr int kResidentTiles = 1;
 // A resident row is 64 bytes more than whole stages: two rows' 64 bytes are in different banks.
 __host__ __device__ constexpr int64_t resident_row_bytes(int64_t in_padded) {
   return (in_padded + kStageIn - 1) / kStageIn * kStageIn + 64;
 }
-__host__ __device__ constexpr int64_t resident_bytes(int group, int token_tiles,
+// Rows of so many tokens, each `terms` times, then scales [group][token] of all that may be.
+__host__ __device__ constexpr int64_t resident_bytes(int group, int64_t tokens, int terms,
                                                      int64_t in_padded) {
-  return 8 * token_tiles * (resident_row_bytes(in_padded) + in_padded / group * 4);
+  return tokens * terms * resident_row_bytes(in_padded) +
+         8 * kResidentTiles * (in_padded / group * 4);
 }
 // One stage of streamed activations: values, then scales [group][token].
 __host__ __device__ constexpr int x_stage_bytes(int group, int token_tiles) {
   return 8 * token_tiles * (kStageIn + kStageIn / group * 4);
-}
-
-// Sums that start at the bits of 1.5 * 2^23 are that float plus the sum: no conversion.
-constexpr int kMagicBits = 0x4b400000;
-constexpr float kMagic = 12582912.0f;
-
-__device__ __forceinline__ void multiply_tile(int (&sum)[4], const uint32_t* a, uint32_t b0,
-                                              uint32_t b1) {
-  asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},"
-      "{%0,%1,%2,%3};"
-      : "+r"(sum[0]), "+r"(sum[1]), "+r"(sum[2]), "+r"(sum[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-__device__ __forceinline__ void multiply_first(int (&sum)[4], const uint32_t* a, uint32_t b0,
-                                               uint32_t b1) {
-  asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},"
-      "{%10,%10,%10,%10};"
-      : "=r"(sum[0]), "=r"(sum[1]), "=r"(sum[2]), "=r"(sum[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "r"(kMagicBits));
 }
 
 // A named barrier of the warps of a slice.
@@ -103,9 +80,9 @@ __device__ __forceinline__ void sync_slice(int slice, int threads) {
 }
 
 // A warp's stream of weights: kTiles tiles, through a ring in shared memory.
-template <int kBits, int kGroup, int kTiles, int kStages>
+template <int kKind, int kGroup, int kTiles, int kStages>
 struct WeightStream {
-  static constexpr int kStage = stage_bytes<kBits, kGroup>();
+  static constexpr int kStage = stage_bytes<kKind, kGroup>();
 
   const uint8_t* codes[kTiles];  // this lane's first 16 bytes of the slice
   uint32_t ring;                 // likewise in shared memory: [kStages][kTiles][kStage]
@@ -130,74 +107,6 @@ struct WeightStream {
     }
     ++copied;
     commit_copies();
-  }
-};
-
-template <int kBits, int kGroup, int kTokenTiles, int kTiles>
-struct TileProduct {
-  static constexpr int kStage = stage_bytes<kBits, kGroup>();
-  float out[kTiles][kTokenTiles][4];
-
-  __device__ void clear() {
-#pragma unroll
-    for (int m = 0; m < kTiles; ++m) {
-#pragma unroll
-      for (int n = 0; n < kTokenTiles; ++n) {
-#pragma unroll
-        for (int k = 0; k < 4; ++k) out[m][n][k] = 0;
-      }
-    }
-  }
-
-  // One group: kChunks chunks of every tile. `unit`: its unit in the first tile's stage. b(n, c):
-  // the fragment of token tile n, chunk c; scale(n): of tokens 2 * (lane % 4) and the next.
-  template <int kChunks, typename B, typename Scale>
-  __device__ __forceinline__ void multiply_group(const uint8_t* unit, const Centroids8& centroids,
-                                                 int lane, int n_token_tiles, B b, Scale scale) {
-    uint32_t a[kTiles][kChunks][8];
-    float gain[kTiles][2];
-#pragma unroll
-    for (int m = 0; m < kTiles; ++m) {
-      const uint8_t* from = unit + m * kStage;
-#pragma unroll
-      for (int c = 0; c < kChunks; ++c) {
-        uint32_t words[kBits];
-#pragma unroll
-        for (int w = 0; w < kBits; ++w) {
-          words[w] =
-              reinterpret_cast<const uint32_t*>(from + c * chunk_bytes(kBits))[w * 32 + lane];
-        }
-        decode_words<kBits>(words, centroids, a[m][c]);
-      }
-      const auto* gains = reinterpret_cast<const __half*>(from + unit_code_bytes(kBits, kGroup));
-      gain[m][0] = __half2float(gains[lane / 4]);
-      gain[m][1] = __half2float(gains[lane / 4 + 8]);
-    }
-#pragma unroll
-    for (int n = 0; n < kTokenTiles; ++n) {
-      if (kTokenTiles > 1 && n >= n_token_tiles) break;
-      uint4 x[kChunks];
-#pragma unroll
-      for (int c = 0; c < kChunks; ++c) x[c] = b(n, c);
-      const float2 x_scale = scale(n);
-#pragma unroll
-      for (int m = 0; m < kTiles; ++m) {
-        int sum[4];
-        multiply_first(sum, a[m][0], x[0].x, x[0].y);
-        multiply_tile(sum, a[m][0] + 4, x[0].z, x[0].w);
-#pragma unroll
-        for (int c = 1; c < kChunks; ++c) {
-          multiply_tile(sum, a[m][c], x[c].x, x[c].y);
-          multiply_tile(sum, a[m][c] + 4, x[c].z, x[c].w);
-        }
-        float* f = out[m][n];
-#pragma unroll
-        for (int k = 0; k < 4; ++k) {
-          const float factor = gain[m][k / 2] * (k % 2 == 0 ? x_scale.x : x_scale.y);
-          f[k] = fmaf(__int_as_float(sum[k]) - kMagic, factor, f[k]);
-        }
-      }
-    }
   }
 };
 
@@ -244,9 +153,30 @@ __device__ __forceinline__ void prepare_rows(const FusedParams& p, const Work& w
   }
 }
 
+// Beside rows of activations in shared memory what moving those of each group, a ring, by one place
+// makes of them, and by two. `pieces` of 16 a row; a row's are `term_bytes` behind it. By the
+// block.
+template <int kGroup, int kTerms>
+__device__ __forceinline__ void store_terms(uint8_t* rows, int n_rows, int row_bytes, int pieces,
+                                            int term_bytes) {
+  int row = 0;
+  for (int i = static_cast<int>(threadIdx.x);; i += kFusedWarps * kWarp) {
+    for (; i >= pieces; i -= pieces) ++row;
+    if (row >= n_rows) return;
+    uint8_t* const from = rows + row * row_bytes;
+    const int behind = (i + 1) * 16 % kGroup == 0 ? (i + 1) * 16 - kGroup : (i + 1) * 16;
+    const uint4 x = *reinterpret_cast<const uint4*>(from + i * 16);
+    const uint32_t next = *reinterpret_cast<const uint32_t*>(from + behind);
+#pragma unroll
+    for (int term = 1; term < kTerms; ++term) {
+      *reinterpret_cast<uint4*>(from + term * term_bytes + i * 16) = moved_down(x, next, term);
+    }
+  }
+}
+
 // Block (row tiles, item). A warp takes kTiles tiles: gate's and up's, or neighbours. kPrepares:
 // the block prepares its activations itself.
-template <int kBits, int kGroup, int kTokenTiles, int kTiles, bool kGated, bool kPrepares,
+template <int kKind, int kGroup, int kTokenTiles, int kTiles, bool kGated, bool kPrepares,
           int kStages>
 __global__ void __launch_bounds__(kFusedWarps* kWarp)
     fused_kernel(const __grid_constant__ FusedParams p) {
@@ -257,7 +187,7 @@ __global__ void __launch_bounds__(kFusedWarps* kWarp)
   constexpr int kMaxTokens = 8 * kTokenTiles;
   constexpr int kStageGroups = kStageIn / kGroup;
   constexpr int kWarpTiles = kGated ? 1 : kTiles;  // row tiles of a warp
-  using Weights = WeightStream<kBits, kGroup, kTiles, kStages>;
+  using Weights = WeightStream<kKind, kGroup, kTiles, kStages>;
   extern __shared__ __align__(128) uint8_t shared[];
   __shared__ int x_rows[kMaxTokens];
 
@@ -274,7 +204,7 @@ __global__ void __launch_bounds__(kFusedWarps* kWarp)
   const int n_stages = (in + kStageIn - 1) / kStageIn;
   const int begin = n_stages * slice / p.n_slices;
   const int slice_stages = n_stages * (slice + 1) / p.n_slices - begin;
-  const int tile_size = static_cast<int>(tile_bytes(kBits, kGroup, p.in_padded));
+  const int tile_size = static_cast<int>(tile_bytes(kKind, kGroup, p.in_padded));
   uint8_t* const weight_data = shared + warp * (kStages * kTiles * Weights::kStage);
   uint8_t* const x_data = shared + kFusedWarps * (kStages * kTiles * Weights::kStage);
   Weights weights;
@@ -315,7 +245,9 @@ __global__ void __launch_bounds__(kFusedWarps* kWarp)
   if (!early) start_weights(work.matrix);
   const int n_token_tiles = (work.tokens + 7) / 8;
 
-  TileProduct<kBits, kGroup, kTokenTiles, kTiles> product;
+  using Product = TileProduct<kKind, kGroup, kTokenTiles, kTiles>;
+  const typename Product::Tables tables = Product::tables_of(p.centroids);
+  Product product;
   product.clear();
   // Of the segments before the current one, when this warp takes them all.
   float before[kTiles][kTokenTiles][4] = {};
@@ -340,22 +272,24 @@ __global__ void __launch_bounds__(kFusedWarps* kWarp)
   const auto multiply_stage = [&](int slot, int stage, auto b, auto scale) {
     const uint8_t* unit = weight_data + slot * (kTiles * Weights::kStage);
     if constexpr (kGroup == 128) {
-      product.template multiply_group<2>(unit, p.centroids, lane, n_token_tiles, b,
+      product.template multiply_group<2>(unit, tables, lane, n_token_tiles, b,
                                          [&](int n) { return scale(n, 0); });
     } else {
-      product.template multiply_group<1>(unit, p.centroids, lane, n_token_tiles, b,
+      product.template multiply_group<1>(unit, tables, lane, n_token_tiles, b,
                                          [&](int n) { return scale(n, 0); });
       if (stage * kStageIn + kChunkIn >= in) return;  // the last stage of a row may be half
       product.template multiply_group<1>(
-          unit + unit_bytes(kBits, kGroup), p.centroids, lane, n_token_tiles,
-          [&](int n, int) { return b(n, 1); }, [&](int n) { return scale(n, 1); });
+          unit + unit_bytes(kKind, kGroup), tables, lane, n_token_tiles,
+          [&](int n, int, int term) { return b(n, 1, term); }, [&](int n) { return scale(n, 1); });
     }
   };
 
   if constexpr (kResident) {
     const auto row_bytes = static_cast<int>(resident_row_bytes(in));
     const int n_groups = in / kGroup;
-    auto* scales = reinterpret_cast<float*>(x_data + kMaxTokens * row_bytes);  // [group][token]
+    const int term_bytes = p.resident_rows * row_bytes;  // from rows to the same moved by one
+    auto* scales =                                       // [group][token]
+        reinterpret_cast<float*>(x_data + Product::kStoredTerms * term_bytes);
     const int pieces = in / 16;
     if constexpr (kPrepares) {
       prepare_rows<kGroup, kMaxTokens>(p, work, x_data, row_bytes, scales);
@@ -376,6 +310,11 @@ __global__ void __launch_bounds__(kFusedWarps* kWarp)
     commit_copies();
     wait_copies<0>();
     __syncthreads();
+    if constexpr (Product::kStoredTerms > 1) {
+      store_terms<kGroup, Product::kStoredTerms>(x_data, work.tokens, row_bytes, pieces,
+                                                 term_bytes);
+      __syncthreads();
+    }
     // Lanes of tokens that are not there read the last one's; their results are not stored.
     const uint8_t* x[kTokenTiles];
 #pragma unroll
@@ -393,7 +332,9 @@ __global__ void __launch_bounds__(kFusedWarps* kWarp)
         weights.copy_next((slot + kStages - 1) % kStages, lane);
         multiply_stage(
             slot, begin + i,
-            [&](int n, int c) { return *reinterpret_cast<const uint4*>(x[n] + c * kChunkIn); },
+            [&](int n, int c, int term) {
+              return *reinterpret_cast<const uint4*>(x[n] + term * term_bytes + c * kChunkIn);
+            },
             [&](int n, int g) {
               return *reinterpret_cast<const float2*>(x_scale + g * kMaxTokens + n * 8);
             });
@@ -454,7 +395,7 @@ __global__ void __launch_bounds__(kFusedWarps* kWarp)
       const uint8_t* x = x_ring + i % kStages * kXStage;
       multiply_stage(
           i % kStages, begin + i,
-          [&](int n, int c) {
+          [&](int n, int c, int /*term*/) {
             return *reinterpret_cast<const uint4*>(x + n * (8 * kStageIn) + fragment +
                                                    ((c * 4 + lane % 4) ^ swizzle) * 16);
           },

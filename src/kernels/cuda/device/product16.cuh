@@ -13,8 +13,8 @@
 
 #include <type_traits>
 
-#include "kernels/cuda/device/codes.cuh"
 #include "kernels/cuda/device/mma16.cuh"
+#include "kernels/cuda/device/windows.cuh"
 #include "kernels/cuda/device/work.cuh"
 
 namespace tq::cuda {
@@ -24,14 +24,14 @@ constexpr int kProductRows = 128;  // of a block
 constexpr int kProductIn = 64;     // of a stage
 constexpr int kProductStages = 3;
 // Weights that are decoded lie in two buffers.
-template <int kBits>
+template <int kKind>
 __host__ __device__ constexpr int weight_stages() {
-  return kBits > 0 ? 2 : kProductStages;
+  return kKind > 0 ? 2 : kProductStages;
 }
 constexpr int kProductRowBytes = 2 * kProductIn;
-template <int kBits, int kTokens>
+template <int kKind, int kTokens>
 __host__ __device__ constexpr int product_shared_bytes() {
-  return kProductRowBytes * (weight_stages<kBits>() * kProductRows + kProductStages * kTokens);
+  return kProductRowBytes * (weight_stages<kKind>() * kProductRows + kProductStages * kTokens);
 }
 // What codes become is 2^-7 of them, so that no product with a gain overflows.
 constexpr float kCodeScale = 1.0f / 128;
@@ -68,7 +68,7 @@ __device__ __forceinline__ void scale_codes(uint32_t codes, __half2 gain, uint32
 }
 
 // A warp's stream of codes, a tile of 16 rows: one stage is a chunk of the layout.
-template <int kBits>
+template <int kKind>
 struct CodeStream {
   const uint8_t* tile;
   int unit_size;   // bytes
@@ -76,26 +76,32 @@ struct CodeStream {
   int chunk_mask;  // chunks of a unit - 1
   int chunk_shift;
   int gain_at;  // this lane's first gain among those of a unit
-  uint32_t words[kBits];
+  int group_size;
+  ChunkCodes<kKind> codes;
   __half gain[2];  // of rows lane / 4 and 8 more
 
-  __device__ __forceinline__ void start(const uint8_t* codes, int64_t tile_index, int64_t in,
+  __device__ __forceinline__ void start(const uint8_t* matrix, int64_t tile_index, int64_t in,
                                         int group, int lane) {
-    tile = codes + tile_index * tile_bytes(kBits, group, in);
-    unit_size = unit_bytes(kBits, group);
-    code_bytes = unit_code_bytes(kBits, group);
+    tile = matrix + tile_index * tile_bytes(kKind, group, in);
+    unit_size = unit_bytes(kKind, group);
+    code_bytes = unit_code_bytes(kKind, group);
     chunk_mask = unit_in(group) / kChunkIn - 1;
     chunk_shift = chunk_mask == 3 ? 2 : chunk_mask;
+    group_size = group;
     gain_at = (group < kChunkIn ? lane % 4 * 16 / group * kTileRows : 0) + lane / 4;
   }
   __device__ __forceinline__ const uint8_t* chunk_of(int stage) const {
     return tile + (stage >> chunk_shift) * int64_t{unit_size} +
-           (stage & chunk_mask) * chunk_bytes(kBits);
+           (stage & chunk_mask) * chunk_bytes(kKind);
   }
   __device__ __forceinline__ void load(int stage, int lane) {
-    const auto* from = reinterpret_cast<const uint32_t*>(chunk_of(stage)) + lane;
-#pragma unroll
-    for (int w = 0; w < kBits; ++w) words[w] = __ldg(from + w * kWarp);
+    const auto load_word = [](const uint32_t* from) { return __ldg(from); };
+    codes.load(chunk_of(stage), lane, load_word);
+    if constexpr (is_window(kKind)) {
+      const int chunk = stage & chunk_mask;
+      const LanePlace before = place_before(group_size, chunk, lane);
+      codes.load_before(chunk_of(stage - chunk + before.chunk), before.lane, load_word);
+    }
     const auto* gains = reinterpret_cast<const __half*>(
         tile + (stage >> chunk_shift) * int64_t{unit_size} + code_bytes);
     gain[0] = gains[gain_at];
@@ -103,13 +109,13 @@ struct CodeStream {
   }
   // 128 bytes a lane.
   __device__ __forceinline__ void fetch(int stage, int lane) const {
-    if (lane < kBits) prefetch(chunk_of(stage) + lane * 128);
+    if (lane < bits_of(kKind)) prefetch(chunk_of(stage) + lane * 128);
   }
   // To rows first_row .. first_row + 15 of a stage in shared memory.
-  __device__ __forceinline__ void store(uint8_t* stage, int first_row, const Centroids8& centroids,
-                                        int lane) const {
-    uint32_t codes[8];
-    decode_words<kBits>(words, centroids, codes);
+  __device__ __forceinline__ void store(uint8_t* stage, int first_row,
+                                        const CodeTables<kKind>& tables, int lane) const {
+    uint32_t values[8];
+    codes.decode(tables, values);
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
       const __half2 factor = __half2half2(gain[h]);
@@ -117,8 +123,8 @@ struct CodeStream {
 #pragma unroll
       for (int c = 0; c < 2; ++c) {
         uint32_t first[2], second[2];
-        scale_codes(codes[4 * c + h], factor, first);
-        scale_codes(codes[4 * c + 2 + h], factor, second);
+        scale_codes(values[4 * c + h], factor, first);
+        scale_codes(values[4 * c + 2 + h], factor, second);
         *reinterpret_cast<uint4*>(stage + swizzled(row, lane % 4 * 2 + c)) =
             make_uint4(first[0], first[1], second[0], second[1]);
       }
@@ -128,13 +134,13 @@ struct CodeStream {
 template <>
 struct CodeStream<0> {};
 
-// Block (rows, item). kBits: of codes; 0: the weights are of type T, row by row.
-template <typename T, int kBits, int kTokens>
+// Block (rows, item). kKind: of codes; 0: the weights are of type T, row by row.
+template <typename T, int kKind, int kTokens>
 __global__ void __launch_bounds__(kProductWarps* kWarp, 2)
     product16_kernel(const __grid_constant__ Product16Params p) {
   constexpr int kThreads = kProductWarps * kWarp;
   constexpr int kLineRows = kThreads / 8;  // rows that the block copies at a time
-  constexpr int kWeightStages = weight_stages<kBits>();
+  constexpr int kWeightStages = weight_stages<kKind>();
   constexpr int kWeightBytes = kProductRows * kProductRowBytes;
   constexpr int kXBytes = kTokens * kProductRowBytes;
   constexpr int kWarpTokens = kTokens / 2;
@@ -174,7 +180,7 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, 2)
   const auto* x = static_cast<const T*>(p.x);
   const T* w = nullptr;
   int w_from[kProductRows / kLineRows];
-  if constexpr (kBits == 0) {
+  if constexpr (kKind == 0) {
     w = reinterpret_cast<const T*>(matrix) + first_row * in;
     const int last = static_cast<int>(min(p.rows - first_row, int64_t{kProductRows})) - 1;
 #pragma unroll
@@ -194,7 +200,7 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, 2)
         copy_async16_or_zero(x_to + j * kLineRows * kProductRowBytes,
                              x + (reads ? x_from[j] + first : 0), reads);
       }
-      if constexpr (kBits == 0) {
+      if constexpr (kKind == 0) {
         const uint32_t w_to = shared_address(w_ring) + copy_slot * kWeightBytes + place;
 #pragma unroll
         for (int j = 0; j < kProductRows / kLineRows; ++j) {
@@ -209,12 +215,13 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, 2)
 #pragma unroll
   for (int i = 0; i < kAhead; ++i) copy_stage(i);
 
-  CodeStream<kBits> codes;
-  if constexpr (kBits > 0) {
+  CodeStream<kKind> codes;
+  [[maybe_unused]] const CodeTables<kKind> tables = code_tables<kKind>(p.centroids);
+  if constexpr (kKind > 0) {
     const int64_t tile = first_row / kTileRows + warp;
     codes.start(matrix, min(tile, tiles(p.rows) - 1), p.in, p.group, lane);
     codes.load(0, lane);
-    codes.store(w_ring, warp * kTileRows, p.centroids, lane);
+    codes.store(w_ring, warp * kTileRows, tables, lane);
     if (n_stages > 1) codes.load(1, lane);
   }
 
@@ -257,9 +264,9 @@ __global__ void __launch_bounds__(kProductWarps* kWarp, 2)
     __syncthreads();
     copy_stage(i + kAhead);
     const int next = w_slot + 1 == kWeightStages ? 0 : w_slot + 1;
-    if constexpr (kBits > 0) {
+    if constexpr (kKind > 0) {
       if (i + 1 < n_stages) {
-        codes.store(w_ring + next * kWeightBytes, warp * kTileRows, p.centroids, lane);
+        codes.store(w_ring + next * kWeightBytes, warp * kTileRows, tables, lane);
         if (i + 2 < n_stages) codes.load(i + 2, lane);
         if (i + 6 < n_stages) codes.fetch(i + 6, lane);
       }

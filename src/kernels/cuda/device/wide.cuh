@@ -19,13 +19,13 @@ constexpr int kGroupWarps = 4;  // of a warpgroup
 template <bool kGated>
 constexpr int kWideTiles = kGated ? kGroupWarps : kFusedWarps;
 
-template <int kBits, int kGroup>
+template <int kKind, int kGroup>
 struct WideShared {
-  static constexpr int kStages = kBits < 8 ? 5 : 4;  // as many as fit
-  static constexpr int kAhead = kStages - 1;         // that are copied before they are used
+  static constexpr int kStages = bits_of(kKind) < 8 ? 5 : 4;  // as many as fit
+  static constexpr int kAhead = kStages - 1;  // that are copied before they are used
   static constexpr int kXStage = kWideTokens * kStageIn;
   static constexpr int kScales = kStageIn / kGroup * kWideTokens * 4;  // bytes of a stage
-  static constexpr int kWeights = stage_bytes<kBits, kGroup>();
+  static constexpr int kWeights = stage_bytes<kKind, kGroup>();
   static constexpr int kAlign = 1024;  // of the swizzle's pattern
   // Sums of what was multiplied before: [warp][kWideTokens / 2][lane].
   static constexpr int kSums = kFusedWarps * kWideTokens / 2 * kWarp * 4;
@@ -47,31 +47,34 @@ __device__ __forceinline__ void transpose_quad(uint32_t (&x)[4], int lane) {
 
 // A lane's codes of a chunk of 64 inputs on their way to two A operands. It has 16 neighbouring
 // inputs of its rows and needs the fours 4 * (lane % 4) of every 16.
-template <int kBits>
+template <int kKind>
 struct WideCodes {
   // Of 3 and 4 bits a word selects four inputs of both rows: words change places, not values.
-  static constexpr bool kSelectors = kBits == 3 || kBits == 4;
-  uint32_t words[kBits == 3 ? 4 : kBits];
+  static constexpr bool kSelectors = kKind == 3 || kKind == 4;
+  uint32_t words[kKind == 3 ? 4 : bits_of(kKind)];
+  uint32_t before;  // of windows: the selectors of the codes before
 
   __device__ __forceinline__ void load(const uint8_t* chunk, int lane) {
 #pragma unroll
-    for (int w = 0; w < kBits; ++w) {
+    for (int w = 0; w < bits_of(kKind); ++w) {
       words[w] = reinterpret_cast<const uint32_t*>(chunk)[w * 32 + lane];
     }
-    if constexpr (kBits == 3) words[3] = fourth_word(words);
+    if constexpr (kKind == 3) words[3] = fourth_word(words);
     if constexpr (kSelectors) transpose_quad(words, lane);
   }
-  __device__ __forceinline__ void decode(const Centroids8& centroids, int lane,
+  __device__ __forceinline__ void decode(const CodeTables<kKind>& tables, int lane,
                                          uint32_t (&a)[2][4]) const {
     uint32_t fragments[8];
-    if constexpr (kBits == 3) {
+    if constexpr (kKind == 3) {
 #pragma unroll
       for (int r = 0; r < 8; ++r) {
-        fragments[r] = permute(centroids.words[0], centroids.words[1],
-                               (words[r / 2] & 0x77777777u) >> (r % 2 * 16));
+        fragments[r] =
+            permute(tables.words[0], tables.words[1], (words[r / 2] & 0x77777777u) >> (r % 2 * 16));
       }
+    } else if constexpr (is_window(kKind)) {
+      decode_windows<kKind>(words, before, tables, fragments);
     } else {
-      decode_words<kBits>(words, centroids, fragments);
+      decode_words<kKind>(words, tables, fragments);
     }
 #pragma unroll
     for (int h = 0; h < 2; ++h) {  // rows lane / 4 and 8 more
@@ -96,30 +99,39 @@ struct WideItem {
 
 // The warp's rows of one item, up to kN tokens. A lane's sum token / 8 * 4 + k is that of row
 // lane / 4 + k / 2 * 8 and of token lane % 4 * 2 + k % 2 of the eight.
-template <int kBits, int kGroup, int kN, typename CopyStage>
+template <int kKind, int kGroup, int kN, typename CopyStage>
 __device__ __forceinline__ void multiply_item(const FusedParams& p, const WideItem& item,
                                               const CopyStage& copy_stage) {
-  using Shared = WideShared<kBits, kGroup>;
+  using Shared = WideShared<kKind, kGroup>;
   constexpr int kChunks = kGroup / kChunkIn;
   constexpr int kStageGroups = kStageIn / kGroup;
   constexpr int kHalf = kN / 2;         // tokens
   constexpr int kHalfSums = kHalf / 2;  // of a lane
   const int lane = threadIdx.x % kWarp;
+  const CodeTables<kKind> tables = code_tables<kKind>(p.centroids);
   float out[kN / 2] = {};
   int sum[2][kHalfSums];
   uint32_t a[kChunks][2][4];
   float gain[2];
-  WideCodes<kBits> codes[kChunks];  // of the next group, and its gains
+  WideCodes<kKind> codes[kChunks];  // of the next group, and its gains
   float next_gain[2];
 
   const auto load = [&](int slot, int group) {
     const uint8_t* unit =
-        item.weights + slot * Shared::kWeights + group * unit_bytes(kBits, kGroup);
+        item.weights + slot * Shared::kWeights + group * unit_bytes(kKind, kGroup);
 #pragma unroll
     for (int c = 0; c < kChunks; ++c) {
-      codes[c].load(unit + c * chunk_bytes(kBits), lane);
+      codes[c].load(unit + c * chunk_bytes(kKind), lane);
     }
-    const auto* from = reinterpret_cast<const __half*>(unit + unit_code_bytes(kBits, kGroup));
+    if constexpr (is_window(kKind)) {
+      uint32_t last[kChunks], before[kChunks];
+#pragma unroll
+      for (int c = 0; c < kChunks; ++c) last[c] = last_codes<kKind>(codes[c].words);
+      link_chunks(last, lane, before);
+#pragma unroll
+      for (int c = 0; c < kChunks; ++c) codes[c].before = before[c];
+    }
+    const auto* from = reinterpret_cast<const __half*>(unit + unit_code_bytes(kKind, kGroup));
     next_gain[0] = __half2float(from[lane / 4]);
     next_gain[1] = __half2float(from[lane / 4 + 8]);
   };
@@ -165,7 +177,7 @@ __device__ __forceinline__ void multiply_item(const FusedParams& p, const WideIt
       // The last stage may be half.
       if (g > 0 && stage * kStageIn + g * kGroup >= static_cast<int>(p.in_padded)) break;
 #pragma unroll
-      for (int c = 0; c < kChunks; ++c) codes[c].decode(p.centroids, lane, a[c]);
+      for (int c = 0; c < kChunks; ++c) codes[c].decode(tables, lane, a[c]);
       gain[0] = next_gain[0], gain[1] = next_gain[1];
       begin_wide();
       begin(0, rows + g * (kChunks * 4));
@@ -226,11 +238,11 @@ __device__ __forceinline__ void store_item(const FusedParams& p, const Work& wor
 }
 
 // Block (8 row tiles, or 4 of gate and 4 of up; item).
-template <int kBits, int kGroup, bool kGated>
+template <int kKind, int kGroup, bool kGated>
 __global__ void __launch_bounds__(kFusedWarps* kWarp, 1)
     wide_kernel(const __grid_constant__ FusedParams p) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  using Shared = WideShared<kBits, kGroup>;
+  using Shared = WideShared<kKind, kGroup>;
   constexpr int kAhead = Shared::kAhead;
   constexpr int kStageGroups = kStageIn / kGroup;
   constexpr int kThreads = kFusedWarps * kWarp;
@@ -249,7 +261,7 @@ __global__ void __launch_bounds__(kFusedWarps* kWarp, 1)
   auto* const sums = reinterpret_cast<float*>(
       scale_data + Shared::kStages * (Shared::kScales + kFusedWarps * Shared::kWeights));
 
-  const int tile_size = static_cast<int>(tile_bytes(kBits, kGroup, p.in_padded));
+  const int tile_size = static_cast<int>(tile_bytes(kKind, kGroup, p.in_padded));
   const uint8_t* codes = nullptr;  // the lane's next 16 bytes
   const uint32_t codes_to = shared_address(weight_data) + lane * 16;
   int codes_left = tile < p.n_tiles ? tile_size - lane * 16 : 0;
@@ -324,9 +336,9 @@ __global__ void __launch_bounds__(kFusedWarps* kWarp, 1)
   const WideItem item{weight_data, shared_address(x_data),
                       reinterpret_cast<const float*>(scale_data), own_sums, n_stages};
   if (work.tokens > kWideTokens / 2) {
-    multiply_item<kBits, kGroup, kWideTokens>(p, item, copy_stage);
+    multiply_item<kKind, kGroup, kWideTokens>(p, item, copy_stage);
   } else {
-    multiply_item<kBits, kGroup, kWideTokens / 2>(p, item, copy_stage);
+    multiply_item<kKind, kGroup, kWideTokens / 2>(p, item, copy_stage);
   }
   wait_copies<0>();
   if constexpr (kGated) {  // both warpgroups store

@@ -30,10 +30,10 @@ TQ_HOST_DEVICE constexpr int fragment_slot(int in) {
 }
 
 // Stages are chunks of 64 inputs: activations, and of every tile the codes and their gains.
-template <int kBits>
+template <int kKind>
 struct Wide16Shared {
   static constexpr int kXStage = kWide16Tokens * kChunkIn * 2;
-  static constexpr int kCodes = chunk_bytes(kBits) + kTileRows * 2;
+  static constexpr int kCodes = chunk_bytes(kKind) + kTileRows * 2;
   static constexpr int kStage = kXStage + kWide16Warps * kCodes;
   static constexpr int kAlign = 1024;  // of the swizzle's pattern
   static constexpr int kMost = 220 * 1024 - kAlign;
@@ -44,16 +44,22 @@ struct Wide16Shared {
 };
 
 // A lane's A operands of the four products of a chunk, from a tile's codes in shared memory.
-template <int kBits>
-__device__ __forceinline__ void decode_chunk(const uint8_t* codes, const Centroids8& centroids,
-                                             int lane, uint32_t (&a)[4][4]) {
-  uint32_t words[kBits], bytes[8];
-#pragma unroll
-  for (int w = 0; w < kBits; ++w) {
-    words[w] = reinterpret_cast<const uint32_t*>(codes)[w * kWarp + lane];
+// `other`: the other chunk of a group that has two.
+template <int kKind, int kGroup>
+__device__ __forceinline__ void decode_chunk(const uint8_t* codes,
+                                             [[maybe_unused]] const uint8_t* other,
+                                             const CodeTables<kKind>& tables, int lane,
+                                             uint32_t (&a)[4][4]) {
+  uint32_t bytes[8];
+  ChunkCodes<kKind> chunk;
+  const auto load_word = [](const uint32_t* from) { return *from; };
+  chunk.load(codes, lane, load_word);
+  if constexpr (is_window(kKind)) {
+    const LanePlace before = place_before(kGroup, 0, lane);
+    chunk.load_before(before.chunk == 0 ? codes : other, before.lane, load_word);
   }
-  decode_words<kBits>(words, centroids, bytes);
-  const auto* gains = reinterpret_cast<const __half*>(codes + chunk_bytes(kBits)) + lane / 4;
+  chunk.decode(tables, bytes);
+  const auto* gains = reinterpret_cast<const __half*>(codes + chunk_bytes(kKind)) + lane / 4;
 #pragma unroll
   for (int h = 0; h < 2; ++h) {  // rows lane / 4 and 8 more
     const __half2 gain = __half2half2(gains[8 * h]);
@@ -68,9 +74,9 @@ __device__ __forceinline__ void decode_chunk(const uint8_t* codes, const Centroi
 }
 
 // The warp's part of a block's stream of weights.
-template <int kBits, int kGroup>
+template <int kKind, int kGroup>
 struct Wide16Codes {
-  using Shared = Wide16Shared<kBits>;
+  using Shared = Wide16Shared<kKind>;
   static constexpr int kChunks = unit_in(kGroup) / kChunkIn;  // of a unit
   static constexpr int kRounds = (Shared::kCodes + kWarp * 16 - 1) / (kWarp * 16);
 
@@ -78,13 +84,13 @@ struct Wide16Codes {
   uint32_t ring;        // a shared address: [stage][kCodes]
 
   __device__ __forceinline__ void copy(int stage, bool there, int slot, int lane) const {
-    const uint8_t* unit = tile + int64_t{stage / kChunks} * unit_bytes(kBits, kGroup);
+    const uint8_t* unit = tile + int64_t{stage / kChunks} * unit_bytes(kKind, kGroup);
 #pragma unroll
     for (int r = 0; r < kRounds; ++r) {
       const int at = r * (kWarp * 16) + lane * 16;
-      const int from = at < chunk_bytes(kBits)
-                           ? stage % kChunks * chunk_bytes(kBits) + at
-                           : unit_code_bytes(kBits, kGroup) + at - chunk_bytes(kBits);
+      const int from = at < chunk_bytes(kKind)
+                           ? stage % kChunks * chunk_bytes(kKind) + at
+                           : unit_code_bytes(kKind, kGroup) + at - chunk_bytes(kKind);
       copy_async16_if(ring + slot * Shared::kCodes + at, unit + from,
                       there && tile != nullptr && at < Shared::kCodes);
     }
@@ -101,17 +107,21 @@ struct Wide16Item {
 
 // The warp's rows of one item, up to kN tokens. A lane's sum token / 8 * 4 + k is that of row
 // lane / 4 + k / 2 * 8 and of token lane % 4 * 2 + k % 2 of the eight.
-template <int kBits, int kN, typename CopyStage>
+template <int kKind, int kGroup, int kN, typename CopyStage>
 __device__ __forceinline__ void multiply_wide16(float (&sums)[kN / 2], const Centroids8& centroids,
                                                 const Wide16Item& item,
                                                 const CopyStage& copy_stage) {
-  using Shared = Wide16Shared<kBits>;
+  using Shared = Wide16Shared<kKind>;
   const int lane = threadIdx.x % kWarp;
+  const CodeTables<kKind> tables = code_tables<kKind>(centroids);
   uint32_t a[4][4];
-  const auto decode = [&](int slot) {
-    decode_chunk<kBits>(item.codes + slot * Shared::kCodes, centroids, lane, a);
-  };
   const auto next = [](int slot) { return slot == Shared::kStages - 1 ? 0 : slot + 1; };
+  const auto decode = [&](int stage, int slot) {
+    // Of windows, a group's other chunk: the stages beside one are there whenever it is decoded.
+    const int other = stage % 2 == 0 ? next(slot) : slot == 0 ? Shared::kStages - 1 : slot - 1;
+    decode_chunk<kKind, kGroup>(item.codes + slot * Shared::kCodes,
+                                item.codes + other * Shared::kCodes, tables, lane, a);
+  };
   // This warp's copies are there up to the stage that lies in `slot`.
   const auto announce = [&](int slot) { arrive(item.come + slot * 8, lane == 0); };
 
@@ -120,7 +130,7 @@ __device__ __forceinline__ void multiply_wide16(float (&sums)[kN / 2], const Cen
   __syncwarp();
   announce(0);
   announce(1);
-  decode(0);
+  decode(0, 0);
   int slot = 0, copy_slot = Shared::kAhead;
   uint32_t parity = 0;
 #pragma unroll 1
@@ -142,16 +152,16 @@ __device__ __forceinline__ void multiply_wide16(float (&sums)[kN / 2], const Cen
     parity ^= slot == Shared::kStages - 1;
     slot = next(slot);
     copy_slot = next(copy_slot);
-    decode(slot);  // after the last stage: of whatever is there, and not used
+    decode(stage + 1, slot);  // after the last stage: of whatever is there, and not used
   }
 }
 
 // Block (rows, item).
-template <int kBits, int kGroup, bool kGated>
+template <int kKind, int kGroup, bool kGated>
 __global__ void __launch_bounds__(kWide16Warps* kWarp, 1)
     wide16_kernel(const __grid_constant__ Wide16Params params) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  using Shared = Wide16Shared<kBits>;
+  using Shared = Wide16Shared<kKind>;
   constexpr int kLineTokens = kWide16Warps * kWarp / 8;  // that the block copies at a time
   constexpr int kOutWarps = kGated ? kWide16Warps / 2 : kWide16Warps;  // the rest: of up
   extern __shared__ __align__(128) uint8_t shared[];
@@ -176,8 +186,8 @@ __global__ void __launch_bounds__(kWide16Warps* kWarp, 1)
   const bool is_up = warp >= kOutWarps;
   const int tile = static_cast<int>(blockIdx.x) * kOutWarps + warp % kOutWarps;
   const uint8_t* matrix = is_up ? params.up_table[work.matrix] : matrix_codes(p.work, work.matrix);
-  const Wide16Codes<kBits, kGroup> codes{
-      tile < tiles(p.rows) ? matrix + tile * tile_bytes(kBits, kGroup, in) : nullptr,
+  const Wide16Codes<kKind, kGroup> codes{
+      tile < tiles(p.rows) ? matrix + tile * tile_bytes(kKind, kGroup, in) : nullptr,
       shared_address(codes_data)};
   // A thread copies 16 bytes of every kLineTokens-th token; of those that are not there, which are
   // multiplied too, it copies the last.
@@ -211,7 +221,7 @@ __global__ void __launch_bounds__(kWide16Warps* kWarp, 1)
       commit_copies();
     };
     float sums[kN / 2] = {};
-    multiply_wide16<kBits, kN>(sums, p.centroids, item, copy_stage);
+    multiply_wide16<kKind, kGroup, kN>(sums, p.centroids, item, copy_stage);
     wait_copies<0>();
     // Up's sums go to the warps that have gate's, by the memory of the stages.
     [[maybe_unused]] auto* const exchanged =

@@ -140,7 +140,7 @@ void encode(const EncodeArgs& args, cudaStream_t stream) {
   params.gains = const_cast<uint16_t*>(out.gains);
   params.first_bad = args.first_bad;
   params.number = args.number;
-  with_bits(out.traits().bits, [&](auto width) {
+  with_kind<CodeWidths>(code_kind(out.format), [&](auto width) {
     run<decltype(width)::value>(out.group, params, args.options, stream);
   });
 }

@@ -13,7 +13,8 @@ namespace tq::cuda {
 struct EncodeArgs {
   DType dtype;         // of the source: F32, F16 or BF16
   const void* source;  // [experts * rows, in], aligned to its elements
-  WeightView out;      // native, of a rotated format: its planes are written; codes 4-byte aligned
+  WeightView out;      // native, of a format that has_encoder() (weight_formats.h): its planes are
+                       // written; codes 4-byte aligned
   EncodeOptions options;
   uint32_t*
       first_bad;  // lowered to `number` if a weight is not finite, or a gain too large for f16

@@ -15,7 +15,7 @@ struct RelayoutParams {
   uint8_t* out;
   int64_t rows;  // of one matrix
   int64_t in_padded;
-  int bits;
+  int kind;
   int group;
 };
 
@@ -31,12 +31,13 @@ struct NativeIndices {
     const int64_t row = first_row + fragment_row(lane, reg);
     const int64_t in = first_in + fragment_in(lane, reg, byte);
     if (row >= p.rows || in >= p.in_padded) return 0;
-    const int64_t bit = in * p.bits;
-    const uint8_t* from = codes + row * (p.in_padded / 8 * p.bits) + bit / 8;
+    const int bits = bits_of(p.kind);
+    const int64_t bit = in * bits;
+    const uint8_t* from = codes + row * (p.in_padded / 8 * bits) + bit / 8;
     const int shift = static_cast<int>(bit % 8);
     uint32_t word = from[0];
-    if (shift + p.bits > 8) word |= uint32_t{from[1]} << 8;
-    return (word >> shift) & ((1u << p.bits) - 1);
+    if (shift + bits > 8) word |= uint32_t{from[1]} << 8;
+    return (word >> shift) & ((1u << bits) - 1);
   }
 };
 
@@ -45,14 +46,14 @@ __global__ void relayout_kernel(const RelayoutParams p) {
   start_kernel();
   const int64_t tile = blockIdx.x;
   const int64_t n_units = (p.in_padded + unit_in(p.group) - 1) / unit_in(p.group);
-  const int unit_words = unit_bytes(p.bits, p.group) / 4;
-  const int code_words = unit_code_bytes(p.bits, p.group) / 4;
-  const int chunk_words = chunk_bytes(p.bits) / 4;
+  const int unit_words = unit_bytes(p.kind, p.group) / 4;
+  const int code_words = unit_code_bytes(p.kind, p.group) / 4;
+  const int chunk_words = chunk_bytes(p.kind) / 4;
   const int64_t matrix = blockIdx.y;
   auto* out = reinterpret_cast<uint32_t*>(
-      p.out + matrix * matrix_bytes(p.bits, p.group, p.rows, p.in_padded) +
-      tile * tile_bytes(p.bits, p.group, p.in_padded));
-  const uint8_t* codes = p.codes + matrix * p.rows * (p.in_padded / 8 * p.bits);
+      p.out + matrix * matrix_bytes(p.kind, p.group, p.rows, p.in_padded) +
+      tile * tile_bytes(p.kind, p.group, p.in_padded));
+  const uint8_t* codes = p.codes + matrix * p.rows * (p.in_padded / 8 * bits_of(p.kind));
   const int64_t n_groups = p.in_padded / p.group;
   const uint16_t* gains = p.gains + matrix * p.rows * n_groups;
   for (int64_t i = threadIdx.x; i < n_units * unit_words; i += blockDim.x) {
@@ -61,7 +62,7 @@ __global__ void relayout_kernel(const RelayoutParams p) {
     if (w < code_words) {
       const NativeIndices index{p, codes, tile * kTileRows,
                                 unit * unit_in(p.group) + w / chunk_words * kChunkIn, w % 32};
-      out[i] = make_word(index, p.bits, w % chunk_words / 32);
+      out[i] = make_word(index, p.kind, w % chunk_words / 32);
     } else {
       uint32_t pair = 0;
       for (int k = 0; k < 2; ++k) {
@@ -82,7 +83,7 @@ __global__ void relayout_kernel(const RelayoutParams p) {
 int64_t relayout_bytes(const WeightView& native) {
   if (!is_rotated(native)) return native.size_bytes();
   return native.experts *
-         matrix_bytes(native.traits().bits, native.group, native.rows, native.in_padded);
+         matrix_bytes(code_kind(native.format), native.group, native.rows, native.in_padded);
 }
 
 void relayout(const WeightView& native, uint8_t* out, cudaStream_t stream) {
@@ -92,8 +93,9 @@ void relayout(const WeightView& native, uint8_t* out, cudaStream_t stream) {
           "copying weights");
     return;
   }
-  const RelayoutParams params{native.codes,     native.gains,         out,         native.rows,
-                              native.in_padded, native.traits().bits, native.group};
+  const RelayoutParams params{native.codes, native.gains,     out,
+                              native.rows,  native.in_padded, code_kind(native.format),
+                              native.group};
   launch("relayout", relayout_kernel,
          {dim3(static_cast<unsigned>(tiles(native.rows)), static_cast<unsigned>(native.experts)),
           dim3(256)},

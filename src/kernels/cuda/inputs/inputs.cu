@@ -26,12 +26,13 @@ __global__ void embed_plain(const EmbedArgs args) {
 // A warp takes every n-th group of a token's row.
 template <int kGroup>
 __global__ void embed_rotated(const EmbedArgs args, const __grid_constant__ CodebookTable book,
-                              const __grid_constant__ RotationMasks masks, int bits) {
+                              const __grid_constant__ RotationMasks masks, int kind) {
   start_kernel();
   __shared__ float centroids[32];
   if (threadIdx.x < 32) centroids[threadIdx.x] = book.centroids[threadIdx.x];
   __syncthreads();
-  const TileMatrix table{args.table.codes, bits, kGroup, args.table.in_padded};
+  const TileMatrix table{args.table.codes, kind, kGroup, args.table.in_padded};
+  const TileValues table_values{table, book, centroids};
   const int64_t row = args.ids[blockIdx.x];
   const int lane = threadIdx.x % kWarp;
   const int64_t step = int64_t{blockDim.x / kWarp} * kGroup;
@@ -42,10 +43,7 @@ __global__ void embed_rotated(const EmbedArgs args, const __grid_constant__ Code
     const float gain = table.gain(row, first);
 #pragma unroll
     for (int k = 0; k < values.kPerLane; ++k) {
-      const int index = table.index(row, mine + k);
-      const float centroid =
-          book.uniform ? (book.first_value + index * book.spacing) * book.unit : centroids[index];
-      values.x[k] = gain * centroid;
+      values.x[k] = gain * table_values.centroid(row, mine + k);
     }
     values.rotate(masks.d2, masks.d1, masks.scale, lane);
 #pragma unroll
@@ -264,19 +262,19 @@ void embed(const EmbedArgs& args, cudaStream_t stream) {
     if (name == "bf16") return launch_embed<__nv_bfloat16>(args, stream);
     fail_call("embeddings of an unknown format");
   }
-  const int bits = table.traits().bits;
-  const CodebookTable book = codebook_table(bits, table.group);
+  const int kind = code_kind(table.format);
+  const CodebookTable book = codebook_table(kind, table.group);
   const RotationMasks masks = rotation_masks(table.group);
   const LaunchShape shape{dim3(static_cast<unsigned>(args.tokens)), dim3(kThreads)};
   switch (table.group) {
     case 32:
-      return launch("embed", embed_rotated<32>, shape, stream, args, book, masks, bits);
+      return launch("embed", embed_rotated<32>, shape, stream, args, book, masks, kind);
     case 64:
-      return launch("embed", embed_rotated<64>, shape, stream, args, book, masks, bits);
+      return launch("embed", embed_rotated<64>, shape, stream, args, book, masks, kind);
     case 128:
-      return launch("embed", embed_rotated<128>, shape, stream, args, book, masks, bits);
+      return launch("embed", embed_rotated<128>, shape, stream, args, book, masks, kind);
     case 256:
-      return launch("embed", embed_rotated<256>, shape, stream, args, book, masks, bits);
+      return launch("embed", embed_rotated<256>, shape, stream, args, book, masks, kind);
     default:
       fail_call("embeddings of an unknown group");
   }

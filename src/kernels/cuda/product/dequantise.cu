@@ -142,11 +142,12 @@ __device__ __forceinline__ uint4 choose(bool first, const uint4& a, const uint4&
 // One chunk of 16 rows x 64 inputs from `first` on. A lane has two neighbouring pieces of 16 bytes
 // of a row; lanes exchange one with their neighbour, so that what two of them write at a time is a
 // whole sector of the memory.
-template <int kBits>
-__device__ __forceinline__ void store_chunk(const CodeStream<kBits>& stream,
+template <int kKind>
+__device__ __forceinline__ void store_chunk(const CodeStream<kKind>& stream,
+                                            const CodeTables<kKind>& tables,
                                             const DequantiseParams& p, int64_t first, int lane) {
   uint32_t codes[8];
-  decode_words<kBits>(stream.words, p.centroids, codes);
+  stream.codes.decode(tables, codes);
   const bool odd = lane % 2 == 1;
   // Where the pieces of this lane's pair begin: the even one's, then the odd one's.
   const int64_t in = first + lane % 4 / 2 * 32 + (odd ? 8 : 0);
@@ -173,7 +174,7 @@ constexpr int kChunkWarps = 8;
 constexpr int kResident = 4;  // blocks of an SM
 
 // Block (part of the chunks, tile): warps take every n-th chunk, and load one ahead.
-template <int kBits>
+template <int kKind>
 __global__ void __launch_bounds__(kChunkWarps* kWarp, kResident)
     dequantise_kernel(const DequantiseParams p) {
   start_kernel();
@@ -182,23 +183,24 @@ __global__ void __launch_bounds__(kChunkWarps* kWarp, kResident)
   const int step = static_cast<int>(gridDim.x) * kChunkWarps;
   int chunk = static_cast<int>(blockIdx.x) * kChunkWarps + threadIdx.x / kWarp;
   if (chunk >= n_chunks) return;
-  CodeStream<kBits> stream;
+  const CodeTables<kKind> tables = code_tables<kKind>(p.centroids);
+  CodeStream<kKind> stream;
   stream.start(p.codes, p.first_tile + blockIdx.y, p.in, p.group, lane);
   stream.load(chunk, lane);
   for (; chunk < n_chunks; chunk += step) {
-    const CodeStream<kBits> current = stream;
+    const CodeStream<kKind> current = stream;
     if (chunk + step < n_chunks) stream.load(chunk + step, lane);
-    store_chunk(current, p, int64_t{chunk} * kChunkIn, lane);
+    store_chunk<kKind>(current, tables, p, int64_t{chunk} * kChunkIn, lane);
   }
 }
 
-template <int kBits>
+template <int kKind>
 void launch_dequantise(const DequantiseParams& p, cudaStream_t stream) {
   const int64_t n_tiles = tiles(p.n_rows);
   const int64_t most = (p.in + kChunkWarps * kChunkIn - 1) / (kChunkWarps * kChunkIn);
   // As many blocks as run at a time, or a chunk for each warp.
   const int64_t parts = std::clamp<int64_t>(kResident * device_info().n_sms / n_tiles, 1, most);
-  launch("dequantising weights", dequantise_kernel<kBits>,
+  launch("dequantising weights", dequantise_kernel<kKind>,
          {dim3(static_cast<unsigned>(parts), static_cast<unsigned>(n_tiles)),
           dim3(kChunkWarps * kWarp)},
          stream, p);
@@ -216,15 +218,15 @@ void to16(const To16& args, cudaStream_t stream) {
 
 void dequantise(const WeightView& relaid, int64_t first_row, int64_t n_rows, void* out,
                 cudaStream_t stream) {
-  const int bits = relaid.traits().bits;
+  const int kind = code_kind(relaid.format);
   const DequantiseParams p{relaid.codes,
                            static_cast<__nv_bfloat16*>(out),
                            first_row / kTileRows,
                            n_rows,
                            relaid.in_padded,
                            relaid.group,
-                           centroids8(bits, relaid.group)};
-  with_bits(bits, [&](auto width) { launch_dequantise<decltype(width)::value>(p, stream); });
+                           centroids8(kind, relaid.group)};
+  with_kind(kind, [&](auto constant) { launch_dequantise<decltype(constant)::value>(p, stream); });
 }
 
 }  // namespace tq::cuda

@@ -1,4 +1,4 @@
-// The instances of the fused kernel, one source a width of codes (code_widths.h).
+// The instances of the fused kernel, one source a kind of codes (code_kinds.h).
 // Private to kernels/cuda.
 #pragma once
 
@@ -15,7 +15,7 @@ struct FusedCall {
   int64_t pairs;
 };
 
-template <int kBits>
+template <int kKind>
 void run_fused(const FusedCall& call, cudaStream_t stream);
 
 }  // namespace tq::cuda

@@ -20,7 +20,7 @@ inline int slices_for(const FusedParams& p, int64_t items, int warp_tiles) {
 
 // Launches the kernel for blocks of up to 8 * kTokenTiles tokens; false if this GPU's blocks have
 // not the shared memory that it needs.
-template <int kBits, int kGroup, int kTokenTiles, int kTiles, bool kGated, int kStages,
+template <int kKind, int kGroup, int kTokenTiles, int kTiles, bool kGated, int kStages,
           bool kPrepares = false>
 bool launch_fused(const FusedCall& call, cudaStream_t stream) {
   constexpr int kWarpTiles = kGated ? 1 : kTiles;
@@ -29,11 +29,14 @@ bool launch_fused(const FusedCall& call, cudaStream_t stream) {
   const int64_t items = work_items(p.work, call.pairs, kMaxTokens);
   p.n_slices = slices_for(p, items, kWarpTiles);
   constexpr auto kKernel =
-      fused_kernel<kBits, kGroup, kTokenTiles, kTiles, kGated, kPrepares, kStages>;
-  const int64_t weights = int64_t{kStages} * kFusedWarps * kTiles * stage_bytes<kBits, kGroup>();
-  const int64_t x = kTokenTiles <= kResidentTiles
-                        ? resident_bytes(kGroup, kTokenTiles, p.in_padded)
-                        : int64_t{kStages} * p.n_slices * x_stage_bytes(kGroup, kTokenTiles);
+      fused_kernel<kKind, kGroup, kTokenTiles, kTiles, kGated, kPrepares, kStages>;
+  const int64_t weights = int64_t{kStages} * kFusedWarps * kTiles * stage_bytes<kKind, kGroup>();
+  p.resident_rows = std::min(p.resident_rows, kMaxTokens);
+  using Product = TileProduct<kKind, kGroup, kTokenTiles, kTiles>;
+  const int64_t x =
+      kTokenTiles <= kResidentTiles
+          ? resident_bytes(kGroup, p.resident_rows, Product::kStoredTerms, p.in_padded)
+          : int64_t{kStages} * p.n_slices * x_stage_bytes(kGroup, kTokenTiles);
   const int64_t sums = int64_t{kFusedWarps} * kTiles * kTokenTiles * 4 * kWarp * 4;
   const int64_t shared = std::max(weights + x, sums);
   constexpr int kStatic = 1024;
@@ -69,13 +72,13 @@ bool suits_wide(const FusedCall& call) {
 }
 
 // False if this GPU has not what the wide kernel needs.
-template <int kBits, int kGroup, bool kGated>
+template <int kKind, int kGroup, bool kGated>
 bool launch_wide([[maybe_unused]] const FusedCall& call, [[maybe_unused]] cudaStream_t stream) {
 #if defined(TQ_CUDA_SM90A)
   if (!device_info().sm90a) return false;
-  constexpr int kBytes = WideShared<kBits, kGroup>::kBytes;
+  constexpr int kBytes = WideShared<kKind, kGroup>::kBytes;
   if (kBytes > device_info().max_shared_bytes) return false;
-  constexpr auto kKernel = wide_kernel<kBits, kGroup, kGated>;
+  constexpr auto kKernel = wide_kernel<kKind, kGroup, kGated>;
   allow_shared<kKernel>("fused product: shared memory", kBytes);
   const int64_t items = work_items(call.params.work, call.pairs, kWideTokens);
   launch("fused product", kKernel,
@@ -89,7 +92,7 @@ bool launch_wide([[maybe_unused]] const FusedCall& call, [[maybe_unused]] cudaSt
 }
 
 // Two tiles a warp share each fragment of activations: better where those are many.
-template <int kBits, int kGroup, bool kGated>
+template <int kKind, int kGroup, bool kGated>
 void pick_tokens(const FusedCall& call, cudaStream_t stream) {
   constexpr int kFew = kGated ? 2 : 1;
   constexpr int kStages = kGated ? 3 : 4;
@@ -101,36 +104,36 @@ void pick_tokens(const FusedCall& call, cudaStream_t stream) {
   }
   if constexpr (!kGated) {
     if (call.params.source != nullptr) {
-      if (launch_fused<kBits, kGroup, 1, kFew, kGated, kStages, true>(call, stream)) return;
+      if (launch_fused<kKind, kGroup, 1, kFew, kGated, kStages, true>(call, stream)) return;
       fail_call("a product that prepares rows which do not fit into shared memory");
     }
   }
-  if (suits_wide<kGated>(call) && launch_wide<kBits, kGroup, kGated>(call, stream)) return;
-  if (tokens > many && launch_fused<kBits, kGroup, 8, 2, kGated, 3>(call, stream)) return;
-  if (tokens > many && launch_fused<kBits, kGroup, 8, 2, kGated, 2>(call, stream)) return;
-  if (tokens > 16 && launch_fused<kBits, kGroup, 4, 2, kGated, 3>(call, stream)) return;
+  if (suits_wide<kGated>(call) && launch_wide<kKind, kGroup, kGated>(call, stream)) return;
+  if (tokens > many && launch_fused<kKind, kGroup, 8, 2, kGated, 3>(call, stream)) return;
+  if (tokens > many && launch_fused<kKind, kGroup, 8, 2, kGated, 2>(call, stream)) return;
+  if (tokens > 16 && launch_fused<kKind, kGroup, 4, 2, kGated, 3>(call, stream)) return;
   if (tokens > 8) {
     if (work_items(call.params.work, call.pairs, 16) * call.params.n_tiles >= 2 * kManyTiles &&
-        launch_fused<kBits, kGroup, 2, 2, kGated, 4>(call, stream)) {
+        launch_fused<kKind, kGroup, 2, 2, kGated, 4>(call, stream)) {
       return;
     }
-    if (launch_fused<kBits, kGroup, 2, kFew, kGated, 4>(call, stream)) return;
+    if (launch_fused<kKind, kGroup, 2, kFew, kGated, 4>(call, stream)) return;
   }
-  if (launch_fused<kBits, kGroup, 1, kFew, kGated, kStages>(call, stream)) return;
-  if (launch_fused<kBits, kGroup, 4, 2, kGated, 2>(call, stream)) return;
+  if (launch_fused<kKind, kGroup, 1, kFew, kGated, kStages>(call, stream)) return;
+  if (launch_fused<kKind, kGroup, 4, 2, kGated, 2>(call, stream)) return;
   fail_call("a fused product that needs more shared memory than this GPU has");
 }
 
 }  // namespace
 
-template <int kBits>
+template <int kKind>
 void run_fused(const FusedCall& call, cudaStream_t stream) {
   if (call.group == 64) {
-    if (call.gated) return pick_tokens<kBits, 64, true>(call, stream);
-    return pick_tokens<kBits, 64, false>(call, stream);
+    if (call.gated) return pick_tokens<kKind, 64, true>(call, stream);
+    return pick_tokens<kKind, 64, false>(call, stream);
   }
-  if (call.gated) return pick_tokens<kBits, 128, true>(call, stream);
-  pick_tokens<kBits, 128, false>(call, stream);
+  if (call.gated) return pick_tokens<kKind, 128, true>(call, stream);
+  pick_tokens<kKind, 128, false>(call, stream);
 }
 
 }  // namespace tq::cuda

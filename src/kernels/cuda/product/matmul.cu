@@ -38,6 +38,14 @@ Activation input_of(const MatmulParams& p, bool gated, cudaStream_t stream) {
   return p.x.source != nullptr && !prepares ? prepare_now(p.x, stream) : p.x;
 }
 
+// Tokens that a matrix has at most; an expert has a row of x once.
+int most_tokens(const MatmulParams& p) {
+  const int64_t most = p.work.kind != WorkKind::kExperts ? p.work.tokens
+                       : p.work.pair_rows != nullptr     ? std::min(p.x.tokens, p.pairs)
+                                                         : p.pairs;
+  return static_cast<int>(std::min<int64_t>(most, 8 * kResidentTiles));
+}
+
 FusedParams fused_params(const MatmulParams& p, bool gated, cudaStream_t stream) {
   FusedParams out = {};
   out.work = p.work;
@@ -49,8 +57,9 @@ FusedParams fused_params(const MatmulParams& p, bool gated, cudaStream_t stream)
   const Activation x = input_of(p, gated, stream);
   out.q8 = x.q8;
   out.q8_scale = x.q8_scale;
+  out.resident_rows = most_tokens(p);
   out.accumulate = p.accumulate;
-  out.centroids = centroids8(p.weight.traits().bits, p.weight.group);
+  out.centroids = centroids8(code_kind(p.weight.format), p.weight.group);
   if (x.source == nullptr) return out;
   out.source = x.source;
   out.source_stride = x.source_stride;
@@ -60,8 +69,9 @@ FusedParams fused_params(const MatmulParams& p, bool gated, cudaStream_t stream)
   return out;
 }
 
-void run(int bits, const FusedCall& call, cudaStream_t stream) {
-  with_bits(bits, [&](auto width) { run_fused<decltype(width)::value>(call, stream); });
+void run(const WeightView& weight, const FusedCall& call, cudaStream_t stream) {
+  with_kind(code_kind(weight.format),
+            [&](auto kind) { run_fused<decltype(kind)::value>(call, stream); });
 }
 
 bool same_shape(const WeightView& a, const WeightView& b) {
@@ -75,8 +85,8 @@ bool fused_supports(const WeightView& weight, const Activation& x) {
 }
 
 void matmul_fused(const MatmulParams& p, cudaStream_t stream) {
-  run(p.weight.traits().bits,
-      {fused_params(p, false, stream), p.weight.group, false, tokens_each(p), p.pairs}, stream);
+  run(p.weight, {fused_params(p, false, stream), p.weight.group, false, tokens_each(p), p.pairs},
+      stream);
 }
 
 bool supports_shared(std::span<const MatmulArgs> products) {
@@ -102,8 +112,7 @@ void matmul_shared(std::span<const MatmulArgs> products, cudaStream_t stream) {
   params.n_parts = static_cast<int>(products.size());
   params.n_tiles = static_cast<int>(n_tiles);
   params.n_segments = segments_for(n_tiles, params.in_padded);
-  run(first.weight.traits().bits, {params, first.weight.group, false, tokens_each(first), 0},
-      stream);
+  run(first.weight, {params, first.weight.group, false, tokens_each(first), 0}, stream);
 }
 
 bool supports_gated(const GatedExpertsArgs& args) {
@@ -116,8 +125,7 @@ void matmul_gated_fused(const MatmulParams& gate, const GatedExpertsArgs& args,
   FusedParams params = fused_params(gate, true, stream);
   params.up_table = args.up.codes;
   params.activate = args.activate;
-  run(gate.weight.traits().bits, {params, gate.weight.group, true, tokens_each(gate), gate.pairs},
-      stream);
+  run(gate.weight, {params, gate.weight.group, true, tokens_each(gate), gate.pairs}, stream);
 }
 
 }  // namespace tq::cuda

@@ -49,7 +49,7 @@ RowMap advanced(const RowMap& map, int64_t n) {
 Product16Call call_of(const MatmulParams& p) {
   const bool rotated = is_rotated(p.weight);
   Product16Call call = {};
-  call.bits = rotated ? p.weight.traits().bits : 0;
+  call.kind = rotated ? code_kind(p.weight.format) : 0;
   call.type = is(p, "bf16") ? Number16::kBF16 : Number16::kF16;
   call.tokens_each = tokens_each(p);
   call.pairs = p.pairs;
@@ -60,7 +60,7 @@ Product16Call call_of(const MatmulParams& p) {
   params.group = p.weight.group;
   params.unit = 1;
   if (rotated) {
-    params.centroids = centroids8(call.bits, p.weight.group);
+    params.centroids = centroids8(call.kind, p.weight.group);
     params.unit = params.centroids.unit / kCodeScale;
   }
   params.bias = p.bias;
@@ -71,12 +71,12 @@ Product16Call call_of(const MatmulParams& p) {
 }
 
 void product16(const Product16Call& call, cudaStream_t stream) {
-  if (call.bits == 0) return run_product16<0>(call, stream);
-  with_bits(call.bits, [&](auto width) { run_product16<decltype(width)::value>(call, stream); });
+  if (call.kind == 0) return run_product16<0>(call, stream);
+  with_kind(call.kind, [&](auto kind) { run_product16<decltype(kind)::value>(call, stream); });
 }
 
 void wide16(const Wide16Call& call, cudaStream_t stream) {
-  with_bits(call.bits, [&](auto width) { run_wide16<decltype(width)::value>(call, stream); });
+  with_kind(call.kind, [&](auto kind) { run_wide16<decltype(kind)::value>(call, stream); });
 }
 
 // How a call is run: by product16, or by wide16, which takes gate and up in one.
@@ -96,7 +96,7 @@ void run_part(Product16Call call, const WeightView& weight, const Way& way, To16
   call.params.x_scale = rows.out.scale;
   if (!way.wide) return product16(call, stream);
   wide16({{call.params, way.up_table, way.activate},
-          call.bits,
+          call.kind,
           weight.group,
           way.up_table != nullptr,
           call.pairs},

@@ -41,7 +41,7 @@ void dequantise(const WeightView& relaid, int64_t first_row, int64_t n_rows, voi
 struct Product16Call {
   Product16Params params;
   Number16 type;  // of x, and of plain weights
-  int bits;       // of codes; 0: plain
+  int kind;       // of codes; 0: plain
   int64_t tokens_each;
   int64_t pairs;
 };
@@ -49,16 +49,16 @@ struct Product16Call {
 // One launch of device/wide16.cuh: sm_90a, codes in groups of 64 or 128.
 struct Wide16Call {
   Wide16Params params;
-  int bits;
+  int kind;
   int group;
   bool gated;
   int64_t pairs;
 };
 
-template <int kBits>
+template <int kKind>
 void run_product16(const Product16Call& call, cudaStream_t stream);
 
-template <int kBits>
+template <int kKind>
 void run_wide16(const Wide16Call& call, cudaStream_t stream);
 
 }  // namespace tq::cuda

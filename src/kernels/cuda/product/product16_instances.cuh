@@ -7,10 +7,10 @@
 namespace tq::cuda {
 namespace {
 
-template <typename T, int kBits, int kTokens>
+template <typename T, int kKind, int kTokens>
 void launch_product16(const Product16Call& call, cudaStream_t stream) {
-  constexpr auto kKernel = product16_kernel<T, kBits, kTokens>;
-  constexpr int kShared = product_shared_bytes<kBits, kTokens>();
+  constexpr auto kKernel = product16_kernel<T, kKind, kTokens>;
+  constexpr int kShared = product_shared_bytes<kKind, kTokens>();
   allow_shared<kKernel>("16-bit product: shared memory", kShared);
   const Product16Params& p = call.params;
   launch("16-bit product", kKernel,
@@ -20,20 +20,20 @@ void launch_product16(const Product16Call& call, cudaStream_t stream) {
          stream, p);
 }
 
-template <typename T, int kBits>
+template <typename T, int kKind>
 void pick_tokens(const Product16Call& call, cudaStream_t stream) {
-  if (call.tokens_each > 64) return launch_product16<T, kBits, 128>(call, stream);
-  launch_product16<T, kBits, 64>(call, stream);
+  if (call.tokens_each > 64) return launch_product16<T, kKind, 128>(call, stream);
+  launch_product16<T, kKind, 64>(call, stream);
 }
 
 }  // namespace
 
-template <int kBits>
+template <int kKind>
 void run_product16(const Product16Call& call, cudaStream_t stream) {
-  if constexpr (kBits == 0) {
+  if constexpr (kKind == 0) {
     if (call.type == Number16::kBF16) return pick_tokens<__nv_bfloat16, 0>(call, stream);
   }
-  pick_tokens<__half, kBits>(call, stream);
+  pick_tokens<__half, kKind>(call, stream);
 }
 
 }  // namespace tq::cuda

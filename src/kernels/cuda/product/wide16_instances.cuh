@@ -7,10 +7,10 @@
 namespace tq::cuda {
 namespace {
 
-template <int kBits, int kGroup, bool kGated>
+template <int kKind, int kGroup, bool kGated>
 void launch_wide16(const Wide16Call& call, cudaStream_t stream) {
-  constexpr auto kKernel = wide16_kernel<kBits, kGroup, kGated>;
-  constexpr int kBytes = Wide16Shared<kBits>::kBytes;
+  constexpr auto kKernel = wide16_kernel<kKind, kGroup, kGated>;
+  constexpr int kBytes = Wide16Shared<kKind>::kBytes;
   allow_shared<kKernel>("16-bit product: shared memory", kBytes);
   const Product16Params& p = call.params.product;
   constexpr int kRows = kTileRows * kWide16Warps / (kGated ? 2 : 1);
@@ -23,14 +23,14 @@ void launch_wide16(const Wide16Call& call, cudaStream_t stream) {
 
 }  // namespace
 
-template <int kBits>
+template <int kKind>
 void run_wide16(const Wide16Call& call, cudaStream_t stream) {
   if (call.group == 64) {
-    if (call.gated) return launch_wide16<kBits, 64, true>(call, stream);
-    return launch_wide16<kBits, 64, false>(call, stream);
+    if (call.gated) return launch_wide16<kKind, 64, true>(call, stream);
+    return launch_wide16<kKind, 64, false>(call, stream);
   }
-  if (call.gated) return launch_wide16<kBits, 128, true>(call, stream);
-  launch_wide16<kBits, 128, false>(call, stream);
+  if (call.gated) return launch_wide16<kKind, 128, true>(call, stream);
+  launch_wide16<kKind, 128, false>(call, stream);
 }
 
 }  // namespace tq::cuda
