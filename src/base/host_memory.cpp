@@ -49,9 +49,12 @@ constexpr CgroupFiles kV1 = {"sys/fs/cgroup/memory",
 constexpr CgroupFiles kV2 = {
     "sys/fs/cgroup", "memory.max", "memory.current", {"inactive_file", "active_file"}};
 
-// What one group still allows.
-int64_t left_in_group(const fs::path& folder, const CgroupFiles& files) {
+enum class Count : uint8_t { kLeft, kAll };
+
+// What one group still allows, or allows in all.
+int64_t left_in_group(const fs::path& folder, const CgroupFiles& files, Count count) {
   const auto limit = read_number(folder / files.limit);
+  if (count == Count::kAll) return limit.value_or(kUnlimited);
   const auto usage = read_number(folder / files.usage);
   if (!limit || !usage) return kUnlimited;
   int64_t cached = 0;
@@ -63,19 +66,20 @@ int64_t left_in_group(const fs::path& folder, const CgroupFiles& files) {
 
 // A group and all that it is in. In a container the path may be the host's: folders that are not
 // there limit nothing, and the mount itself is the container's group.
-int64_t left_in_groups(const fs::path& root, const CgroupFiles& files, std::string_view group) {
+int64_t left_in_groups(const fs::path& root, const CgroupFiles& files, std::string_view group,
+                       Count count) {
   const fs::path mount = root / files.mount;
-  int64_t left = left_in_group(mount, files);
+  int64_t left = left_in_group(mount, files, count);
   fs::path folder = mount;
   for (const fs::path& part : fs::path(group).relative_path()) {
     folder /= part;
-    left = std::min(left, left_in_group(folder, files));
+    left = std::min(left, left_in_group(folder, files, count));
   }
   return left;
 }
 
 // Lines of /proc/self/cgroup are "4:memory,cpu:/path" or, of version 2, "0::/path".
-int64_t left_by_cgroups(const fs::path& root) {
+int64_t left_by_cgroups(const fs::path& root, Count count) {
   std::ifstream file(root / "proc/self/cgroup");
   int64_t left = kUnlimited;
   for (std::string line; std::getline(file, line);) {
@@ -85,7 +89,7 @@ int64_t left_by_cgroups(const fs::path& root) {
     const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
     const bool v1 = controllers.find(",memory,") != std::string::npos;
     if (!v1 && controllers != ",,") continue;
-    left = std::min(left, left_in_groups(root, v1 ? kV1 : kV2, line.substr(second + 1)));
+    left = std::min(left, left_in_groups(root, v1 ? kV1 : kV2, line.substr(second + 1), count));
   }
   return left;
 }
@@ -99,24 +103,34 @@ int64_t left_to_commit(const fs::path& root) {
   return std::max<int64_t>(0, *limit - *used) * 1024;
 }
 
-int64_t left_of_address_space() {
+int64_t left_of_address_space(Count count) {
   rlimit limit{};
   if (::getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return kUnlimited;
+  if (limit.rlim_cur > static_cast<rlim_t>(kUnlimited)) return kUnlimited;
+  if (count == Count::kAll) return static_cast<int64_t>(limit.rlim_cur);
   const auto used = read_field("/proc/self/status", "VmSize:");
-  if (!used || limit.rlim_cur > static_cast<rlim_t>(kUnlimited)) return kUnlimited;
+  if (!used) return kUnlimited;
   return std::max<int64_t>(0, static_cast<int64_t>(limit.rlim_cur) - *used * 1024);
+}
+
+int64_t host_memory(const fs::path& root, const char* field, Count count) {
+  int64_t bytes = left_by_cgroups(root, count);
+  if (const auto kilobytes = read_field(root / "proc/meminfo", field)) {
+    bytes = std::min(bytes, *kilobytes * 1024);
+  }
+  if (count == Count::kLeft) bytes = std::min(bytes, left_to_commit(root));
+  if (root == "/") bytes = std::min(bytes, left_of_address_space(count));
+  return bytes == kUnlimited ? 0 : bytes;
 }
 
 }  // namespace
 
 int64_t available_host_memory(const fs::path& root) {
-  int64_t available = kUnlimited;
-  if (const auto kilobytes = read_field(root / "proc/meminfo", "MemAvailable:")) {
-    available = *kilobytes * 1024;
-  }
-  available = std::min({available, left_by_cgroups(root), left_to_commit(root)});
-  if (root == "/") available = std::min(available, left_of_address_space());
-  return available == kUnlimited ? 0 : available;
+  return host_memory(root, "MemAvailable:", Count::kLeft);
+}
+
+int64_t total_host_memory(const fs::path& root) {
+  return host_memory(root, "MemTotal:", Count::kAll);
 }
 
 }  // namespace tq

@@ -14,4 +14,8 @@ namespace tq {
 // tests, the address space is left out.
 int64_t available_host_memory(const fs::path& root = "/");
 
+// Bytes that this process may take when nothing else runs: the system's memory, the limits of the
+// process's control groups and of its address space. 0 if the system says none of these.
+int64_t total_host_memory(const fs::path& root = "/");
+
 }  // namespace tq

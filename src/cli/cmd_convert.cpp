@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/human.h"
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/convert_report.h"
@@ -21,6 +22,7 @@
 #include "cli/values.h"
 #include "convert/convert.h"
 #include "convert/layouts/layout.h"
+#include "convert/plan_file.h"
 
 namespace tq {
 namespace {
@@ -30,6 +32,8 @@ struct ConvertCommand {
   std::string destination;
   std::string format = "auto";
   std::string preset;
+  std::string plan;        // file
+  std::string write_plan;  // file, instead of a destination
   std::string rules;
   std::string effort;  // empty: what the layout implies
   std::string layout = "native";
@@ -78,15 +82,61 @@ void print_finished(const std::string& destination, const GlobalOptions& global)
   }
 }
 
+// What every tensor becomes, from the options.
+PlanOptions plan_options(const ConvertCommand& command, const Checkpoint& source) {
+  PlanOptions plan;
+  plan.format = command.format;
+  plan.preset = command.preset;
+  plan.layout = &find_layout(command.layout);
+  if (!command.rules.empty()) plan.rules = read_rules(command.rules);
+  if (!command.plan.empty()) {
+    PlanFile file = read_plan(command.plan);
+    check_layers(file.formats, source, command.plan);
+    plan.formats = std::move(file.formats);
+    plan.rules.insert(plan.rules.end(), file.rules.begin(), file.rules.end());
+  } else if (command.target.asked()) {
+    plan.formats = choose_formats(source, plan, command.target);
+  } else {
+    fit_this_machine(source, {}, plan);
+  }
+  return plan;
+}
+
+// --write-plan: what would be done, for a later --plan.
+void write_plan(const ConvertCommand& command, const Checkpoint& source,
+                const GlobalOptions& global) {
+  if (command.layout != "native") {
+    fail(ErrorCode::kInvalidArgument, "--layout {} has no plans to write", command.layout);
+  }
+  const PlanOptions options = plan_options(command, source);
+  const ConvertPlan plan = make_plan(source, options);
+  for (const std::string& note : plan.notes) info("{}", note);
+  const double bits = bits_per_weight(source, plan);
+  const Json about = {{"source", base_name(source.path())},
+                      {"bits_per_weight", bits},
+                      {"stored_bytes", stored_bytes(plan)}};
+  write_file_atomic(command.write_plan,
+                    plan_json({plan.formats, options.rules, about}).dump(2) + "\n");
+  const std::string formats = describe_formats(plan.formats, plan);
+  if (global.json) {
+    Json json = result_json("convert");
+    json.update({{"plan", command.write_plan}, {"formats", formats}});
+    json.update(about);
+    print_json(json);
+  } else {
+    print_text(fmt::format("{}: {}; {:.3f} bits a weight, {}\n", command.write_plan, formats, bits,
+                           human_bytes(static_cast<double>(stored_bytes(plan)))));
+  }
+}
+
 void run_convert(const ConvertCommand& command, const GlobalOptions& global) {
+  if (command.destination.empty() == command.write_plan.empty()) {
+    fail(ErrorCode::kInvalidArgument, "give DST, the folder to write, or --write-plan FILE");
+  }
   // A file size limit (ulimit -f) becomes an error of write() like a full disk, not the end of us.
   std::signal(SIGXFSZ, SIG_IGN);
   ConvertOptions options;
   options.destination = command.destination;
-  options.plan.format = command.format;
-  options.plan.preset = command.preset;
-  options.plan.layout = &find_layout(command.layout);
-  if (!command.rules.empty()) options.plan.rules = read_rules(command.rules);
   if (!command.effort.empty()) options.effort = kEfforts.at(command.effort);
   options.n_threads = command.threads;
   options.shard_bytes = command.shard_bytes;
@@ -99,15 +149,17 @@ void run_convert(const ConvertCommand& command, const GlobalOptions& global) {
   try {
     source = open_checkpoint(command.source, {.ignore_config = command.ignore_config});
   } catch (const Error& error) {
-    if (command.no_resume || !finish_conversion(command.destination)) throw;
+    if (command.no_resume || command.destination.empty() ||
+        !finish_conversion(command.destination)) {
+      throw;
+    }
     warn("{}", error.what());
     print_finished(command.destination, global);
     return;
   }
   require_sound_source(*source, command.anyway);
-  if (command.target.asked()) {
-    options.plan.formats = choose_formats(*source, options.plan, command.target);
-  }
+  if (!command.write_plan.empty()) return write_plan(command, *source, global);
+  options.plan = plan_options(command, *source);
   Progress progress(global, "converting", ProgressUnit::kBytes);
   options.progress = [&](const ConvertProgress& now) {
     progress.update(now.done_bytes, now.total_bytes);
@@ -129,11 +181,14 @@ void add_convert(CLI::App& app, const GlobalOptions& global) {
   auto options = std::make_shared<ConvertCommand>();
   command->add_option("SRC", options->source, "A Hugging Face folder, .safetensors or .gguf file")
       ->required();
-  command->add_option("DST", options->destination, "The folder to write, new or empty")->required();
+  command->add_option("DST", options->destination, "The folder to write, new or empty");
   CLI::Option* format = command->add_option(
       "--format", options->format,
-      "Format of linear layers; auto is tq6 up to 400 million parameters, tq5 up to 2 billion, tq3 "
-      "above, with more for attention");
+      fmt::format(
+          "Format of linear layers, all alike; auto is tq6 up to 400 million parameters, tq5 "
+          "up to 2 billion, above {} where this machine's GPU or memory holds that, else {}, "
+          "with more for keys, values and attention's output",
+          kFourBits, kThreeBits));
   format->check(format_value());
   CLI::Option* preset =
       command
@@ -141,7 +196,17 @@ void add_convert(CLI::App& app, const GlobalOptions& global) {
               "--preset", options->preset,
               "A format for each class of tensors instead of one for all: " + preset_names())
           ->excludes(format);
-  add_size_target(*command, options->target, {format, preset});
+  CLI::Option* plan =
+      command
+          ->add_option("--plan", options->plan,
+                       "JSON file with a format for each class of tensors, layers and tensors, as "
+                       "--write-plan writes it")
+          ->excludes(format)
+          ->excludes(preset);
+  add_size_target(*command, options->target, {format, preset, plan});
+  command->add_option("--write-plan", options->write_plan,
+                      "Convert nothing (leave DST out): write the plan that the other options make "
+                      "to this file");
   command->add_option(
       "--rules", options->rules,
       "JSON list of {\"match\": name pattern, \"format\": format or \"keep\"}, tried "
@@ -168,7 +233,9 @@ void add_convert(CLI::App& app, const GlobalOptions& global) {
   add_ignore_config(*command, options->ignore_config);
   add_examples(*command, {"tq convert ./Qwen3-8B ./Qwen3-8B-tq",
                           "tq convert model.gguf ./model-tq3 --format tq3 --effort best",
-                          "tq convert ./gemma-4-26B-A4B ./gemma-12gb --preset 12gb"});
+                          "tq convert ./gemma-4-26B-A4B ./gemma-12gb --preset 12gb",
+                          "tq convert ./Qwen3-8B --bpw 3.5 --write-plan plan.json",
+                          "tq convert ./Qwen3-8B ./Qwen3-8B-tq --plan plan.json"});
   command->callback([options, &global] { run_convert(*options, global); });
 }
 

@@ -47,7 +47,7 @@ struct Row {
   int64_t needed_bytes;
   std::vector<int64_t> contexts;  // for each memory; 0: does not fit
   const MeasuredQuality* quality;
-  std::string formats;  // of a choice by memory
+  std::string formats;  // of a plan that is not uniform
 };
 
 class PlanTable {
@@ -67,7 +67,9 @@ class PlanTable {
       const std::string name(format->name);
       add({name, "--format " + name, PlanOptions{.format = name}});
     }
-    add({"auto", "--format auto", PlanOptions{}});
+    PlanOptions automatic;
+    fit_this_machine(checkpoint, command.fit, automatic);
+    add({"auto", "--format auto", std::move(automatic)});
     for (const Preset& preset : all_presets()) {
       const std::string name(preset.name);
       add({name, "--preset " + name, PlanOptions{.preset = name}});
@@ -87,8 +89,9 @@ class PlanTable {
       load.format_for = formats_at_load(checkpoint_, plan);
       row.bits_per_weight = bits_per_weight(checkpoint_, plan);
       row.stored_bytes = stored_bytes(plan);
-      if (const auto& formats = row.way.plan->formats) {
-        row.formats = describe_formats(*formats, plan);
+      const FormatTraits& most = need_format(plan.formats.classes.mlp);
+      if (row.way.plan->formats || plan.formats != FormatPlan{uniform_formats(most), {}}) {
+        row.formats = describe_formats(plan.formats, plan);
       }
     } else {
       int64_t n_weights = 0;

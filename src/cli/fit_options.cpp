@@ -9,6 +9,7 @@
 #include "cli/sizes.h"
 #include "cli/values.h"
 #include "model/arch/registry.h"
+#include "session/device_memory.h"
 #include "session/load.h"
 
 namespace tq {
@@ -39,13 +40,16 @@ FormatChoice fit_memory(const Checkpoint& checkpoint, const PlanOptions& plan, i
                         const FitOptions& options) {
   const int64_t context =
       choose_context(read_spec(checkpoint), options.context, kDefaultFitContext);
-  const auto size_of = [&](const ConvertPlan& converted) {
-    LoadOptions load = options.load_options();
-    load.format_for = formats_at_load(checkpoint, converted);
-    const Capacity capacity(checkpoint, load, options.kv());
-    return static_cast<double>(capacity.needed_bytes(context));
-  };
-  return choose_formats(checkpoint, plan, static_cast<double>(memory_bytes), size_of);
+  const auto bytes_of = memory_needed(checkpoint, {options.load_options(), options.kv(), context});
+  return choose_formats(
+      checkpoint, plan, static_cast<double>(memory_bytes),
+      [&](const ConvertPlan& made) { return static_cast<double>(bytes_of(made)); });
+}
+
+void fit_this_machine(const Checkpoint& checkpoint, const FitOptions& options, PlanOptions& plan) {
+  const MemoryNeeds needs{options.load_options(), options.kv(),
+                          options.context > 0 ? options.context : kDefaultFitContext};
+  fit_device(checkpoint, "auto", 0, needs, plan);
 }
 
 void add_size_target(CLI::App& command, SizeTarget& target,
@@ -74,8 +78,8 @@ void add_size_target(CLI::App& command, SizeTarget& target,
   for (const char* name : {"--ctx", "--kv-dtype", "--batch"}) command.get_option(name)->needs(fit);
 }
 
-ClassFormats choose_formats(const Checkpoint& checkpoint, const PlanOptions& plan,
-                            const SizeTarget& target) {
+FormatPlan choose_formats(const Checkpoint& checkpoint, const PlanOptions& plan,
+                          const SizeTarget& target) {
   const bool memory = target.memory_bytes > 0;
   const FormatChoice choice = memory ? fit_memory(checkpoint, plan, target.memory_bytes, target.fit)
                                      : choose_formats(checkpoint, plan, target.bits_per_weight,

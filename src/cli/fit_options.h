@@ -31,6 +31,9 @@ void add_fit_options(CLI::App& command, FitOptions& options);
 FormatChoice fit_memory(const Checkpoint& checkpoint, const PlanOptions& plan, int64_t memory_bytes,
                         const FitOptions& options);
 
+// Makes format auto depend on what runs on this machine: its GPU, or without one its memory.
+void fit_this_machine(const Checkpoint& checkpoint, const FitOptions& options, PlanOptions& plan);
+
 // What --fit or --bpw of tq convert ask for.
 struct SizeTarget {
   int64_t memory_bytes = 0;    // to run in; 0: not asked for
@@ -45,8 +48,8 @@ void add_size_target(CLI::App& command, SizeTarget& target,
 
 // Chooses formats and says which and why. plan: rules and layout to plan with. Throws kOutOfMemory,
 // or kInvalidArgument for bits, with the least that would do.
-ClassFormats choose_formats(const Checkpoint& checkpoint, const PlanOptions& plan,
-                            const SizeTarget& target);
+FormatPlan choose_formats(const Checkpoint& checkpoint, const PlanOptions& plan,
+                          const SizeTarget& target);
 
 // "12GiB", "500MB": exact where the unit divides it.
 std::string size_text(int64_t bytes);

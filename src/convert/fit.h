@@ -2,6 +2,7 @@
 // memory, or bits a weight. Plain functions; deterministic.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -12,7 +13,7 @@ namespace tq {
 
 struct FormatChoice {
   bool fits = false;  // false: `formats` are the smallest that would be chosen
-  ClassFormats formats;
+  FormatPlan formats;
   double size = 0;  // of these
   // Where there are larger ones: the format that most weights would get next, and what it takes.
   std::string next;
@@ -20,17 +21,21 @@ struct FormatChoice {
 };
 
 // The most bits whose size is at most `limit`. First the one format for most weights (the routed
-// experts; without them the MLPs) that fits with all others alike, but keys and values, head and
-// embeddings at six bits or more; then, as far as they fit, a bit more for the output projection,
-// the rest of attention and, beside experts, the MLPs, eight bits for head, embeddings, keys and
-// values, and a second bit for the former: errors cost most where every token passes and few
-// weights are (docs/convert.md). size_of says what a plan takes, and never falls as formats grow.
-// Throws what make_plan throws; plan.format and plan.preset are not used.
+// experts; without them the MLPs) that fits with all others alike, but head and embeddings, and
+// keys and values where they are few, at six bits or more. Then, as far as they fit, a bit more for
+// the output projection, keys and values where they are many, the rest of attention and, beside
+// experts, the MLPs; then the next format for most weights in as many layers as it can be had, from
+// the last; eight bits for keys and values, head and embeddings. Errors cost most where every token
+// passes and few weights are (docs/convert.md). size_of says what a plan takes, and never falls as
+// formats grow. Throws what make_plan throws; plan.format and plan.preset are not used.
 FormatChoice choose_formats(const Checkpoint& source, PlanOptions plan, double limit,
                             const std::function<double(const ConvertPlan&)>& size_of);
 
-// "experts tq3, MLP tq4, attention tq4 (keys and values tq6, output tq5), ...": what a plan has.
-std::string describe_formats(const ClassFormats& formats, const ConvertPlan& plan);
+// "experts tq3 (tq4 in layers 20-29), MLPs tq4, attention tq4, ...": what a plan has.
+std::string describe_formats(const FormatPlan& formats, const ConvertPlan& plan);
+
+// Layers of the source; 0 when no name of a tensor tells.
+int64_t count_layers(const Checkpoint& source);
 
 // Bits that the plan stores for a weight, over all tensors, scales included.
 double bits_per_weight(const Checkpoint& source, const ConvertPlan& plan);

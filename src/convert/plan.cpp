@@ -18,8 +18,8 @@ class Planner {
         counts_{.rule_uses = std::vector<int64_t>(options.rules.size())} {
     plan_.layout = options.layout;
     formats_ = choose_formats();
-    options.layout->check(options, formats_);
-    if (plan_.format.empty()) plan_.format = formats_.mlp;
+    options.layout->check(options, formats_.classes);
+    if (plan_.format.empty()) plan_.format = formats_.classes.mlp;
   }
 
   ConvertPlan make() {
@@ -36,19 +36,27 @@ class Planner {
     }
     check_plane_names();
     add_notes();
+    plan_.formats = std::move(formats_);
     return std::move(plan_);
   }
 
  private:
   // Names the plan where that is not the format of its linears.
-  ClassFormats choose_formats() {
+  FormatPlan choose_formats() {
     if (options_.formats) {
       plan_.format = "mixed";
       return *options_.formats;
     }
     if (options_.preset.empty()) {
-      return options_.format == "auto" ? automatic_formats(source_, plan_.notes)
-                                       : uniform_formats(need_format(options_.format));
+      if (options_.format != "auto") return {uniform_formats(need_format(options_.format)), {}};
+      MemoryLimit memory{{}, options_.fits_in};
+      if (options_.fits) {
+        memory.holds = [this](const ClassFormats& formats) {
+          return options_.fits(
+              make_plan(source_, {.formats = FormatPlan{formats, {}}, .rules = options_.rules}));
+        };
+      }
+      return {automatic_formats(source_, memory, plan_.notes), {}};
     }
     if (options_.format != "auto") {
       fail(ErrorCode::kInvalidArgument, "--preset chooses the formats: --format {} cannot be added",
@@ -56,7 +64,7 @@ class Planner {
     }
     const Preset& preset = find_preset(options_.preset);
     plan_.format = preset.name;
-    return preset.formats;
+    return {preset.formats, {}};
   }
 
   // Eight-bit floats come with separate scales that make up the weight: copying or encoding them
@@ -109,7 +117,7 @@ class Planner {
   const PlanOptions& options_;
   PlanCounts counts_;
   ConvertPlan plan_;
-  ClassFormats formats_;
+  FormatPlan formats_;
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,7 +33,11 @@ extern const Layout kNativeLayout;
 struct PlanOptions {
   std::string format = "auto";  // of linears: a format name, or auto by the number of parameters
   std::string preset;           // instead of a format; empty: none
-  std::optional<ClassFormats> formats;  // instead of both: fit.h chooses them
+  std::optional<FormatPlan> formats;  // instead of both: fit.h and plan files choose them
+  // For auto: whether what a plan makes fits where the model shall run, and what that is called
+  // ("the 24.0 GB of cuda"). Without it everything does.
+  std::function<bool(const ConvertPlan&)> fits;
+  std::string fits_in;
   const Layout* layout = &kNativeLayout;
   std::vector<Rule> rules;  // before the default rules; native layout only
 };
@@ -62,6 +67,7 @@ struct ConvertPlan {
   // Of linears, after "auto" was decided; or the name of the preset; or "mixed" for
   // PlanOptions::formats.
   std::string format;
+  FormatPlan formats;                  // after all was decided; rules come before
   std::vector<PlannedTensor> tensors;  // all but a copy of the embedding table (head_copy())
   std::vector<std::string> notes;      // what the user should know: choices made, rules unused
 };

@@ -9,10 +9,9 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "convert/class_formats.h"
 
 namespace tq {
-
-constexpr std::string_view kKeep = "keep";  // leave the tensor as the source has it
 
 struct Rule {
   std::string match;   // glob on the whole tensor name: '*' any run of characters, '?' any one

@@ -1,8 +1,10 @@
 #include "model/tensor_roles.h"
 
 #include <algorithm>
+#include <charconv>
 #include <initializer_list>
 #include <optional>
+#include <system_error>
 
 #include "base/error.h"
 
@@ -102,6 +104,17 @@ TensorRole common_role(std::string_view name, const Shape& shape) {
 }
 
 }  // namespace
+
+int64_t layer_of(std::string_view name) {
+  constexpr std::string_view kLayers = "layers.";
+  const size_t found = name.find(kLayers);
+  if (found == std::string_view::npos) return -1;
+  const std::string_view rest = name.substr(found + kLayers.size());
+  int64_t layer = -1;
+  const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), layer);
+  const bool whole = error == std::errc() && end != rest.data() + rest.size() && *end == '.';
+  return whole && layer >= 0 ? layer : -1;
+}
 
 TensorRoles::TensorRoles(const Json& config) {
   const Architecture* architecture = architecture_of(config);

@@ -31,6 +31,9 @@ enum class TensorRole : uint8_t {
   kOther,
 };
 
+// The layer in a tensor's HF name ("model.layers.7.mlp.up_proj.weight"); -1 outside of layers.
+int64_t layer_of(std::string_view name);
+
 // Immutable after construction, thread safe.
 class TensorRoles {
  public:

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "model/arch/registry.h"
+#include "session/device_memory.h"
 
 namespace tq {
 namespace {
@@ -89,7 +90,10 @@ LoadedModel open_model(const ModelOptions& options, const ModelNeeds& needs,
   const bool synthetic = checkpoint->kind() == CheckpointKind::kSynthetic && !needs.as_stored;
   if (synthetic || !options.format.empty() || !options.preset.empty()) {
     const std::string format = options.format.empty() ? "auto" : options.format;
-    plan_formats(*checkpoint, {.format = format, .preset = options.preset}, load.model);
+    PlanOptions plan{.format = format, .preset = options.preset};
+    fit_device(*checkpoint, options.device, load.cuda.memory_bytes,
+               {load.model, load.kv_format, load.model.max_context}, plan);
+    plan_formats(*checkpoint, plan, load.model);
   }
   load.model.progress = progress;
   return load_model(std::move(checkpoint), load);

@@ -10,7 +10,7 @@ import subprocess
 import time
 import unittest
 
-from checkpoints import (CANCELLED, CORRUPT, NO_SPACE, NOT_FOUND, TQ, USAGE, TqTest, run_tq,
+from checkpoints import (CANCELLED, CORRUPT, IO, NO_SPACE, NOT_FOUND, TQ, USAGE, TqTest, run_tq,
                          safetensors_bytes, tree_hash, write_model)
 
 
@@ -72,6 +72,68 @@ class Convert(TqTest):
         self.assertEqual(storage["model.layers.1.mlp.down_proj.weight"], "tq5")
         self.assertEqual(storage["model.layers.1.self_attn.q_proj.weight"], "bf16")
         self.assertEqual(storage["model.layers.1.mlp.up_proj.weight"], "tq3")
+
+    def storage(self, folder):
+        listing = json.loads(run_tq("inspect", folder, "--tensors", "--json").stdout)
+        return {tensor["name"]: tensor["storage"] for tensor in listing["tensor_list"]}
+
+    def test_a_plan_is_written_edited_and_used(self):
+        plan = self.dir / "plan.json"
+        written = run_tq("convert", self.source, "--write-plan", plan, "--bpw", "4.5", "--json")
+        self.assert_ok(written)
+        self.assertFalse(self.result.exists())
+        self.assert_ok(self.convert("--plan", plan))
+        by_plan = self.storage(self.result)
+        other = run_tq("convert", self.source, self.dir / "other", "--effort", "fast", "--bpw", "4.5")
+        self.assert_ok(other)
+        self.assertEqual(self.storage(self.dir / "other"), by_plan)
+        again = self.dir / "again.json"
+        self.assert_ok(run_tq("convert", self.source, "--write-plan", again, "--plan", plan))
+        self.assertEqual(json.loads(again.read_text()), json.loads(plan.read_text()))
+        text = json.loads(plan.read_text())
+        text["formats"]["attention"] = "tq8"
+        text["layers"] = [{"class": "mlp", "first": 1, "last": 1, "format": "keep"}]
+        text["rules"] = [{"match": "*.q_proj.weight", "format": "tq5"}]
+        plan.write_text(json.dumps(text))
+        rules = self.dir / "rules.json"  # come before those of the plan
+        rules.write_text(json.dumps([{"match": "*.0.self_attn.q_proj.weight", "format": "tq2"}]))
+        self.result = self.dir / "edited"
+        self.assert_ok(self.convert("--plan", plan, "--rules", rules))
+        storage = self.storage(self.result)
+        self.assertEqual(storage["model.layers.1.mlp.up_proj.weight"], "bf16")
+        self.assertEqual(storage["model.layers.0.self_attn.q_proj.weight"], "tq2")
+        self.assertEqual(storage["model.layers.1.self_attn.q_proj.weight"], "tq5")
+
+    def test_the_plan_of_auto_says_what_it_makes(self):
+        plan = self.dir / "plan.json"
+        result = run_tq("convert", self.source, "--write-plan", plan)
+        self.assert_ok(result)
+        self.assertIn("MLPs tq6, attention tq6", result.stdout)
+        self.assertIn("format auto: tq6", result.stderr)
+        self.assertEqual(json.loads(plan.read_text())["formats"]["mlp"], "tq6")
+
+    def test_plans_that_cannot_be_used(self):
+        plan = self.dir / "plan.json"
+        self.assert_ok(run_tq("convert", self.source, "--write-plan", plan, "--format", "tq4"))
+        good = plan.read_text()
+        another = json.loads(good)
+        another["layers"] = [{"class": "mlp", "first": 0, "last": 2, "format": "tq8"}]
+        for text, code, part in (
+                (good.replace('"tq4"', '"q4_k"'), USAGE, '"q4_k" is no format'),
+                (good.replace('"tq_plan": 1', '"tq_plan": 7'), USAGE, "must be 1"),
+                (json.dumps(another), USAGE, "layer 2, but"),
+                ("[1, 2]", USAGE, "must be a JSON object"), ("{", CORRUPT, "plan.json"),
+                ("[" * 100000, CORRUPT, "plan.json"), (good[:-3], CORRUPT, "plan.json")):
+            plan.write_text(text)
+            self.assert_fails(self.convert("--plan", plan), code, "plan.json", part)
+        self.assert_fails(self.convert("--plan", self.dir / "none.json"), NOT_FOUND, "none.json")
+        plan.write_text(good)
+        for more in (("--format", "tq3"), ("--preset", "12gb"), ("--bpw", "4"), ("--fit", "8GiB"),
+                     ("--layout", "turboquant-vllm"), ("--write-plan", self.dir / "p")):
+            self.assert_fails(self.convert("--plan", plan, *more), USAGE)
+        self.assert_fails(run_tq("convert", self.source), USAGE, "DST")
+        self.assert_fails(run_tq("convert", self.source, "--write-plan", self.dir / "no" / "p"), IO)
+        self.assertFalse(self.result.exists())
 
     def test_wrong_options(self):
         self.assert_fails(self.convert("--format", "tq9"), USAGE, "tq9", "tq2, tq3")

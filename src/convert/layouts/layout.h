@@ -16,7 +16,7 @@ namespace tq {
 struct PlanContext {
   const Checkpoint& source;
   const PlanOptions& options;
-  const ClassFormats& formats;  // after Layout::check
+  const FormatPlan& formats;  // after Layout::check
   PlanCounts& counts;
 };
 

@@ -33,36 +33,15 @@ void plan_packed(const TensorEntry& tensor, const FormatTraits& format,
 }
 
 // Null: the tensor keeps its type.
-const FormatTraits* default_format(const ClassFormats& formats, TensorRole role) {
-  switch (role) {
-    case TensorRole::kEmbedding:
-      return &need_format(formats.embed);
-    case TensorRole::kPerLayerTable:  // its rows are added in every layer
-      return &at_least_8_bits(need_format(formats.embed));
-    case TensorRole::kHead:
-      return &need_format(formats.head);
-    case TensorRole::kAttention:
-      return &need_format(formats.attention);
-    case TensorRole::kKeysValues:
-      return &need_format(formats.keys_values);
-    case TensorRole::kLatentExpansion:  // all heads hang on it
-      return &at_least_8_bits(need_format(formats.attention));
-    case TensorRole::kOutput:
-      return &need_format(formats.output);
-    case TensorRole::kMlp:
-      return &need_format(formats.mlp);
-    case TensorRole::kPerLayerProjection:
-      return &at_least_8_bits(need_format(formats.mlp));
-    case TensorRole::kExperts:
-      return &need_format(formats.experts);
-    case TensorRole::kRouter:
-    case TensorRole::kNorm:
-    case TensorRole::kBias:
-    case TensorRole::kTower:
-    case TensorRole::kOther:
-      break;
-  }
-  return nullptr;
+const FormatTraits* default_format(const FormatPlan& formats, TensorRole role, int64_t layer) {
+  const FormatClass* of = format_class_of(role);
+  const std::string_view name = of == nullptr ? kKeep : formats.format(of->member, layer);
+  if (name == kKeep) return nullptr;
+  const FormatTraits& format = need_format(name);
+  const bool wide = role == TensorRole::kPerLayerTable ||  // its rows are added in every layer
+                    role == TensorRole::kPerLayerProjection ||
+                    role == TensorRole::kLatentExpansion;  // all heads hang on it
+  return wide ? &at_least_8_bits(format) : &format;
 }
 
 void plan(const PlanContext& context, const TensorEntry& tensor, PlannedTensor& planned) {
@@ -71,7 +50,9 @@ void plan(const PlanContext& context, const TensorEntry& tensor, PlannedTensor& 
   if (rule != nullptr) ++context.counts.rule_uses[static_cast<size_t>(rule - options.rules.data())];
   const FormatTraits* format = nullptr;  // null keeps
   if (rule == nullptr) {
-    if (is_compressible(tensor)) format = default_format(context.formats, planned.role);
+    const FormatTraits* wanted =
+        default_format(context.formats, planned.role, layer_of(tensor.name));
+    if (wanted != nullptr && is_compressible(tensor)) format = wanted;
   } else if (rule->format != kKeep) {
     format = &need_format(rule->format);
     const bool possible = format->has_scales ? is_compressible(tensor) : tensor.is_float();

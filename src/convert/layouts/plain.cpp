@@ -11,8 +11,8 @@ void check(const PlanOptions& options, ClassFormats& /*formats*/) {
     return;
   }
   fail(ErrorCode::kInvalidArgument,
-       "--layout plain compresses nothing: --format, --preset, --rules, --fit and --bpw cannot be "
-       "used with it");
+       "--layout plain compresses nothing: --format, --preset, --plan, --rules, --fit and --bpw "
+       "cannot be used with it");
 }
 
 void plan(const PlanContext& context, const TensorEntry& tensor, PlannedTensor& planned) {

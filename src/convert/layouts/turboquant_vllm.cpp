@@ -1,5 +1,6 @@
 // turboquant-vllm: tq3_native, as turboquant-plus-vllm writes it (docs/formats.md).
 #include <algorithm>
+#include <array>
 #include <initializer_list>
 
 #include "base/ascii.h"
@@ -19,18 +20,22 @@ bool contains_any(std::string_view name, std::initializer_list<std::string_view>
   });
 }
 
-bool packs_format(const FormatTraits& format) {
-  return format.name == "tq2" || format.name == "tq3" || format.name == "tq4";
+constexpr std::array<std::string_view, 3> kPacked = {"tq2", "tq3", "tq4"};
+
+bool packs_format(std::string_view name) {
+  return std::find(kPacked.begin(), kPacked.end(), name) != kPacked.end();
 }
 
 void check(const PlanOptions& options, ClassFormats& formats) {
   if (!options.rules.empty() || !options.preset.empty() || options.formats) {
     fail(ErrorCode::kInvalidArgument,
-         "--layout turboquant-vllm packs all tensors alike: --rules, --preset, --fit and --bpw "
-         "cannot be used with it");
+         "--layout turboquant-vllm packs all tensors alike: --rules, --preset, --plan, --fit and "
+         "--bpw cannot be used with it");
   }
-  if (options.format == "auto" && !packs_format(need_format(formats.mlp))) formats.mlp = "tq4";
-  if (!packs_format(need_format(formats.mlp))) {
+  if (options.format == "auto") {
+    formats.mlp = kPacked[static_cast<size_t>(std::clamp(need_format(formats.mlp).bits, 2, 4) - 2)];
+  }
+  if (!packs_format(formats.mlp)) {
     fail(ErrorCode::kInvalidArgument,
          "--layout turboquant-vllm holds 2, 3 or 4 bits: use --format tq2, tq3 or tq4, not {}",
          formats.mlp);
@@ -52,7 +57,7 @@ bool packs(const TensorEntry& tensor) {
 void plan(const PlanContext& context, const TensorEntry& tensor, PlannedTensor& planned) {
   if (!tensor.is_float()) return plan_copy(tensor, planned);
   if (!packs(tensor)) return plan_plain(tensor, need_format("f16"), planned);
-  const FormatTraits& format = need_format(context.formats.mlp);
+  const FormatTraits& format = need_format(context.formats.classes.mlp);
   planned.action = TensorAction::kEncode;
   planned.traits = &format;
   planned.format = format.name;

@@ -73,6 +73,18 @@ TEST_F(HostMemoryTest, ASystemThatNeverOvercommits) {
   EXPECT_EQ(available(), 100 * 1024);
 }
 
+TEST_F(HostMemoryTest, AllThatThereIs) {
+  EXPECT_EQ(total_host_memory(dir_.path()), 0);
+  write("proc/meminfo", "MemTotal:  900 kB\nMemAvailable:  700 kB\nCommitLimit:  5 kB\n");
+  EXPECT_EQ(total_host_memory(dir_.path()), 900 * 1024);
+  write("proc/self/cgroup", "0::/slice/unit\n");
+  write_group("sys/fs/cgroup/slice", "5000", "1000");  // whatever is in use
+  EXPECT_EQ(total_host_memory(dir_.path()), 5000);
+  write_group("sys/fs/cgroup/slice", "max", "1000");
+  EXPECT_EQ(total_host_memory(dir_.path()), 900 * 1024);
+  EXPECT_GE(total_host_memory(), available_host_memory());
+}
+
 TEST(AvailableHostMemory, IsSome) { EXPECT_GT(available_host_memory(), int64_t{1} << 20); }
 
 TEST(AvailableHostMemory, EndsWithTheAddressSpace) {

@@ -14,43 +14,19 @@
 namespace tq {
 namespace {
 
+using fixtures::shape_entry;
+using fixtures::ShapesOnly;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-// A checkpoint of names and shapes without data.
-class FakeCheckpoint : public Checkpoint {
- public:
-  explicit FakeCheckpoint(std::vector<TensorEntry> tensors)
-      : Checkpoint(CheckpointKind::kHuggingFace, "fake") {
-    set_tensors(std::move(tensors));
-  }
-  std::vector<std::string> text_files() const override { return {}; }
-  std::optional<std::string> text_file(std::string_view) const override { return std::nullopt; }
-  void read_rows(const TensorEntry&, int64_t, int64_t, float*) const override {}
-  std::optional<WeightView> view(const TensorEntry&) const override { return std::nullopt; }
-  std::span<const uint8_t> raw(const TensorEntry&) const override { return {}; }
-  void drop_rows(const TensorEntry&, int64_t, int64_t) const override {}
-  std::vector<fs::path> files() const override { return {}; }
-};
-
-TensorEntry entry(const std::string& name, const Shape& shape,
-                  std::optional<DType> dtype = DType::kBF16, const std::string& storage = "bf16") {
-  TensorEntry tensor;
-  tensor.name = name;
-  tensor.shape = shape;
-  tensor.dtype = dtype;
-  tensor.storage = storage;
-  return tensor;
-}
-
 ConvertPlan plan_of(std::vector<TensorEntry> tensors, const PlanOptions& options = {}) {
-  return make_plan(FakeCheckpoint(std::move(tensors)), options);
+  return make_plan(ShapesOnly(std::move(tensors)), options);
 }
 
 std::string format_of(const std::string& name, const Shape& shape, const PlanOptions& options) {
-  return plan_of({entry(name, shape)}, options).tensors[0].format;
+  return plan_of({shape_entry(name, shape)}, options).tensors[0].format;
 }
 
 std::string error_of(std::vector<TensorEntry> tensors, const PlanOptions& options) {
@@ -131,9 +107,10 @@ TEST(Plan, PerLayerInputsHaveAtLeastEightBits) {
 TEST(Plan, PresetsChooseByClass) {
   const PlanOptions preset{.preset = "12gb"};
   const std::string layer = "model.layers.0.";
-  EXPECT_EQ(format_of(layer + "experts.gate_up_proj", {2, 8, 64}, preset), "tq3");
+  EXPECT_EQ(format_of(layer + "experts.gate_up_proj", {2, 8, 64}, preset), kThreeBits);
   EXPECT_EQ(format_of(layer + "self_attn.o_proj.weight", {8, 128}, preset), "tq5");
-  EXPECT_EQ(format_of(layer + "mlp.up_proj.weight", {8, 128}, preset), "tq4");
+  EXPECT_EQ(format_of(layer + "self_attn.k_proj.weight", {8, 128}, preset), "tq6");
+  EXPECT_EQ(format_of(layer + "mlp.up_proj.weight", {8, 128}, preset), kFourBits);
   EXPECT_EQ(format_of("model.embed_tokens.weight", {8, 128}, preset), "tq6");
   EXPECT_EQ(format_of("lm_head.weight", {8, 128}, preset), "tq6");
   EXPECT_EQ(format_of("model.embed_tokens_per_layer.weight", {8, 128}, preset), "tq8");
@@ -141,7 +118,7 @@ TEST(Plan, PresetsChooseByClass) {
   EXPECT_EQ(format_of(layer + "self_attn.kv_b_proj.weight", {8, 128}, preset), "tq8");
   EXPECT_EQ(format_of(layer + "router.proj.weight", {8, 128}, preset), "bf16");
   EXPECT_EQ(format_of(layer + "input_layernorm.weight", {128}, preset), "bf16");
-  const auto plan = plan_of({entry(layer + "mlp.up_proj.weight", {8, 128})},
+  const auto plan = plan_of({shape_entry(layer + "mlp.up_proj.weight", {8, 128})},
                             {.preset = "12gb", .rules = {{"*.up_proj.*", "keep"}}});
   EXPECT_EQ(plan.tensors[0].format, "bf16");
   EXPECT_EQ(plan.format, "12gb");
@@ -152,7 +129,7 @@ TEST(Plan, PresetsChooseByClass) {
 TEST(Plan, AllPresetsCanBePlanned) {
   for (const Preset& preset : all_presets()) {
     const PlanOptions options{.preset = std::string(preset.name)};
-    EXPECT_EQ(plan_of({entry("a.mlp.up_proj.weight", {8, 64})}, options).tensors[0].format,
+    EXPECT_EQ(plan_of({shape_entry("a.mlp.up_proj.weight", {8, 64})}, options).tensors[0].format,
               preset.formats.mlp);
     EXPECT_THAT(preset_names(), HasSubstr(std::string(preset.name)));
   }
@@ -172,9 +149,10 @@ TEST(Plan, SizesOfGemma4) {
 }
 
 TEST(Plan, GroupsFollowTheRowLength) {
-  const auto plan = plan_of({entry("a.mlp.w1.weight", {3, 256}), entry("a.mlp.w2.weight", {3, 192}),
-                             entry("a.mlp.w3.weight", {3, 96}), entry("a.mlp.w4.weight", {3, 100})},
-                            {.format = "tq3"});
+  const auto plan =
+      plan_of({shape_entry("a.mlp.w1.weight", {3, 256}), shape_entry("a.mlp.w2.weight", {3, 192}),
+               shape_entry("a.mlp.w3.weight", {3, 96}), shape_entry("a.mlp.w4.weight", {3, 100})},
+              {.format = "tq3"});
   const auto field = [&](auto get) {
     std::vector<int64_t> out;
     for (const PlannedTensor& tensor : plan.tensors) out.push_back(get(tensor));
@@ -193,7 +171,7 @@ TEST(Plan, GroupsFollowTheRowLength) {
 }
 
 TEST(Plan, StacksAreRowsExpertMajor) {
-  const auto plan = plan_of({entry("a.experts.down_proj", {4, 16, 64})}, {.format = "tq2"});
+  const auto plan = plan_of({shape_entry("a.experts.down_proj", {4, 16, 64})}, {.format = "tq2"});
   EXPECT_THAT(plan.tensors[0].planes[0].shape, ElementsAre(64, 16));
 }
 
@@ -201,11 +179,12 @@ TEST(Plan, AutoDependsOnTheNumberOfParameters) {
   // The formats of the MLP, of queries, of keys and of what attention returns.
   const auto formats = [](int64_t rows, const PlanOptions& options = {}) {
     const std::string attention = "model.layers.0.self_attn.";
-    const auto plan = plan_of(
-        {entry("model.layers.0.mlp.up_proj.weight", {rows, 2000}),
-         entry(attention + "q_proj.weight", {8, 64}), entry(attention + "k_proj.weight", {8, 64}),
-         entry(attention + "v_proj.weight", {8, 64}), entry(attention + "o_proj.weight", {8, 64})},
-        options);
+    const auto plan = plan_of({shape_entry("model.layers.0.mlp.up_proj.weight", {rows, 2000}),
+                               shape_entry(attention + "q_proj.weight", {8, 64}),
+                               shape_entry(attention + "k_proj.weight", {8, 64}),
+                               shape_entry(attention + "v_proj.weight", {8, 64}),
+                               shape_entry(attention + "o_proj.weight", {8, 64})},
+                              options);
     std::vector<std::string> out;
     for (const PlannedTensor& tensor : plan.tensors) out.push_back(tensor.format);
     EXPECT_EQ(plan.format, out[0]);
@@ -217,21 +196,94 @@ TEST(Plan, AutoDependsOnTheNumberOfParameters) {
   EXPECT_THAT(formats(200'000), ElementsAre("tq5", "tq5", "tq6", "tq6", "tq6"));
   EXPECT_THAT(formats((2'000'000'000 - kOthers) / 2000),
               ElementsAre("tq5", "tq5", "tq6", "tq6", "tq6"));
-  EXPECT_THAT(formats(1'000'000), ElementsAre("tq3", "tq4", "tq4", "tq4", "tq4"));
+  EXPECT_THAT(formats(1'000'000), ElementsAre(kFourBits, kFourBits, "tq6", "tq6", kFourBits));
   // What the user names holds for all.
   EXPECT_THAT(formats(200'000, {.format = "tq4"}), ElementsAre("tq4", "tq4", "tq4", "tq4", "tq4"));
   // Vision towers do not make a language model large.
-  EXPECT_EQ(plan_of({entry("vision.up_proj.weight", {2'000'000, 2000})}).format, "tq6");
+  EXPECT_EQ(plan_of({shape_entry("vision.up_proj.weight", {2'000'000, 2000})}).format, "tq6");
   // turboquant-vllm's files hold four bits at most.
   EXPECT_EQ(format_of("a.mlp.up_proj.weight", {128, 128}, {.layout = &kTurboquantVllmLayout}),
             "tq4");
   EXPECT_THROW(format_of("a.mlp.up_proj.weight", {128, 128},
                          {.format = "w7_3", .layout = &kTurboquantVllmLayout}),
                Error);
-  const auto notes = plan_of({entry("a.mlp.up_proj.weight", {8, 64})}).notes;
+  const auto notes = plan_of({shape_entry("a.mlp.up_proj.weight", {8, 64})}).notes;
   EXPECT_THAT(notes, Contains(HasSubstr("format auto: tq6")));
-  EXPECT_THAT(plan_of({entry("a.mlp.up_proj.weight", {8, 64})}, {.format = "tq3"}).notes,
+  EXPECT_THAT(plan_of({shape_entry("a.mlp.up_proj.weight", {8, 64})}, {.format = "tq3"}).notes,
               IsEmpty());
+}
+
+TEST(Plan, AutoOfLargeModelsDependsOnTheMemory) {
+  // The formats of the MLP, of keys and of what attention returns.
+  const auto formats = [](const PlanOptions& options, int64_t key_rows = 1000) {
+    const auto plan =
+        plan_of({shape_entry("model.layers.0.mlp.up_proj.weight", {1'000'000, 2000}),
+                 shape_entry("model.layers.0.self_attn.q_proj.weight", {4000, 2000}),
+                 shape_entry("model.layers.0.self_attn.k_proj.weight", {key_rows, 2000}),
+                 shape_entry("model.layers.0.self_attn.o_proj.weight", {2000, 4000})},
+                options);
+    EXPECT_EQ(plan.format, plan.tensors[0].format);
+    EXPECT_EQ(plan.tensors[1].format, plan.tensors[0].format);
+    EXPECT_EQ(plan.notes.size(), 1u);
+    return std::vector<std::string>{plan.tensors[0].format, plan.tensors[2].format,
+                                    plan.tensors[3].format, plan.notes.at(0)};
+  };
+  PlanOptions options;
+  int64_t asked = 0;
+  const auto fits_in = [&](int64_t bytes) {
+    options.fits = [bytes, &asked](const ConvertPlan& plan) {
+      asked = stored_bytes(plan);
+      return asked <= bytes;
+    };
+    options.fits_in = "the box";
+  };
+  fits_in(2'000'000'000);
+  EXPECT_THAT(formats(options),
+              ElementsAre(kFourBits, "tq6", kFourBits, HasSubstr("fits in the box")));
+  EXPECT_GT(asked, 1'000'000'000);
+  fits_in(asked - 1);
+  EXPECT_THAT(formats(options),
+              ElementsAre(kThreeBits, "tq6", kFourBits, HasSubstr("would not fit in the box")));
+  // Three bits are the least, and many keys are as the output.
+  fits_in(1);
+  EXPECT_THAT(formats(options, 200'000),
+              ElementsAre(kThreeBits, kFourBits, kFourBits, HasSubstr("would not fit in the box")));
+  options.rules = {{"*.up_proj.weight", "keep"}};  // counts
+  fits_in(asked + 1'000'000'000);
+  EXPECT_EQ(plan_of({shape_entry("model.layers.0.mlp.up_proj.weight", {1'000'000, 2001}),
+                     shape_entry("model.layers.0.mlp.down_proj.weight", {8, 64})},
+                    options)
+                .format,
+            kThreeBits);
+}
+
+TEST(LayerOf, NamesWithAndWithoutOne) {
+  EXPECT_EQ(layer_of("model.layers.0.mlp.up_proj.weight"), 0);
+  EXPECT_EQ(layer_of("model.language_model.layers.27.mlp.experts.3.up_proj.weight"), 27);
+  EXPECT_EQ(layer_of("lm_head.weight"), -1);
+  EXPECT_EQ(layer_of("layers.x.weight"), -1);
+  EXPECT_EQ(layer_of("layers.-3.weight"), -1);
+  EXPECT_EQ(layer_of("layers.99999999999999999999.weight"), -1);
+  EXPECT_EQ(layer_of("model.layers.3"), -1);
+}
+
+TEST(Plan, LayersMayDiffer) {
+  const auto layer = [](int n) { return fmt::format("model.layers.{}.mlp.up_proj.weight", n); };
+  FormatPlan formats{uniform_formats(need_format("tq3")), {}};
+  formats.layers = {{&ClassFormats::mlp, 1, 2, "tq5"},
+                    {&ClassFormats::mlp, 2, 10, "tq4"},
+                    {&ClassFormats::attention, 0, 10, "keep"}};
+  const PlanOptions options{.formats = formats, .rules = {{"*.layers.10.*", "tq2"}}};
+  const auto format = [&](const std::string& name) { return format_of(name, {8, 64}, options); };
+  EXPECT_EQ(format(layer(0)), "tq3");
+  EXPECT_EQ(format(layer(1)), "tq5");
+  EXPECT_EQ(format(layer(2)), "tq5");  // the first exception counts
+  EXPECT_EQ(format(layer(9)), "tq4");
+  EXPECT_EQ(format(layer(10)), "tq2");  // rules come first
+  EXPECT_EQ(format(layer(11)), "tq3");
+  EXPECT_EQ(format("model.layers.1.self_attn.q_proj.weight"), "bf16");
+  EXPECT_EQ(format("model.layers.1.self_attn.o_proj.weight"), "tq3");
+  EXPECT_EQ(format("model.layers.2.per_layer_projection.weight"), "tq8");  // wide all the same
 }
 
 TEST(Plan, RulesComeFirst) {
@@ -248,16 +300,17 @@ TEST(Plan, RulesComeFirst) {
 }
 
 TEST(Plan, SaysWhatRulesCouldNotDo) {
-  const auto plan = plan_of({entry("a.norm.weight", {64}), entry("a.mlp.up_proj.weight", {8, 64})},
-                            {.format = "tq3", .rules = {{"*", "tq4"}, {"*.up_proj.*", "tq5"}}});
+  const auto plan =
+      plan_of({shape_entry("a.norm.weight", {64}), shape_entry("a.mlp.up_proj.weight", {8, 64})},
+              {.format = "tq3", .rules = {{"*", "tq4"}, {"*.up_proj.*", "tq5"}}});
   EXPECT_EQ(plan.tensors[0].format, "bf16");
   EXPECT_EQ(plan.tensors[1].format, "tq4");
   EXPECT_THAT(plan.notes, ElementsAre(HasSubstr("rule 2"), HasSubstr("1 tensors keep their type")));
 }
 
 TEST(Plan, BlockQuantisedTensorsThatStayBecomeF16) {
-  const auto plan = plan_of({entry("a.mlp.gate.weight", {8, 64}, std::nullopt, "q4_1"),
-                             entry("a.norm.weight", {64}, std::nullopt, "f32")},
+  const auto plan = plan_of({shape_entry("a.mlp.gate.weight", {8, 64}, std::nullopt, "q4_1"),
+                             shape_entry("a.norm.weight", {64}, std::nullopt, "f32")},
                             {.format = "tq3"});
   EXPECT_EQ(plan.tensors[0].format, "f16");
   EXPECT_EQ(plan.tensors[1].format, "f32");  // plain values behind a change of basis
@@ -266,20 +319,25 @@ TEST(Plan, BlockQuantisedTensorsThatStayBecomeF16) {
 
 TEST(Plan, Refuses) {
   const PlanOptions tq3{.format = "tq3"};
-  EXPECT_THAT(error_of({entry("a", {4})}, {.format = "q4"}), HasSubstr("unknown format \"q4\""));
-  EXPECT_THAT(error_of({entry("a", {4, 64}, DType::kF8E4M3)}, tq3), HasSubstr("scaled 8-bit"));
-  EXPECT_THAT(error_of({entry("a.mlp.w", {4, 64}), entry("a.mlp.w.tq_scales", {4})}, tq3),
-              HasSubstr("a.mlp.w.tq_scales"));
-  EXPECT_THAT(error_of({entry("a", {4})}, {.format = "tq8", .layout = &kTurboquantVllmLayout}),
-              HasSubstr("tq2, tq3 or tq4"));
-  EXPECT_THAT(error_of({entry("a", {4})}, {.preset = "1tb"}),
-              HasSubstr("unknown preset \"1tb\"; use one of: 12gb"));
-  EXPECT_THAT(error_of({entry("a", {4})}, {.format = "tq3", .preset = "12gb"}),
-              HasSubstr("--format tq3 cannot be added"));
-  EXPECT_THAT(error_of({entry("a", {4})}, {.preset = "12gb", .layout = &kTurboquantVllmLayout}),
-              HasSubstr("--preset"));
+  EXPECT_THAT(error_of({shape_entry("a", {4})}, {.format = "q4"}),
+              HasSubstr("unknown format \"q4\""));
+  EXPECT_THAT(error_of({shape_entry("a", {4, 64}, DType::kF8E4M3)}, tq3),
+              HasSubstr("scaled 8-bit"));
   EXPECT_THAT(
-      error_of({entry("a", {4})},
+      error_of({shape_entry("a.mlp.w", {4, 64}), shape_entry("a.mlp.w.tq_scales", {4})}, tq3),
+      HasSubstr("a.mlp.w.tq_scales"));
+  EXPECT_THAT(
+      error_of({shape_entry("a", {4})}, {.format = "tq8", .layout = &kTurboquantVllmLayout}),
+      HasSubstr("tq2, tq3 or tq4"));
+  EXPECT_THAT(error_of({shape_entry("a", {4})}, {.preset = "1tb"}),
+              HasSubstr("unknown preset \"1tb\"; use one of: 12gb"));
+  EXPECT_THAT(error_of({shape_entry("a", {4})}, {.format = "tq3", .preset = "12gb"}),
+              HasSubstr("--format tq3 cannot be added"));
+  EXPECT_THAT(
+      error_of({shape_entry("a", {4})}, {.preset = "12gb", .layout = &kTurboquantVllmLayout}),
+      HasSubstr("--preset"));
+  EXPECT_THAT(
+      error_of({shape_entry("a", {4})},
                {.format = "tq3", .layout = &kTurboquantVllmLayout, .rules = {{"*", "keep"}}}),
       HasSubstr("--rules"));
 }
@@ -295,7 +353,7 @@ TEST(Plan, ReferenceLayoutPacksWhatTheReferenceDoes) {
   EXPECT_EQ(format_of("a.LM_Head.weight", {8, 128}, options), "f16");
   EXPECT_EQ(format_of("model.embed_tokens.weight", {8, 128}, options), "f16");
   EXPECT_EQ(format_of("a.mlp.up_proj.bias", {128}, options), "f16");
-  const auto plan = plan_of({entry("a.mlp.up_proj.weight", {8, 192})}, options);
+  const auto plan = plan_of({shape_entry("a.mlp.up_proj.weight", {8, 192})}, options);
   EXPECT_THAT(plan.tensors[0].planes[0].shape, ElementsAre(8 * 2, 48));
   EXPECT_EQ(plan.tensors[0].planes[1].name, "a.mlp.up_proj.weight.tq_norms");
   EXPECT_EQ(plan.tensors[0].planes[1].dtype, DType::kF32);
@@ -304,8 +362,8 @@ TEST(Plan, ReferenceLayoutPacksWhatTheReferenceDoes) {
 
 TEST(LayOut, SplitsAtTheShardSizeAndKeepsPlanesTogether) {
   const auto plan =
-      plan_of({entry("a.mlp.w1.weight", {64, 128}), entry("b.mlp.w1.weight", {64, 128}),
-               entry("c.mlp.w1.weight", {64, 128}), entry("d.norm.weight", {128})},
+      plan_of({shape_entry("a.mlp.w1.weight", {64, 128}), shape_entry("b.mlp.w1.weight", {64, 128}),
+               shape_entry("c.mlp.w1.weight", {64, 128}), shape_entry("d.norm.weight", {128})},
               {.format = "tq4"});
   constexpr uint64_t kOne = 64 * (64 + 2);  // bytes of one of the three
   EXPECT_EQ(lay_out(plan, 1'000'000).shards.size(), 1u);
