@@ -27,10 +27,10 @@ python_kb = memory_kb("VmRSS")  # what Python and numpy take, before the library
 import llama_cpp.llama_cpp as api  # noqa: E402
 
 FTYPES = {
-    "Q3_K_M": api.LLAMA_FTYPE_MOSTLY_Q3_K_M,
-    "Q4_0": api.LLAMA_FTYPE_MOSTLY_Q4_0,
-    "Q4_K_M": api.LLAMA_FTYPE_MOSTLY_Q4_K_M,
+    name: getattr(api, f"LLAMA_FTYPE_MOSTLY_{name}")
+    for name in ("F16", "Q3_K_S", "Q3_K_M", "Q4_0", "Q4_K_S", "Q4_K_M", "IQ4_XS")
 }
+TYPE_F16 = 1  # of tensors: ggml.h
 N_BATCH = 512  # tokens of one forward pass at most: the default of both programs
 N_WARM_UP = 16  # as tq bench
 LOG_LEVEL_ERROR = 4  # ggml.h
@@ -144,6 +144,8 @@ def quantize(args):
     params.nthread = args.threads
     params.ftype = FTYPES[args.type]
     params.allow_requantize = True
+    if args.keep_tables:
+        params.token_embedding_type = params.output_tensor_type = TYPE_F16
     status = api.llama_model_quantize(args.model.encode(), args.out.encode(), ctypes.byref(params))
     if status != 0:
         raise SystemExit(f"llama_model_quantize: status {status}")
@@ -180,6 +182,7 @@ def main():
     command.add_argument("--ctx", type=int, default=512)
     command = add(quantize, "model", "out")
     command.add_argument("type", choices=FTYPES)
+    command.add_argument("--keep-tables", action="store_true", help="embeddings and head stay f16")
     add(info)
     args = parser.parse_args()
     log = api.llama_log_callback(print_errors)

@@ -14,6 +14,7 @@
 #include "cli/convert_report.h"
 #include "cli/fit_options.h"
 #include "cli/interrupt.h"
+#include "cli/measured.h"
 #include "cli/model_options.h"
 #include "cli/progress.h"
 #include "cli/result.h"
@@ -32,7 +33,9 @@ struct ConvertCommand {
   std::string destination;
   std::string format = "auto";
   std::string preset;
-  std::string plan;        // file
+  std::string plan;      // file, or kMeasured
+  std::string measured;  // file of measurements; empty: beside the result
+  MeasureOptions measure;
   std::string write_plan;  // file, instead of a destination
   std::string rules;
   std::string effort;  // empty: what the layout implies
@@ -46,6 +49,8 @@ struct ConvertCommand {
   bool anyway = false;
   std::vector<std::string> ignore_config;
 };
+
+constexpr const char* kMeasured = "measured";  // a file of this name is ./measured
 
 const std::map<std::string, Effort> kEfforts = {{"fast", Effort::kFast},
                                                 {"default", Effort::kDefault},
@@ -82,14 +87,46 @@ void print_finished(const std::string& destination, const GlobalOptions& global)
   }
 }
 
+// A folder's name, however many slashes are behind it.
+std::string without_slashes(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
+// --plan measured: measures what is not known yet, and chooses by it.
+FormatPlan choose_measured(const ConvertCommand& command, const Checkpoint& source,
+                           const PlanOptions& plan, const GlobalOptions& global) {
+  if (!command.target.asked()) {
+    fail(ErrorCode::kInvalidArgument, "--plan measured needs a size: --bpw or --fit");
+  }
+  const std::string& result =
+      command.destination.empty() ? command.write_plan : command.destination;
+  const std::string file =
+      command.measured.empty() ? without_slashes(result) + ".measured.json" : command.measured;
+  ModelOptions model;
+  model.path = command.source;
+  model.threads = command.threads;
+  model.ignore_config = command.ignore_config;
+  const Measurements measurements = measure_groups(model, command.measure, file, global);
+  return choose_formats(source, plan, command.target, &measurements);
+}
+
 // What every tensor becomes, from the options.
-PlanOptions plan_options(const ConvertCommand& command, const Checkpoint& source) {
+PlanOptions plan_options(const ConvertCommand& command, const Checkpoint& source,
+                         const GlobalOptions& global) {
   PlanOptions plan;
   plan.format = command.format;
   plan.preset = command.preset;
   plan.layout = &find_layout(command.layout);
   if (!command.rules.empty()) plan.rules = read_rules(command.rules);
-  if (!command.plan.empty()) {
+  if (command.plan == kMeasured) {
+    plan.formats = choose_measured(command, source, plan, global);
+  } else if (!command.plan.empty()) {
+    if (command.target.asked()) {
+      fail(ErrorCode::kInvalidArgument,
+           "--plan {} says all formats: leave --fit and --bpw out (they go with --plan measured)",
+           command.plan);
+    }
     PlanFile file = read_plan(command.plan);
     check_layers(file.formats, source, command.plan);
     plan.formats = std::move(file.formats);
@@ -108,7 +145,7 @@ void write_plan(const ConvertCommand& command, const Checkpoint& source,
   if (command.layout != "native") {
     fail(ErrorCode::kInvalidArgument, "--layout {} has no plans to write", command.layout);
   }
-  const PlanOptions options = plan_options(command, source);
+  const PlanOptions options = plan_options(command, source, global);
   const ConvertPlan plan = make_plan(source, options);
   for (const std::string& note : plan.notes) info("{}", note);
   const double bits = bits_per_weight(source, plan);
@@ -159,7 +196,7 @@ void run_convert(const ConvertCommand& command, const GlobalOptions& global) {
   }
   require_sound_source(*source, command.anyway);
   if (!command.write_plan.empty()) return write_plan(command, *source, global);
-  options.plan = plan_options(command, *source);
+  options.plan = plan_options(command, *source, global);
   Progress progress(global, "converting", ProgressUnit::kBytes);
   options.progress = [&](const ConvertProgress& now) {
     progress.update(now.done_bytes, now.total_bytes);
@@ -200,10 +237,19 @@ void add_convert(CLI::App& app, const GlobalOptions& global) {
       command
           ->add_option("--plan", options->plan,
                        "JSON file with a format for each class of tensors, layers and tensors, as "
-                       "--write-plan writes it")
+                       "--write-plan writes it; or \"measured\": with --bpw or --fit, by what each "
+                       "group of tensors does to the predictions on random tokens (takes long)")
           ->excludes(format)
           ->excludes(preset);
-  add_size_target(*command, options->target, {format, preset, plan});
+  command
+      ->add_option(
+          "--measured", options->measured,
+          "With --plan measured: the file that keeps the measurements; without it DST with "
+          ".measured.json behind it")
+      ->group("Measuring")
+      ->needs(plan);
+  add_measure_options(*command, options->measure, "Measuring");
+  add_size_target(*command, options->target, {format, preset});
   command->add_option("--write-plan", options->write_plan,
                       "Convert nothing (leave DST out): write the plan that the other options make "
                       "to this file");

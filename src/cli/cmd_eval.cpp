@@ -21,6 +21,7 @@
 namespace tq {
 
 void add_eval_logits(CLI::App& eval, const GlobalOptions& global);  // cmd_eval_logits.cpp
+void add_eval_plans(CLI::App& eval, const GlobalOptions& global);   // cmd_eval_plans.cpp
 
 namespace {
 
@@ -341,6 +342,7 @@ void add_eval(CLI::App& app, const GlobalOptions& global) {
   command->callback([kld, &global] { run_kld(*kld, global); });
 
   add_eval_logits(*eval, global);
+  add_eval_plans(*eval, global);
 }
 
 }  // namespace tq

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <functional>
+
 #include "base/error.h"
 #include "base/human.h"
 #include "base/log.h"
@@ -36,14 +38,24 @@ void add_fit_options(CLI::App& command, FitOptions& options) {
       ->group(kGroup);
 }
 
-FormatChoice fit_memory(const Checkpoint& checkpoint, const PlanOptions& plan, int64_t memory_bytes,
-                        const FitOptions& options) {
+namespace {
+
+using SizeOf = std::function<double(const ConvertPlan&)>;
+
+// Bytes of memory that a plan's result needs.
+SizeOf memory_size(const Checkpoint& checkpoint, const FitOptions& options) {
   const int64_t context =
       choose_context(read_spec(checkpoint), options.context, kDefaultFitContext);
-  const auto bytes_of = memory_needed(checkpoint, {options.load_options(), options.kv(), context});
-  return choose_formats(
-      checkpoint, plan, static_cast<double>(memory_bytes),
-      [&](const ConvertPlan& made) { return static_cast<double>(bytes_of(made)); });
+  return [bytes_of = memory_needed(checkpoint, {options.load_options(), options.kv(), context})](
+             const ConvertPlan& made) { return static_cast<double>(bytes_of(made)); };
+}
+
+}  // namespace
+
+FormatChoice fit_memory(const Checkpoint& checkpoint, const PlanOptions& plan, int64_t memory_bytes,
+                        const FitOptions& options) {
+  return choose_formats(checkpoint, plan, static_cast<double>(memory_bytes),
+                        memory_size(checkpoint, options));
 }
 
 void fit_this_machine(const Checkpoint& checkpoint, const FitOptions& options, PlanOptions& plan) {
@@ -79,13 +91,16 @@ void add_size_target(CLI::App& command, SizeTarget& target,
 }
 
 FormatPlan choose_formats(const Checkpoint& checkpoint, const PlanOptions& plan,
-                          const SizeTarget& target) {
+                          const SizeTarget& target, const Measurements* measurements) {
   const bool memory = target.memory_bytes > 0;
-  const FormatChoice choice = memory ? fit_memory(checkpoint, plan, target.memory_bytes, target.fit)
-                                     : choose_formats(checkpoint, plan, target.bits_per_weight,
-                                                      [&](const ConvertPlan& made) {
-                                                        return bits_per_weight(checkpoint, made);
-                                                      });
+  const double limit = memory ? static_cast<double>(target.memory_bytes) : target.bits_per_weight;
+  const SizeOf size_of =
+      memory ? memory_size(checkpoint, target.fit)
+             : [&](const ConvertPlan& made) { return bits_per_weight(checkpoint, made); };
+  const FormatChoice choice =
+      measurements == nullptr
+          ? choose_formats(checkpoint, plan, limit, size_of)
+          : choose_by_measurements(checkpoint, plan, *measurements, limit, size_of);
   const auto text = [memory](double size) {
     return memory ? human_bytes(size) : fmt::format("{:.3f} bits a weight", size);
   };
@@ -99,9 +114,15 @@ FormatPlan choose_formats(const Checkpoint& checkpoint, const PlanOptions& plan,
          "{} cannot be met: the least is {} ({}){}", asked, text(choice.size), formats,
          memory ? "; a shorter --ctx or a smaller --batch needs less" : "");
   }
-  std::string why = choice.next.empty() ? "there are no more bits"
-                                        : fmt::format("with {} for most weights it would be {}",
-                                                      choice.next, text(choice.next_size));
+  std::string why = "there are no more bits";
+  if (measurements != nullptr) {
+    double sum = 0;
+    for (const double one : predicted_divergence(*measurements, choice.formats)) sum += one;
+    why = fmt::format("predicted KLD on random tokens {:.4f}", sum);
+  } else if (!choice.next.empty()) {
+    why =
+        fmt::format("with {} for most weights it would be {}", choice.next, text(choice.next_size));
+  }
   info("{}: {}: {}; {}", asked, formats, text(choice.size), why);
   return choice.formats;
 }

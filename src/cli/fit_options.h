@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "convert/fit.h"
+#include "convert/measured_plan.h"
 #include "session/capacity.h"
 
 namespace tq {
@@ -46,10 +47,11 @@ struct SizeTarget {
 void add_size_target(CLI::App& command, SizeTarget& target,
                      const std::vector<CLI::Option*>& others);
 
-// Chooses formats and says which and why. plan: rules and layout to plan with. Throws kOutOfMemory,
-// or kInvalidArgument for bits, with the least that would do.
+// Chooses formats, by the classes' rules or by measurements of all the source's groups, and says
+// which and why. plan: rules and layout to plan with. Throws kOutOfMemory, or kInvalidArgument for
+// bits, with the least that would do.
 FormatPlan choose_formats(const Checkpoint& checkpoint, const PlanOptions& plan,
-                          const SizeTarget& target);
+                          const SizeTarget& target, const Measurements* measurements = nullptr);
 
 // "12GiB", "500MB": exact where the unit divides it.
 std::string size_text(int64_t bytes);

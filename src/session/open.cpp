@@ -88,7 +88,9 @@ LoadedModel open_model(const ModelOptions& options, const ModelNeeds& needs,
   }
   // Synthetic weights lie nowhere: kept as they are they would fill the memory.
   const bool synthetic = checkpoint->kind() == CheckpointKind::kSynthetic && !needs.as_stored;
-  if (synthetic || !options.format.empty() || !options.preset.empty()) {
+  if (needs.formats != nullptr) {
+    plan_formats(*checkpoint, {.formats = *needs.formats}, load.model);
+  } else if (synthetic || !options.format.empty() || !options.preset.empty()) {
     const std::string format = options.format.empty() ? "auto" : options.format;
     PlanOptions plan{.format = format, .preset = options.preset};
     fit_device(*checkpoint, options.device, load.cuda.memory_bytes,

@@ -39,11 +39,12 @@ struct ModelOptions {
 // What the caller needs beyond the options.
 struct ModelNeeds {
   int64_t max_sequences = 1;
-  int64_t default_ctx = 4096;  // where --ctx is 0; at most what the model was trained for
-  bool logits_of_all = false;  // of every token of a forward call, not only of the last
-  bool as_stored = false;      // synthetic models too, which are compressed otherwise
-  bool text = false;           // a tokenizer that cannot be used is an error
-  bool shared_pages = false;   // of the KV cache: LoadModelOptions
+  int64_t default_ctx = 4096;           // where --ctx is 0; at most what the model was trained for
+  bool logits_of_all = false;           // of every token of a forward call, not only of the last
+  bool as_stored = false;               // synthetic models too, which are compressed otherwise
+  bool text = false;                    // a tokenizer that cannot be used is an error
+  bool shared_pages = false;            // of the KV cache: LoadModelOptions
+  const FormatPlan* formats = nullptr;  // compress at load by this instead of the options' format
 };
 
 // Opens and loads the model. progress: bytes of weights, while they are loaded. What is chosen and
