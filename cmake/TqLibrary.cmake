@@ -37,7 +37,7 @@ function(tq_precompile target from)
   endif()
 endfunction()
 
-# The presets compile ten sources as one (CMAKE_UNITY_BUILD), which halves the build; "dev" does not. Sources whose
+# The presets compile twenty sources as one (CMAKE_UNITY_BUILD), which more than halves the build; "dev" does not. Sources whose
 # path matches `but` stay alone: the same names in each, as of one instruction set, model family or layout.
 function(tq_unity but)
   list(FILTER ARGN INCLUDE REGEX "${but}")

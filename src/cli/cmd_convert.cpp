@@ -36,7 +36,8 @@ struct ConvertCommand {
   std::string plan;      // file, or kMeasured
   std::string measured;  // file of measurements; empty: beside the result
   MeasureOptions measure;
-  std::string write_plan;  // file, instead of a destination
+  std::string device = "cpu";  // to measure on
+  std::string write_plan;      // file, instead of a destination
   std::string rules;
   std::string effort;  // empty: what the layout implies
   std::string layout = "native";
@@ -105,6 +106,7 @@ FormatPlan choose_measured(const ConvertCommand& command, const Checkpoint& sour
       command.measured.empty() ? without_slashes(result) + ".measured.json" : command.measured;
   ModelOptions model;
   model.path = command.source;
+  model.device = command.device;
   model.threads = command.threads;
   model.ignore_config = command.ignore_config;
   const Measurements measurements = measure_groups(model, command.measure, file, global);
@@ -249,6 +251,15 @@ void add_convert(CLI::App& app, const GlobalOptions& global) {
       ->group("Measuring")
       ->needs(plan);
   add_measure_options(*command, options->measure, "Measuring");
+  command
+      ->add_option("--device", options->device,
+                   "Where to measure: cpu, which needs no memory for mapped 16-bit weights, cuda, "
+                   "cuda:N or auto")
+      ->group("Measuring");
+  for (const char* name :
+       {"--measure-format", "--measure-tokens", "--measure-parts", "--measure-seed", "--device"}) {
+    command->get_option(name)->needs(plan);
+  }
   add_size_target(*command, options->target, {format, preset});
   command->add_option("--write-plan", options->write_plan,
                       "Convert nothing (leave DST out): write the plan that the other options make "

@@ -261,6 +261,7 @@ void run_serve(ServeOptions options, const GlobalOptions& global) {
   }
   if (!options.tls_cert.empty()) {
     options.http.tls = make_tls_server(options.tls_cert, options.tls_key);
+    options.api.guard.tls = true;
   }
   allow_many_files();
   Serving(options, global).run();

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -80,7 +81,9 @@ Measurements measure_groups(const ModelOptions& model, const MeasureOptions& opt
       const QuietScope quiet;
       if (!meter) meter = std::make_unique<PlanMeter>(meter_options(model, options), stop);
       const KldResult result = meter->measure(only_group(group, options.format), stop);
-      known.groups.push_back({group, result.kld.mean(), result.kld.standard_error()});
+      // Of a group that hardly matters the mean may be rounded below zero.
+      known.groups.push_back(
+          {group, std::max(0.0, result.kld.mean()), result.kld.standard_error()});
       write_file_atomic(file, measurements_json(known).dump(1) + "\n");
     }
     measurements.groups.push_back(*known.find(group));

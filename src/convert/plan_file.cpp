@@ -99,6 +99,8 @@ class PlanReader {
 
   std::vector<LayerFormat> layers(const Json& json) const {
     if (!json.is_array()) refuse("\"layers\" must be a list, not {}", json_for_message(json));
+    constexpr size_t kMostEntries = 4096;  // every tensor is held against each
+    if (json.size() > kMostEntries) refuse("\"layers\" has more than {} entries", kMostEntries);
     std::vector<LayerFormat> list;
     for (const Json& item : json) {
       const std::string where = fmt::format("\"layers\", entry {}", list.size() + 1);

@@ -62,6 +62,7 @@ Engine::Engine(Model& model, std::shared_ptr<const Tokenizer> tokenizer,
   if (options.host_cache_bytes <= 0) return;
   std::vector<int64_t> page_bytes;
   for (size_t g = 0; g < n_pages_.size(); ++g) page_bytes.push_back(kv_.page_bytes(g));
+  kv_.prepare_moves();
   host_.emplace(options.host_cache_bytes, std::move(page_bytes));
   pages_.keep_on_host(*host_, kv_);
 }
@@ -259,8 +260,15 @@ void Engine::fill_mask(Sequence& sequence, std::span<uint32_t> bits) const {
     };
     const SamplingParams& sampling = sequence.request.sampling;
     for (const int32_t id : eos_ids_) set(id, may_end && !sampling.ignore_eos);
+    const auto is_empty = [&] {
+      return std::all_of(bits.begin(), bits.end(), [](uint32_t word) { return word == 0; });
+    };
     for (const int32_t id : sampling.stop_ids) set(id, may_end);
-    if (std::all_of(bits.begin(), bits.end(), [](uint32_t word) { return word == 0; })) {
+    if (is_empty() && !sampling.stop_ids.empty()) {  // only a stop goes on: it ends the answer
+      constraint.fill_mask(bits);
+      for (const int32_t id : eos_ids_) set(id, may_end && !sampling.ignore_eos);
+    }
+    if (is_empty()) {
       fail(ErrorCode::kInvalidArgument,
            "no token of the vocabulary continues the answer as its grammar asks");
     }

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "grammar/builder.h"
 #include "grammar/regex.h"
+#include "grammar/same_json.h"
 #include "text/utf8.h"
 
 namespace tq {
@@ -80,8 +81,8 @@ bool SchemaCheck::allows_keyword(const Json& schema, const std::string& key, con
                                  const std::string& where) {
   const Json& limit = schema.at(key);
   if (key == "type" || key == "format") return true;
-  if (key == "const") return value == limit;
-  if (key == "enum") return std::find(limit.begin(), limit.end(), value) != limit.end();
+  if (key == "const") return same_json(value, limit);
+  if (key == "enum") return has_same_json(limit, value);
   if (key == "$ref") return allows(merger_.target(limit, where), value, where);
   if (key == "allOf") return allows_any(limit, value, where + "/allOf", true);
   if (key == "anyOf" || key == "oneOf") {
@@ -171,7 +172,7 @@ bool SchemaCheck::allows_items(const Json& schema, const std::string& key, const
     for (size_t i = 0; i < value.size(); ++i) {
       for (size_t j = 0; j < i; ++j) {
         spend(where);
-        if (value[i] == value[j]) return false;
+        if (same_json(value[i], value[j])) return false;
       }
     }
     return true;

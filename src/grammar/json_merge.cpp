@@ -8,6 +8,7 @@
 
 #include "base/ascii.h"
 #include "base/error.h"
+#include "grammar/same_json.h"
 
 namespace tq {
 namespace {
@@ -228,7 +229,7 @@ void SchemaMerger::merge_keyword(Json& a, const std::string& key, const Json& va
   const auto mine = a.find(key);
   if (mine == a.end()) {
     a[key] = value;
-  } else if (*mine == value || is_annotation(key)) {
+  } else if (same_json(*mine, value) || is_annotation(key)) {
     return;
   } else if ((has(kLower, key) || has(kUpper, key)) && mine->is_number() && value.is_number()) {
     const bool is_tighter = has(kLower, key) ? value > *mine : value < *mine;
@@ -242,7 +243,7 @@ void SchemaMerger::merge_keyword(Json& a, const std::string& key, const Json& va
     Json common = Json::array();
     spend_comparisons(*mine, value, where);
     for (const Json& item : *mine) {
-      if (std::find(value.begin(), value.end(), item) != value.end()) common.push_back(item);
+      if (has_same_json(value, item)) common.push_back(item);
     }
     *mine = std::move(common);
   } else if (key == "const") {

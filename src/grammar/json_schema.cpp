@@ -16,6 +16,7 @@
 #include "grammar/json_merge.h"
 #include "grammar/json_parts.h"
 #include "grammar/regex.h"
+#include "grammar/same_json.h"
 
 namespace tq {
 namespace {
@@ -198,18 +199,16 @@ class SchemaCompiler {
   Expr values(const Json& schema, const std::string& where) {
     Json list = schema.value("enum", Json::array());
     if (schema.contains("const")) {
-      const bool is_listed = !schema.contains("enum") ||
-                             std::find(list.begin(), list.end(), schema.at("const")) != list.end();
+      const bool is_listed = !schema.contains("enum") || has_same_json(list, schema.at("const"));
       list = Json::array();
       if (is_listed) list.push_back(schema.at("const"));
     }
     Json rest = schema;
     rest.erase("enum");
     rest.erase("const");
-    SchemaCheck check(merger_);
     std::vector<Expr> options;
     for (const Json& value : list) {
-      if (check.allows(rest, value, where)) options.push_back(parts_.literal(value));
+      if (check_.allows(rest, value, where)) options.push_back(parts_.literal(value));
     }
     return builder_.choice(std::move(options));
   }
@@ -431,7 +430,8 @@ class SchemaCompiler {
   JsonParts parts_;
   const Json& root_;
   SchemaMerger merger_;
-  std::map<std::string, int32_t> rules_;              // by what references name
+  SchemaCheck check_{merger_};            // one, as what it may spend is for the whole schema
+  std::map<std::string, int32_t> rules_;  // by what references name
   std::deque<std::pair<std::string, int32_t>> todo_;  // of these, not defined yet
   int depth_ = 0;
 };

@@ -113,7 +113,8 @@ int64_t layer_of(std::string_view name) {
   int64_t layer = -1;
   const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), layer);
   const bool whole = error == std::errc() && end != rest.data() + rest.size() && *end == '.';
-  return whole && layer >= 0 ? layer : -1;
+  constexpr int64_t kMostLayer = 1'000'000;  // of names that are none
+  return whole && layer >= 0 && layer <= kMostLayer ? layer : -1;
 }
 
 TensorRoles::TensorRoles(const Json& config) {

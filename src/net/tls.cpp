@@ -146,6 +146,9 @@ class ServerContext : public TlsContext {
       fail(ErrorCode::kCorrupt, "{}: no key in PEM form without a password: {}", key_file,
            take_problem());
     }
+    if (SSL_CTX_check_private_key(context_.get()) != 1) {  // of another kind than the certificate
+      fail(ErrorCode::kInvalidArgument, "{} is not the key of {}", key_file, cert_file);
+    }
   }
   std::unique_ptr<TlsSession> open(const std::string& /*host*/) const override {
     auto session = std::make_unique<Session>(context_);
@@ -180,12 +183,11 @@ class ClientContext : public TlsContext {
     unsigned char address[sizeof(in6_addr)];
     const bool is_address = inet_pton(AF_INET, host.c_str(), address) == 1 ||
                             inet_pton(AF_INET6, host.c_str(), address) == 1;
-    if (is_address) {
-      X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host.c_str());
-    } else {
-      SSL_set_tlsext_host_name(ssl, host.c_str());
-      SSL_set1_host(ssl, host.c_str());
-    }
+    const bool is_set = is_address
+                            ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host.c_str()) == 1
+                            : SSL_set_tlsext_host_name(ssl, host.c_str()) == 1 &&
+                                  SSL_set1_host(ssl, host.c_str()) == 1;
+    if (!is_set) fail(ErrorCode::kInvalidArgument, "{}: no name that a certificate can have", host);
     return session;
   }
 

@@ -58,6 +58,7 @@ bool Guard::is_allowed_origin(const HttpHead& head, const std::string& origin) c
   const std::string* host = head.find("host");
   const size_t scheme = origin.find("://");
   return host != nullptr && scheme != std::string::npos &&
+         (!options_.tls || lower_case(origin.substr(0, scheme)) == "https") &&
          lower_case(origin.substr(scheme + 3)) == lower_case(*host);
 }
 

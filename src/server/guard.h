@@ -13,6 +13,7 @@ namespace tq {
 
 struct GuardOptions {
   std::vector<std::string> api_keys;  // none: nobody needs one
+  bool tls = false;                   // pages of the server's own origin have come by https
   bool page = true;  // the chat page is there: its files need no key, what it asks for does
   // Origins whose pages may use the server from a browser, "https://chat.example"; "*": all.
   std::vector<std::string> cors_origins;

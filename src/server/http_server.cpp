@@ -49,7 +49,12 @@ void HttpServer::Core::accept() {
     if (connections.size() < options.n_connections) {
       auto connection = make_http_connection(*this, std::move(socket));
       connections.emplace(connection.get(), connection);
-      connection->start();
+      try {
+        connection->start();
+      } catch (const std::exception& error) {  // out of memory: others are to be heard
+        warn("a connection failed: {}", error.what());
+        connections.erase(connection.get());
+      }
     }
     accept();
   });

@@ -42,7 +42,8 @@ void ThinkingBudget::accept(int32_t token) {
   const bool was_inside = parser_.is_inside();
   parser_.push(tokenizer_->token_bytes(token));
   if (closes_) {
-    ++n_closed_;
+    // Another token comes where an answer goes on that was cut in its reasoning.
+    n_closed_ = token == closing_[n_closed_] ? n_closed_ + 1 : 0;
   } else if (was_inside && parser_.is_inside()) {
     --n_left_;
   }

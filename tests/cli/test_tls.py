@@ -21,10 +21,10 @@ FOLDER = tempfile.TemporaryDirectory()
 PATH = pathlib.Path(FOLDER.name)
 
 
-def make_certificate(name):
+def make_certificate(name, kind=("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")):
     """Of localhost, signed by itself."""
     done = subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+        ["openssl", "req", "-x509", "-newkey", *kind, "-nodes",
          "-keyout", PATH / f"{name}.key", "-out", PATH / f"{name}.pem", "-days", "2", "-subj", "/CN=localhost",
          "-addext", "subjectAltName=DNS:localhost"], capture_output=True, text=True)
     assert done.returncode == 0, done
@@ -36,6 +36,7 @@ def setUpModule():
         raise unittest.SkipTest("no openssl, which makes the certificates")
     make_certificate("own")
     make_certificate("other")
+    make_certificate("rsa", ("rsa:2048",))
     if "without TLS" in serve_fails("own.pem", "own.key").stderr:
         raise unittest.SkipTest("built without TLS")
 
@@ -193,7 +194,8 @@ class FileTest(unittest.TestCase):
         (PATH / "none.pem").write_text("nothing\n")
         for cert, key, names in (("missing.pem", "own.key", "missing.pem"), ("own.pem", "missing.key", "missing.key"),
                                  ("none.pem", "own.key", "none.pem"), ("own.pem", "none.pem", "none.pem"),
-                                 ("own.pem", "other.key", "is not the key of")):
+                                 ("own.pem", "other.key", "is not the key of"),
+                                 ("rsa.pem", "own.key", "is not the key of")):
             done = serve_fails(cert, key)
             self.assertNotEqual(done.returncode, 0, done)
             self.assertIn(names, done.stderr)

@@ -90,6 +90,8 @@ TEST(PlanFile, RefusesWhatIsNoPlan) {
   EXPECT_THAT(with("/layers/0/last", 3.5), HasSubstr("\"last\" must be a layer"));
   EXPECT_THAT(with("/layers/0/format", Json()), HasSubstr("entry 1: null is no format"));
   EXPECT_THAT(with("/layers/0/bits", 3), HasSubstr("entry 1 has no field \"bits\""));
+  EXPECT_THAT(with("/layers", Json(std::vector<Json>(4097, good["layers"][0]))),
+              HasSubstr("more than 4096 entries"));
   EXPECT_THAT(with("/rules", "*"), HasSubstr("rules are a list"));
   EXPECT_THAT(with("/rules/0/format", "tq9"), HasSubstr("rule 1: unknown format \"tq9\""));
 }

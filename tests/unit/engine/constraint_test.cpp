@@ -116,6 +116,15 @@ TEST_P(Constrained, EndTokensComeOnlyWhereItMayEnd) {
     EXPECT_EQ(received.text, "abc");
     EXPECT_EQ(received.finish, FinishReason::kStop);
   }
+  // A stop that is all that goes on ends the answer.
+  Received whole;
+  run(constrained("abc", 40, whole), whole);
+  Received stopped;
+  Request stops = constrained("abc", 40, stopped);
+  stops.sampling.stop_ids = {whole.ids.at(2)};
+  run(std::move(stops), stopped);
+  EXPECT_EQ(stopped.text, "ab");
+  EXPECT_EQ(stopped.finish, FinishReason::kStop) << stopped.error;
   Received longer;
   Request request = constrained("abc(d*)", 40, longer);
   request.sampling.logit_bias = {{29, 90.0f}};

@@ -151,6 +151,10 @@ TEST(JsonSchema, ListedValuesAreCheckedAsValues) {
   check_schema(R"({"enum":[{"a":1},{"a":"x"},{"b":2}],"properties":{"a":{"type":"integer"}},
                    "required":["a"],"additionalProperties":false})",
                {R"({"a":1})"}, {R"({"a":"x"})", R"({"b":2})"});
+  check_schema(R"({"enum":[{"p":{"a":1,"b":2}}],"properties":{"p":{"const":{"b":2,"a":1}}}})",
+               {R"({"p":{"a":1,"b":2}})"}, {"{}"});
+  check_schema(R"({"enum":[[{"a":1,"b":2},{"b":2,"a":1}],[]],"uniqueItems":true})", {"[]"},
+               {R"([{"a":1,"b":2},{"b":2,"a":1}])"});
   check_schema(R"({"enum":[[1,2],[1],[1,1],[1,"x"]],"minItems":2,"uniqueItems":true,
                    "items":{"anyOf":[{"$ref":"#/$defs/n"},{"type":"null"}]},
                    "$defs":{"n":{"type":"number"}}})",
@@ -302,6 +306,11 @@ TEST(JsonSchema, HostileOnesCostAnErrorOrLittle) {
   for (int i = 0; i < 3000; ++i) listed["enum"].push_back("bc" + std::to_string(i));
   listed["enum"].push_back("abc");
   EXPECT_TRUE(compile_json_schema(listed)->matches("\"abc\""));
+  // What is spent is spent for the whole schema.
+  Json unique = {{"enum", {Json::array()}}, {"uniqueItems", true}, {"anyOf", Json::array()}};
+  for (int i = 0; i < 1400; ++i) unique["enum"][0].push_back(i);
+  for (int i = 0; i < 3000; ++i) unique["anyOf"].push_back({{"minItems", i % 1000}});
+  expect_error(ErrorCode::kUnsupported, {"enum"}, [&] { compile_json_schema(unique); });
   expect_error(ErrorCode::kInvalidArgument, {"prefixItems"}, [] {
     compile_json_schema(parse_json(R"({"allOf":[{"prefixItems":{"a":1}},{"items":true}]})", ""));
   });

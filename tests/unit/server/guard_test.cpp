@@ -44,6 +44,9 @@ TEST(Guard, ForeignPagesAreRefused) {
     EXPECT_TRUE(guard.cors_headers(from(origin)).empty());
   }
   EXPECT_EQ(guard.cors_headers(from("https://chat.example"))[0].second, "https://chat.example");
+  const Guard with_tls({.tls = true});  // whoever is on the way can make pages of http
+  EXPECT_EQ(status_of(with_tls, from("https://localhost:8000")), 200);
+  EXPECT_EQ(status_of(with_tls, from("http://localhost:8000")), 403);
 }
 
 TEST(Guard, KeysAreNeededEverywhereButForHealth) {

@@ -121,6 +121,16 @@ TEST_F(Answers, ABudgetCountsFromTheOpeningTag) {
                [&] { limit_thinking(1, std::nullopt, tokenizer, nullptr); });
 }
 
+// As where an answer goes on that was cut in its reasoning, with less left than it had.
+TEST_F(Answers, ABudgetClosesWhatWasBegunWithoutIt) {
+  const auto budget =
+      limit_thinking(1, ReasoningParser(tags, "question<think>"), tokenizer, nullptr);
+  for (int i = 0; i < 3; ++i) accept(*budget, "a");
+  EXPECT_THAT(allowed(*budget), UnorderedElementsAre("</think>"));
+  accept(*budget, "</think>");
+  EXPECT_TRUE(budget->is_open());
+}
+
 TEST_F(Answers, ABudgetGoesWithAGrammar) {
   const auto budget = limit_thinking(1, ReasoningParser(tags, "question<think>"), tokenizer,
                                      constrain("question<think>"));
