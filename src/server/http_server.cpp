@@ -51,8 +51,8 @@ void HttpServer::Core::accept() {
       connections.emplace(connection.get(), connection);
       try {
         connection->start();
-      } catch (const std::exception& error) {  // out of memory: others are to be heard
-        warn("a connection failed: {}", error.what());
+      } catch (const std::exception& failure) {  // out of memory: others are to be heard
+        warn("a connection failed: {}", failure.what());
         connections.erase(connection.get());
       }
     }

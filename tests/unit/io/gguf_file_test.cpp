@@ -42,7 +42,7 @@ void expect_error(const std::string& bytes, ErrorCode code, const std::string& p
   EXPECT_THAT(error.what(), HasSubstr("test.gguf"));
 }
 
-GgufBuilder sample() {
+GgufBuilder sample_gguf() {
   GgufBuilder builder;
   builder.string("text", "hello")
       .raw("u8", GgufBuilder::kU8, GgufBuilder::bytes_of<uint8_t>(200))
@@ -65,7 +65,7 @@ GgufBuilder sample() {
 }
 
 TEST(GgufFile, ReadsEveryValueType) {
-  const std::string bytes = sample().build();
+  const std::string bytes = sample_gguf().build();
   const GgufFile file = parse_gguf(bytes);
   EXPECT_EQ(file.string("text"), "hello");
   EXPECT_EQ(file.integer("u8"), 200);
@@ -91,7 +91,7 @@ TEST(GgufFile, ReadsEveryValueType) {
 }
 
 TEST(GgufFile, AbsentKeysAreNothing) {
-  const std::string bytes = sample().build();
+  const std::string bytes = sample_gguf().build();
   const GgufFile file = parse_gguf(bytes);
   EXPECT_FALSE(file.has("nothing"));
   EXPECT_EQ(file.string("nothing"), std::nullopt);
@@ -104,7 +104,7 @@ TEST(GgufFile, AbsentKeysAreNothing) {
 }
 
 TEST(GgufFile, WrongTypesAreNamed) {
-  const std::string bytes = sample().build();
+  const std::string bytes = sample_gguf().build();
   const GgufFile file = parse_gguf(bytes);
   const std::vector<std::pair<std::function<void()>, std::string>> cases = {
       {[&] { file.string("u32"); }, "metadata key u32 is of type u32, not a string"},
@@ -159,7 +159,7 @@ TEST(GgufFile, OpensAFileOfVersionTwo) {
 
 TEST(GgufFile, SurvivesBeingMoved) {
   const fixtures::TempDir folder;
-  sample().tensor("t", {3}, {1, 2, 3}).write(folder / "m.gguf");
+  sample_gguf().tensor("t", {3}, {1, 2, 3}).write(folder / "m.gguf");
   GgufFile first(folder / "m.gguf");
   const GgufFile second = std::move(first);
   EXPECT_EQ(second.string("text"), "hello");
@@ -190,7 +190,7 @@ TEST(GgufFileHostile, Header) {
 }
 
 TEST(GgufFileHostile, EveryTruncationIsRefused) {
-  const std::string bytes = sample().tensor("t", {2, 4}).build();
+  const std::string bytes = sample_gguf().tensor("t", {2, 4}).build();
   for (size_t n = 0; n < bytes.size(); ++n)
     EXPECT_THROW(parse_gguf(bytes.substr(0, n)), Error) << n;
   EXPECT_NO_THROW(parse_gguf(bytes));

@@ -15,7 +15,7 @@ namespace {
 
 using fixtures::expect_error;
 
-SafetensorsLayout sample() {
+SafetensorsLayout sample_layout() {
   return SafetensorsLayout({{"odd", DType::kBF16, {3}},
                             {"w \"1\"", DType::kU8, {2, 64}},
                             {"scalar", DType::kF32, {}},
@@ -25,7 +25,7 @@ SafetensorsLayout sample() {
 }
 
 TEST(SafetensorsLayout, AlignsDataAndPutsRaggedTensorsLast) {
-  const SafetensorsLayout layout = sample();
+  const SafetensorsLayout layout = sample_layout();
   ASSERT_EQ(layout.items().size(), 5u);
   EXPECT_EQ(layout.items()[0].name, "w \"1\"");
   EXPECT_EQ(layout.items()[1].name, "b");
@@ -42,7 +42,7 @@ TEST(SafetensorsLayout, AlignsDataAndPutsRaggedTensorsLast) {
 }
 
 TEST(SafetensorsLayout, IsReadBackAsWritten) {
-  const SafetensorsLayout layout = sample();
+  const SafetensorsLayout layout = sample_layout();
   std::string file = layout.header();
   file.resize(layout.file_bytes(), 'x');
   const SafetensorsHeader parsed = parse_safetensors_header(
