@@ -95,6 +95,10 @@ void LineEditor::Edit::bind() {
   for (const char* keys : {"\\ex", "\\eX"}) {
     el_set(line, EL_BIND, keys, "ed-unassigned", nullptr);
   }
+  // How often the next key counts, up to a million times: half a minute of drawing.
+  for (const char digit : std::string_view("0123456789")) {
+    el_set(line, EL_BIND, (std::string("\\e") + digit).c_str(), "ed-unassigned", nullptr);
+  }
 }
 
 LineEditor::Edit& LineEditor::Edit::of(EditLine* line) {
