@@ -109,7 +109,8 @@ FormatPlan choose_measured(const ConvertCommand& command, const Checkpoint& sour
   model.device = command.device;
   model.threads = command.threads;
   model.ignore_config = command.ignore_config;
-  const Measurements measurements = measure_groups(model, command.measure, file, global);
+  LazyMeter meter(model, command.measure);
+  const Measurements measurements = measure_groups(source, meter, command.measure, file, global);
   return choose_formats(source, plan, command.target, &measurements);
 }
 

@@ -98,20 +98,16 @@ std::vector<std::pair<std::string, double>> worst_groups(const Measurements& mea
   return worst;
 }
 
-std::vector<PlanRow> run_plans(const EvalPlansOptions& options, const Checkpoint& source,
+std::vector<PlanRow> run_plans(const Checkpoint& source, LazyMeter& meter,
                                const std::vector<NamedPlan>& plans,
                                const Measurements& measurements, const GlobalOptions& global) {
   std::vector<PlanRow> rows;
   Progress progress(global, "running", ProgressUnit::kItems, "plans");
   const InterruptScope interrupt;
-  const EvalProgress stop = [](int64_t, int64_t) {
-    if (InterruptScope::interrupted()) fail(ErrorCode::kCancelled, "stopped");
-  };
   const QuietScope quiet;
-  const PlanMeter meter(meter_options(options.model, options.measure), stop);
   for (const NamedPlan& plan : plans) {
     progress.begin(static_cast<int64_t>(rows.size()), static_cast<int64_t>(plans.size()));
-    rows.push_back({plan, compressed_bits(source, plan.formats), meter.measure(plan.formats, stop),
+    rows.push_back({plan, compressed_bits(source, plan.formats), meter.measure(plan.formats),
                     worst_groups(measurements, plan.formats)});
   }
   progress.finish();
@@ -187,9 +183,10 @@ void run_eval_plans(const EvalPlansOptions& options, const GlobalOptions& global
   const auto source =
       open_checkpoint(options.model.path, {.ignore_config = options.model.ignore_config});
   const std::vector<NamedPlan> plans = plans_to_run(options, *source);
+  LazyMeter meter(options.model, options.measure);
   const Measurements measurements =
-      measure_groups(options.model, options.measure, options.measured, global);
-  const std::vector<PlanRow> rows = run_plans(options, *source, plans, measurements, global);
+      measure_groups(*source, meter, options.measure, options.measured, global);
+  const std::vector<PlanRow> rows = run_plans(*source, meter, plans, measurements, global);
   if (global.json) {
     Json json = result_json("eval plans");
     json.update(measurements_json(measurements));

@@ -46,8 +46,7 @@ using SizeOf = std::function<double(const ConvertPlan&)>;
 SizeOf memory_size(const Checkpoint& checkpoint, const FitOptions& options) {
   const int64_t context =
       choose_context(read_spec(checkpoint), options.context, kDefaultFitContext);
-  return [bytes_of = memory_needed(checkpoint, {options.load_options(), options.kv(), context})](
-             const ConvertPlan& made) { return static_cast<double>(bytes_of(made)); };
+  return memory_needed(checkpoint, {options.load_options(), options.kv(), context});
 }
 
 }  // namespace

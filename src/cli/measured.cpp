@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <memory>
 #include <utility>
 
 #include "base/error.h"
@@ -53,34 +52,33 @@ void add_measure_options(CLI::App& command, MeasureOptions& options, const std::
       ->group(group);
 }
 
-MeterOptions meter_options(const ModelOptions& model, const MeasureOptions& options) {
-  return {.model = model, .n_tokens = options.tokens, .seed = options.seed};
-}
-
-Measurements measure_groups(const ModelOptions& model, const MeasureOptions& options,
-                            const std::string& file, const GlobalOptions& global) {
-  const auto source = open_checkpoint(model.path, {.ignore_config = model.ignore_config});
-  const std::vector<TensorGroup> groups = tensor_groups(*source, options.parts);
-  Measurements measurements{.format = options.format,
-                            .n_tokens = options.tokens,
-                            .seed = options.seed,
-                            .source = source_identity(*source),
-                            .groups = {}};
-  Measurements known = measurements;  // of other groups, too: of layers cut otherwise
-  read_earlier(file, known);
-  std::unique_ptr<PlanMeter> meter;
-  Progress progress(global, "measuring", ProgressUnit::kItems, "groups");
-  const InterruptScope interrupt;
+KldResult LazyMeter::measure(const FormatPlan& plan) {
   const EvalProgress stop = [](int64_t, int64_t) {
     if (InterruptScope::interrupted()) fail(ErrorCode::kCancelled, "stopped");
   };
+  if (!meter_) meter_ = std::make_unique<PlanMeter>(options_, stop);
+  return meter_->measure(plan, stop);
+}
+
+Measurements measure_groups(const Checkpoint& source, LazyMeter& meter,
+                            const MeasureOptions& options, const std::string& file,
+                            const GlobalOptions& global) {
+  const std::vector<TensorGroup> groups = tensor_groups(source, options.parts);
+  Measurements measurements{.format = options.format,
+                            .n_tokens = options.tokens,
+                            .seed = options.seed,
+                            .source = source_identity(source),
+                            .groups = {}};
+  Measurements known = measurements;  // of other groups, too: of layers cut otherwise
+  read_earlier(file, known);
+  Progress progress(global, "measuring", ProgressUnit::kItems, "groups");
+  const InterruptScope interrupt;
   const auto n_groups = static_cast<int64_t>(groups.size());
   for (const TensorGroup& group : groups) {
     progress.begin(static_cast<int64_t>(measurements.groups.size()), n_groups);
     if (known.find(group) == nullptr) {
       const QuietScope quiet;
-      if (!meter) meter = std::make_unique<PlanMeter>(meter_options(model, options), stop);
-      const KldResult result = meter->measure(only_group(group, options.format), stop);
+      const KldResult result = meter.measure(only_group(group, options.format));
       // Of a group that hardly matters the mean may be rounded below zero.
       known.groups.push_back(
           {group, std::max(0.0, result.kld.mean()), result.kld.standard_error()});

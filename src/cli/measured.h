@@ -3,6 +3,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <memory>
 #include <string>
 
 #include "base/log.h"
@@ -33,11 +34,23 @@ struct MeasureOptions {
 // Registers --measure-format, --measure-tokens, --measure-parts and --measure-seed.
 void add_measure_options(CLI::App& command, MeasureOptions& options, const std::string& group);
 
+// The meter of a source. It is made when it is first asked for, as that runs the source.
+class LazyMeter {
+ public:
+  LazyMeter(const ModelOptions& model, const MeasureOptions& options)
+      : options_{.model = model, .n_tokens = options.tokens, .seed = options.seed} {}
+  // KL(source || plan). Throws kCancelled on Ctrl-C, within an InterruptScope.
+  KldResult measure(const FormatPlan& plan);
+
+ private:
+  MeterOptions options_;
+  std::unique_ptr<PlanMeter> meter_;
+};
+
 // Measures what the file does not have yet, and adds each group to it as soon as it is known.
 // Throws kInvalidArgument for a file of another source or of other options, kCancelled on Ctrl-C.
-Measurements measure_groups(const ModelOptions& model, const MeasureOptions& options,
-                            const std::string& file, const GlobalOptions& global);
-
-MeterOptions meter_options(const ModelOptions& model, const MeasureOptions& options);
+Measurements measure_groups(const Checkpoint& source, LazyMeter& meter,
+                            const MeasureOptions& options, const std::string& file,
+                            const GlobalOptions& global);
 
 }  // namespace tq

@@ -59,37 +59,43 @@ int64_t count_parameters(const Checkpoint& source) {
 
 bool is_linear(TensorRole role) {
   const FormatClass* found = format_class_of(role);
-  return found != nullptr && found->member != &ClassFormats::embed &&
-         found->member != &ClassFormats::head;
+  return found != nullptr && in_layers(found->member);
 }
 
 }  // namespace
 
 std::span<const FormatClass> format_classes() { return kClasses; }
 
+const FormatClass& format_class(FormatMember member) {
+  return *std::find_if(std::begin(kClasses), std::end(kClasses),
+                       [member](const FormatClass& one) { return one.member == member; });
+}
+
+const FormatClass* find_format_class(std::string_view name) {
+  const auto* found = std::find_if(std::begin(kClasses), std::end(kClasses),
+                                   [name](const FormatClass& one) { return one.name == name; });
+  return found == std::end(kClasses) ? nullptr : found;
+}
+
 const FormatClass* format_class_of(TensorRole role) {
-  const auto find = [](FormatMember member) {
-    return std::find_if(std::begin(kClasses), std::end(kClasses),
-                        [member](const FormatClass& one) { return one.member == member; });
-  };
   switch (role) {
     case TensorRole::kEmbedding:
     case TensorRole::kPerLayerTable:
-      return find(&ClassFormats::embed);
+      return &format_class(&ClassFormats::embed);
     case TensorRole::kHead:
-      return find(&ClassFormats::head);
+      return &format_class(&ClassFormats::head);
     case TensorRole::kAttention:
     case TensorRole::kLatentExpansion:
-      return find(&ClassFormats::attention);
+      return &format_class(&ClassFormats::attention);
     case TensorRole::kKeysValues:
-      return find(&ClassFormats::keys_values);
+      return &format_class(&ClassFormats::keys_values);
     case TensorRole::kOutput:
-      return find(&ClassFormats::output);
+      return &format_class(&ClassFormats::output);
     case TensorRole::kMlp:
     case TensorRole::kPerLayerProjection:
-      return find(&ClassFormats::mlp);
+      return &format_class(&ClassFormats::mlp);
     case TensorRole::kExperts:
-      return find(&ClassFormats::experts);
+      return &format_class(&ClassFormats::experts);
     case TensorRole::kRouter:
     case TensorRole::kNorm:
     case TensorRole::kBias:

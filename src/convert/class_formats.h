@@ -15,7 +15,7 @@
 
 namespace tq {
 
-// The best formats of three and four bits: what plans that are not uniform use for most weights.
+// What plans that are not uniform use for most weights.
 constexpr std::string_view kThreeBits = "tq3";
 constexpr std::string_view kFourBits = "tq4";
 // What plans choose among, by bits.
@@ -44,6 +44,12 @@ struct FormatClass {
   FormatMember member;
 };
 std::span<const FormatClass> format_classes();
+const FormatClass& format_class(FormatMember member);
+const FormatClass* find_format_class(std::string_view name);  // null: there is none
+// Whether layers have tensors of the class: not of the head and of embeddings.
+constexpr bool in_layers(FormatMember member) {
+  return member != &ClassFormats::head && member != &ClassFormats::embed;
+}
 // Of tensors with this role; null for those that keep their type whatever the plan.
 const FormatClass* format_class_of(TensorRole role);
 
@@ -91,7 +97,7 @@ LinearWeights count_linears(const Checkpoint& source);
 // What a large model's linears may take, for formats that depend on it.
 struct MemoryLimit {
   std::function<bool(const ClassFormats&)> holds;  // empty: everything
-  std::string name;                                // for notes: "the 24.0 GB of cuda"
+  std::string name;                                // for notes: "the 24.0 GB of this machine's GPU"
 };
 // By the number of parameters and, for large models, the memory: docs/convert.md has the
 // measurements. Adds a note that says which.

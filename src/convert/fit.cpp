@@ -88,10 +88,7 @@ class Chooser {
 
   void raise(FormatMember member, size_t level) {
     const std::string_view now = choice_.formats.classes.*member;
-    if (std::find(kPlanFormats.begin(), kPlanFormats.begin() + level, now) ==
-        kPlanFormats.begin() + level) {
-      return;  // has as many bits
-    }
+    if (need_format(now).bits >= need_format(kPlanFormats[level]).bits) return;
     FormatPlan raised = choice_.formats;
     raised.classes.*member = kPlanFormats[level];
     take(raised);

@@ -4,15 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <map>
 #include <optional>
 #include <random>
 #include <utility>
 
-#include "base/check.h"
 #include "base/error.h"
-#include "convert/layouts/layout.h"
 #include "format/row_encoder.h"
 
 namespace tq {
@@ -20,16 +17,6 @@ namespace {
 
 constexpr const char* kMeasuredVersionKey = "tq_measured";
 constexpr int64_t kMeasuredVersion = 1;
-
-const FormatClass& class_with(FormatMember member) {
-  const auto classes = format_classes();
-  return *std::find_if(classes.begin(), classes.end(),
-                       [member](const FormatClass& one) { return one.member == member; });
-}
-
-bool in_layers(FormatMember member) {
-  return member != &ClassFormats::head && member != &ClassFormats::embed;
-}
 
 ClassFormats all_classes(std::string_view format) {
   return {format, format, format, format, format, format, format};
@@ -161,10 +148,9 @@ MeasuredGroup read_group(const Json& json, const std::string& name) {
   if (!json.is_object()) refuse(name, "a group is no object");
   MeasuredGroup one;
   const Json wanted = json.value("class", Json());
-  const auto classes = format_classes();
-  const auto found = std::find_if(classes.begin(), classes.end(),
-                                  [&](const FormatClass& c) { return wanted == c.name; });
-  if (found == classes.end()) refuse(name, "a group has no known class");
+  const FormatClass* found =
+      wanted.is_string() ? find_format_class(wanted.get_ref<const std::string&>()) : nullptr;
+  if (found == nullptr) refuse(name, "a group has no known class");
   one.group.member = found->member;
   one.group.first = read_count(json, "first", -1, name);
   one.group.last = read_count(json, "last", one.group.first, name);
@@ -177,7 +163,7 @@ MeasuredGroup read_group(const Json& json, const std::string& name) {
 }  // namespace
 
 std::string group_name(const TensorGroup& group) {
-  const std::string_view name = class_with(group.member).in_text;
+  const std::string_view name = format_class(group.member).in_text;
   if (group.first < 0) return std::string(name);
   return fmt::format("{} {}-{}", name, group.first, group.last);
 }
@@ -250,7 +236,7 @@ const MeasuredGroup* Measurements::find(const TensorGroup& group) const {
 Json measurements_json(const Measurements& measurements) {
   Json groups = Json::array();
   for (const MeasuredGroup& one : measurements.groups) {
-    groups.push_back({{"class", class_with(one.group.member).name},
+    groups.push_back({{"class", format_class(one.group.member).name},
                       {"first", one.group.first},
                       {"last", one.group.last},
                       {"weights", one.group.n_weights},

@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "base/file.h"
 #include "base/json.h"
 #include "convert/fit.h"
 

@@ -31,11 +31,11 @@ struct Layout;  // convert/layouts/layout.h
 extern const Layout kNativeLayout;
 
 struct PlanOptions {
-  std::string format = "auto";  // of linears: a format name, or auto by the number of parameters
-  std::string preset;           // instead of a format; empty: none
+  std::string format = "auto";        // of linears: a format name, or auto
+  std::string preset;                 // instead of a format; empty: none
   std::optional<FormatPlan> formats;  // instead of both: fit.h and plan files choose them
   // For auto: whether what a plan makes fits where the model shall run, and what that is called
-  // ("the 24.0 GB of cuda"). Without it everything does.
+  // ("the 24.0 GB of this machine's GPU"). Without it everything does.
   std::function<bool(const ConvertPlan&)> fits;
   std::string fits_in;
   const Layout* layout = &kNativeLayout;

@@ -77,7 +77,6 @@ class PlanReader {
     if (!json.is_object()) {
       refuse("\"formats\" must name a format for each of: {}", fmt::join(class_names(), ", "));
     }
-    const std::vector<std::string> names = class_names();
     for (const auto& [key, value] : json.items()) find_class(key, "\"formats\"");
     ClassFormats formats;
     for (const FormatClass& one : format_classes()) {
@@ -89,9 +88,7 @@ class PlanReader {
   }
 
   const FormatClass& find_class(const std::string& name, const std::string& where) const {
-    for (const FormatClass& one : format_classes()) {
-      if (one.name == name) return one;
-    }
+    if (const FormatClass* found = find_format_class(name)) return *found;
     const std::vector<std::string> names = class_names();
     refuse("{}: {} is no class of tensors; use one of: {}{}", where, json_for_message(name),
            fmt::join(names, ", "), did_you_mean(name, names));
@@ -109,7 +106,7 @@ class PlanReader {
       if (!name.is_string()) refuse("{}: \"class\" is missing or no text", where);
       LayerFormat one;
       one.member = find_class(name.get<std::string>(), where).member;
-      if (one.member == &ClassFormats::head || one.member == &ClassFormats::embed) {
+      if (!in_layers(one.member)) {
         refuse("{}: {} is outside of the layers; change \"formats\"", where,
                name.get<std::string>());
       }
@@ -125,8 +122,7 @@ class PlanReader {
   }
 
   int64_t layer(const Json& json, const std::string& where, std::string_view field) const {
-    constexpr int64_t kMostLayers = 1'000'000;
-    const auto number = json_integer(json, 0, kMostLayers);
+    const auto number = json_integer(json, 0, kMostLayer);
     if (!number) {
       refuse("{}: \"{}\" must be a layer, from 0, not {}", where, field, json_for_message(json));
     }
@@ -154,10 +150,10 @@ Json plan_json(const PlanFile& plan) {
   }
   Json layers = Json::array();
   for (const LayerFormat& one : plan.formats.layers) {
-    const auto of = std::find_if(format_classes().begin(), format_classes().end(),
-                                 [&](const FormatClass& c) { return c.member == one.member; });
-    layers.push_back(
-        {{"class", of->name}, {"first", one.first}, {"last", one.last}, {"format", one.format}});
+    layers.push_back({{"class", format_class(one.member).name},
+                      {"first", one.first},
+                      {"last", one.last},
+                      {"format", one.format}});
   }
   Json rules = Json::array();
   for (const Rule& rule : plan.rules) {

@@ -56,7 +56,6 @@ constexpr double kStep6 = 0.104063;
 constexpr double kStep8 = 0.0307656;
 
 constexpr int kMaxLevels = 1 << kMaxCodeBits;
-constexpr std::array<int, 4> kGroups = {32, 64, 128, 256};
 
 // One codebook with the memory its spans point to.
 struct Entry {
@@ -113,11 +112,11 @@ void build(int bits, int group, Entry& entry) {
 }
 
 struct Library {
-  std::array<std::array<Entry, kGroups.size()>, kMaxCodeBits + 1> entries;  // [bits][group]
+  std::array<std::array<Entry, kCodeGroups.size()>, kMaxCodeBits + 1> entries;  // [bits][group]
   Library() {
     for (int bits = 1; bits <= kMaxCodeBits; ++bits) {
       if (!is_one_of(bits, CodebookWidths{})) continue;
-      for (size_t g = 0; g < kGroups.size(); ++g) build(bits, kGroups[g], entries[bits][g]);
+      for (size_t g = 0; g < kCodeGroups.size(); ++g) build(bits, kCodeGroups[g], entries[bits][g]);
     }
   }
 };
@@ -126,10 +125,10 @@ struct Library {
 
 const Codebook& codebook(int bits, int group) {
   static const Library library;
-  const auto* position = std::find(kGroups.begin(), kGroups.end(), group);
+  const auto* position = std::find(kCodeGroups.begin(), kCodeGroups.end(), group);
   TQ_CHECK(is_one_of(bits, CodebookWidths{}), "no codebook of {} bits", bits);
-  TQ_CHECK(position != kGroups.end(), "no codebook for groups of {}", group);
-  return library.entries[bits][position - kGroups.begin()].book;
+  TQ_CHECK(position != kCodeGroups.end(), "no codebook for groups of {}", group);
+  return library.entries[bits][position - kCodeGroups.begin()].book;
 }
 
 }  // namespace tq

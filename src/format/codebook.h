@@ -3,6 +3,7 @@
 // as the program and is safe to use from any thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <utility>
@@ -31,6 +32,8 @@ struct Codebook {
 // The widths of codes, in bits, that there are codebooks (codebook.cpp) and so encoders for.
 using CodebookWidths = std::integer_sequence<int, 2, 3, 4, 5, 6, 8>;
 constexpr int kMaxCodeBits = 8;
+// The groups that there are codes for.
+constexpr std::array<int, 4> kCodeGroups = {32, 64, 128, 256};
 
 template <int... kWidths>
 constexpr bool is_one_of(int bits, std::integer_sequence<int, kWidths...>) {

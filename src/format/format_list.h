@@ -20,4 +20,16 @@ constexpr int index_in(FormatList<Formats...>) {
   return -1;
 }
 
+namespace internal {
+template <template <int> class Codec, int kBits>
+std::true_type derives_from(const Codec<kBits>*);
+template <template <int> class Codec>
+std::false_type derives_from(const void*);
+}  // namespace internal
+
+// Whether F derives from the codec, of any width.
+template <typename F, template <int> class Codec>
+constexpr bool kDerivesFrom =
+    decltype(internal::derives_from<Codec>(static_cast<const F*>(nullptr)))::value;
+
 }  // namespace tq

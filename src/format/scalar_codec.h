@@ -4,10 +4,10 @@
 #pragma once
 
 #include <cstdint>
-#include <type_traits>
 
 #include "base/float16.h"
 #include "format/codebook.h"
+#include "format/format_list.h"
 #include "format/packing.h"
 #include "format/traits.h"
 
@@ -47,14 +47,7 @@ struct ScalarCodec {
   }
 };
 
-namespace internal {
-template <int kBits>
-std::true_type derives_from_codec(const ScalarCodec<kBits>*);
-std::false_type derives_from_codec(const void*);
-}  // namespace internal
-
 template <typename F>
-constexpr bool kIsScalarCodec =
-    decltype(internal::derives_from_codec(static_cast<const F*>(nullptr)))::value;
+constexpr bool kIsScalarCodec = kDerivesFrom<F, ScalarCodec>;
 
 }  // namespace tq

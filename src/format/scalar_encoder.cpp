@@ -112,7 +112,7 @@ class GroupEncoder {
     const double squared_norm = dot<double>(x, x, group_);
     const float norm = group_norm(squared_norm);
     const float divisor = norm > 0 ? norm : 1.0f;
-    normalise(x, divisor);
+    normalise(x, divisor, options_.effort, group_, y_);
     rotate_group(y_, group_);
 
     const bool reference = options_.effort == Effort::kReference;
@@ -120,22 +120,15 @@ class GroupEncoder {
     quantizer_.index({y_, static_cast<size_t>(group_)}, t, options_.effort, index_);
     for (int i = 0; i < group_; ++i) c_[i] = book_.centroids[index_[i]];
     *gain = reference ? norm_correcting_gain(norm, dot<double>(c_, c_, group_))
-                      : least_squares_gain(norm, fit_sums(), options_.beta);
+                      : least_squares_gain(norm, fit_sums(y_, c_, group_), options_.beta);
     pack<kBits>(index_, group_, codes);
-    return {squared_norm * relative_error((reference ? *gain : gain_as_stored(*gain)) / divisor),
-            squared_norm};
+    return {
+        squared_norm *
+            squared_residual(y_, c_, (reference ? *gain : gain_as_stored(*gain)) / divisor, group_),
+        squared_norm};
   }
 
  private:
-  void normalise(const float* x, float divisor) {
-    const float inverse = 1 / divisor;
-    if (divides_exactly(options_.effort, inverse)) {
-      for (int i = 0; i < group_; ++i) y_[i] = x[i] / divisor;
-    } else {
-      for (int i = 0; i < group_; ++i) y_[i] = x[i] * inverse;
-    }
-  }
-
   // The factor t for which the centroids nearest to t * y match y best up to a factor.
   float choose_factor() {
     const float base = quantizer_.base_scale(y_, group_);
@@ -164,17 +157,6 @@ class GroupEncoder {
       cc += static_cast<uint32_t>(int{rounded_[i]} * rounded_[i]);
     }
     return choice.offer(r, yc, cc);
-  }
-
-  FitSums fit_sums() const {
-    return {dot<float>(y_, y_, group_), dot<float>(y_, c_, group_), dot<float>(c_, c_, group_)};
-  }
-
-  // ||y - a * c||^2
-  double relative_error(float a) {
-    float residual[kMaxEncodedGroup];
-    for (int i = 0; i < group_; ++i) residual[i] = y_[i] - a * c_[i];
-    return dot<float>(residual, residual, group_);
   }
 
   using Quantizer =

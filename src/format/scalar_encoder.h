@@ -79,6 +79,16 @@ TQ_HOST_DEVICE inline bool divides_exactly(Effort effort, float inverse) {
   return effort == Effort::kReference || !(inverse >= FLT_MIN && inverse <= FLT_MAX);
 }
 
+// y = x / divisor, as the effort divides.
+inline void normalise(const float* x, float divisor, Effort effort, int n, float* y) {
+  const float inverse = 1 / divisor;
+  if (divides_exactly(effort, inverse)) {
+    for (int i = 0; i < n; ++i) y[i] = x[i] / divisor;
+  } else {
+    for (int i = 0; i < n; ++i) y[i] = x[i] * inverse;
+  }
+}
+
 // --- The gain ---
 
 // The reference library's: restores the norm.
@@ -91,6 +101,17 @@ TQ_HOST_DEVICE inline float norm_correcting_gain(float norm, double squared_c) {
 struct FitSums {
   float yy, yc, cc;
 };
+
+inline FitSums fit_sums(const float* y, const float* c, int n) {
+  return {dot<float>(y, y, n), dot<float>(y, c, n), dot<float>(c, c, n)};
+}
+
+// ||y - a * c||^2
+inline double squared_residual(const float* y, const float* c, float a, int n) {
+  float residual[kMaxEncodedGroup];
+  for (int i = 0; i < n; ++i) residual[i] = y[i] - a * c[i];
+  return dot<float>(residual, residual, n);
+}
 
 // The gain with the least squared error, times 1 + beta * D against its shrinkage.
 TQ_HOST_DEVICE inline float least_squares_gain(float norm, const FitSums& sums, float beta) {

@@ -59,8 +59,9 @@ struct FormatTraits {
   // Bytes of one code row of in_padded weights (in_padded is a multiple of the group if there is
   // one).
   int64_t (*code_row_bytes)(int64_t in_padded);
-  // Decodes one row to fp32 in the STORED basis: gain * c[idx] for rotated formats (not rotated
-  // back). codes: code_row_bytes(in_padded); gains f16 [in_padded / group], null without scales.
+  // Decodes one row to fp32 in the STORED basis: gain * the value of its code for rotated
+  // formats (not rotated back). codes: code_row_bytes(in_padded); gains f16 [in_padded / group],
+  // null without scales.
   void (*decode_row)(const uint8_t* codes, const uint16_t* gains, int64_t in_padded, int group,
                      float* out);
   // Encodes rows_together rows given in the PLAIN basis, fp32 [rows_together, in_padded] (padding

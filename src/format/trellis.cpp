@@ -5,13 +5,12 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "format/codebook.h"
 #include "format/trellis_encoder.h"
 #include "format/trellis_tables.h"
 
 namespace tq {
 namespace {
-
-constexpr std::array<int, 4> kTrellisGroups = {32, 64, 128, 256};
 
 // One table with the memory its spans point to.
 struct TrellisEntry {
@@ -54,11 +53,11 @@ void build_trellis(int bits, int group, TrellisEntry& entry) {
 }
 
 struct TrellisLibrary {
-  std::array<TrellisEntry, kTrellisGroups.size()> three, four;
+  std::array<TrellisEntry, kCodeGroups.size()> three, four;
   TrellisLibrary() {
-    for (size_t g = 0; g < kTrellisGroups.size(); ++g) {
-      build_trellis<TrellisParts3>(3, kTrellisGroups[g], three[g]);
-      build_trellis<TrellisParts4>(4, kTrellisGroups[g], four[g]);
+    for (size_t g = 0; g < kCodeGroups.size(); ++g) {
+      build_trellis<TrellisParts3>(3, kCodeGroups[g], three[g]);
+      build_trellis<TrellisParts4>(4, kCodeGroups[g], four[g]);
     }
   }
 };
@@ -67,11 +66,11 @@ struct TrellisLibrary {
 
 const TrellisTable& trellis_table(int bits, int group) {
   static const TrellisLibrary library;
-  const auto* position = std::find(kTrellisGroups.begin(), kTrellisGroups.end(), group);
+  const auto* position = std::find(kCodeGroups.begin(), kCodeGroups.end(), group);
   TQ_CHECK(bits == 3 || bits == 4, "no trellis table of {} bits", bits);
-  TQ_CHECK(position != kTrellisGroups.end(), "no trellis table for groups of {}", group);
+  TQ_CHECK(position != kCodeGroups.end(), "no trellis table for groups of {}", group);
   const auto& entries = bits == 3 ? library.three : library.four;
-  return entries[position - kTrellisGroups.begin()].table;
+  return entries[position - kCodeGroups.begin()].table;
 }
 
 EncodeStats encode_trellis_row(int bits, const float* x, int64_t in_padded, int group,

@@ -11,9 +11,9 @@
 
 #include <cstdint>
 #include <span>
-#include <type_traits>
 
 #include "base/float16.h"
+#include "format/format_list.h"
 #include "format/packing.h"
 #include "format/traits.h"
 
@@ -88,14 +88,7 @@ struct TrellisCodec {
   }
 };
 
-namespace internal {
-template <int kBits>
-std::true_type derives_from_trellis(const TrellisCodec<kBits>*);
-std::false_type derives_from_trellis(const void*);
-}  // namespace internal
-
 template <typename F>
-constexpr bool kIsTrellisCodec =
-    decltype(internal::derives_from_trellis(static_cast<const F*>(nullptr)))::value;
+constexpr bool kIsTrellisCodec = kDerivesFrom<F, TrellisCodec>;
 
 }  // namespace tq

@@ -69,9 +69,7 @@ class TrellisGroupEncoder {
     const double squared_norm = dot<double>(x, x, group);
     const float norm = group_norm(squared_norm);
     const float divisor = norm > 0 ? norm : 1.0f;
-    const float inverse = 1 / divisor;
-    const bool divides = divides_exactly(Effort::kDefault, inverse);
-    for (int i = 0; i < group; ++i) y_[i] = divides ? x[i] / divisor : x[i] * inverse;
+    normalise(x, divisor, Effort::kDefault, group, y_);
     rotate_group(y_, group);
 
     int order[kMaxScales];
@@ -84,9 +82,7 @@ class TrellisGroupEncoder {
     }
     *gain = least_squares_gain(norm, best_, options_.beta);
     const float a = gain_as_stored(*gain) / divisor;
-    float residual[kMaxEncodedGroup];
-    for (int i = 0; i < group; ++i) residual[i] = y_[i] - a * c_[i];
-    return {squared_norm * dot<float>(residual, residual, group), squared_norm};
+    return {squared_norm * squared_residual(y_, c_, a, group), squared_norm};
   }
 
  private:
@@ -126,8 +122,7 @@ class TrellisGroupEncoder {
     }
     float values[kMaxEncodedGroup];
     for (int i = 0; i < group; ++i) values[i] = table_.values[windows[i]];
-    const FitSums sums{dot<float>(y_, y_, group), dot<float>(y_, values, group),
-                       dot<float>(values, values, group)};
+    const FitSums sums = fit_sums(y_, values, group);
     const bool first = best_.cc == 0;
     if (!first && sums.yc * sums.yc * best_.cc <= best_.yc * best_.yc * sums.cc) return false;
     best_ = sums;

@@ -3,13 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <string_view>
-#include <vector>
 
 #include "base/error.h"
 #include "grammar/builder.h"
 #include "grammar/regex.h"
 #include "grammar/same_json.h"
-#include "text/utf8.h"
 
 namespace tq {
 namespace {
@@ -179,11 +177,11 @@ bool SchemaCheck::allows_items(const Json& schema, const std::string& key, const
   }
   const bool is_first = key == "prefixItems" || (key == "items" && limit.is_array());
   const SchemaItems items = schema_items(schema);
-  const size_t n_first = std::min(items.first.size(), value.size());
+  const size_t n_first = std::min(items.first->size(), value.size());
   const size_t begin = is_first ? 0 : n_first;
   const size_t end = is_first ? n_first : value.size();
   for (size_t i = begin; i < end; ++i) {
-    const Json& own = is_first ? items.first[i] : items.others;
+    const Json& own = is_first ? (*items.first)[i] : *items.others;
     if (!allows(own, value[i], where + "/" + key)) return false;
   }
   return true;

@@ -296,21 +296,24 @@ void SchemaMerger::merge_properties(Json& a, const Json& b, const std::string& w
 }
 
 SchemaItems schema_items(const Json& schema) {
-  SchemaItems items;
+  static const Json none = Json::array();
+  static const Json all = true;
+  SchemaItems items{&none, &all};
   if (const auto prefix = schema.find("prefixItems"); prefix != schema.end()) {
     if (!prefix->is_array()) {
       fail(ErrorCode::kInvalidArgument, "schema: prefixItems is no list");
     }
-    items.first = *prefix;
+    items.first = &*prefix;
     items.any = true;
   }
   if (const auto found = schema.find("items"); found != schema.end()) {
     items.any = true;
     if (found->is_array()) {  // as it was before 2020
-      items.first = *found;
-      items.others = schema.value("additionalItems", Json(true));
+      items.first = &*found;
+      const auto more = schema.find("additionalItems");
+      items.others = more == schema.end() ? &all : &*more;
     } else {
-      items.others = *found;
+      items.others = &*found;
     }
   }
   return items;
@@ -321,16 +324,17 @@ void SchemaMerger::merge_items(Json& a, const Json& b, const std::string& where)
   const SchemaItems other = schema_items(b);
   if (!other.any && !mine.any) return;
   Json first = Json::array();
-  const auto at = [](const SchemaItems& items, size_t i) {
-    return i < items.first.size() ? items.first[i] : items.others;
+  const auto at = [](const SchemaItems& items, size_t i) -> const Json& {
+    return i < items.first->size() ? (*items.first)[i] : *items.others;
   };
-  for (size_t i = 0; i < std::max(mine.first.size(), other.first.size()); ++i) {
+  for (size_t i = 0; i < std::max(mine.first->size(), other.first->size()); ++i) {
     first.push_back(merged(at(mine, i), at(other, i), fmt::format("{}/items/{}", where, i)));
   }
-  a.erase("additionalItems");
+  Json others = merged(*mine.others, *other.others, where + "/items");
+  a.erase("additionalItems");  // of which mine are parts
   a.erase("prefixItems");
   if (!first.empty()) a["prefixItems"] = std::move(first);
-  a["items"] = merged(mine.others, other.others, where + "/items");
+  a["items"] = std::move(others);
 }
 
 }  // namespace tq

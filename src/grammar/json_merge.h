@@ -37,10 +37,10 @@ class SchemaMerger {
   int n_merges_ = 0;
 };
 
-// The items of a schema: those of places, then all others.
+// The items of a schema: those of places, then all others; parts of the schema.
 struct SchemaItems {
-  Json first = Json::array();
-  Json others = true;
+  const Json* first;  // a list
+  const Json* others;
   bool any = false;  // the schema says something of them
 };
 SchemaItems schema_items(const Json& schema);

@@ -290,8 +290,8 @@ class SchemaCompiler {
       refuse_kind(where, "uniqueItems is");
     }
     const SchemaItems given = schema_items(schema);
-    const Json& first = given.first;
-    const Json& others = given.others;
+    const Json& first = *given.first;
+    const Json& others = *given.others;
     int64_t least = count(schema, "minItems").value_or(0);
     std::optional<int64_t> most = count(schema, "maxItems");
     const bool is_any = first.empty() && others == Json(true) && least == 0 && !most;

@@ -9,11 +9,6 @@
 namespace tq {
 namespace {
 
-std::span<const int32_t> page_tokens(std::span<const int32_t> tokens, int64_t page) {
-  const auto begin = static_cast<size_t>(page * kKvBlockTokens);
-  return tokens.subspan(begin, std::min<size_t>(kKvBlockTokens, tokens.size() - begin));
-}
-
 int64_t n_full_pages(std::span<const int32_t> tokens) {
   return static_cast<int64_t>(tokens.size()) / kKvBlockTokens;
 }
@@ -160,8 +155,8 @@ PrefixReport Pages::explain(const Match& found, std::span<const int32_t> tokens)
 
 int64_t Pages::adopt(PageTable& table, std::span<const int32_t> tokens, PrefixReport* report) {
   TQ_CHECK(table.capacity_tokens() == 0, "a table that has pages adopts others");
-  if (host_ != nullptr) restore(tokens);
-  const Match found = match(tokens);
+  Match found = match(tokens);
+  if (host_ != nullptr && restore(tokens, found.n_tokens())) found = match(tokens);
   if (report != nullptr) *report = explain(found, tokens);
   table.groups.resize(n_groups());
   for (size_t g = 0; g < n_groups(); ++g) {

@@ -7,6 +7,7 @@
 // written belongs to one table.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -47,6 +48,12 @@ inline int64_t kv_slot(const PageTable& table, int64_t position, size_t group = 
 // The first page that a token at `position` sees through a window (0: all of them).
 inline int64_t first_page_seen(int64_t position, int64_t window) {
   return window == 0 || position < window ? 0 : (position - window + 1) / kKvBlockTokens;
+}
+
+// The tokens of a page of a sequence; of its last one those that there are.
+inline std::span<const int32_t> page_tokens(std::span<const int32_t> tokens, int64_t page) {
+  const auto begin = static_cast<size_t>(page * kKvBlockTokens);
+  return tokens.subspan(begin, std::min<size_t>(kKvBlockTokens, tokens.size() - begin));
 }
 
 // Called to copy a page of a group: KvCache::copy_page.
@@ -131,7 +138,7 @@ class Pages {
   NodeId publish_page(PageTable& table, int64_t index, std::span<const int32_t> tokens);
   size_t n_groups() const { return windows_.size(); }
 
-  // In pages_host.cpp: saves the pages of a node that is forgotten, or the one of a group;
+  // In pages_host.cpp: saves the page of a group of a node that is given up;
   void save(NodeId id, size_t group);
   // the pages from the beginning of a sequence that are here or in host memory, as far as a
   // sequence can go on behind them;
@@ -140,8 +147,8 @@ class Pages {
     std::vector<uint64_t> hashes;  // Node::hash before each, and behind the last
   };
   Path known_path(std::span<const int32_t> tokens) const;
-  // and brings back what lets adopt() find more.
-  void restore(std::span<const int32_t> tokens);
+  // and brings back what lets adopt() find more than n_found tokens; false: there is nothing.
+  bool restore(std::span<const int32_t> tokens, int64_t n_found);
   struct Missing {
     size_t group;
     size_t index;  // of the path

@@ -7,13 +7,6 @@
 #include "kv/pages.h"
 
 namespace tq {
-namespace {
-
-std::span<const int32_t> tokens_of(std::span<const int32_t> tokens, size_t page) {
-  return tokens.subspan(page * kKvBlockTokens, kKvBlockTokens);
-}
-
-}  // namespace
 
 // A page that a window has left is of use only to a sequence that ends there: it is not worth it.
 void Pages::save(NodeId id, size_t group) {
@@ -40,7 +33,7 @@ Pages::Path Pages::known_path(std::span<const int32_t> tokens) const {
   size_t best = 0;
   NodeId at = kRoot;
   for (size_t i = 0; i < n_pages; ++i) {
-    const auto page = tokens_of(tokens, i);
+    const auto page = page_tokens(tokens, static_cast<int64_t>(i));
     at = at == kNoNode ? kNoNode : index_.find(at, page);
     const auto is_there = [&](size_t g) {
       return (at != kNoNode && index_.node(at).pages[g] != kNoPage) ||
@@ -54,7 +47,8 @@ Pages::Path Pages::known_path(std::span<const int32_t> tokens) const {
       goes_on &= whole_from[g] <= static_cast<size_t>(first_page_seen(end, windows_[g]));
     }
     path.nodes.push_back(at);
-    path.hashes.push_back(PrefixIndex::hash_after(path.hashes.back(), page));
+    path.hashes.push_back(at != kNoNode ? index_.node(at).hash
+                                        : PrefixIndex::hash_after(path.hashes.back(), page));
     if (goes_on) best = i + 1;
   }
   path.nodes.resize(best);
@@ -78,10 +72,10 @@ std::vector<Pages::Missing> Pages::missing_of(const Path& path) const {
 bool Pages::bring(const Missing& missing, Path& path, std::span<const int32_t> tokens,
                   std::vector<std::vector<PageId>>& held) {
   const auto [g, i] = missing;
-  const auto page_tokens = tokens_of(tokens, i);
+  const auto its_tokens = page_tokens(tokens, static_cast<int64_t>(i));
   const PageId page = take(g);
   try {
-    mover_->load(g, page, host_->find({g, path.hashes[i], page_tokens}));
+    mover_->load(g, page, host_->find({g, path.hashes[i], its_tokens}));
   } catch (const Error&) {
     pools_[g].drop(page, Reuse::kLikely);  // is free again: it has no node
     return false;
@@ -89,7 +83,7 @@ bool Pages::bring(const Missing& missing, Path& path, std::span<const int32_t> t
   if (path.nodes[i] == kNoNode) {
     std::vector<PageId> pages(n_groups(), kNoPage);
     pages[g] = page;  // group 0, which comes first
-    path.nodes[i] = index_.add(i == 0 ? kRoot : path.nodes[i - 1], page_tokens, std::move(pages));
+    path.nodes[i] = index_.add(i == 0 ? kRoot : path.nodes[i - 1], its_tokens, std::move(pages));
   } else {
     index_.set_page(path.nodes[i], g, page);
   }
@@ -98,12 +92,11 @@ bool Pages::bring(const Missing& missing, Path& path, std::span<const int32_t> t
   return true;
 }
 
-void Pages::restore(std::span<const int32_t> tokens) {
-  if (tokens.empty()) return;
-  const int64_t n_found = match(tokens).n_tokens();
+bool Pages::restore(std::span<const int32_t> tokens, int64_t n_found) {
+  if (tokens.empty()) return false;
   tokens = tokens.first(tokens.size() - 1);
   Path path = known_path(tokens);
-  if (static_cast<int64_t>(path.nodes.size()) * kKvBlockTokens <= n_found) return;
+  if (static_cast<int64_t>(path.nodes.size()) * kKvBlockTokens <= n_found) return false;
   // What is here of the path must not be given up meanwhile, here or there.
   std::vector<std::vector<PageId>> held(n_groups());
   const auto end = static_cast<int64_t>(path.nodes.size()) * kKvBlockTokens;
@@ -122,7 +115,8 @@ void Pages::restore(std::span<const int32_t> tokens) {
   for (size_t g = 0; g < n_groups(); ++g) fits &= n_wanted[g] <= pools_[g].n_available();
   if (fits) {
     const auto key_of = [&](const Missing& one) {
-      return HostPages::Key{one.group, path.hashes[one.index], tokens_of(tokens, one.index)};
+      return HostPages::Key{one.group, path.hashes[one.index],
+                            page_tokens(tokens, static_cast<int64_t>(one.index))};
     };
     for (const Missing& one : missing) host_->hold(key_of(one));
     for (const Missing& one : missing) {
@@ -135,6 +129,7 @@ void Pages::restore(std::span<const int32_t> tokens) {
   for (size_t g = 0; g < n_groups(); ++g) {
     for (const PageId page : held[g]) pools_[g].drop(page, Reuse::kLikely);
   }
+  return true;
 }
 
 }  // namespace tq

@@ -34,10 +34,6 @@ constexpr size_t kMostBuffered = size_t{256} << 10;
 constexpr uint32_t kMostHeaders = 64 << 10;
 constexpr auto kAskInterval = std::chrono::milliseconds(50);
 
-std::chrono::nanoseconds nanoseconds_of(double seconds) {
-  return std::chrono::nanoseconds(static_cast<int64_t>(seconds * 1e9));
-}
-
 struct Connection {
   explicit Connection(asio::io_context& io) : stream(io), buffer(kMostBuffered) {}
   HttpStream stream;
@@ -225,7 +221,7 @@ void Call::complete() {
 void Call::fail_with(error_code error) { end(fault_of(error), error.message()); }
 
 void Call::arm(double seconds, CallFault fault) {
-  timer_.expires_after(nanoseconds_of(std::max(seconds, 0.0)));
+  timer_.expires_after(duration_of(std::max(seconds, 0.0)));
   timer_.async_wait([self = shared_from_this(), fault](error_code error) {
     if (error || self->ended_) return;
     self->end(fault,
@@ -289,7 +285,7 @@ void HttpClient::send(ClientRequest request, std::shared_ptr<CallSink> sink) {
 void HttpClient::after(double seconds, std::function<void()> task) {
   const auto timer = std::make_shared<asio::steady_timer>(core_->io);
   core_->timers.insert(timer);
-  timer->expires_after(nanoseconds_of(std::max(seconds, 0.0)));
+  timer->expires_after(duration_of(std::max(seconds, 0.0)));
   timer->async_wait([core = core_.get(), timer, task = std::move(task)](error_code error) {
     const bool dropped = core->timers.erase(timer) == 0;
     if (!error && !dropped) task();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/sort_unique.h"
 #include "text/utf8.h"
 
 namespace tq {
@@ -46,8 +47,7 @@ std::vector<double> all_x(const Plot& plot) {
   for (const PlotSeries& series : plot.series) {
     for (const auto& point : series.points) values.push_back(point.first);
   }
-  std::sort(values.begin(), values.end());
-  values.erase(std::unique(values.begin(), values.end()), values.end());
+  sort_unique(values);
   return values;
 }
 

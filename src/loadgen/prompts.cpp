@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 
+#include "base/sort_unique.h"
 #include "loadgen/schedule.h"
 
 namespace tq {
@@ -30,8 +31,7 @@ std::vector<int32_t> id_pool(ModelServer& server, const std::string& model) {
   std::string text = kWords[0];
   for (size_t i = 1; i < kWords.size(); ++i) text += std::string(" ") + kWords[i];
   std::vector<int32_t> ids = server.tokenize(model, text).value_or(std::vector<int32_t>());
-  std::sort(ids.begin(), ids.end());
-  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  sort_unique(ids);
   return ids;
 }
 

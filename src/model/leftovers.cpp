@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <map>
 #include <optional>
 #include <set>
@@ -11,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "model/tensor_roles.h"
 
 namespace tq {
 namespace {
@@ -64,16 +64,6 @@ constexpr Pattern kEndRules[] = {
     {".input_scale", Kind::kQuantiser},      {".k_scale", Kind::kQuantiser},
     {".v_scale", Kind::kQuantiser},
 };
-
-// The number in "<layers>7.mlp..."; nothing for other names.
-std::optional<int64_t> layer_number(std::string_view name, std::string_view layers) {
-  if (!name.starts_with(layers)) return std::nullopt;
-  name.remove_prefix(layers.size());
-  int64_t number = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
-  if (error != std::errc() || end == name.data() + name.size() || *end != '.') return std::nullopt;
-  return number;
-}
 
 class Leftovers {
  public:

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <initializer_list>
-#include <optional>
 #include <system_error>
 
 #include "base/error.h"
@@ -105,16 +104,21 @@ TensorRole common_role(std::string_view name, const Shape& shape) {
 
 }  // namespace
 
+std::optional<int64_t> layer_number(std::string_view name, std::string_view layers) {
+  if (!name.starts_with(layers)) return std::nullopt;
+  name.remove_prefix(layers.size());
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+  if (error != std::errc() || end == name.data() + name.size() || *end != '.') return std::nullopt;
+  return number;
+}
+
 int64_t layer_of(std::string_view name) {
   constexpr std::string_view kLayers = "layers.";
   const size_t found = name.find(kLayers);
   if (found == std::string_view::npos) return -1;
-  const std::string_view rest = name.substr(found + kLayers.size());
-  int64_t layer = -1;
-  const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), layer);
-  const bool whole = error == std::errc() && end != rest.data() + rest.size() && *end == '.';
-  constexpr int64_t kMostLayer = 1'000'000;  // of names that are none
-  return whole && layer >= 0 && layer <= kMostLayer ? layer : -1;
+  const int64_t layer = layer_number(name.substr(found), kLayers).value_or(-1);
+  return layer >= 0 && layer <= kMostLayer ? layer : -1;
 }
 
 TensorRoles::TensorRoles(const Json& config) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,6 +32,10 @@ enum class TensorRole : uint8_t {
   kOther,
 };
 
+// The number in "<layers>7.mlp..."; nothing for other names.
+std::optional<int64_t> layer_number(std::string_view name, std::string_view layers);
+
+constexpr int64_t kMostLayer = 1'000'000;  // a larger number is no layer's
 // The layer in a tensor's HF name ("model.layers.7.mlp.up_proj.weight"); -1 outside of layers.
 int64_t layer_of(std::string_view name);
 

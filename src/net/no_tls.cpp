@@ -12,7 +12,6 @@ namespace {
 
 }  // namespace
 
-bool has_tls() { return false; }
 std::shared_ptr<const TlsContext> make_tls_server(const std::string&, const std::string&) {
   refuse();
 }

@@ -197,8 +197,6 @@ class ClientContext : public TlsContext {
 
 }  // namespace
 
-bool has_tls() { return true; }
-
 std::shared_ptr<const TlsContext> make_tls_server(const std::string& cert_file,
                                                   const std::string& key_file) {
   return std::make_shared<ServerContext>(cert_file, key_file);

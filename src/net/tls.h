@@ -45,8 +45,6 @@ class TlsContext {
   virtual std::unique_ptr<TlsSession> open(const std::string& host) const = 0;
 };
 
-bool has_tls();
-
 // With a certificate (its chain behind it) and its key, PEM files. Throws kNotFound, kIo or
 // kCorrupt naming the file, kInvalidArgument where they do not belong together, kUnsupported in a
 // build without TLS.

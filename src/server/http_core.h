@@ -4,7 +4,6 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <thread>
@@ -45,9 +44,5 @@ struct HttpServer::Core : std::enable_shared_from_this<HttpServer::Core> {
 // Takes itself out of the core's connections when it closes.
 std::shared_ptr<HttpConnection> make_http_connection(HttpServer::Core& core,
                                                      boost::asio::ip::tcp::socket socket);
-
-inline std::chrono::nanoseconds duration_of(double seconds) {
-  return std::chrono::nanoseconds(static_cast<int64_t>(seconds * 1e9));
-}
 
 }  // namespace tq

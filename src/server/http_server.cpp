@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "net/http_stream.h"
 #include "server/http_core.h"
 
 namespace tq {

@@ -35,11 +35,13 @@ int64_t device_memory(const std::string& device) {
 
 void fit_device(const Checkpoint& checkpoint, const std::string& device, int64_t limit,
                 const MemoryNeeds& needs, PlanOptions& plan) {
-  const int64_t all = device_memory(device);
+  if (plan.format != "auto" || !plan.preset.empty()) return;  // nobody asks
+  const std::string name = resolve_device(device);
+  const int64_t all = device_memory(name);
   const int64_t bytes = limit > 0 && all > 0 ? std::min(limit, all) : std::max(limit, all);
   if (bytes == 0) return;
   plan.fits_in = fmt::format("the {} of this machine's {}", human_bytes(static_cast<double>(bytes)),
-                             resolve_device(device) == "cpu" ? "memory" : "GPU");
+                             name == "cpu" ? "memory" : "GPU");
   plan.fits = [bytes_of = memory_needed(checkpoint, needs), bytes](const ConvertPlan& made) {
     try {
       return bytes_of(made) <= bytes;

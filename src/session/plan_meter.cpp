@@ -9,11 +9,13 @@
 namespace tq {
 namespace {
 
+constexpr int64_t kWindow = 128;  // tokens that see each other
+
 ModelOptions as_stored(const MeterOptions& options) {
   ModelOptions model = options.model;
   model.format.clear();
   model.preset.clear();
-  model.ctx = options.window + 1;  // and BOS
+  model.ctx = kWindow + 1;  // and BOS
   return model;
 }
 
@@ -62,10 +64,10 @@ void PlanMeter::run(const FormatPlan* plan, const EvalProgress& progress,
   const ModelNeeds needs{.logits_of_all = true, .as_stored = true, .formats = plan};
   const LoadedModel loaded = open_model(as_stored(options_), needs);
   LogitReader reader(*loaded.model, options_.model.kv(), loaded.model->options().max_context);
-  const EvalText text{.ids = ids_,
-                      .prefix = prefix_,
-                      .windows = eval_windows(options_.n_tokens, options_.window, options_.window,
-                                              !prefix_.empty())};
+  const EvalText text{
+      .ids = ids_,
+      .prefix = prefix_,
+      .windows = eval_windows(options_.n_tokens, kWindow, kWindow, !prefix_.empty())};
   visit_scored(reader, text, progress, visit);
 }
 

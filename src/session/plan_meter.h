@@ -14,8 +14,7 @@ namespace tq {
 struct MeterOptions {
   ModelOptions model;  // of the source; its format and preset are not used
   int64_t n_tokens = 256;
-  int64_t window = 128;  // tokens that see each other
-  uint64_t seed = 1;     // of the tokens
+  uint64_t seed = 1;  // of the tokens
 };
 
 // One model at a time is in memory, and what the source predicts: 4 bytes a token and of the

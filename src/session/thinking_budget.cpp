@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/bits.h"
 #include "base/error.h"
 
 namespace tq {
@@ -24,17 +25,15 @@ ThinkingBudget::ThinkingBudget(int64_t n_tokens, ReasoningParser parser,
 }
 
 void ThinkingBudget::look() {
-  // Tokens of a tag that is not read back as one are given up, rather than written for ever.
-  const bool must_close = parser_.is_inside() && n_left_ <= 0 && n_closed_ < closing_.size();
   if (!parser_.is_inside()) n_closed_ = 0;
-  closes_ = must_close;
+  // Tokens of a tag that is not read back as one are given up, rather than written for ever.
+  closes_ = parser_.is_inside() && n_left_ <= 0 && n_closed_ < closing_.size();
 }
 
 void ThinkingBudget::fill_mask(std::span<uint32_t> bits) {
   if (!closes_) return answer_->fill_mask(bits);
   std::fill(bits.begin(), bits.end(), 0);
-  const auto id = static_cast<size_t>(closing_[n_closed_]);
-  if (id / 32 < bits.size()) bits[id / 32] = uint32_t{1} << (id % 32);
+  set_bit(bits, closing_[n_closed_]);
 }
 
 void ThinkingBudget::accept(int32_t token) {

@@ -1,8 +1,8 @@
 #include "text/reasoning_parser.h"
 
 #include <algorithm>
-#include <utility>
 
+#include "base/ascii.h"
 #include "base/overlap.h"
 
 namespace tq {
@@ -13,7 +13,6 @@ constexpr ReasoningTags kThink = {"<think>", "", "</think>", false};
 constexpr ReasoningTags kChannel = {"<|channel>", "thought", "<channel|>", true};
 
 constexpr std::string_view kNewlines = "\r\n";
-constexpr std::string_view kSpaces = " \t\r\n";
 
 std::string_view trim_end(std::string_view text, std::string_view characters) {
   return text.substr(0, text.find_last_not_of(characters) + 1);
@@ -51,7 +50,7 @@ std::vector<int32_t> reasoning_tag_ids(const ReasoningTags& tags, const Tokenize
 }
 
 ReasoningParser::ReasoningParser(const ReasoningTags& tags, std::string_view prompt) : tags_(tags) {
-  prompt = trim_end(prompt, kSpaces);
+  prompt = trim_end(prompt, kWhiteSpace);
   if (prompt.ends_with(tags_.open)) {
     after_start_ = State::kHeader;
   } else if (prompt.ends_with(std::string(tags_.open).append(tags_.header))) {
@@ -79,7 +78,7 @@ std::vector<ReasoningPiece> ReasoningParser::finish() {
 bool ReasoningParser::advance(bool at_end, std::vector<ReasoningPiece>& pieces) {
   switch (state_) {
     case State::kStart: {
-      const std::string_view rest = trim_start(held_, kSpaces);
+      const std::string_view rest = trim_start(held_, kWhiteSpace);
       if (rest.starts_with(tags_.open)) {
         held_.erase(0, held_.size() - rest.size() + tags_.open.size());
         state_ = State::kHeader;

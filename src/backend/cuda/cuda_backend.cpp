@@ -279,7 +279,8 @@ WeightView CudaBackend::import_weight(const WeightView& weight, Buffer& /*storag
   const int64_t row_bytes =
       weight.code_row_bytes() + weight.gains_per_row() * int64_t{sizeof(uint16_t)};
   const int64_t tiles_at_once = std::max<int64_t>(1, kStagingBytes / (row_bytes * cuda::kTileRows));
-  const int64_t tile_bytes = cuda::tile_bytes(weight.traits().bits, weight.group, weight.in_padded);
+  const int64_t tile_bytes =
+      cuda::tile_bytes(cuda::code_kind(weight.format), weight.group, weight.in_padded);
   const int64_t rows_at_once = tiles_at_once * cuda::kTileRows;
   for (int64_t row = 0; row < weight.rows; row += rows_at_once) {
     relayout_rows(weight.slice(row, std::min(rows_at_once, weight.rows - row)),

@@ -64,7 +64,7 @@ WeightView LoadEncoder::encode(const WeightView& weight, const EncodeSource& sou
   const int64_t tiles_at_once =
       std::min(slot_bytes_ / (kTileRows * source_row), plane_bytes_ / native_bytes(tile));
   const int64_t rows_at_once = tiles_at_once * kTileRows;
-  const int64_t tile_size = tile_bytes(weight.traits().bits, weight.group, weight.in_padded);
+  const int64_t tile_size = tile_bytes(code_kind(weight.format), weight.group, weight.in_padded);
   uint8_t* place = make_place_(weight);
   for (int64_t row = 0; row < weight.rows; row += rows_at_once) {
     WeightView rows = weight;

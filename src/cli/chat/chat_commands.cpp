@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "base/ascii.h"
 #include "base/env.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -141,8 +142,7 @@ ChatStep run_chat_command(Chat& chat, std::string_view line) {
          "of the line",
          name);
   }
-  const size_t last = rest.find_last_not_of(" \t\r\n");
-  const std::string_view argument = rest.substr(0, last == std::string_view::npos ? 0 : last + 1);
+  const std::string_view argument = trim(rest);
   if (argument.empty() && !command->argument.empty() && command->argument.front() != '[') {
     fail(ErrorCode::kInvalidArgument, "{} needs a {}", command->name, command->argument);
   }

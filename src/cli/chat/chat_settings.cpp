@@ -8,6 +8,7 @@
 #include <charconv>
 #include <vector>
 
+#include "base/ascii.h"
 #include "base/error.h"
 
 namespace tq {
@@ -171,10 +172,9 @@ std::string usual_form(std::string_view name) {
 }  // namespace
 
 WordAndRest split_word(std::string_view text) {
-  constexpr std::string_view kBlanks = " \t\r\n";
-  const size_t begin = std::min(text.find_first_not_of(kBlanks), text.size());
-  const size_t end = std::min(text.find_first_of(kBlanks, begin), text.size());
-  const size_t rest = std::min(text.find_first_not_of(kBlanks, end), text.size());
+  const size_t begin = std::min(text.find_first_not_of(kWhiteSpace), text.size());
+  const size_t end = std::min(text.find_first_of(kWhiteSpace, begin), text.size());
+  const size_t rest = std::min(text.find_first_not_of(kWhiteSpace, end), text.size());
   return {text.substr(begin, end - begin), text.substr(rest)};
 }
 

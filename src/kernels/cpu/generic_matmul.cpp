@@ -137,11 +137,9 @@ struct DecodeTable {
   static constexpr int kCodes = kBits == 2 ? 4 : 2;
   static constexpr int kEntryBits = kBits * kCodes;
   alignas(64) int16_t values[1 << kEntryBits][kCodes];
-  float unit;
 
   explicit DecodeTable(int group) {
     const Codebook& book = codebook(kBits, group);
-    unit = book.int8_unit;
     for (int entry = 0; entry < 1 << kEntryBits; ++entry) {
       for (int k = 0; k < kCodes; ++k) {
         const int index = (entry >> (k * kBits)) & ((1 << kBits) - 1);
@@ -165,9 +163,7 @@ struct DecodeTable {
 // At 8 bits index k stands for the integer k - 128: no table.
 template <>
 struct DecodeTable<8> {
-  float unit;
-
-  explicit DecodeTable(int group) : unit(codebook(8, group).int8_unit) {}
+  explicit DecodeTable(int /*group*/) {}
   void decode(const uint8_t* codes, int64_t n, int16_t* out) const {
     for (int64_t i = 0; i < n; ++i) out[i] = static_cast<int16_t>(codes[i] - 128);
   }
@@ -183,7 +179,7 @@ const DecodeTable<kBits>& decode_table(int group) {
 template <typename F>
 float integer_unit(int group) {
   if constexpr (kIsTrellisCodec<F>) return trellis_table(F::kBits, group).unit;
-  return decode_table<F::kBits>(group).unit;
+  return codebook(F::kBits, group).int8_unit;
 }
 
 // Codes of n weights, a multiple of the group, to integers.

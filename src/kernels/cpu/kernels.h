@@ -30,8 +30,8 @@ using CpuKernel = void (*)(const Args& args, int64_t begin, int64_t end);
 // Rows to the rotated basis: zero-padded from `in` to `in_padded`, then each group rotated.
 // Quantised: q8 = round(x / scale), scale = max |x| / 127 of the group (0 for a group of zeros).
 // A product with weights w = gain * c then differs from the exact one by at most the sum over its
-// inputs of |w| * scale / 2, and for formats whose int8 centroids are rounded (all but 6 and 8
-// bits) of gain * int8_unit / 2 * (|x| + scale / 2) more. Both parts are sums of independent
+// inputs of |w| * scale / 2, and for formats whose int8 centroids are rounded (tq2 to tq5) of
+// gain * int8_unit / 2 * (|x| + scale / 2) more. Both parts are sums of independent
 // errors: on random activations their root mean square is below 1 % of the product's.
 struct RotateArgs {
   const float* x;  // [tokens, in]

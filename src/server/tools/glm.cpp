@@ -70,10 +70,7 @@ TextReader::Has take_glm_arguments(TextReader& reader, const Json& tools, CallPr
     std::string_view value;
     const Has taken = take_glm_value(reader, value, progress.n_searched);
     if (taken != Has::kYes) return taken;
-    progress.n_read = reader.position();
-    const Json* schema = argument_schema(tools, progress.name, *progress.key);
-    progress.arguments[*progress.key] = argument_value(value, schema);
-    progress.key.reset();
+    add_argument(progress, value, tools, reader.position());
   }
 }
 

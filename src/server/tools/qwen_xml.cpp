@@ -79,10 +79,7 @@ Has take_parameters(TextReader& reader, const Json& tools, CallProgress& progres
     std::string_view value;
     const Has taken = take_parameter(reader, value, progress.n_searched);
     if (taken != Has::kYes) return taken;
-    progress.n_read = reader.position();
-    const Json* schema = argument_schema(tools, progress.name, *progress.key);
-    progress.arguments[*progress.key] = argument_value(value, schema);
-    progress.key.reset();
+    add_argument(progress, value, tools, reader.position());
   }
 }
 

@@ -130,6 +130,14 @@ Json argument_value(std::string_view text, const Json* schema) {
   return std::string(text);
 }
 
+void add_argument(CallProgress& progress, std::string_view value, const Json& tools,
+                  size_t position) {
+  progress.n_read = position;
+  const Json* schema = argument_schema(tools, progress.name, *progress.key);
+  progress.arguments[*progress.key] = argument_value(value, schema);
+  progress.key.reset();
+}
+
 void TextReader::skip_white_space() {
   position_ = std::min(text_.find_first_not_of(kWhiteSpace, position_), text_.size());
 }

@@ -31,6 +31,10 @@ bool may_be_text(const Json* schema);
 // written so, a text where the schema (may be null) wants one, else the JSON value if it is one.
 Json argument_value(std::string_view text, const Json* schema);
 
+// Adds the value of the argument whose key was read, which ends at the position.
+void add_argument(CallProgress& progress, std::string_view value, const Json& tools,
+                  size_t position);
+
 // Takes a text apart from its beginning, which may go on.
 class TextReader {
  public:

@@ -24,25 +24,6 @@ constexpr int kGroups[] = {32, 64, 128, 256};
 constexpr Effort kScalarEfforts[] = {Effort::kReference, Effort::kFast, Effort::kDefault,
                                      Effort::kBest};
 
-struct Encoded {
-  std::vector<uint8_t> codes;
-  std::vector<uint32_t> gains;  // their bits
-  std::pair<uint64_t, uint64_t> stats;
-};
-
-Encoded run(ScalarEncodeRow encode_row, int bits, const std::vector<float>& x, int group,
-            const EncodeOptions& options) {
-  const auto n = static_cast<int64_t>(x.size());
-  Encoded out;
-  out.codes.resize(packed_bytes(n, bits));  // exact, so that a sanitizer sees what goes beyond
-  std::vector<float> gains(n / group);
-  const EncodeStats stats = encode_row(x.data(), n, group, options, out.codes.data(), gains.data());
-  for (const float gain : gains) out.gains.push_back(std::bit_cast<uint32_t>(gain));
-  out.stats = {std::bit_cast<uint64_t>(stats.squared_error),
-               std::bit_cast<uint64_t>(stats.squared_norm)};
-  return out;
-}
-
 class ScalarEncoder : public ::testing::TestWithParam<Isa> {
  protected:
   // Compares all efforts and groups of one row.
@@ -52,8 +33,8 @@ class ScalarEncoder : public ::testing::TestWithParam<Isa> {
     for (const int group : kGroups) {
       for (const Effort effort : kScalarEfforts) {
         SCOPED_TRACE(fmt::format("{} tq{} g={} effort={}", name, bits, group, int(effort)));
-        const Encoded expected = run(portable, bits, x, group, {effort});
-        const Encoded actual = run(tested, bits, x, group, {effort});
+        const EncodedBits expected = encode_bits(portable, bits, x, group, {effort});
+        const EncodedBits actual = encode_bits(tested, bits, x, group, {effort});
         ASSERT_TRUE(actual.codes == expected.codes);
         ASSERT_TRUE(actual.gains == expected.gains);
         ASSERT_EQ(actual.stats, expected.stats);
@@ -98,7 +79,7 @@ TEST_P(ScalarEncoder, AgreesOnManyGaussianRows) {
 
 TEST_P(ScalarEncoder, RefusesOtherGroups) {
   const std::vector<float> x(96, 1.0f);
-  EXPECT_THROW(run(scalar_encoders(GetParam()).by_bits[3], 3, x, 96, {}), Error);
+  EXPECT_THROW(encode_bits(scalar_encoders(GetParam()).by_bits[3], 3, x, 96, {}), Error);
 }
 
 TEST(ScalarEncoders, HaveTheFormatsOfTheList) {

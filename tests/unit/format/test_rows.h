@@ -1,6 +1,7 @@
 // Rows of weights for the codec's tests, and encode/decode with the planes a checkpoint would hold.
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "format/encode_checks.h"
+#include "format/packing.h"
 #include "format/traits.h"
 
 namespace tq {
@@ -73,6 +75,29 @@ inline EncodedRow encode(const FormatTraits& format, const std::vector<float>& x
   if (format.has_scales) row.gains.resize(n / group);
   row.stats = format.encode_rows(x.data(), n, group, options, row.codes.data(), row.gains.data());
   return row;
+}
+
+// The bits of all that an encoder of rows returns.
+struct EncodedBits {
+  std::vector<uint8_t> codes;
+  std::vector<uint32_t> gains;
+  std::pair<uint64_t, uint64_t> stats;
+  bool operator==(const EncodedBits&) const = default;
+};
+
+// encode_row: as FormatTraits::encode_rows.
+template <typename EncodeRow>
+EncodedBits encode_bits(const EncodeRow& encode_row, int bits, const std::vector<float>& x,
+                        int group, const EncodeOptions& options) {
+  const auto n = static_cast<int64_t>(x.size());
+  EncodedBits out;
+  out.codes.resize(packed_bytes(n, bits));  // exact, so that a sanitizer sees what goes beyond
+  std::vector<float> gains(n / group);
+  const EncodeStats stats = encode_row(x.data(), n, group, options, out.codes.data(), gains.data());
+  for (const float gain : gains) out.gains.push_back(std::bit_cast<uint32_t>(gain));
+  out.stats = {std::bit_cast<uint64_t>(stats.squared_error),
+               std::bit_cast<uint64_t>(stats.squared_norm)};
+  return out;
 }
 
 // Back to the plain basis, with gains rounded to f16 as a checkpoint stores them.

@@ -5,12 +5,15 @@
 #include "io/checkpoint.h"
 #include "support/expect_error.h"
 #include "support/safetensors_builder.h"
+#include "support/shapes_only.h"
 
 namespace tq {
 namespace {
 
 using fixtures::expect_error;
 using fixtures::SafetensorsBuilder;
+using fixtures::shape_entry;
+using fixtures::ShapesOnly;
 using fixtures::TempDir;
 using fixtures::write_bytes;
 
@@ -91,29 +94,9 @@ TEST(OpenCheckpoint, MissesTheDescriptionOfANativeCheckpoint) {
   expect_error(ErrorCode::kNotFound, {"tq_config.json"}, [&] { open_checkpoint(dir.path()); });
 }
 
-class Listed : public Checkpoint {  // the least a checkpoint is
- public:
-  explicit Listed(std::vector<TensorEntry> tensors) : Checkpoint(CheckpointKind::kGguf, "listed") {
-    set_tensors(std::move(tensors));
-  }
-  std::vector<std::string> text_files() const override { return {}; }
-  std::optional<std::string> text_file(std::string_view) const override { return std::nullopt; }
-  void read_rows(const TensorEntry&, int64_t, int64_t, float*) const override {}
-  std::optional<WeightView> view(const TensorEntry&) const override { return std::nullopt; }
-  std::span<const uint8_t> raw(const TensorEntry&) const override { return {}; }
-  void drop_rows(const TensorEntry&, int64_t, int64_t) const override {}
-  std::vector<fs::path> files() const override { return {}; }
-};
-
-TensorEntry entry(const std::string& name, Shape shape) {
-  TensorEntry tensor;
-  tensor.name = name;
-  tensor.shape = std::move(shape);
-  return tensor;
-}
-
 TEST(Checkpoint, FindsTensorsByName) {
-  const Listed listed({entry("c", {2, 3}), entry("a", {5}), entry("b", {2, 3, 4})});
+  const ShapesOnly listed(
+      {shape_entry("c", {2, 3}), shape_entry("a", {5}), shape_entry("b", {2, 3, 4})});
   EXPECT_EQ(listed.tensors()[0].name, "c");
   EXPECT_EQ(listed.find("a")->index, 1);
   EXPECT_EQ(listed.find("b")->n_rows(), 6);
@@ -121,7 +104,7 @@ TEST(Checkpoint, FindsTensorsByName) {
   EXPECT_EQ(listed.find(""), nullptr);
   EXPECT_EQ(listed.find("d"), nullptr);
   expect_error(ErrorCode::kCorrupt, {"\"a\" twice"}, [] {
-    Listed({entry("a", {1}), entry("b", {1}), entry("a", {2})});
+    ShapesOnly({shape_entry("a", {1}), shape_entry("b", {1}), shape_entry("a", {2})});
   });
 }
 
