@@ -50,6 +50,7 @@ std::span<const Isa> available_isas() {
 Isa select_isa(const std::string& forced) {
   const std::span<const Isa> isas = available_isas();
   if (forced.empty()) return isas.back();
+  if (forced == "avxvnni") return select_isa("avx2");
   std::string names;
   for (const Isa isa : isas) {
     if (isa_name(isa) == forced) return isa;

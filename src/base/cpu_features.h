@@ -20,8 +20,9 @@ std::string_view isa_name(Isa isa);  // "generic", "avx2", "avx512"
 // Ascending; the first is kGeneric.
 std::span<const Isa> available_isas();
 
-// The best of available_isas(), or the one that `forced` names (empty: the best). Throws
-// kInvalidArgument for any other name, with the names there are.
+// The best of available_isas(), or the one that `forced` names; empty: the best; "avxvnni", which
+// only products have kernels for: kAvx2. Throws kInvalidArgument for any other, with the names
+// there are.
 Isa select_isa(const std::string& forced);
 // By the environment variable TQ_FORCE_ISA as it was at the first call.
 Isa selected_isa();

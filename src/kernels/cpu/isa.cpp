@@ -5,14 +5,24 @@
 #include "base/error.h"
 #include "kernels/cpu/kernels.h"
 #if defined(__x86_64__)
+#include <cpuid.h>
+
 #include "kernels/cpu/simd/simd.h"
 #endif
 
 namespace tq {
 namespace {
 
+#if defined(__x86_64__)
+// Older compilers have no name for it that __builtin_cpu_supports takes. Its registers are AVX2's.
+bool has_avx_vnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1) != 0;
+}
+#endif
+
 struct Tables {
-  std::array<CpuKernels, 3> all;
+  std::array<CpuKernels, 4> all;
   size_t n = 0;
 
   Tables() {
@@ -26,23 +36,30 @@ struct Tables {
         __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512vnni");
     if (avx2) {
       CpuKernels& table = add("avx2", 98304);
-      avx2::fill_matmul(table);
+      avx2::fill_matmul_f32(table);
+      avx2::fill_matmul_i8(table);
       avx2::fill_attention(table);
       avx2::fill_elementwise(table);
     }
+    if (avx2 && has_avx_vnni()) {
+      CpuKernels& table = add("avxvnni", 98304, all[n - 1]);
+      avxvnni::fill_matmul_i8(table);
+    }
     if (avx2 && avx512) {
       CpuKernels& table = add("avx512", 196608);
-      avx512::fill_matmul(table);
+      avx512::fill_matmul_f32(table);
+      avx512::fill_matmul_i8(table);
       avx512::fill_attention(table);
       avx512::fill_elementwise(table);
     }
 #endif
   }
 
-  // A table with the generic kernels, to be overwritten.
-  CpuKernels& add(std::string_view name, int64_t part_cost) {
+  // A table with the kernels of another, to be overwritten.
+  CpuKernels& add(std::string_view name, int64_t part_cost,
+                  const CpuKernels& base = generic_kernels()) {
     CpuKernels& table = all[n++];
-    table = generic_kernels();
+    table = base;
     table.name = name;
     table.part_cost = part_cost;
     return table;

@@ -7,6 +7,8 @@
 #include "kernels/cpu/simd/avx2_begin.inc"
 #include "kernels/cpu/simd/math.inc"
 #include "kernels/cpu/simd/matmul_f32.inc"
+#include "kernels/cpu/simd/avx2_codes.inc"
+#include "kernels/cpu/simd/avx2_products.inc"
 #include "kernels/cpu/simd/matmul_i8.inc"
 #include "kernels/cpu/simd/end.inc"
 // clang-format on

@@ -35,13 +35,19 @@
 namespace tq {
 
 namespace avx2 {
-void fill_matmul(CpuKernels& table);       // matmul_f32, matmul_i8
+void fill_matmul_f32(CpuKernels& table);
+void fill_matmul_i8(CpuKernels& table);
 void fill_attention(CpuKernels& table);    // kv_store, attention
 void fill_elementwise(CpuKernels& table);  // the rest of what is worth it
 }  // namespace avx2
 
+namespace avxvnni {
+void fill_matmul_i8(CpuKernels& table);
+}  // namespace avxvnni
+
 namespace avx512 {
-void fill_matmul(CpuKernels& table);
+void fill_matmul_f32(CpuKernels& table);
+void fill_matmul_i8(CpuKernels& table);
 void fill_attention(CpuKernels& table);
 void fill_elementwise(CpuKernels& table);
 }  // namespace avx512
