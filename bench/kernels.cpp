@@ -31,16 +31,16 @@
 namespace tq {
 namespace {
 
-// The weights of a matrix-vector product, and what the bandwidth they are compared with is measured
-// on: where the last cache holds a part of so much, it does so for both.
-constexpr int64_t kWeightBytes = int64_t{256} << 20;
-
 // What all benchmarks share; filled by main.
 struct Setup {
   std::unique_ptr<ThreadPool> pool;
   bool cpu_time = false;      // --cpu-time
   double read_bandwidth = 0;  // bytes a second
-  Buffer noise;               // random bytes, at least kWeightBytes
+  // The weights of a matrix-vector product, and what the bandwidth they are compared with is
+  // measured on: where the last cache holds a part of so much, it does so for both. --megabytes
+  // below a cache's size tell what the instructions take.
+  int64_t weight_bytes = int64_t{256} << 20;
+  Buffer noise;  // random bytes, at least as many
 };
 Setup& setup() {
   static Setup instance;
@@ -156,7 +156,7 @@ void bench_matmul(benchmark::State& state, const CpuKernels& kernels, const Form
                   int64_t in, int64_t tokens, bool integer) {
   const bool prefill = tokens > 16;
   const int64_t row_bytes = format.code_row_bytes(in);
-  const int64_t rows = prefill ? 2048 : kWeightBytes / row_bytes / 32 * 32;
+  const int64_t rows = prefill ? 2048 : setup().weight_bytes / row_bytes / 32 * 32;
   const Weight weight = make_weight(format, rows, in);
   const Inputs inputs = make_inputs(weight.view, tokens, integer);
   std::vector<float> out(static_cast<size_t>(tokens * rows));
@@ -359,8 +359,11 @@ int run(int argc, char** argv) {
   for (int i = 1; i < argc;) {
     const std::string_view option = argv[i];
     constexpr std::string_view kThreads = "--threads=";
+    constexpr std::string_view kMegabytes = "--megabytes=";
     if (option == "--cpu-time") {
       setup().cpu_time = true;
+    } else if (option.substr(0, kMegabytes.size()) == kMegabytes) {
+      setup().weight_bytes = std::max<int64_t>(1, std::atoi(argv[i] + kMegabytes.size())) << 20;
     } else if (option.substr(0, kThreads.size()) == kThreads) {
       threads = std::max(1, std::atoi(argv[i] + kThreads.size()));
     } else {
@@ -373,11 +376,12 @@ int run(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   setup().pool = std::make_unique<ThreadPool>(threads);
-  setup().noise = Buffer(static_cast<size_t>(kWeightBytes));
+  const int64_t noise_bytes = std::max(setup().weight_bytes, int64_t{32} << 20);  // for prefills
+  setup().noise = Buffer(static_cast<size_t>(noise_bytes));
   std::mt19937_64 random(7);
   auto* words = setup().noise.as<uint64_t>().data();
-  for (int64_t i = 0; i < kWeightBytes / 8; ++i) words[i] = random();
-  setup().read_bandwidth = measure_read_bandwidth(*setup().pool, kWeightBytes, now);
+  for (int64_t i = 0; i < noise_bytes / 8; ++i) words[i] = random();
+  setup().read_bandwidth = measure_read_bandwidth(*setup().pool, setup().weight_bytes, now);
   fmt::print(stderr, "read bandwidth of {} threads: {:.1f} GB/s\n", threads,
              setup().read_bandwidth / 1e9);
   for (const CpuKernels& kernels : available_kernels()) {
