@@ -263,7 +263,7 @@ void run(const std::string& filter, const char* format) {
   for (const MoeShape& shape : {gemma, qwen, glm}) {
     for (const int64_t tokens : {1, 4, 16, 32}) bench_experts(bench, format, shape, tokens);
   }
-  for (const char* encoded : {"tq2", "tq3", "tq4", "tq5", "tq6", "tq8"}) {
+  for (const char* encoded : {"tq2", "tq3", "tq4", "tq5", "tq6", "tq8", "w7_3", "w7_4"}) {
     bench_encode(bench, encoded);
   }
   for (const int64_t tokens : {1, 16, 32}) bench_small(bench, tokens);

@@ -69,7 +69,7 @@ class Study:
         return json.loads(done.stdout)
 
     def eval(self, model, *args):
-        return self.tq("eval", "kld", model, "--exact", "--device", "cpu", *args)
+        return self.tq("eval", "kld", model, "--exact", "--device", self.args.device, *args)
 
     def reference(self):
         """The logits of draw 0, saved once."""
@@ -137,7 +137,7 @@ class Study:
                 raise SystemExit(f"no such rows: {unknown}; there are: {'; '.join(wanted)}")
             wanted = {name: file for name, file in wanted.items() if name in only}
             peers = [kind for kind in peers if kind in only]
-        for draw in range(self.args.draws):
+        for draw in range(self.args.first_draw, self.args.first_draw + self.args.draws):
             if draw > 0 and not self.measured("the source", draw):  # the same function, or all of this is wrong
                 self.add("the source", draw, 16, self.source(draw))
                 if self.results["rows"][-1]["kld"] > 1e-5:
@@ -188,6 +188,8 @@ def main():
     parser.add_argument("--tokens", type=int, default=4096, help="of the text, from its beginning")
     parser.add_argument("--ctx", type=int, default=512, help="tokens of a window")
     parser.add_argument("--draws", type=int, default=3, help="of signs")
+    parser.add_argument("--first-draw", type=int, default=0, help="for draws that are measured side by side")
+    parser.add_argument("--device", default="cpu", help="that computes logits")
     parser.add_argument("--rows", help="only these rows, separated by semicolons")
     parser.add_argument("--peers", action="store_true", help="llama.cpp's formats, too")
     Study(parser.parse_args()).run()

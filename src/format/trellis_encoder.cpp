@@ -22,19 +22,6 @@
 #undef TQ_ISA
 
 namespace tq {
-namespace {
-
-// Scales of the integer table's unit that are tried, evenly spaced. The paths of the `paths` with
-// the least cost are found, and the best of these is improved by up to `refits` paths at its own
-// least-squares scale.
-struct TrellisSearch {
-  float first;
-  float last;
-  int count;
-  int paths;
-  int refits;
-};
-constexpr int kMaxScales = 16;
 
 // Costs of 4 bits are found for twice as many scales at a time.
 TrellisSearch trellis_search(Effort effort, int bits) {
@@ -42,11 +29,13 @@ TrellisSearch trellis_search(Effort effort, int bits) {
     case Effort::kFast:
       return {0.98f, 0.98f, 1, 1, 0};
     case Effort::kBest:
-      return {0.84f, 1.16f, kMaxScales, 4, 2};
+      return {0.84f, 1.16f, kMaxTrellisScales, 4, 2};
     default:  // there is no reference library
       return {0.86f, 1.14f, bits == 3 ? 6 : 8, 1, 0};
   }
 }
+
+namespace {
 
 // Encodes the groups of one row, one at a time.
 class TrellisGroupEncoder {
@@ -57,9 +46,7 @@ class TrellisGroupEncoder {
         search_(trellis_search(options.effort, bits)),
         options_(options) {
     for (int k = 0; k < search_.count; ++k) {
-      const float share =
-          search_.count == 1 ? 0.0f : static_cast<float>(k) / static_cast<float>(search_.count - 1);
-      scales_[k] = search_.first + (search_.last - search_.first) * share;
+      scales_[k] = search_.scale(k);
       multipliers_[k] = multiplier(scales_[k]);
     }
   }
@@ -72,7 +59,7 @@ class TrellisGroupEncoder {
     normalise(x, divisor, Effort::kDefault, group, y_);
     rotate_group(y_, group);
 
-    int order[kMaxScales];
+    int order[kMaxTrellisScales];
     order_scales(order);
     best_ = {};
     bool better = true;
@@ -87,16 +74,16 @@ class TrellisGroupEncoder {
 
  private:
   float multiplier(float scale) const {
-    return static_cast<float>(trellis_target_unit(table_.bits)) / (table_.unit * scale);
+    return trellis_multiplier(table_.bits, table_.unit, scale);
   }
 
   // The scales by the errors that they leave.
   void order_scales(int* order) const {
     std::iota(order, order + search_.count, 0);
     if (search_.count == 1) return;
-    int32_t costs[kMaxScales];
+    int32_t costs[kMaxTrellisScales];
     coder_.costs(y_, table_.group, multipliers_, search_.count, costs);
-    float errors[kMaxScales];
+    float errors[kMaxTrellisScales];
     for (int k = 0; k < search_.count; ++k) {
       errors[k] = static_cast<float>(costs[k]) * (scales_[k] * scales_[k]);
     }
@@ -135,8 +122,8 @@ class TrellisGroupEncoder {
   const TrellisTable& table_;
   const TrellisSearch search_;
   const EncodeOptions& options_;
-  float scales_[kMaxScales];
-  float multipliers_[kMaxScales];
+  float scales_[kMaxTrellisScales];
+  float multipliers_[kMaxTrellisScales];
   alignas(64) float y_[kMaxEncodedGroup];  // rotated, norm 1
   alignas(64) float c_[kMaxEncodedGroup];  // the values of the best path
   FitSums best_;                           // and its sums

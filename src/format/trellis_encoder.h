@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "base/cpu_features.h"
+#include "base/host_device.h"
 #include "format/traits.h"
 
 namespace tq {
@@ -23,6 +24,29 @@ constexpr int trellis_target_unit(int bits) { return bits == 3 ? 250 : 200; }
 // Steps that the search goes on for after a group and before it, through the group's other end, to
 // find the states on its border.
 constexpr int kTrellisLead = 16;
+
+// Scales of the integer table's unit that are tried, evenly spaced. The paths of the `paths` with
+// the least cost are found, and the best of these is improved by up to `refits` paths at its own
+// least-squares scale.
+struct TrellisSearch {
+  float first;
+  float last;
+  int count;
+  int paths;
+  int refits;
+
+  TQ_HOST_DEVICE float scale(int k) const {
+    if (count == 1) return first;
+    return first + (last - first) * (static_cast<float>(k) / static_cast<float>(count - 1));
+  }
+};
+constexpr int kMaxTrellisScales = 16;
+TrellisSearch trellis_search(Effort effort, int bits);
+
+// What makes a rotated coordinate a target at a scale; unit: of the table.
+TQ_HOST_DEVICE inline float trellis_multiplier(int bits, float unit, float scale) {
+  return static_cast<float>(trellis_target_unit(bits)) / (unit * scale);
+}
 
 // The search for one width, on one instruction set. y: a rotated group; multiplier: that makes a
 // coordinate a target, before it is cut to an integer.

@@ -45,13 +45,21 @@ bool allows_count(bool is_least, const Json& limit, int64_t n) {
 
 }  // namespace
 
-void SchemaCheck::spend(const std::string& where) {
-  if (++n_steps_ > kMostSteps || depth_ > kMostCheckDepth) {
+void SchemaCheck::spend(const std::string& where, int64_t steps) {
+  n_steps_ += steps;
+  if (n_steps_ > kMostSteps || depth_ > kMostCheckDepth) {
     fail(ErrorCode::kUnsupported,
          "schema {}: enum and const hold too much for the keywords beside them, or these name each "
          "other in a circle",
          where);
   }
+}
+
+bool SchemaCheck::is_same(const Json& a, const Json& b, const std::string& where) {
+  int64_t n_seen = 0;
+  const bool same = same_json(a, b, &n_seen);
+  spend(where, n_seen);
+  return same;
 }
 
 bool SchemaCheck::allows(const Json& schema, const Json& value, const std::string& where) {
@@ -79,8 +87,11 @@ bool SchemaCheck::allows_keyword(const Json& schema, const std::string& key, con
                                  const std::string& where) {
   const Json& limit = schema.at(key);
   if (key == "type" || key == "format") return true;
-  if (key == "const") return same_json(value, limit);
-  if (key == "enum") return has_same_json(limit, value);
+  if (key == "const") return is_same(value, limit, where);
+  if (key == "enum") {
+    return std::any_of(limit.begin(), limit.end(),
+                       [&](const Json& item) { return is_same(item, value, where); });
+  }
   if (key == "$ref") return allows(merger_.target(limit, where), value, where);
   if (key == "allOf") return allows_any(limit, value, where + "/allOf", true);
   if (key == "anyOf" || key == "oneOf") {
@@ -169,8 +180,7 @@ bool SchemaCheck::allows_items(const Json& schema, const std::string& key, const
     if (limit != Json(true)) return true;
     for (size_t i = 0; i < value.size(); ++i) {
       for (size_t j = 0; j < i; ++j) {
-        spend(where);
-        if (same_json(value[i], value[j])) return false;
+        if (is_same(value[i], value[j], where)) return false;
       }
     }
     return true;

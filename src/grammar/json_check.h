@@ -31,12 +31,13 @@ class SchemaCheck {
                       const std::string& where);
   bool allows_items(const Json& schema, const std::string& key, const Json& value,
                     const std::string& where);
-  void spend(const std::string& where);
+  bool is_same(const Json& a, const Json& b, const std::string& where);
+  void spend(const std::string& where, int64_t steps = 1);
 
   const SchemaMerger& merger_;
   std::map<std::string, GrammarPtr> patterns_;
   int depth_ = 0;
-  int n_steps_ = 0;
+  int64_t n_steps_ = 0;
 };
 
 }  // namespace tq

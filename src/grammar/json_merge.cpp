@@ -15,6 +15,7 @@ namespace {
 
 constexpr int kMostMerges = 4000;
 constexpr int kMostDepth = 64;
+constexpr int64_t kComparisonsOfMerge = 10'000;  // of values take a merge's time
 
 constexpr std::array<std::string_view, 21> kAnnotations = {"$schema",
                                                            "$comment",
@@ -123,11 +124,17 @@ void SchemaMerger::spend(const std::string& where) {
   }
 }
 
-void SchemaMerger::spend_comparisons(const Json& a, const Json& b, const std::string& where) {
-  const auto n = static_cast<int>(a.size() * b.size() / 10000);  // a merge for so many
-  if (n == 0) return;
-  n_merges_ += n;
-  spend(where);
+void SchemaMerger::spend_comparisons(int64_t n_seen, const std::string& where) {
+  for (n_seen_ += n_seen; n_seen_ >= kComparisonsOfMerge; n_seen_ -= kComparisonsOfMerge) {
+    spend(where);
+  }
+}
+
+bool SchemaMerger::is_same(const Json& a, const Json& b, const std::string& where) {
+  int64_t n_seen = 0;
+  const bool same = same_json(a, b, &n_seen);
+  spend_comparisons(n_seen, where);
+  return same;
 }
 
 const Json& SchemaMerger::target(const Json& reference, const std::string& where) const {
@@ -229,21 +236,22 @@ void SchemaMerger::merge_keyword(Json& a, const std::string& key, const Json& va
   const auto mine = a.find(key);
   if (mine == a.end()) {
     a[key] = value;
-  } else if (same_json(*mine, value) || is_annotation(key)) {
+  } else if (is_annotation(key) || is_same(*mine, value, where)) {
     return;
   } else if ((has(kLower, key) || has(kUpper, key)) && mine->is_number() && value.is_number()) {
     const bool is_tighter = has(kLower, key) ? value > *mine : value < *mine;
     if (is_tighter) *mine = value;
   } else if (key == "required" && mine->is_array() && value.is_array()) {
-    spend_comparisons(*mine, value, where);
+    spend_comparisons(static_cast<int64_t>(mine->size() * value.size()), where);
     for (const Json& name : value) {
       if (std::find(mine->begin(), mine->end(), name) == mine->end()) mine->push_back(name);
     }
   } else if (key == "enum" && mine->is_array() && value.is_array()) {
     Json common = Json::array();
-    spend_comparisons(*mine, value, where);
     for (const Json& item : *mine) {
-      if (has_same_json(value, item)) common.push_back(item);
+      int64_t n_seen = 0;
+      if (has_same_json(value, item, &n_seen)) common.push_back(item);
+      spend_comparisons(n_seen, where);
     }
     *mine = std::move(common);
   } else if (key == "const") {

@@ -28,13 +28,15 @@ class SchemaMerger {
   void merge_keyword(Json& a, const std::string& key, const Json& value, const std::string& where);
   void merge_properties(Json& a, const Json& b, const std::string& where);
   void merge_items(Json& a, const Json& b, const std::string& where);
+  bool is_same(const Json& a, const Json& b, const std::string& where);
   void spend(const std::string& where);
-  // For comparing every item of the one list with every one of the other.
-  void spend_comparisons(const Json& a, const Json& b, const std::string& where);
+  // For values that were compared (same_json).
+  void spend_comparisons(int64_t n_seen, const std::string& where);
 
   const Json& root_;
   int depth_ = 0;
   int n_merges_ = 0;
+  int64_t n_seen_ = 0;
 };
 
 // The items of a schema: those of places, then all others; parts of the schema.

@@ -129,11 +129,15 @@ Json chat_tools(const Json& given) {
                                  json_for_message(type)),
                      where, "unsupported_parameter");
     }
+    const Json about = given[i].value("description", Json(""));
+    check_field(where + ".description", FieldType::kString, 0, kNoLimit, about);
+    const Json schema = given[i].value("input_schema", Json::object());
+    check_field(where + ".input_schema", FieldType::kObject, 0, kNoLimit, schema);
     tools.push_back({{"type", "function"},
                      {"function",
                       {{"name", given[i].value("name", Json())},
-                       {"description", given[i].value("description", Json(""))},
-                       {"parameters", given[i].value("input_schema", Json::object())}}}});
+                       {"description", about},
+                       {"parameters", schema}}}});
   }
   return tools;
 }
@@ -144,6 +148,13 @@ Json chat_tool_choice(const Json& choice) {
   if (type == Json("any")) return "required";
   if (type == Json("tool")) {
     return {{"type", "function"}, {"function", {{"name", choice.value("name", Json())}}}};
+  }
+  if (type != Json("auto") && type != Json("none")) {
+    throw ApiError(
+        400,
+        fmt::format("tool_choice.type is {}: it is \"auto\", \"none\", \"any\" or \"tool\"",
+                    json_for_message(type)),
+        "tool_choice.type", "invalid_value");
   }
   return type;
 }

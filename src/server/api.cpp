@@ -107,6 +107,7 @@ std::string Api::allowed_methods(const std::string& path) {
 std::optional<HttpResponse> Api::check(const HttpHead& head) {
   std::optional<ApiError> error = guard_.check(head);
   if (!error && head.method != "OPTIONS") find_route(head, error);
+  if (!error) error = Guard::check_body(head);
   if (!error) return std::nullopt;
   metrics_.answered(error->status);
   HttpResponse response = error_response(*error);

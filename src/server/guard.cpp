@@ -105,6 +105,10 @@ std::optional<ApiError> Guard::check(const HttpHead& head) const {
     return ApiError(401, "the request needs an API key: \"Authorization: Bearer KEY\"", "",
                     "invalid_api_key");
   }
+  return std::nullopt;
+}
+
+std::optional<ApiError> Guard::check_body(const HttpHead& head) {
   if (head.method == "POST") {
     const std::string* type = head.find("content-type");
     if (type == nullptr || !is_json_type(*type)) {

@@ -26,8 +26,11 @@ class Guard {
  public:
   explicit Guard(GuardOptions options) : options_(std::move(options)) {}
 
-  // Why the request is refused: 400, 401, 403 or 415.
+  // Why the request is refused: 401 or 403.
   std::optional<ApiError> check(const HttpHead& head) const;
+  // Why its body is not read: 415 where it is not said to be JSON, which a page of another origin
+  // cannot say unasked.
+  static std::optional<ApiError> check_body(const HttpHead& head);
   // What a browser wants to see in an answer to a page of another origin.
   HttpHeaders cors_headers(const HttpHead& head) const;
 

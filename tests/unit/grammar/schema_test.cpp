@@ -311,6 +311,23 @@ TEST(JsonSchema, HostileOnesCostAnErrorOrLittle) {
   for (int i = 0; i < 1400; ++i) unique["enum"][0].push_back(i);
   for (int i = 0; i < 3000; ++i) unique["anyOf"].push_back({{"minItems", i % 1000}});
   expect_error(ErrorCode::kUnsupported, {"enum"}, [&] { compile_json_schema(unique); });
+  // Lists inside of what an enum is held to, and long values that are nearly the same.
+  Json numbers = Json::array();
+  for (int i = 0; i < 1100; ++i) numbers.push_back(i);
+  const Json nested = {{"enum", {numbers}}, {"items", {{"enum", numbers}}}};
+  expect_error(ErrorCode::kUnsupported, {"enum"}, [&] {
+    compile_json_schema({{"anyOf", {nested, nested}}});
+  });
+  numbers.erase(numbers.begin() + 250, numbers.end());
+  Json merged = {{"allOf", {{{"enum", Json::array()}}, {{"enum", Json::array()}}}}};
+  for (int i = 0; i < 180; ++i) {  // two lists of the same values
+    numbers.back() = i < 90 ? i : 179 - i;
+    merged["allOf"][i / 90]["enum"].push_back(numbers);
+  }
+  EXPECT_TRUE(
+      compile_json_schema({{"enum", {numbers}}, {"const", numbers}})->matches(numbers.dump()));
+  for (int i = 0; i < 60; ++i) merged["allOf"].push_back({{"$ref", "#/allOf/1"}});
+  expect_error(ErrorCode::kUnsupported, {"too many"}, [&] { compile_json_schema(merged); });
   expect_error(ErrorCode::kInvalidArgument, {"prefixItems"}, [] {
     compile_json_schema(parse_json(R"({"allOf":[{"prefixItems":{"a":1}},{"items":true}]})", ""));
   });

@@ -14,7 +14,8 @@ HttpHead head_with(HttpHeaders headers, const char* method = "GET", const char* 
 }
 
 int status_of(const Guard& guard, const HttpHead& head) {
-  const auto error = guard.check(head);
+  auto error = guard.check(head);
+  if (!error) error = Guard::check_body(head);
   return error ? error->status : 200;
 }
 

@@ -66,7 +66,11 @@ TEST_F(ApiTools, AnthropicsErrorsAndCounts) {
        {R"({"messages":[{"role":"user","content":"a"}]})",
         R"({"max_tokens":3,"messages":[{"role":"user","content":[{"type":"image"}]}]})",
         R"({"max_tokens":3,"messages":[{"role":"user","content":"a"}],
-            "tools":[{"name":"f"}],"tool_choice":{"type":"tool","name":"g"}})"}) {
+            "tools":[{"name":"f"}],"tool_choice":{"type":"tool","name":"g"}})",
+        R"({"max_tokens":4,"messages":[{"role":"user","content":"zz"}],"tools":[],
+            "tool_choice":{"type":null}})",
+        R"({"max_tokens":4,"messages":[{"role":"user","content":"zz"}],
+            "tools":[{"name":"f","input_schema":[]}]})"}) {
     const auto client = post("/v1/messages", body);
     EXPECT_EQ(client->wait().status, 400) << body;
     EXPECT_EQ(client->json()["type"], "error");

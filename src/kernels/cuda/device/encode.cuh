@@ -132,31 +132,100 @@ struct UniformQuantizer {
   }
 };
 
-template <int kBits, int kGroup>
-class HalfWarpEncoder {
- public:
-  static constexpr int kN = kGroup / kPartialSums;  // elements of a lane: lane + 16 j
+// Elements of a group: those i with i % 16 = lane, in half a warp.
+template <int kGroup>
+struct HalfWarpGroup {
+  static constexpr int kN = kGroup / kPartialSums;
+  int lane;     // 0 .. 15
+  float y[kN];  // rotated, norm 1
 
-  // lane: 0 .. 15
-  __device__ HalfWarpEncoder(const EncoderTables<kBits>& tables, int lane)
-      : t_(tables), quantizer_{tables.book}, lane_(lane) {}
-
-  // x: finite. Writes each element's index to index[i]; returns the gain.
-  __device__ float encode(const float (&x)[kN], uint8_t* index) {
+  // x: finite; element lane + 16 j. Returns the norm.
+  __device__ float fill(const float (&x)[kN], const RotationMasks& masks, Effort effort) {
     double squares = 0;
 #pragma unroll
     for (int j = 0; j < kN; ++j) squares = fma(double{x[j]}, double{x[j]}, squares);
     const float norm = group_norm(sum16(squares));
-    const float divisor = norm > 0 ? norm : 1.0f;
-    normalise(x, divisor);
-    rotate();
+    normalise(x, norm > 0 ? norm : 1.0f, effort);
+    rotate(masks);
+    return norm;
+  }
+  // With the centroids of its elements.
+  __device__ FitSums fit(const float (&c)[kN]) const {
+    float yy = 0, yc = 0, cc = 0;
+#pragma unroll
+    for (int j = 0; j < kN; ++j) {
+      yy += y[j] * y[j];
+      yc += y[j] * c[j];
+      cc += c[j] * c[j];
+    }
+    return {sum16(yy), sum16(yc), sum16(cc)};
+  }
+
+ private:
+  __device__ void normalise(const float (&x)[kN], float divisor, Effort effort) {
+    const float inverse = 1 / divisor;
+    const bool divides = divides_exactly(effort, inverse);
+#pragma unroll
+    for (int j = 0; j < kN; ++j) y[j] = divides ? x[j] / divisor : x[j] * inverse;
+  }
+
+  // rotate_group() of hadamard.h.
+  __device__ void rotate(const RotationMasks& masks) {
+    flip_signs(masks.d1);
+#pragma unroll
+    for (int step = 1; step < kPartialSums; step *= 2) {
+      const float sign = (lane & step) != 0 ? -1.0f : 1.0f;  // fmaf: a sum with one rounding
+#pragma unroll
+      for (int j = 0; j < kN; ++j) y[j] = fmaf(y[j], sign, from_lane(y[j], step));
+    }
+#pragma unroll
+    for (int step = 1; step < kN; step *= 2) {
+#pragma unroll
+      for (int j = 0; j < kN; ++j) {
+        if ((j & step) != 0) continue;
+        const float a = y[j], b = y[j + step];
+        y[j] = a + b;
+        y[j + step] = a - b;
+      }
+    }
+#pragma unroll
+    for (int j = 0; j < kN; ++j) y[j] = y[j] * masks.scale;
+    flip_signs(masks.d2);
+  }
+
+  __device__ void flip_signs(const uint32_t* mask) {
+#pragma unroll
+    for (int j = 0; j < kN; ++j) {
+      const uint32_t minus = ~mask[j / 2] >> (lane + j % 2 * kPartialSums) & 1u;
+      y[j] = __uint_as_float(__float_as_uint(y[j]) ^ minus << 31);
+    }
+  }
+};
+
+template <int kBits, int kGroup>
+class HalfWarpEncoder {
+ public:
+  static constexpr int kThreads = 256;
+  static constexpr int kN = HalfWarpGroup<kGroup>::kN;
+  using Tables = EncoderTables<kBits>;
+  struct Shared {
+    uint8_t index[kGroup];
+  };
+
+  // lane: 0 .. 15
+  __device__ HalfWarpEncoder(const Tables& tables, int lane, Shared& shared)
+      : t_(tables), quantizer_{tables.book}, s_(shared), group_{lane, {}} {}
+
+  // x: finite. Writes the indices; returns the gain.
+  __device__ float encode(const float (&x)[kN]) {
+    const float norm = group_.fill(x, t_.masks, t_.effort);
     const bool reference = t_.effort == Effort::kReference;
     const float multiplier = quantizer_.multiplier(reference ? 1.0f : choose_factor());
     float c[kN];
 #pragma unroll
     for (int j = 0; j < kN; ++j) {
-      index[lane_ + kPartialSums * j] =
-          static_cast<uint8_t>(quantizer_.find(y_[j] * multiplier, t_.effort, c[j]));
+      s_.index[group_.lane + kPartialSums * j] =
+          static_cast<uint8_t>(quantizer_.find(group_.y[j] * multiplier, t_.effort, c[j]));
     }
     if (reference) {
       double squared_c = 0;
@@ -164,69 +233,23 @@ class HalfWarpEncoder {
       for (int j = 0; j < kN; ++j) squared_c = fma(double{c[j]}, double{c[j]}, squared_c);
       return norm_correcting_gain(norm, sum16(squared_c));
     }
-    float yy = 0, yc = 0, cc = 0;
-#pragma unroll
-    for (int j = 0; j < kN; ++j) {
-      yy += y_[j] * y_[j];
-      yc += y_[j] * c[j];
-      cc += c[j] * c[j];
-    }
-    return least_squares_gain(norm, {sum16(yy), sum16(yc), sum16(cc)}, t_.beta);
+    return least_squares_gain(norm, group_.fit(c), t_.beta);
   }
 
  private:
   using Quantizer =
       std::conditional_t<kIsUniform<kBits>, UniformQuantizer<kBits>, LloydQuantizer<kBits>>;
 
-  __device__ void normalise(const float (&x)[kN], float divisor) {
-    const float inverse = 1 / divisor;
-    const bool divides = divides_exactly(t_.effort, inverse);
-#pragma unroll
-    for (int j = 0; j < kN; ++j) y_[j] = divides ? x[j] / divisor : x[j] * inverse;
-  }
-
-  // rotate_group() of hadamard.h.
-  __device__ void rotate() {
-    flip_signs(t_.masks.d1);
-#pragma unroll
-    for (int step = 1; step < kPartialSums; step *= 2) {
-      const float sign = (lane_ & step) != 0 ? -1.0f : 1.0f;  // fmaf: a sum with one rounding
-#pragma unroll
-      for (int j = 0; j < kN; ++j) y_[j] = fmaf(y_[j], sign, from_lane(y_[j], step));
-    }
-#pragma unroll
-    for (int step = 1; step < kN; step *= 2) {
-#pragma unroll
-      for (int j = 0; j < kN; ++j) {
-        if ((j & step) != 0) continue;
-        const float a = y_[j], b = y_[j + step];
-        y_[j] = a + b;
-        y_[j + step] = a - b;
-      }
-    }
-#pragma unroll
-    for (int j = 0; j < kN; ++j) y_[j] = y_[j] * t_.masks.scale;
-    flip_signs(t_.masks.d2);
-  }
-
-  __device__ void flip_signs(const uint32_t* mask) {
-#pragma unroll
-    for (int j = 0; j < kN; ++j) {
-      const uint32_t minus = ~mask[j / 2] >> (lane_ + j % 2 * kPartialSums) & 1u;
-      y_[j] = __uint_as_float(__float_as_uint(y_[j]) ^ minus << 31);
-    }
-  }
-
   // The factor t for which the centroids nearest to t * y match y best up to a factor.
   __device__ float choose_factor() {
-    const float base = quantizer_.base_scale(y_);
+    const float base = quantizer_.base_scale(group_.y);
     if (t_.effort == Effort::kFast) return 1 / base;
     const float unit = quantizer_.magnitude_unit(base);
     uint32_t m[kN];
 #pragma unroll
     for (int j = 0; j < kN; ++j) {
       m[j] = static_cast<uint32_t>(
-          static_cast<int32_t>(fminf(fabsf(y_[j]) * unit + 0.5f, float{kMaxMagnitude})));
+          static_cast<int32_t>(fminf(fabsf(group_.y[j]) * unit + 0.5f, float{kMaxMagnitude})));
     }
     ScaleChoice choice(kRefitUnit<kBits>);
     for (int k = 0; k < t_.search.count; ++k) attempt(m, t_.search.factors[k], choice);
@@ -247,10 +270,10 @@ class HalfWarpEncoder {
     choice.offer(r, sum16(yc), sum16(cc));
   }
 
-  const EncoderTables<kBits>& t_;
+  const Tables& t_;
   const Quantizer quantizer_;
-  const int lane_;
-  float y_[kN];  // rotated, norm 1
+  Shared& s_;
+  HalfWarpGroup<kGroup> group_;
 };
 
 }  // namespace tq::cuda

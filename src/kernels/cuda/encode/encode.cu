@@ -1,19 +1,19 @@
-// Compression on the GPU: rows of f32, f16 or bf16 to the native layout of tq2 .. tq8. Half a warp
-// encodes a group (device/encode.cuh).
+// Compression on the GPU: rows of f32, f16 or bf16 to the native layout of rotated formats. Half a
+// warp encodes a group (device/encode.cuh, device/encode_windows.cuh).
+#include <algorithm>
 #include <type_traits>
 
 #include "format/codebook.h"
 #include "format/packing.h"
+#include "format/trellis.h"
 #include "kernels/cuda/codebooks.cuh"
 #include "kernels/cuda/device/encode.cuh"
+#include "kernels/cuda/device/encode_windows.cuh"
 #include "kernels/cuda/encode/encode.h"
 #include "kernels/cuda/launch.cuh"
 
 namespace tq::cuda {
 namespace {
-
-constexpr int kThreads = 256;
-constexpr int kGroupsPerBlock = kThreads / kPartialSums;
 
 struct EncodeParams {
   const void* source;
@@ -48,14 +48,14 @@ __device__ uint32_t pack_word(const uint8_t* index, int w) {
   return word;
 }
 
-template <int kBits, int kGroup>
-__global__ void __launch_bounds__(kThreads)
-    encode_kernel(const EncodeParams p, const EncoderTables<kBits> tables) {
-  using Encoder = HalfWarpEncoder<kBits, kGroup>;
-  __shared__ uint8_t indices[kGroupsPerBlock][kGroup];
+template <typename Encoder, int kBits, int kGroup>
+__global__ void __launch_bounds__(Encoder::kThreads)
+    encode_kernel(const EncodeParams p, const typename Encoder::Tables tables) {
+  constexpr int kGroupsPerBlock = Encoder::kThreads / kPartialSums;
+  __shared__ typename Encoder::Shared all[kGroupsPerBlock];
   start_kernel();
   const int lane = static_cast<int>(threadIdx.x % kPartialSums);
-  uint8_t* index = indices[threadIdx.x / kPartialSums];
+  typename Encoder::Shared& shared = all[threadIdx.x / kPartialSums];
   const uint32_t group = blockIdx.x * kGroupsPerBlock + threadIdx.x / kPartialSums;
   const bool exists = group < p.n_groups;  // the other half of the warp may have one all the same
   const uint32_t row = group / p.groups_per_row;
@@ -71,12 +71,12 @@ __global__ void __launch_bounds__(kThreads)
   }
   if (!finite) atomicMin(p.first_bad, p.number);
 
-  const float gain = Encoder(tables, lane).encode(x, index);
+  const float gain = Encoder(tables, lane, shared).encode(x);
   __syncwarp();
   if (!exists) return;
   constexpr int kWords = kGroup / 32 * kBits;
   for (int w = lane; w < kWords; w += kPartialSums) {
-    p.codes[int64_t{group} * kWords + w] = pack_word<kBits, kGroup>(index, w);
+    p.codes[int64_t{group} * kWords + w] = pack_word<kBits, kGroup>(shared.index, w);
   }
   if (lane > 0) return;
   const __half stored = __float2half_rn(gain);
@@ -105,19 +105,44 @@ EncoderTables<kBits> make_tables(int group, const EncodeOptions& options) {
   return tables;
 }
 
-template <int kBits, int kGroup>
-void run(const EncodeParams& params, const EncodeOptions& options, cudaStream_t stream) {
-  const LaunchShape shape{dim3(blocks_for(params.n_groups, kGroupsPerBlock)), dim3(kThreads)};
-  launch("encode", encode_kernel<kBits, kGroup>, shape, stream, params,
-         make_tables<kBits>(kGroup, options));
+WindowEncoderTables make_window_tables(int bits, int group, const EncodeOptions& options) {
+  WindowEncoderTables tables{};
+  const TrellisTable& table = trellis_table(bits, group);
+  tables.masks = rotation_masks(group);
+  tables.search = trellis_search(options.effort, bits);
+  for (int k = 0; k < tables.search.count; ++k) {
+    tables.multipliers[k] = trellis_multiplier(bits, table.unit, tables.search.scale(k));
+  }
+  std::copy(table.newest.begin(), table.newest.end(), tables.newest);
+  std::copy(table.older.begin(), table.older.end(), tables.older);
+  tables.unit = table.unit;
+  tables.beta = options.beta;
+  return tables;
 }
 
-template <int kBits>
+template <int kKind, int kGroup>
+void run(const EncodeParams& params, const EncodeOptions& options, cudaStream_t stream) {
+  constexpr int kBits = bits_of(kKind);
+  using Encoder = std::conditional_t<is_window(kKind), HalfWarpWindowEncoder<kBits, kGroup>,
+                                     HalfWarpEncoder<kBits, kGroup>>;
+  const auto tables = [&] {
+    if constexpr (is_window(kKind)) {
+      return make_window_tables(kBits, kGroup, options);
+    } else {
+      return make_tables<kBits>(kGroup, options);
+    }
+  }();
+  const auto blocks = blocks_for(params.n_groups, Encoder::kThreads / kPartialSums);
+  launch("encode", encode_kernel<Encoder, kBits, kGroup>,
+         LaunchShape{dim3(blocks), dim3(Encoder::kThreads)}, stream, params, tables);
+}
+
+template <int kKind>
 void run(int group, const EncodeParams& params, const EncodeOptions& options, cudaStream_t stream) {
-  if (group == 32) return run<kBits, 32>(params, options, stream);
-  if (group == 64) return run<kBits, 64>(params, options, stream);
-  if (group == 128) return run<kBits, 128>(params, options, stream);
-  if (group == 256) return run<kBits, 256>(params, options, stream);
+  if (group == 32) return run<kKind, 32>(params, options, stream);
+  if (group == 64) return run<kKind, 64>(params, options, stream);
+  if (group == 128) return run<kKind, 128>(params, options, stream);
+  if (group == 256) return run<kKind, 256>(params, options, stream);
   fail_call("encode: no such group");
 }
 
@@ -140,8 +165,8 @@ void encode(const EncodeArgs& args, cudaStream_t stream) {
   params.gains = const_cast<uint16_t*>(out.gains);
   params.first_bad = args.first_bad;
   params.number = args.number;
-  with_kind<CodeWidths>(code_kind(out.format), [&](auto width) {
-    run<decltype(width)::value>(out.group, params, args.options, stream);
+  with_kind(code_kind(out.format), [&](auto kind) {
+    run<decltype(kind)::value>(out.group, params, args.options, stream);
   });
 }
 
