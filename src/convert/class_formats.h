@@ -16,8 +16,8 @@
 namespace tq {
 
 // What plans that are not uniform use for most weights.
-constexpr std::string_view kThreeBits = "tq3";
-constexpr std::string_view kFourBits = "tq4";
+constexpr std::string_view kThreeBits = "w7_3";
+constexpr std::string_view kFourBits = "w7_4";
 // What plans choose among, by bits.
 constexpr std::array<std::string_view, 6> kPlanFormats = {"tq2", kThreeBits, kFourBits,
                                                           "tq5", "tq6",      "tq8"};
