@@ -52,7 +52,7 @@ class Synth(TqTest):
         self.assertEqual(report["written_bytes"], report["bytes"])
         formats = {(row["class"], row["format"]) for row in report["classes"]}
         self.assertEqual(formats, {("embed", "tq6"), ("attention", "tq5"), ("attention", "tq6"),
-                                   ("mlp", "tq4"), ("norm", "bf16")})
+                                   ("mlp", "w7_4"), ("norm", "bf16")})
 
     def test_runs(self):
         for option in (["--format", "tq4"], ["--preset", "12gb"]):
