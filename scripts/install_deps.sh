@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a purpose needs. Does nothing when all are there, so it works offline
 # the second time.
-#   scripts/install_deps.sh [build] [test] [package] [page]     default: build and test
+#   scripts/install_deps.sh [build] [test] [package] [extended]     default: build and test
 set -euo pipefail
 
 build=( # compiler and build tools, the engine's libraries, the command line program's
@@ -17,8 +17,9 @@ tests=( # tests, sanitizers and fuzzers, formatting, benchmarks, packages that a
 package=( # .deb (the libraries that it depends on), the portable tarball (static libraries, sources of others)
   dpkg-dev groff-base xz-utils binutils libncurses-dev libbsd-dev libmd-dev
 )
-page=( # the chat page's tests in a browser (scripts/test.sh --extended)
+extended=( # scripts/test.sh --extended: the chat page's tests in a browser, load
   chromium
+  wrk
 )
 
 [ $# -gt 0 ] || set -- build test
@@ -28,9 +29,9 @@ for group in "$@"; do
     build) packages+=("${build[@]}") ;;
     test) packages+=("${tests[@]}") ;;
     package) packages+=("${package[@]}") ;;
-    page) packages+=("${page[@]}") ;;
+    extended) packages+=("${extended[@]}") ;;
     *)
-      echo "usage: scripts/install_deps.sh [build] [test] [package] [page]" >&2
+      echo "usage: scripts/install_deps.sh [build] [test] [package] [extended]" >&2
       exit 2
       ;;
   esac

@@ -222,6 +222,19 @@ class RealServerTest(BrowserTest):
         self.assertEqual(page.js("JSON.stringify(localStorage).includes('secret')"), False)
 
 
+@unittest.skipUnless(os.environ.get("TQ_TEST_SMOLLM2"), "no model (see scripts/test.sh)")
+class RealModelTest(BrowserTest):
+    def test_an_answer_is_one(self):
+        server = Server("--format", "tq8", "--ctx", "2k", model=os.environ["TQ_TEST_SMOLLM2"])
+        self.addCleanup(server.stop)
+        page = self.ready(f"http://127.0.0.1:{server.port}/")
+        self.send(page, "What is the capital of France?")
+        page.wait("document.querySelector('#send').textContent === 'Send'", seconds=180)
+        self.assertIn("Paris", self.messages(page)[1])
+        self.assertRegex(page.js("document.querySelector('.stats').textContent"), r"\d tokens/s")
+        self.show(page, "real-model")
+
+
 class ScriptedTest(BrowserTest):
     def test_hostile_markdown(self):
         server = self.scripted(text(HOSTILE, 9) + [{"reasoning_content": HOSTILE}])

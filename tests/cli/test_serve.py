@@ -300,6 +300,25 @@ class ServeTest(unittest.TestCase):
             self.assertEqual(response.status, status, text)
 
 
+@unittest.skipUnless(os.environ.get("TQ_WRK"), "no wrk (see scripts/test.sh --extended)")
+class WrkTest(unittest.TestCase):
+    def test_load_is_answered(self):
+        server = Server("--max-num-seqs", "16")
+        self.addCleanup(server.stop)
+        script = pathlib.Path(FOLDER.name) / "post.lua"
+        script.write_text("""wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+wrk.body = '{"prompt": "abcde", "max_tokens": 8}'
+""")
+        for connections, path, options in ((64, "/v1/completions", ("-s", script)), (500, "/health", ())):
+            done = subprocess.run([os.environ["TQ_WRK"], "-t1", f"-c{connections}", "-d5s", *map(str, options),
+                                   f"http://127.0.0.1:{server.port}{path}"], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertNotIn("Non-2xx", done.stdout)
+            self.assertNotIn("Socket errors", done.stdout)
+            self.assertGreater(float(re.search(r"Requests/sec: +([\d.]+)", done.stdout)[1]), 10)
+
+
 class LimitTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
