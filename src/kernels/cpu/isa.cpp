@@ -15,7 +15,7 @@ namespace {
 
 #if defined(__x86_64__)
 // Older compilers have no name for it that __builtin_cpu_supports takes. Its registers are AVX2's.
-bool has_avx_vnni() {
+[[maybe_unused]] bool has_avx_vnni() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1) != 0;
 }
@@ -30,7 +30,7 @@ struct Tables {
 #if defined(__x86_64__)
     __builtin_cpu_init();
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");  // F16C too
-    const bool avx512 =
+    [[maybe_unused]] const bool avx512 =
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vbmi") &&
         __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512vnni");
@@ -41,10 +41,13 @@ struct Tables {
       avx2::fill_attention(table);
       avx2::fill_elementwise(table);
     }
+#if !defined(TQ_NO_AVXVNNI)
     if (avx2 && has_avx_vnni()) {
       CpuKernels& table = add("avxvnni", 98304, all[n - 1]);
       avxvnni::fill_matmul_i8(table);
     }
+#endif
+#if !defined(TQ_NO_AVX512)
     if (avx2 && avx512) {
       CpuKernels& table = add("avx512", 196608);
       avx512::fill_matmul_f32(table);
@@ -52,6 +55,7 @@ struct Tables {
       avx512::fill_attention(table);
       avx512::fill_elementwise(table);
     }
+#endif
 #endif
   }
 
