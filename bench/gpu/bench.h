@@ -151,5 +151,6 @@ void bench_steps(Bench& bench, const std::string& format);
 // The kernels that a product may take, side by side.
 void bench_tiers(Bench& bench, const char* format);
 void bench_sampling(Bench& bench);
+void bench_attention(Bench& bench);
 
 }  // namespace tq::bench

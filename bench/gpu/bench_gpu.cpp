@@ -178,47 +178,6 @@ void bench_small(Bench& bench, int64_t tokens) {
       });
 }
 
-// One decode step of `seqs` sequences with kv_len keys each.
-void bench_attention(Bench& bench, const char* what, int64_t seqs, int64_t queries, int64_t kv_len,
-                     int64_t heads, int64_t kv_heads, int64_t k_dim, int64_t v_dim, bool latent,
-                     bool fast = true) {
-  const std::string name = fmt::format("attention {} {} seqs x {} queries, {} keys{}", what, seqs,
-                                       queries, kv_len, fast ? "" : ", batch-invariant");
-  if (!bench.wants(name)) return;
-  const int64_t blocks = ceil_div(kv_len, kKvBlockTokens);
-  std::vector<int32_t> q_begin, lengths, table;
-  for (int32_t s = 0; s <= seqs; ++s) q_begin.push_back(s * static_cast<int32_t>(queries));
-  for (int32_t s = 0; s < seqs; ++s) lengths.push_back(static_cast<int32_t>(kv_len));
-  for (int32_t b = 0; b < seqs * blocks; ++b) table.push_back(b);
-  std::vector<int32_t> all = q_begin;
-  all.insert(all.end(), lengths.begin(), lengths.end());
-  all.insert(all.end(), table.begin(), table.end());
-  auto* integers = reinterpret_cast<int32_t*>(bench.prepared());
-  check(cudaMemcpy(integers, all.data(), all.size() * sizeof(int32_t), cudaMemcpyHostToDevice));
-  const int64_t k_bytes = seqs * blocks * kv_heads * kKvBlockTokens * k_dim * 2;
-  const int64_t v_bytes = latent ? 0 : seqs * blocks * kv_heads * kKvBlockTokens * v_dim * 2;
-  const int64_t tokens = seqs * queries;
-  auto* counters = reinterpret_cast<uint32_t*>(integers + all.size());
-  check(
-      cudaMemset(counters, 0, static_cast<size_t>(cuda::attention_counters()) * sizeof(uint32_t)));
-  const auto run = [&](int i) {
-    auto* keys = const_cast<uint8_t*>(bench.weights(k_bytes + v_bytes, i));
-    const AttentionArgs args{
-        {default_kv_format(), seqs * blocks, kv_heads, k_dim, v_dim, keys,
-         latent ? nullptr : keys + k_bytes},
-        {seqs, integers, integers + seqs + 1, integers + 2 * seqs + 1, blocks, tokens, kv_len},
-        bench.input(),
-        heads,
-        0.06f,
-        0,
-        0,
-        bench.output(),
-        bench.output() + tokens * heads * v_dim};
-    cuda::attention(args, {counters, fast ? cuda::kMostDecodeSeqs : 0, fast}, bench.stream());
-  };
-  bench.report(name, static_cast<double>(k_bytes + v_bytes), 0, run);
-}
-
 // Compression of bf16 rows, GB/s of these; then the layout that products read, GB/s of native
 // bytes.
 void bench_encode(Bench& bench, const char* format) {
@@ -267,28 +226,9 @@ void run(const std::string& filter, const char* format) {
     bench_encode(bench, encoded);
   }
   for (const int64_t tokens : {1, 16, 32}) bench_small(bench, tokens);
-  for (const int64_t seqs : {1, 16, 32}) {
-    bench_attention(bench, "gemma local", seqs, 1, 256, 16, 8, 256, 256, false);
-    bench_attention(bench, "gemma global", seqs, 1, 256, 16, 2, 512, 512, false);
-    bench_attention(bench, "qwen", seqs, 1, 256, 32, 4, 128, 128, false);
-    bench_attention(bench, "glm", seqs, 1, 256, 20, 1, 576, 512, true);
-  }
   bench_sampling(bench);
   bench_steps(bench, format);
-  bench_attention(bench, "gemma local", 1, 1, 8192, 16, 8, 256, 256, false);
-  for (const bool fast : {true, false}) {
-    for (const auto& [seqs, queries, keys] : std::vector<std::array<int64_t, 3>>{{1, 128, 128},
-                                                                                 {1, 512, 512},
-                                                                                 {1, 2048, 2048},
-                                                                                 {16, 128, 128},
-                                                                                 {1, 128, 4096},
-                                                                                 {1, 2048, 8192}}) {
-      bench_attention(bench, "gemma local", seqs, queries, keys, 16, 8, 256, 256, false, fast);
-      bench_attention(bench, "gemma global", seqs, queries, keys, 16, 2, 512, 512, false, fast);
-      bench_attention(bench, "qwen", seqs, queries, keys, 32, 4, 128, 128, false, fast);
-      bench_attention(bench, "glm", seqs, queries, keys, 20, 1, 576, 512, true, fast);
-    }
-  }
+  bench_attention(bench);
   for (const int64_t tokens : {512, 2048}) {
     bench_dense(bench, format, "prefill qkv", 8192, 2816, {tokens});
     bench_dense(bench, format, "prefill o", 2816, 4096, {tokens});

@@ -109,7 +109,10 @@ TEST(GpuDecodeInputs, HeadsHaveTheBitsOfTheirOperators) {
       {{1, 17, 300}, 16, 8, 256, 256, 128, fixtures::kKvBf16, 100},
       {{64, 65}, 16, 2, 512, 512, 64},
       {{33, 2, 90, 1024}, 9, 3, 64, 64, 20},
-      {{128}, 6, 6, 96, 96, 48, fixtures::kKvBf16}};
+      {{128}, 6, 6, 96, 96, 48, fixtures::kKvBf16},
+      {{1200, 16, 17}, 32, 4, 128, 128, 64},
+      {{900}, 20, 2, 256, 256, 128, fixtures::kKvF16, 600},
+      {{640, 1}, 16, 2, 512, 512, 64}};
   for (const DecodeShape& shape : shapes) {
     DecodeStep step(shape);
     const int64_t dim = shape.k_dim;
@@ -155,7 +158,8 @@ TEST(GpuDecodeInputs, HeadsHaveTheBitsOfTheirOperators) {
 TEST(GpuDecodeInputs, LatentsHaveTheBitsOfTheirOperators) {
   const std::vector<DecodeShape> shapes = {{{200}, 20, 1, 576, 512, 32},
                                            {{1, 700, 65}, 3, 1, 576, 512, 32, fixtures::kKvBf16},
-                                           {{40, 5}, 5, 1, 80, 64, 8}};
+                                           {{40, 5}, 5, 1, 80, 64, 8},
+                                           {{1000, 3}, 20, 1, 576, 512, 32}};
   for (const DecodeShape& shape : shapes) {
     DecodeStep step(shape);
     const int64_t rank = shape.v_dim, nope = 24, rotated = 2 * shape.n_pairs;

@@ -137,12 +137,25 @@ TEST(GpuAttention, DecodeStepsMatchTheDefinition) {
       {{1}, {3000}, 2, 1, 80, 80, fixtures::kKvF16, 1000, 30.0f},
       {{1, 1}, {257, 256}, 3, 3, 256, 256, fixtures::kKvBf16, 0, 20.0f},
       {{1}, {9000}, 4, 2, 128, 128, fixtures::kKvF16},
-      {{1, 1}, {90, 700}, 5, 1, 40, 40, fixtures::kKvF16}};
-  for (const int64_t n : {12, 40}) {
-    AttentionCase many{{}, {}, 16, 8, 128, 128, fixtures::kKvF16};
+      {{1, 1}, {90, 700}, 5, 1, 40, 40, fixtures::kKvF16},
+      {{1, 1, 1}, {1024, 1025, 1040}, 16, 1, 128, 128, fixtures::kKvF16},
+      {{1, 1}, {5000, 33}, 12, 2, 128, 128, fixtures::kKvBf16, 0, 20.0f},
+      {{1, 1}, {2111, 2112}, 40, 2, 64, 64, fixtures::kKvF16},
+      {{1, 1, 1}, {4000, 1, 999}, 14, 2, 256, 256, fixtures::kKvF16, 1000},
+      {{1}, {1500}, 24, 2, 256, 256, fixtures::kKvF16},
+      {{1, 1}, {3333, 640}, 20, 2, 512, 512, fixtures::kKvF16, 640},
+      {{1}, {1300}, 8, 2, 320, 320, fixtures::kKvBf16},
+      {{1, 1, 1}, {700, 2049, 15}, 20, 1, 576, 512, fixtures::kKvF16},
+      {{1, 1}, {64, 1700}, 8, 1, 576, 512, fixtures::kKvBf16, 0, 15.0f},
+      {{1}, {12000}, 50, 1, 576, 512, fixtures::kKvF16},
+      {{1, 1}, {600, 1600}, 5, 1, 80, 64, fixtures::kKvF16, 900}};
+  for (size_t i = cases.size() - 4; i < cases.size(); ++i) cases[i].latent = true;
+  for (const auto& [n, longest, v_dim] :
+       std::vector<std::array<int64_t, 3>>{{12, 300, 128}, {40, 300, 128}, {40, 1100, 128}}) {
+    AttentionCase many{{}, {}, 16, 8, 128, v_dim, fixtures::kKvF16};
     for (int64_t s = 0; s < n; ++s) {
       many.n_queries.push_back(1);
-      many.kv_len.push_back(1 + s * 37 % 300);
+      many.kv_len.push_back(1 + s * 37 % longest);
     }
     cases.push_back(many);
   }

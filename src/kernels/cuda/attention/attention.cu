@@ -1,5 +1,6 @@
-// Picks the attention kernel, and lists the kernels: one of its own for decode steps, one for
-// prompts over f16 caches, tensor cores for all 16-bit caches, lanes for fp32, loops for odd sizes.
+// Picks the attention kernel, and lists the kernels: two for decode steps (few and many keys), one
+// for prompts over f16 caches, tensor cores for all 16-bit caches, lanes for fp32, loops for odd
+// sizes.
 #include <algorithm>
 #include <iterator>
 #include <string>
@@ -35,6 +36,22 @@ int64_t enough_blocks(bool mma) { return int64_t{mma ? 2 : 8} * device_info().n_
 bool picks_decode(const AttentionArgs& args, const AttentionOptions& options) {
   const int64_t seqs = args.batch.n_seqs;
   return seqs == args.batch.tokens && seqs <= options.decode_up_to && supports_decode(args);
+}
+
+bool picks_deep(const AttentionArgs& args, const AttentionOptions& options) {
+  return picks_decode(args, options) && supports_deep(args, args.batch.max_kv_len);
+}
+
+AttentionParts run_decode(const AttentionArgs& args, const ProjectedInputs& inputs,
+                          cudaStream_t stream) {
+  return supports_deep(args, args.batch.max_kv_len) && fits_deep(args.kv)
+             ? attention_deep(args, inputs, stream)
+             : attention_decode(args, inputs, stream);
+}
+
+void run_decode_alone(const AttentionArgs& args, const AttentionOptions& /*options*/,
+                      cudaStream_t stream) {
+  merge_parts(run_decode(args, {}, stream), args, args.batch.tokens, stream);
 }
 
 // Whether a decode step's kernel can leave parts to the rotation of what comes next.
@@ -81,10 +98,9 @@ bool fits_always(const KvLayerView& /*kv*/) { return true; }
 
 // As they are tried.
 constexpr AttentionKernel kKernels[] = {
+    {"deep", "not with --batch-invariant", picks_deep, fits_deep, run_decode_alone},
     {"decode", "one token a sequence; not with --batch-invariant", picks_decode, fits_always,
-     [](const AttentionArgs& args, const AttentionOptions&, cudaStream_t stream) {
-       merge_parts(attention_decode(args, {}, stream), args, args.batch.tokens, stream);
-     }},
+     run_decode_alone},
     {"prompt", "not with --batch-invariant or --exact", picks_prompt, fits_prompt,
      [](const AttentionArgs& args, const AttentionOptions&, cudaStream_t stream) {
        const AttentionParts parts = attention_prompt(args, stream);
@@ -109,34 +125,42 @@ constexpr AttentionKernel kKernels[] = {
      }},
 };
 
+// What is listed: decode steps over few and many keys, and prompts.
+struct ListedOp {
+  const char* name;
+  bool decode;
+  int64_t keys;
+};
+
 // A step of `tokens` tokens, one a sequence or all of one, that nothing but the cache's type
 // limits.
 struct ImaginedStep {
   AttentionArgs args = {};
   AttentionOptions options = {};
-  ImaginedStep(KvFormatId format, int64_t tokens, bool decode) {
+  ImaginedStep(KvFormatId format, int64_t tokens, const ListedOp& op) {
     args.kv = {.format = format, .n_kv_heads = 1, .k_dim = 128, .v_dim = 128};
     args.kv.v = args.kv.k = &args;  // planes of their own; never read
-    args.batch.n_seqs = decode ? tokens : 1;
+    args.batch.n_seqs = op.decode ? tokens : 1;
     args.batch.tokens = tokens;
-    args.batch.max_kv_len = 1;
+    args.batch.max_kv_len = op.keys;
     args.n_heads = 1;
     args.scale = 1;
     options = {nullptr, kMostDecodeSeqs, true};
   }
 };
 
-void list_kernels(const char* op, KvFormatId format, bool decode, std::vector<KernelUse>& uses) {
+void list_kernels(const ListedOp& op, KvFormatId format, std::vector<KernelUse>& uses) {
   constexpr int64_t kMostTokens = 4096;
   const auto picks = [&](const AttentionKernel& kernel, int64_t tokens) {
-    const ImaginedStep step(format, decode ? tokens : tokens + 1, decode);
+    const ImaginedStep step(format, op.decode ? tokens : tokens + 1, op);
     return kernel.supports(step.args, step.options);
   };
   std::vector<bool> taken(kMostTokens + 1);  // by a kernel before
   for (const AttentionKernel& kernel : kKernels) {
     if (!picks(kernel, 1)) continue;
-    KernelUse use{
-        op, "kv " + std::string(kv_format_traits(format).name), 0, "any", kernel.name, kernel.when};
+    KernelUse use{op.name,     "kv " + std::string(kv_format_traits(format).name),
+                  0,           "any",
+                  kernel.name, kernel.when};
     for (int64_t tokens = 1; tokens <= kMostTokens; ++tokens) {
       const auto at = static_cast<size_t>(tokens);
       if (taken[at] || !picks(kernel, tokens)) continue;
@@ -149,18 +173,18 @@ void list_kernels(const char* op, KvFormatId format, bool decode, std::vector<Ke
 }
 
 template <typename... Formats>
-void list_kernels(const char* op, bool decode, std::vector<KernelUse>& uses,
-                  FormatList<Formats...>) {
-  (list_kernels(op, kv_format_id<Formats>(), decode, uses), ...);
+void list_kernels(const ListedOp& op, std::vector<KernelUse>& uses, FormatList<Formats...>) {
+  (list_kernels(op, kv_format_id<Formats>(), uses), ...);
 }
 
 }  // namespace
 
 std::vector<KernelUse> list_attention_kernels() {
   std::vector<KernelUse> uses;
-  for (const bool decode : {true, false}) {
-    const char* op = decode ? "attention of a decode step" : "attention of a prompt";
-    list_kernels(op, decode, uses, CudaKvFormats{});
+  for (const ListedOp& op : {ListedOp{"attention of a decode step", true, 1},
+                             ListedOp{"attention over many keys", true, 32768},
+                             ListedOp{"attention of a prompt", false, 1}}) {
+    list_kernels(op, uses, CudaKvFormats{});
   }
   return uses;
 }
@@ -175,8 +199,9 @@ size_t attention_bytes(const AttentionArgs& args) {
       std::min(tokens * args.n_heads, enough_blocks(mma) * (mma ? kTileRows : kLaneRows));
   const auto split = static_cast<size_t>(std::min(
       attention_parts_bytes(args, rows, most_chunks(args, tokens, max_kv_len)), kMostWorkspace));
-  return std::max(
-      {split, attention_decode_bytes(args, most_seqs, max_kv_len), attention_prompt_bytes(args)});
+  return std::max({split, attention_decode_bytes(args, most_seqs, max_kv_len),
+                   attention_deep_bytes(args, most_seqs, max_kv_len),
+                   attention_prompt_bytes(args)});
 }
 
 int64_t attention_counters() { return enough_blocks(/*mma=*/true); }
@@ -194,7 +219,7 @@ void attention(const AttentionArgs& args, const AttentionOptions& options, cudaS
 Activation attention_prepared(const AttentionArgs& args, const AttentionOptions& options,
                               const PrepareArgs& next, bool exact, cudaStream_t stream) {
   if (fuses_decode(args, options, next, exact)) {
-    return prepare_parts(attention_decode(args, {}, stream), next, stream);
+    return prepare_parts(run_decode(args, {}, stream), next, stream);
   }
   if (!exact && next.form == InputForm::kRotated && picks_prompt(args, options) &&
       fits_prompt(args.kv)) {
@@ -212,7 +237,7 @@ Activation attention_prepared(const AttentionInputsArgs& inputs, const Attention
   const bool alike = inputs.kv.k_dim == inputs.kv.v_dim && inputs.kv.v != nullptr;
   if (alike && fuses_decode(args, options, next, exact)) {
     const ProjectedInputs projected{ProjectedInputs::Kind::kHeads, inputs, {}};
-    return prepare_parts(attention_decode(args, projected, stream), next, stream);
+    return prepare_parts(run_decode(args, projected, stream), next, stream);
   }
   attention_inputs(inputs, stream);
   return attention_prepared(args, options, next, exact, stream);
@@ -226,7 +251,7 @@ Activation attention_prepared(const LatentInputsArgs& inputs, const AttentionArg
   constexpr int64_t kFewSeqs = 8;
   if (args.batch.tokens <= kFewSeqs && fuses_decode(args, options, next, exact)) {
     const ProjectedInputs projected{ProjectedInputs::Kind::kLatent, {}, inputs};
-    return prepare_parts(attention_decode(args, projected, stream), next, stream);
+    return prepare_parts(run_decode(args, projected, stream), next, stream);
   }
   latent_inputs(inputs, stream);
   return attention_prepared(args, options, next, exact, stream);

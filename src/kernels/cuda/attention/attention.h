@@ -84,6 +84,12 @@ bool supports_decode(const AttentionArgs& args);
 size_t attention_decode_bytes(const AttentionArgs& args, int64_t max_seqs, int64_t max_kv_len);
 AttentionParts attention_decode(const AttentionArgs& args, const ProjectedInputs& inputs,
                                 cudaStream_t stream);
+// The same where there are many keys, up to max_kv_len of a sequence.
+bool supports_deep(const AttentionArgs& args, int64_t max_kv_len);
+bool fits_deep(const KvLayerView& kv);  // this GPU's shared memory
+size_t attention_deep_bytes(const AttentionArgs& args, int64_t max_seqs, int64_t max_kv_len);
+AttentionParts attention_deep(const AttentionArgs& args, const ProjectedInputs& inputs,
+                              cudaStream_t stream);
 // Prompts over f16 caches: faster, with queries and weights rounded to f16. No parts: outputs are
 // in args.out.
 bool supports_prompt(const AttentionArgs& args);

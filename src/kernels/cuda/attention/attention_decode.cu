@@ -243,9 +243,11 @@ __global__ void __launch_bounds__(kThreads, kKeyVectors > 1 ? 1 : 2)
   const int head = kv_head * p.group + first_row;
   float* const made = partial + kWarps * kRows * p.v_dim;
   const int k_dim = p.n_vectors * kVec;
-  const Inputs inputs{
-      p.inputs, k_dim,   made, reinterpret_cast<T*>(made + 3 * Inputs::kHeads * k_dim),
-      seq,      kv_head, head, rows};
+  const Inputs inputs{{p.inputs, k_dim, seq, kv_head},
+                      made,
+                      reinterpret_cast<T*>(made + 3 * Inputs::kHeads * k_dim),
+                      head,
+                      rows};
   const bool makes = p.inputs.kind != ProjectedInputs::Kind::kNone;
   if (makes) inputs.fetch_weights(warp, lane);
   wait_for_previous();

@@ -12,6 +12,12 @@ inline AttentionParts parts_of(const Activation& x) {
           reinterpret_cast<float2*>(const_cast<float*>(x.part_stats))};
 }
 
+// The statistics of a part that a row does not have, which come after all others; its values are
+// whatever was there.
+constexpr float2 kNoPart{-INFINITY, 0};
+__device__ __forceinline__ bool is_no_part(float2 stat) {
+  return stat.x == -INFINITY && stat.y == 0;
+}
 // Of a part whose largest score is `max`, when that of all is `top`; 0 for one without keys.
 __device__ __forceinline__ float part_factor(float max, float top) {
   return max == -INFINITY ? 0.0f : __expf(max - top);
@@ -30,13 +36,17 @@ __device__ __forceinline__ void merge_parts(const AttentionParts& parts, int64_t
   constexpr int kAtOnce = 8;
 #pragma unroll
   for (int k = 0; k < kN; ++k) out[k] = 0;
-  for (int base = 0; base < parts.n; base += kAtOnce) {
+  int n = parts.n;
+  for (int base = kAtOnce; base < parts.n; base += kAtOnce) {
+    if (is_no_part(stats[base])) n = min(n, base);
+  }
+  for (int base = 0; base < n; base += kAtOnce) {
     float2 stat[kAtOnce];
     float value[kAtOnce][kN];
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
-      const bool there = base + i < parts.n;
-      stat[i] = there ? stats[base + i] : float2{-INFINITY, 0};
+      const bool there = base + i < n;
+      stat[i] = there ? stats[base + i] : kNoPart;
       const float* from = values + (base + i) * parts.v_dim;
       if constexpr (kN % 4 == 0) {
 #pragma unroll
@@ -63,7 +73,9 @@ __device__ __forceinline__ void merge_parts(const AttentionParts& parts, int64_t
       const float factor = part_factor(stat[i].x, top);
       sum = fmaf(factor, stat[i].y, sum);
 #pragma unroll
-      for (int k = 0; k < kN; ++k) out[k] = fmaf(factor, value[i][k], out[k]);
+      for (int k = 0; k < kN; ++k) {
+        out[k] = fmaf(factor, is_no_part(stat[i]) ? 0.0f : value[i][k], out[k]);
+      }
     }
   }
 #pragma unroll

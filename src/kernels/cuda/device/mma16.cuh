@@ -64,6 +64,25 @@ __device__ __forceinline__ uint32_t swizzled(int row, int piece) {
   return row * 128 + piece_offset(row, piece);
 }
 
+// 16 bytes to shared memory.
+__device__ __forceinline__ void store_shared(uint32_t to, const uint4& x) {
+  asm volatile("st.shared.v4.b32 [%0], {%1,%2,%3,%4};" ::"r"(to), "r"(x.x), "r"(x.y), "r"(x.z),
+               "r"(x.w)
+               : "memory");
+}
+
+// The barrier `id` (from 1 on) of kWarps warps.
+template <int kWarps>
+__device__ __forceinline__ void sync_warps(int id) {
+  asm volatile("bar.sync %0, %1;" ::"r"(id), "n"(kWarps * kWarp) : "memory");
+}
+
+__device__ __forceinline__ float exp2_fast(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
 // Two neighbours, each as the sum of two 16-bit numbers.
 template <typename T>
 __device__ __forceinline__ void store_split(float x, float y, T* high, T* low) {

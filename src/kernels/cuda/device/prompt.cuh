@@ -46,19 +46,12 @@ struct PromptShape {
   static constexpr int kBytes = kAlign + kQueryBytes + kKeyBytes + kValueBytes + kWeightBytes;
 };
 
-__device__ __forceinline__ float exp2_fast(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
 __device__ __forceinline__ uint32_t pack_half2(float x, float y) {
   const __half2 both = __floats2half2_rn(x, y);
   return *reinterpret_cast<const uint32_t*>(&both);
 }
 // Warps that share 16 rows.
-__device__ __forceinline__ void sync_pair(int group) {
-  asm volatile("bar.sync %0, %1;" ::"r"(group + 1), "n"(2 * kWarp) : "memory");
-}
+__device__ __forceinline__ void sync_pair(int group) { sync_warps<2>(group + 1); }
 
 // The keys that a tile's rows see, and where they lie.
 struct KeyRange {
@@ -181,11 +174,9 @@ __global__ void __launch_bounds__(PromptShape<kKeyDim, kValueDim, kLatent>::kThr
         x[0] = *reinterpret_cast<const float4*>(from + at);
         x[1] = *reinterpret_cast<const float4*>(from + at + 4);
       }
-      asm volatile("st.shared.v4.b32 [%0], {%1,%2,%3,%4};" ::"r"(queries + r * (kKeyDim * 2) +
-                                                                 d * 2 + piece_offset(r, piece)),
-                   "r"(pack_half2(x[0].x, x[0].y)), "r"(pack_half2(x[0].z, x[0].w)),
-                   "r"(pack_half2(x[1].x, x[1].y)), "r"(pack_half2(x[1].z, x[1].w))
-                   : "memory");
+      store_shared(queries + r * (kKeyDim * 2) + d * 2 + piece_offset(r, piece),
+                   {pack_half2(x[0].x, x[0].y), pack_half2(x[0].z, x[0].w),
+                    pack_half2(x[1].x, x[1].y), pack_half2(x[1].z, x[1].w)});
     }
   }
   wait_copies<0>();
