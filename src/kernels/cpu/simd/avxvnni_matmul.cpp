@@ -12,5 +12,6 @@
 #include "kernels/cpu/simd/matmul_i8.inc"
 #include "kernels/cpu/simd/end.inc"
 // clang-format on
+#undef TQ_AVX_VNNI
 
 #endif
