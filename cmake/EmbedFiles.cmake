@@ -1,5 +1,6 @@
 # Writes OUTPUT, a source of C++ with the chat page (src/server/page) and openapi.json as arrays of bytes, for
 # src/server/embedded.h. Run by the build when one of them changes.
+include(${CMAKE_CURRENT_LIST_DIR}/EmbedBytes.cmake)
 set(types_html "text/html; charset=utf-8")
 set(types_css "text/css; charset=utf-8")
 set(types_js "text/javascript; charset=utf-8")
@@ -21,9 +22,7 @@ foreach(file ${files})
   if(file STREQUAL "page/index.html")
     set(path "/")
   endif()
-  file(READ ${SOURCE_DIR}/src/server/${file} bytes HEX)
-  string(REGEX REPLACE "(................................)" "\\1\n" bytes "${bytes}")
-  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "'\\\\x\\1'," bytes "${bytes}")
+  tq_embed_bytes(${SOURCE_DIR}/src/server/${file} bytes)
   file(SHA256 ${SOURCE_DIR}/src/server/${file} hash)
   string(SUBSTRING ${hash} 0 32 hash)
   string(APPEND arrays "constexpr char k_${name}[] = {\n${bytes}};\n")

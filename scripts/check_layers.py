@@ -21,7 +21,8 @@ ALLOWED = {  # what a folder may include besides itself; docs/architecture.md dr
     "server": "base tensor format kernels backend kv io model text grammar engine convert session net",
     "net": "base",
     "loadgen": "base text net",
-    "cli": "base tensor format kernels backend kv io model text grammar engine convert session net server loadgen",
+    "eval": "base tensor format kernels backend kv io model text grammar engine convert session net loadgen",
+    "cli": "base tensor format kernels backend kv io model text grammar engine convert session net server loadgen eval",
 }
 
 root = pathlib.Path(__file__).resolve().parent.parent / "src"

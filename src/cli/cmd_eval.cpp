@@ -20,8 +20,9 @@
 
 namespace tq {
 
-void add_eval_logits(CLI::App& eval, const GlobalOptions& global);  // cmd_eval_logits.cpp
-void add_eval_plans(CLI::App& eval, const GlobalOptions& global);   // cmd_eval_plans.cpp
+void add_eval_logits(CLI::App& eval, const GlobalOptions& global);     // cmd_eval_logits.cpp
+void add_eval_plans(CLI::App& eval, const GlobalOptions& global);      // cmd_eval_plans.cpp
+void add_eval_scenarios(CLI::App& eval, const GlobalOptions& global);  // cmd_eval_scenarios.cpp
 
 namespace {
 
@@ -343,6 +344,7 @@ void add_eval(CLI::App& app, const GlobalOptions& global) {
 
   add_eval_logits(*eval, global);
   add_eval_plans(*eval, global);
+  add_eval_scenarios(*eval, global);
 }
 
 }  // namespace tq

@@ -4,58 +4,13 @@
 
 #include <algorithm>
 
+#include "loadgen/page.h"
 #include "loadgen/plot.h"
 
 namespace tq {
 namespace {
 
 constexpr size_t kMostPoints = 200;  // of a line
-
-constexpr const char* kStyle = R"(
-:root { color-scheme: light dark; --back: #fff; --text: #1d2330; --dim: #5d6675; --grid: #dde1e8;
-  --c0: #2563c9; --c1: #c2571a; --c2: #1b7f4d; --c3: #8b3fb8; --c4: #b3261e; --c5: #0b7f8c; --c6: #7a6a12; --c7: #5d6675; }
-@media (prefers-color-scheme: dark) {
-  :root { --back: #14171c; --text: #e3e7ee; --dim: #9aa4b2; --grid: #2c323c;
-    --c0: #7fb0ff; --c1: #f5a26b; --c2: #6fd3a0; --c3: #d0a0f0; --c4: #ff9088; --c5: #6cd0dc; --c6: #d8c463; --c7: #9aa4b2; } }
-body { background: var(--back); color: var(--text); font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 62rem; padding: 1rem; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .7rem .2rem 0; text-align: right; border-bottom: 1px solid var(--grid); }
-th:first-child, td:first-child { text-align: left; }
-.facts th, .facts td { text-align: left; font-weight: normal; } .facts th { color: var(--dim); }
-.scroll { overflow-x: auto; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 1rem; }
-figure { margin: 0; } figcaption { font-weight: 600; } svg { width: 100%; height: auto; }
-svg text { fill: var(--dim); font-size: 11px; } .grid { stroke: var(--grid); } .axis { stroke: var(--dim); }
-polyline { fill: none; stroke-width: 2; }
-.legend { list-style: none; margin: 0; padding: 0; display: flex; flex-wrap: wrap; gap: .2rem 1rem; font-size: .85rem; }
-.legend li::before { content: ""; display: inline-block; width: 1.2em; height: .2em; margin-right: .4em; vertical-align: middle; background: currentColor; }
-)";
-
-std::string style() {
-  std::string out = kStyle;
-  for (int i = 0; i < 8; ++i) {
-    out += fmt::format(
-        "polyline.s{0}, circle.s{0} {{ stroke: var(--c{0}); }} circle.s{0} {{ fill: var(--c{0}); "
-        "}} "
-        "li.s{0}::before {{ background: var(--c{0}); }}\n",
-        i);
-  }
-  return out;
-}
-
-// A table of rows; the first is the header.
-std::string table(const std::vector<std::vector<std::string>>& rows) {
-  std::string out = "<div class=\"scroll\"><table>\n";
-  for (size_t i = 0; i < rows.size(); ++i) {
-    out += "<tr>";
-    for (const std::string& cell : rows[i]) {
-      out += fmt::format("<{0}>{1}</{0}>", i == 0 ? "th" : "td", html_text(cell));
-    }
-    out += "</tr>\n";
-  }
-  return out + "</table></div>\n";
-}
 
 bool by_rate(const LoadReport& report) { return report.levels.front().level.rate > 0; }
 
@@ -85,7 +40,7 @@ std::string throughput_table(const LoadReport& report) {
                     shown(m.output_throughput), shown(m.total_throughput),
                     std::to_string(measured.level.records.peak_concurrency)});
   }
-  return table(rows);
+  return html_table(rows);
 }
 
 std::string times_table(const LoadReport& report, const TimeKind& times) {
@@ -101,7 +56,7 @@ std::string times_table(const LoadReport& report, const TimeKind& times) {
     row.resize(rows[0].size());
     rows.push_back(std::move(row));
   }
-  return fmt::format("<h2>{}, ms</h2>\n", times.name) + table(rows);
+  return fmt::format("<h2>{}, ms</h2>\n", times.name) + html_table(rows);
 }
 
 Plot throughput_plot(const LoadReport& report) {
@@ -216,15 +171,8 @@ std::string faults_section(const LoadReport& report) {
 }  // namespace
 
 std::string report_html(const LoadReport& report) {
-  std::string out = fmt::format(
-      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<meta "
-      "name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>{0}</title>\n"
-      "<style>{1}</style>\n</head>\n<body>\n<h1>{0}</h1>\n<table class=\"facts\">\n",
-      html_text(report.title), style());
-  for (const auto& [name, value] : report.facts) {
-    out += fmt::format("<tr><th>{}</th><td>{}</td></tr>\n", html_text(name), html_text(value));
-  }
-  out += "</table>\n<h2>Throughput</h2>\n" + throughput_table(report) + faults_section(report);
+  std::string out = html_head(report.title, report.facts);
+  out += "<h2>Throughput</h2>\n" + throughput_table(report) + faults_section(report);
   out += "<h2>Plots</h2>\n<div class=\"plots\">\n";
   if (report.levels.size() > 1) {
     out += plot_svg(throughput_plot(report));
@@ -233,7 +181,7 @@ std::string report_html(const LoadReport& report) {
   out += plot_svg(cdf_plot(report, kTimeKinds[0])) + plot_svg(cdf_plot(report, kTimeKinds[3]));
   out += plot_svg(tokens_plot(report)) + plot_svg(open_plot(report)) + "</div>\n";
   for (const TimeKind& times : kTimeKinds) out += times_table(report, times);
-  return out + "</body>\n</html>\n";
+  return out + html_foot();
 }
 
 }  // namespace tq
