@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "base/human.h"
 #include "cli/command.h"
-#include "cli/input.h"
+#include "cli/eval_text.h"
 #include "cli/model_options.h"
 #include "cli/progress.h"
 #include "cli/result.h"
@@ -23,84 +23,13 @@ namespace tq {
 void add_eval_logits(CLI::App& eval, const GlobalOptions& global);     // cmd_eval_logits.cpp
 void add_eval_plans(CLI::App& eval, const GlobalOptions& global);      // cmd_eval_plans.cpp
 void add_eval_scenarios(CLI::App& eval, const GlobalOptions& global);  // cmd_eval_scenarios.cpp
+void add_eval_tasks(CLI::App& eval, const GlobalOptions& global);      // cmd_eval_tasks.cpp
+void add_eval_generate_kld(CLI::App& eval,
+                           const GlobalOptions& global);             // cmd_eval_generate_kld.cpp
+void add_eval_needle(CLI::App& eval, const GlobalOptions& global);   // cmd_eval_needle.cpp
+void add_eval_compare(CLI::App& eval, const GlobalOptions& global);  // cmd_eval_compare.cpp
 
 namespace {
-
-constexpr int64_t kDefaultWindow = 2048;
-
-struct EvalOptions {
-  ModelOptions model;
-  std::string text;
-  std::string tokens;
-  int64_t stride = 0;
-  int64_t max_tokens = 0;
-  std::string reference;
-  std::string save_reference;
-  std::string reference_logits;
-};
-
-// The text to score: ids without BOS, and BOS if the tokenizer's post-processor puts one.
-struct EvalIds {
-  std::vector<int32_t> ids;
-  std::vector<int32_t> prefix;
-};
-
-EvalIds read_ids(const EvalOptions& options, const LoadedModel& loaded) {
-  EvalIds out;
-  if (!options.tokens.empty()) {
-    out.ids = read_token_file(options.tokens, loaded.model->spec().vocab);
-  } else if (options.text.empty()) {
-    fail(ErrorCode::kInvalidArgument, "nothing to score: give --text FILE or --tokens FILE.json");
-  } else if (!loaded.tokenizer) {
-    fail(ErrorCode::kInvalidArgument,
-         "{} has no tokenizer.json: give the text as token ids with --tokens",
-         loaded.checkpoint->path().string());
-  } else {
-    out.ids = loaded.tokenizer->encode(
-        options.text == "-" ? read_stdin("the text") : read_text_file(options.text),
-        {.parse_special = false});
-    const auto bos = loaded.tokenizer->bos();
-    if (bos && !out.ids.empty() && out.ids.front() == *bos) {
-      out.ids.erase(out.ids.begin());
-      out.prefix = {*bos};
-    }
-  }
-  const auto limit = static_cast<size_t>(options.max_tokens);
-  if (limit > 0 && out.ids.size() > limit) out.ids.resize(limit);
-  return out;
-}
-
-// Tokens of a window, without the prefix.
-int64_t window_length(const EvalIds& ids, const LoadedModel& loaded) {
-  return loaded.model->options().max_context - static_cast<int64_t>(ids.prefix.size());
-}
-
-int64_t stride_of(const EvalOptions& options, int64_t length) {
-  return options.stride > 0 ? options.stride : length;
-}
-
-EvalText plan_windows(const EvalIds& ids, const EvalOptions& options, const LoadedModel& loaded) {
-  const int64_t length = window_length(ids, loaded);
-  EvalText text{.ids = ids.ids,
-                .prefix = ids.prefix,
-                .windows = eval_windows(static_cast<int64_t>(ids.ids.size()), length,
-                                        stride_of(options, length), !ids.prefix.empty())};
-  if (text.windows.empty()) {
-    fail(ErrorCode::kInvalidArgument, "{} tokens are too few to predict one from another",
-         ids.ids.size());
-  }
-  return text;
-}
-
-LogitReader make_reader(const LoadedModel& loaded, const EvalOptions& options) {
-  return LogitReader(*loaded.model, options.model.kv(), loaded.model->options().max_context);
-}
-
-// exp(mean) and its standard error by the first-order rule.
-Json perplexity(const RunningMean& nll) {
-  const double ppl = std::exp(nll.mean());
-  return {{"ppl", ppl}, {"ppl_se", ppl * nll.standard_error()}};
-}
 
 void run_ppl(const EvalOptions& options, const GlobalOptions& global) {
   const ModelNeeds needs{
@@ -129,19 +58,6 @@ void run_ppl(const EvalOptions& options, const GlobalOptions& global) {
       "tokens {} in {} windows of {}\n",
       json["ppl"].get<double>(), json["ppl_se"].get<double>(), nll.mean(), nll.standard_error(),
       nll.n(), text.windows.size(), loaded.model->options().max_context));
-}
-
-// Both models must mean the same by an id, and the windows of one must suit the other.
-void check_same_ids(const EvalOptions& options, const LoadedModel& a, const LoadedModel& b,
-                    const EvalIds& ids) {
-  if (a.model->spec().vocab != b.model->spec().vocab) {
-    fail(ErrorCode::kInvalidArgument, "vocabularies differ: {} has {} rows, {} has {}",
-         options.model.path, a.model->spec().vocab, options.reference, b.model->spec().vocab);
-  }
-  if (options.tokens.empty() && b.tokenizer && read_ids(options, b).ids != ids.ids) {
-    fail(ErrorCode::kInvalidArgument, "the tokenizers of {} and {} give different ids",
-         options.model.path, options.reference);
-  }
 }
 
 // header: of result_json.
@@ -289,20 +205,6 @@ void run_kld(const EvalOptions& options, const GlobalOptions& global) {
   print_kld(result, header, global);
 }
 
-void add_text_options(CLI::App& command, EvalOptions& options) {
-  add_model_options(command, options.model, std::to_string(kDefaultWindow));
-  CLI::Option* text =
-      command.add_option("--text", options.text, "UTF-8 text file to score; - is stdin");
-  command.add_option("--tokens", options.tokens, "JSON file with a list of token ids to score")
-      ->excludes(text);
-  command
-      .add_option("--stride", options.stride,
-                  "Tokens from one window to the next; 0 is the whole window (no overlap)")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
-  command.add_option("--max-tokens", options.max_tokens, "Score the first tokens only; 0 is all")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
-}
-
 }  // namespace
 
 void add_eval(CLI::App& app, const GlobalOptions& global) {
@@ -345,6 +247,10 @@ void add_eval(CLI::App& app, const GlobalOptions& global) {
   add_eval_logits(*eval, global);
   add_eval_plans(*eval, global);
   add_eval_scenarios(*eval, global);
+  add_eval_tasks(*eval, global);
+  add_eval_generate_kld(*eval, global);
+  add_eval_needle(*eval, global);
+  add_eval_compare(*eval, global);
 }
 
 }  // namespace tq

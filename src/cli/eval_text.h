@@ -1,0 +1,58 @@
+// Texts that tq eval scores: options, ids, windows.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "cli/model_options.h"
+#include "engine/evaluate.h"
+
+namespace tq {
+
+constexpr int64_t kDefaultWindow = 2048;
+
+struct EvalOptions {
+  ModelOptions model;
+  std::string text;
+  std::string tokens;
+  int64_t stride = 0;
+  int64_t max_tokens = 0;
+  std::string reference;
+  std::string save_reference;
+  std::string reference_logits;
+};
+
+// --text, --tokens, --stride and --max-tokens.
+void add_scored_text_options(CLI::App& command, EvalOptions& options);
+// Those and MODEL with its options.
+void add_text_options(CLI::App& command, EvalOptions& options);
+
+// The text to score: ids without BOS, and BOS if the tokenizer's post-processor puts one.
+struct EvalIds {
+  std::vector<int32_t> ids;
+  std::vector<int32_t> prefix;
+};
+
+// Throws kInvalidArgument where there is no text, or no tokenizer for it.
+EvalIds read_ids(const EvalOptions& options, const LoadedModel& loaded);
+
+// Tokens of a window, without the prefix.
+int64_t window_length(const EvalIds& ids, const LoadedModel& loaded);
+int64_t stride_of(const EvalOptions& options, int64_t length);
+
+// ids is borrowed. Throws kInvalidArgument for a text that is too short.
+EvalText plan_windows(const EvalIds& ids, const EvalOptions& options, const LoadedModel& loaded);
+
+LogitReader make_reader(const LoadedModel& loaded, const EvalOptions& options);
+
+// exp(mean) and its standard error by the first-order rule: {"ppl", "ppl_se"}.
+Json perplexity(const RunningMean& nll);
+
+// Both models must mean the same by an id, and the windows of one must suit the other.
+void check_same_ids(const EvalOptions& options, const LoadedModel& a, const LoadedModel& b,
+                    const EvalIds& ids);
+
+}  // namespace tq
