@@ -127,8 +127,9 @@ class ScenarioRunner {
   // Of the same model with other seeds.
   void name_apart(SubjectRun& first, SubjectRun& second) const {
     if (first.name != second.name) return;
+    const uint64_t seed = options_.against_seed.value_or(options_.seed);
     first.name += fmt::format(" (seed {})", options_.seed);
-    second.name += fmt::format(" (seed {}, again)", options_.against_seed.value_or(options_.seed));
+    second.name += fmt::format(" (seed {}{})", seed, seed == options_.seed ? ", again" : "");
   }
 
   void judge(ScenarioReport& report) {
