@@ -1,6 +1,9 @@
 #include "base/cpu_features.h"
 
 #include <array>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include "base/env.h"
 #include "base/error.h"
@@ -31,6 +34,19 @@ struct Found {
 
 }  // namespace
 
+bool has_avx_vnni() {
+#if defined(__x86_64__)
+  // Older compilers have no name for it that __builtin_cpu_supports takes. Its registers are
+  // AVX2's.
+  __builtin_cpu_init();
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __builtin_cpu_supports("avx2") && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && a >= 1 &&
+         __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1) != 0;
+#else
+  return false;
+#endif
+}
+
 std::string_view isa_name(Isa isa) {
   switch (isa) {
     case Isa::kAvx2:
@@ -50,8 +66,8 @@ std::span<const Isa> available_isas() {
 Isa select_isa(const std::string& forced) {
   const std::span<const Isa> isas = available_isas();
   if (forced.empty()) return isas.back();
-  if (forced == "avxvnni") return select_isa("avx2");
-  std::string names;
+  if (forced == "avxvnni" && has_avx_vnni()) return Isa::kAvx2;
+  std::string names = has_avx_vnni() ? "avxvnni" : "";
   for (const Isa isa : isas) {
     if (isa_name(isa) == forced) return isa;
     names += (names.empty() ? "" : ", ") + std::string(isa_name(isa));

@@ -17,11 +17,14 @@ enum class Isa {
 
 std::string_view isa_name(Isa isa);  // "generic", "avx2", "avx512"
 
+// AVX-VNNI beside AVX2, which products have kernels for ("avxvnni").
+bool has_avx_vnni();
+
 // Ascending; the first is kGeneric.
 std::span<const Isa> available_isas();
 
-// The best of available_isas(), or the one that `forced` names; empty: the best; "avxvnni", which
-// only products have kernels for: kAvx2. Throws kInvalidArgument for any other, with the names
+// The best of available_isas(), or the one that `forced` names; empty: the best; "avxvnni", where
+// it is there: kAvx2. Throws kInvalidArgument for any other, with the names
 // there are.
 Isa select_isa(const std::string& forced);
 // By the environment variable TQ_FORCE_ISA as it was at the first call.

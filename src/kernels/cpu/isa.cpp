@@ -1,25 +1,16 @@
 // Which kernel tables run on this machine.
 #include <array>
 
+#include "base/cpu_features.h"
 #include "base/env.h"
 #include "base/error.h"
 #include "kernels/cpu/kernels.h"
 #if defined(__x86_64__)
-#include <cpuid.h>
-
 #include "kernels/cpu/simd/simd.h"
 #endif
 
 namespace tq {
 namespace {
-
-#if defined(__x86_64__)
-// Older compilers have no name for it that __builtin_cpu_supports takes. Its registers are AVX2's.
-[[maybe_unused]] bool has_avx_vnni() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1) != 0;
-}
-#endif
 
 struct Tables {
   std::array<CpuKernels, 4> all;

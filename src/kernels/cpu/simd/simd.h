@@ -29,6 +29,7 @@
 #include "format/codebook.h"
 #include "format/formats.h"
 #include "format/hadamard.h"
+#include "format/trellis_tables.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/vector_math.h"
 
