@@ -80,7 +80,7 @@ Prompt make_prompt(const RunOptions& options, const LoadedModel& loaded) {
     refuse_template_options(options, "--raw uses none");
     return text_prompt(*loaded.tokenizer, prompt_text(options));
   }
-  Conversation conversation = read_conversation(options.chat_template);
+  GivenChat conversation = read_conversation(options.chat_template);
   const auto chat_template =
       open_chat_template(*loaded.checkpoint, options.chat_template.chat_template,
                          !conversation.render.tools.is_null());

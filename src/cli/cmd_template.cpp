@@ -52,7 +52,7 @@ void run_template(const TemplateCommand& options, const GlobalOptions& global) {
   // A model that cannot be run has templates all the same.
   const auto checkpoint = open_checkpoint(options.model, {.inspect = true});
   if (options.list) return print_list(read_chat_templates(*checkpoint), global.json);
-  Conversation conversation = read_conversation(options.chat_template);
+  GivenChat conversation = read_conversation(options.chat_template);
   const auto chat_template = open_chat_template(*checkpoint, options.chat_template.chat_template,
                                                 !conversation.render.tools.is_null());
   if (!chat_template) {

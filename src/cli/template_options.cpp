@@ -18,7 +18,7 @@ Json read_json_file(const std::string& path, const char* what) {
 }
 
 // [{...}, ...], or an object with "messages" and perhaps "tools", as chat APIs are sent.
-void read_messages(const std::string& path, Conversation& conversation) {
+void read_messages(const std::string& path, GivenChat& conversation) {
   Json json = read_json_file(path, "the messages");
   if (json.is_object() && json.contains("messages")) {
     if (json.contains("tools")) conversation.render.tools = json["tools"];
@@ -91,8 +91,8 @@ void add_template_options(CLI::App& command, TemplateOptions& options) {
       ->group(kGroup);
 }
 
-Conversation read_conversation(const TemplateOptions& options) {
-  Conversation conversation;
+GivenChat read_conversation(const TemplateOptions& options) {
+  GivenChat conversation;
   if (!options.messages.empty()) read_messages(options.messages, conversation);
   if (!options.tools.empty())
     conversation.render.tools = read_json_file(options.tools, "the tools");

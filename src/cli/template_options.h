@@ -28,12 +28,12 @@ void add_template_choice(CLI::App& command, std::string& chat_template);
 void add_template_options(CLI::App& command, TemplateOptions& options);
 
 // What a template renders, read from the files and options.
-struct Conversation {
+struct GivenChat {
   Json messages;  // null: no file was given
   RenderOptions render;
 };
 
 // Throws kNotFound, kCorrupt and kInvalidArgument naming the option or file.
-Conversation read_conversation(const TemplateOptions& options);
+GivenChat read_conversation(const TemplateOptions& options);
 
 }  // namespace tq
