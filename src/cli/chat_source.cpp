@@ -9,6 +9,10 @@
 namespace tq {
 namespace {
 
+bool is_url(const std::string& text) {
+  return text.starts_with("http://") || text.starts_with("https://");
+}
+
 Json object_option(const std::string& text, const char* name) {
   if (text.empty()) return Json::object();
   Json json = parse_json(text, name);
@@ -21,10 +25,6 @@ Json object_option(const std::string& text, const char* name) {
 Json LoadedFacts::json() const {
   if (device.empty()) return nullptr;
   return {{"name", device}, {"description", description}};
-}
-
-bool is_url(const std::string& text) {
-  return text.starts_with("http://") || text.starts_with("https://");
 }
 
 void add_chat_source_options(CLI::App& command, ChatSourceOptions& options) {
@@ -78,19 +78,19 @@ std::unique_ptr<ChatModel> make_chat_model(const ChatSource& source,
                          .trust = options.trust,
                          .stops = InterruptScope::interrupted});
   }
-  return std::make_unique<LocalModel>(LocalModelOptions{
-      .model = source.model,
-      .chat_template = options.chat_template,
-      .variables = object_option(options.variables, "--chat-template-kwargs"),
-      .parallel = options.parallel,
-      .open =
-          [&global, &facts, model = source.model](const ModelNeeds& needs) {
-            LoadedModel loaded = open_model(model, needs, global);
-            facts = {std::string(loaded.model->spec().arch), std::string(loaded.backend->name()),
-                     std::string(loaded.backend->description())};
-            return loaded;
-          },
-      .stops = InterruptScope::interrupted});
+  return std::make_unique<LocalModel>(
+      LocalModelOptions{.model = source.model,
+                        .chat_template = options.chat_template,
+                        .variables = object_option(options.variables, "--chat-template-kwargs"),
+                        .parallel = options.parallel,
+                        .open =
+                            [&global, &facts, model = source.model](const ModelNeeds& needs) {
+                              LoadedModel loaded = open_model(model, needs, global);
+                              facts = {std::string(loaded.backend->name()),
+                                       std::string(loaded.backend->description())};
+                              return loaded;
+                            },
+                        .stops = InterruptScope::interrupted});
 }
 
 }  // namespace tq

@@ -4,7 +4,6 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "cli/command.h"
@@ -34,13 +33,10 @@ struct ChatSource {
 
 // What was loaded, once it was: for results.
 struct LoadedFacts {
-  std::string arch;
   std::string device;
   std::string description;
   Json json() const;  // {"name", "description"}; null where nothing was loaded
 };
-
-bool is_url(const std::string& text);
 
 void add_chat_source_options(CLI::App& command, ChatSourceOptions& options);
 

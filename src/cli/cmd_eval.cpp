@@ -180,16 +180,7 @@ void run_kld(const EvalOptions& options, const GlobalOptions& global) {
   const ModelNeeds needs{
       .default_ctx = kDefaultWindow, .logits_of_all = true, .text = options.tokens.empty()};
   const LoadedModel loaded = open_model(options.model, needs, global);
-  // The reference is computed as it is stored, over the same windows.
-  ModelOptions reference_options = options.model;
-  reference_options.path = options.reference;
-  reference_options.format.clear();
-  reference_options.preset.clear();
-  reference_options.ctx = loaded.model->options().max_context;
-  ModelNeeds reference_needs = needs;
-  reference_needs.as_stored = true;
-  reference_needs.text = false;
-  const LoadedModel reference = open_model(reference_options, reference_needs, global);
+  const LoadedModel reference = open_reference(options, loaded, global);
   const EvalIds ids = read_ids(options, loaded);
   check_same_ids(options, loaded, reference, ids);
   const EvalText text = plan_windows(ids, options, loaded);

@@ -128,23 +128,11 @@ void run_generate_kld(const GenerateKldOptions& options, const GlobalOptions& gl
   const ModelNeeds needs{
       .default_ctx = kDefaultWindow, .logits_of_all = true, .text = eval.tokens.empty()};
   const LoadedModel loaded = open_model(eval.model, needs, global);
-  ModelOptions reference_options = eval.model;  // computed as it is stored
-  reference_options.path = eval.reference;
-  reference_options.format.clear();
-  reference_options.preset.clear();
-  reference_options.ctx = loaded.model->options().max_context;
-  ModelNeeds reference_needs = needs;
-  reference_needs.as_stored = true;
-  reference_needs.text = false;
-  const LoadedModel reference = open_model(reference_options, reference_needs, global);
+  const LoadedModel reference = open_reference(eval, loaded, global);
   Prompts prompts;
   if (eval.text.empty() && eval.tokens.empty()) {
     prompts = chat_prompts(options, loaded);
-    if (loaded.model->spec().vocab != reference.model->spec().vocab) {
-      fail(ErrorCode::kInvalidArgument, "vocabularies differ: {} has {} rows, {} has {}",
-           eval.model.path, loaded.model->spec().vocab, eval.reference,
-           reference.model->spec().vocab);
-    }
+    check_same_vocab(eval, loaded, reference);
   } else {
     const EvalIds ids = read_ids(eval, loaded);
     check_same_ids(eval, loaded, reference, ids);

@@ -85,8 +85,6 @@ class ScenarioRunner {
   }
 
   const LoadedFacts& subject_facts() const { return subject_facts_; }
-  // What was loaded after the subject: the other subject and the judge.
-  const LoadedFacts& other_facts() const { return other_facts_; }
 
  private:
   CachedModel make(const ChatSource& source) {
@@ -179,11 +177,7 @@ void run_eval_scenarios(EvalScenariosOptions options, const GlobalOptions& globa
   check_options(options);
   // The others run on the same device, as they are stored.
   for (ChatSource* source : {&options.against, &options.judge}) {
-    const std::string path = source->model.path;
-    source->model = options.subject.model;
-    source->model.path = path;
-    source->model.format.clear();
-    source->model.preset.clear();
+    source->model = options.subject.model.as_stored(source->model.path);
   }
   const std::vector<Scenario> scenarios = pick_scenarios(
       options.folder.empty() ? built_in_scenarios() : read_scenarios(options.folder), options.ids);

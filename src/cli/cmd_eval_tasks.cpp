@@ -124,12 +124,8 @@ void run_eval_tasks(const EvalTasksOptions& options, const GlobalOptions& global
   const InterruptScope interrupt;
   const TaskRun run = answer_tasks(options, options.model, items, global);
   std::optional<TaskRun> reference;
-  if (!options.reference.empty()) {  // as it is stored
-    ModelOptions model = options.model;
-    model.path = options.reference;
-    model.format.clear();
-    model.preset.clear();
-    reference = answer_tasks(options, model, items, global);
+  if (!options.reference.empty()) {
+    reference = answer_tasks(options, options.model.as_stored(options.reference), items, global);
   }
   Json json = run.header;
   const TaskScores scores = task_scores(items, run.answers);

@@ -9,15 +9,15 @@
 namespace tq {
 namespace {
 
-std::string scenario_rows(const ScenarioReport& report) {
+using AllScores = std::vector<std::vector<ScenarioScore>>;  // of each run
+
+std::string scenario_rows(const ScenarioReport& report, const AllScores& scores) {
   std::vector<Table::Column> columns{{"scenario", Table::Align::kLeft},
                                      {"language", Table::Align::kLeft}};
-  std::vector<std::vector<ScenarioScore>> scores;
-  for (size_t r = 0; r < report.runs.size(); ++r) {
-    const char* which = report.runs.size() == 1 ? "" : r == 0 ? " A" : " B";
+  for (size_t r = 0; r < scores.size(); ++r) {
+    const char* which = scores.size() == 1 ? "" : r == 0 ? " A" : " B";
     columns.push_back({fmt::format("judged{}", which)});
     columns.push_back({fmt::format("checks{}", which)});
-    scores.push_back(scenario_scores(report.runs[r], report.scenarios.size()));
   }
   Table table(std::move(columns));
   for (size_t i = 0; i < report.scenarios.size(); ++i) {
@@ -31,19 +31,15 @@ std::string scenario_rows(const ScenarioReport& report) {
   return table.text();
 }
 
-std::string measure_row(const Interval& interval) {
-  return fmt::format("{:.3f} ({:.3f} to {:.3f})", interval.mean, interval.low, interval.high);
-}
-
-std::string measure_rows(const ScenarioReport& report) {
+std::string measure_rows(const AllScores& scores) {
   std::vector<Table::Column> columns{{"mean, 95 % interval", Table::Align::kLeft}};
-  std::vector<std::vector<ScenarioScore>> scores;
-  for (size_t r = 0; r < report.runs.size(); ++r) {
-    columns.push_back({report.runs.size() == 1 ? "" : r == 0 ? "A" : "B"});
-    scores.push_back(scenario_scores(report.runs[r], report.scenarios.size()));
+  for (size_t r = 0; r < scores.size(); ++r) {
+    columns.push_back({scores.size() == 1 ? "" : r == 0 ? "A" : "B"});
   }
+  std::vector<Measure> others;
   std::vector<Measure> differences;
   if (scores.size() == 2) {
+    others = run_measures(scores[1]);
     differences = run_differences(scores[0], scores[1]);
     columns.push_back({"A - B"});
     columns.push_back({"", Table::Align::kLeft});
@@ -51,16 +47,13 @@ std::string measure_rows(const ScenarioReport& report) {
   const size_t n_columns = columns.size();
   Table table(std::move(columns));
   for (const Measure& measure : run_measures(scores[0])) {
-    std::vector<std::string> row{measure.name, measure_row(measure.interval)};
+    std::vector<std::string> row{measure.name, interval_text(measure.interval)};
     if (scores.size() == 2) {
-      row.emplace_back();
-      for (const Measure& other : run_measures(scores[1])) {
-        if (other.name == measure.name) row.back() = measure_row(other.interval);
-      }
-      for (const Measure& difference : differences) {
-        if (difference.name != measure.name) continue;
-        row.push_back(measure_row(difference.interval));
-        row.push_back(difference.interval.differs_from(0) ? "significant" : "");
+      const Measure* const other = find_measure(others, measure.name);
+      row.push_back(other == nullptr ? "" : interval_text(other->interval));
+      if (const Measure* const difference = find_measure(differences, measure.name)) {
+        row.push_back(interval_text(difference->interval));
+        row.push_back(difference->interval.differs_from(0) ? "significant" : "");
       }
     }
     row.resize(n_columns);
@@ -75,7 +68,7 @@ std::string win_rate_text(const ScenarioReport& report) {
   return fmt::format(
       "\nblind pairs: A wins {}, ties {} (of these the order decided {}), loses {}, not judged {}; "
       "points {}{}\n",
-      rate.wins, rate.ties, rate.order_bound, rate.losses, rate.missing, measure_row(rate.points),
+      rate.wins, rate.ties, rate.order_bound, rate.losses, rate.missing, interval_text(rate.points),
       rate.points.differs_from(0.5) ? ", significant" : "");
 }
 
@@ -97,7 +90,12 @@ std::string scenarios_text(const ScenarioReport& report) {
     }
     text += "\n";
   }
-  return text + "\n" + scenario_rows(report) + "\n" + measure_rows(report) + win_rate_text(report);
+  AllScores scores;
+  for (const SubjectRun& run : report.runs) {
+    scores.push_back(scenario_scores(run, report.scenarios.size()));
+  }
+  return text + "\n" + scenario_rows(report, scores) + "\n" + measure_rows(scores) +
+         win_rate_text(report);
 }
 
 }  // namespace tq

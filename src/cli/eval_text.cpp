@@ -54,6 +54,14 @@ EvalText plan_windows(const EvalIds& ids, const EvalOptions& options, const Load
   return text;
 }
 
+LoadedModel open_reference(const EvalOptions& options, const LoadedModel& loaded,
+                           const GlobalOptions& global) {
+  ModelOptions reference = options.model.as_stored(options.reference);
+  reference.ctx = loaded.model->options().max_context;
+  const ModelNeeds needs{.default_ctx = kDefaultWindow, .logits_of_all = true, .as_stored = true};
+  return open_model(reference, needs, global);
+}
+
 LogitReader make_reader(const LoadedModel& loaded, const EvalOptions& options) {
   return LogitReader(*loaded.model, options.model.kv(), loaded.model->options().max_context);
 }
@@ -63,12 +71,16 @@ Json perplexity(const RunningMean& nll) {
   return {{"ppl", ppl}, {"ppl_se", ppl * nll.standard_error()}};
 }
 
-void check_same_ids(const EvalOptions& options, const LoadedModel& a, const LoadedModel& b,
-                    const EvalIds& ids) {
+void check_same_vocab(const EvalOptions& options, const LoadedModel& a, const LoadedModel& b) {
   if (a.model->spec().vocab != b.model->spec().vocab) {
     fail(ErrorCode::kInvalidArgument, "vocabularies differ: {} has {} rows, {} has {}",
          options.model.path, a.model->spec().vocab, options.reference, b.model->spec().vocab);
   }
+}
+
+void check_same_ids(const EvalOptions& options, const LoadedModel& a, const LoadedModel& b,
+                    const EvalIds& ids) {
+  check_same_vocab(options, a, b);
   if (options.tokens.empty() && b.tokenizer && read_ids(options, b).ids != ids.ids) {
     fail(ErrorCode::kInvalidArgument, "the tokenizers of {} and {} give different ids",
          options.model.path, options.reference);

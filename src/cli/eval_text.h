@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "cli/command.h"
 #include "cli/model_options.h"
 #include "engine/evaluate.h"
 
@@ -46,11 +47,17 @@ int64_t stride_of(const EvalOptions& options, int64_t length);
 // ids is borrowed. Throws kInvalidArgument for a text that is too short.
 EvalText plan_windows(const EvalIds& ids, const EvalOptions& options, const LoadedModel& loaded);
 
+// options.reference as it is stored, with the context of `loaded`: the same windows.
+LoadedModel open_reference(const EvalOptions& options, const LoadedModel& loaded,
+                           const GlobalOptions& global);
+
 LogitReader make_reader(const LoadedModel& loaded, const EvalOptions& options);
 
 // exp(mean) and its standard error by the first-order rule: {"ppl", "ppl_se"}.
 Json perplexity(const RunningMean& nll);
 
+// Both models must have as many ids.
+void check_same_vocab(const EvalOptions& options, const LoadedModel& a, const LoadedModel& b);
 // Both models must mean the same by an id, and the windows of one must suit the other.
 void check_same_ids(const EvalOptions& options, const LoadedModel& a, const LoadedModel& b,
                     const EvalIds& ids);

@@ -55,10 +55,9 @@ std::vector<PageFact> page_facts(const Json& device) {
   for (const std::string& word : command_line()) {
     command += (command.empty() ? "" : " ") + shell_word(word);
   }
-  const Json versions = versions_json();
   std::vector<PageFact> facts{{"command", command}, {"made", utc_time()}};
   if (device.is_object()) facts.emplace_back("hardware", device.value("description", ""));
-  facts.emplace_back("versions", json_line(versions));
+  facts.emplace_back("versions", json_line(versions_json()));
   return facts;
 }
 

@@ -1,7 +1,6 @@
 #include "engine/candidates.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -15,11 +14,7 @@ namespace {
 
 // Adds the token that the row predicts.
 void add_token(CandidateScore& score, int32_t token, std::span<const float> row) {
-  const double sum = log_sum_exp(row);
-  if (!std::isfinite(sum)) {
-    fail(ErrorCode::kInternal, "the model gave logits that are not finite: weights are broken");
-  }
-  score.log_probability += row[static_cast<size_t>(token)] - sum;
+  score.log_probability += row[static_cast<size_t>(token)] - checked_log_sum_exp(row);
   score.is_greedy = score.is_greedy && argmax(row) == token;
 }
 

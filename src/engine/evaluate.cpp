@@ -62,14 +62,6 @@ void for_each_scored(std::span<LogitReader* const> readers, const EvalText& text
   }
 }
 
-double checked_log_sum_exp(std::span<const float> row) {
-  const double value = log_sum_exp(row);
-  if (!std::isfinite(value)) {
-    fail(ErrorCode::kInternal, "the model gave logits that are not finite: weights are broken");
-  }
-  return value;
-}
-
 }  // namespace
 
 LogitReader::LogitReader(Model& model, KvFormatId kv_format, int64_t max_tokens)
@@ -123,6 +115,14 @@ double log_sum_exp(std::span<const float> row) {
   double sum = 0;
   for (const float logit : row) sum += std::exp(logit - highest);
   return static_cast<double>(highest) + std::log(sum);
+}
+
+double checked_log_sum_exp(std::span<const float> row) {
+  const double value = log_sum_exp(row);
+  if (!std::isfinite(value)) {
+    fail(ErrorCode::kInternal, "the model gave logits that are not finite: weights are broken");
+  }
+  return value;
 }
 
 int64_t argmax(std::span<const float> row) {

@@ -57,6 +57,8 @@ std::vector<EvalWindow> eval_windows(int64_t n_tokens, int64_t length, int64_t s
 
 // log(sum(exp(row))).
 double log_sum_exp(std::span<const float> row);
+// The same. Throws kInternal when it is not finite.
+double checked_log_sum_exp(std::span<const float> row);
 // Index of the highest logit, the lowest of equal ones.
 int64_t argmax(std::span<const float> row);
 
@@ -88,7 +90,7 @@ struct KldResult {
   RunningMean same_top1;      // 1 where both rank the same token first
 };
 
-// Called with (tokens scored, tokens to score).
+// Called with (done, in all): tokens, unless it is said of what.
 using EvalProgress = std::function<void(int64_t, int64_t)>;
 
 // Called with a scored token and the logits that predict it, [vocab], which are finite.

@@ -6,7 +6,6 @@
 #include "base/overlap.h"
 
 namespace tq {
-
 std::string StopMatcher::push(std::string_view piece) {
   if (matched_) return "";
   held_ += piece;

@@ -1,5 +1,7 @@
 #include "eval/bootstrap.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <random>
 #include <vector>
@@ -34,6 +36,10 @@ Interval bootstrap_difference(std::span<const double> a, std::span<const double>
   std::vector<double> differences(a.size());
   for (size_t i = 0; i < a.size(); ++i) differences[i] = a[i] - b[i];
   return bootstrap_mean(differences, seed);
+}
+
+std::string interval_text(const Interval& interval) {
+  return fmt::format("{:.3f} ({:.3f} to {:.3f})", interval.mean, interval.low, interval.high);
 }
 
 }  // namespace tq

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 
 namespace tq {
 
@@ -26,5 +27,8 @@ Interval bootstrap_mean(std::span<const double> values, uint64_t seed = 1);
 // Of a[i] - b[i]: the same units (scenarios, questions) by two subjects. As many of each.
 Interval bootstrap_difference(std::span<const double> a, std::span<const double> b,
                               uint64_t seed = 1);
+
+// "0.700 (0.600 to 0.800)"
+std::string interval_text(const Interval& interval);
 
 }  // namespace tq

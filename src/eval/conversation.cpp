@@ -8,7 +8,7 @@ namespace {
 // Leads conversations side by side.
 class Leader {
  public:
-  Leader(ChatModel& subject, const SubjectOptions& options, const EvalDone& told)
+  Leader(ChatModel& subject, const SubjectOptions& options, const EvalProgress& told)
       : subject_(subject), options_(options), told_(told) {}
 
   std::vector<Conversation> lead(std::span<const Scenario> scenarios) {
@@ -62,7 +62,7 @@ class Leader {
 
   ChatModel& subject_;
   const SubjectOptions& options_;
-  const EvalDone& told_;
+  const EvalProgress& told_;
   std::vector<Conversation> conversations_;
   int64_t done_ = 0;
   int64_t total_ = 0;
@@ -99,7 +99,7 @@ Json messages_of(const Conversation& conversation, const std::string& user) {
 }
 
 std::vector<Conversation> converse(ChatModel& subject, std::span<const Scenario> scenarios,
-                                   const SubjectOptions& options, const EvalDone& told) {
+                                   const SubjectOptions& options, const EvalProgress& told) {
   return Leader(subject, options, told).lead(scenarios);
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/evaluate.h"
 #include "eval/chat_model.h"
 #include "eval/scenario.h"
 
@@ -41,14 +42,11 @@ struct SubjectOptions {
   int64_t max_turns = 0;              // of a scenario at most; 0: all it has
 };
 
-// Called with (answers that there are, answers that there will be).
-using EvalDone = std::function<void(int64_t done, int64_t total)>;
-
 // Leads the subject through all scenarios, once for each seed: scenarios in their order, for each
 // the seeds in theirs. The scenarios must outlive the result. A conversation ends at an answer that
-// failed. Throws what ChatModel::run() throws.
+// failed. `told` counts answers. Throws what ChatModel::run() throws.
 std::vector<Conversation> converse(ChatModel& subject, std::span<const Scenario> scenarios,
-                                   const SubjectOptions& options, const EvalDone& told);
+                                   const SubjectOptions& options, const EvalProgress& told);
 
 // The messages with which a subject is asked for its next answer.
 Json messages_of(const Conversation& conversation, const std::string& user);

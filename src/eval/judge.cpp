@@ -22,7 +22,7 @@ struct Question {
 // Puts questions to a judge, and counts what is done.
 class Court {
  public:
-  Court(ChatModel& judge, const JudgeOptions& options, const EvalDone& told)
+  Court(ChatModel& judge, const JudgeOptions& options, const EvalProgress& told)
       : judge_(judge), options_(options), told_(told) {}
 
   void ask(Json messages, Json schema, Question question) {
@@ -68,7 +68,7 @@ class Court {
 
   ChatModel& judge_;
   const JudgeOptions& options_;
-  const EvalDone& told_;
+  const EvalProgress& told_;
   int64_t done_ = 0;
   int64_t total_ = 0;
 };
@@ -97,7 +97,7 @@ double Judgement::mean() const {
 }
 
 std::vector<Judgement> judge_scores(ChatModel& judge, std::span<const Conversation> conversations,
-                                    const JudgeOptions& options, const EvalDone& told) {
+                                    const JudgeOptions& options, const EvalProgress& told) {
   std::vector<Judgement> out(conversations.size());
   Court court(judge, options, told);
   for (size_t i = 0; i < conversations.size(); ++i) {
@@ -143,7 +143,7 @@ bool PairJudgement::is_order_bound() const {
 
 std::vector<PairJudgement> judge_pairs(ChatModel& judge, std::span<const Conversation> a,
                                        std::span<const Conversation> b, const JudgeOptions& options,
-                                       const EvalDone& told) {
+                                       const EvalProgress& told) {
   std::vector<PairJudgement> out(a.size());
   Court court(judge, options, told);
   for (size_t i = 0; i < a.size(); ++i) {

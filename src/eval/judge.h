@@ -37,7 +37,7 @@ struct Judgement {
 // Scores all conversations. One that has a fault of its own, or no criteria, is not judged. Throws
 // what ChatModel::run() throws.
 std::vector<Judgement> judge_scores(ChatModel& judge, std::span<const Conversation> conversations,
-                                    const JudgeOptions& options, const EvalDone& told);
+                                    const JudgeOptions& options, const EvalProgress& told);
 
 // How one pair went: a is the first subject's.
 struct PairJudgement {
@@ -54,6 +54,6 @@ struct PairJudgement {
 // Compares a[i] with b[i], which are of the same scenario.
 std::vector<PairJudgement> judge_pairs(ChatModel& judge, std::span<const Conversation> a,
                                        std::span<const Conversation> b, const JudgeOptions& options,
-                                       const EvalDone& told);
+                                       const EvalProgress& told);
 
 }  // namespace tq

@@ -81,7 +81,7 @@ NeedlePrompt needle_prompt(const std::vector<std::string>& sentences, size_t n_f
 }
 
 std::vector<NeedleCell> find_needles(const LoadedModel& loaded, const NeedleOptions& options,
-                                     const EvalDone& told) {
+                                     const EvalProgress& told) {
   const auto total =
       static_cast<int64_t>(options.lengths.size() * options.depths.size()) * options.trials;
   int64_t done = 0;

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "eval/conversation.h"
+#include "engine/evaluate.h"
 #include "session/load.h"
 
 namespace tq {
@@ -36,7 +36,7 @@ struct NeedleCell {
 // loaded for logits of all tokens, with room for the longest. Throws kInvalidArgument for a length
 // that is too short for fact and question.
 std::vector<NeedleCell> find_needles(const LoadedModel& loaded, const NeedleOptions& options,
-                                     const EvalDone& told);
+                                     const EvalProgress& told);
 
 // The prompt and what must follow it. n_filler: sentences around the fact.
 struct NeedlePrompt {

@@ -1,7 +1,5 @@
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "eval/scenario_report.h"
 #include "loadgen/bars.h"
 #include "loadgen/plot.h"
@@ -20,10 +18,6 @@ std::string score_text(const std::optional<double>& value) {
 
 std::string share_text(const std::optional<double>& value) {
   return value ? fmt::format("{:.0f} %", 100 * *value) : "";
-}
-
-std::string interval_text(const Interval& interval) {
-  return fmt::format("{:.3f} ({:.3f} to {:.3f})", interval.mean, interval.low, interval.high);
 }
 
 // A run of the report with its scores.
@@ -54,14 +48,12 @@ std::string measures_section(const ScenarioReport& report, const std::vector<Sco
   for (const Measure& measure : scored[0].measures) {
     std::vector<std::string> row{measure.name};
     for (const Scored& one : scored) {
-      const auto found = std::find_if(one.measures.begin(), one.measures.end(),
-                                      [&](const Measure& m) { return m.name == measure.name; });
-      row.push_back(found == one.measures.end() ? "" : interval_text(found->interval));
+      const Measure* const found = find_measure(one.measures, measure.name);
+      row.push_back(found == nullptr ? "" : interval_text(found->interval));
     }
-    for (const Measure& difference : differences) {
-      if (difference.name != measure.name) continue;
-      row.push_back(interval_text(difference.interval) +
-                    (difference.interval.differs_from(0) ? " *" : ""));
+    if (const Measure* const difference = find_measure(differences, measure.name)) {
+      row.push_back(interval_text(difference->interval) +
+                    (difference->interval.differs_from(0) ? " *" : ""));
     }
     row.resize(rows[0].size());
     rows.push_back(std::move(row));
@@ -95,11 +87,9 @@ BarChart criteria_chart(const std::vector<Scored>& scored) {
   for (const Scored& one : scored) {
     BarSeries series{one.run->name, {}};
     for (const std::string& label : chart.labels) {
-      const auto found =
-          std::find_if(one.measures.begin(), one.measures.end(),
-                       [&](const Measure& measure) { return measure.name == label; });
+      const Measure* const found = find_measure(one.measures, label);
       series.bars.emplace_back();
-      if (found == one.measures.end()) continue;
+      if (found == nullptr) continue;
       series.bars.back() =
           Bar{found->interval.mean, std::pair(found->interval.low, found->interval.high)};
     }

@@ -108,6 +108,12 @@ std::vector<Measure> run_differences(std::span<const ScenarioScore> a,
   return out;
 }
 
+const Measure* find_measure(std::span<const Measure> measures, std::string_view name) {
+  const auto found = std::find_if(measures.begin(), measures.end(),
+                                  [&](const Measure& measure) { return measure.name == name; });
+  return found == measures.end() ? nullptr : &*found;
+}
+
 WinRate win_rate(std::span<const PairJudgement> pairs, size_t n_scenarios) {
   WinRate out;
   const size_t n_seeds = n_scenarios == 0 ? 0 : pairs.size() / n_scenarios;

@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -45,6 +46,8 @@ std::vector<Measure> run_measures(std::span<const ScenarioScore> scores);
 // a - b over the scenarios in which both have a value.
 std::vector<Measure> run_differences(std::span<const ScenarioScore> a,
                                      std::span<const ScenarioScore> b);
+// Null where none has this name.
+const Measure* find_measure(std::span<const Measure> measures, std::string_view name);
 
 // Wins of a over b: points of scenarios (1, 0.5, 0), which are 0.5 in the mean if neither is
 // better.

@@ -49,7 +49,7 @@ std::pair<int64_t, int64_t> places_of(size_t i) {
 
 SelfKld self_kld(LogitReader& model, LogitReader& reference, bool reference_writes,
                  std::span<const std::vector<int32_t>> prompts, const SelfKldOptions& options,
-                 const EvalDone& told) {
+                 const EvalProgress& told) {
   SelfKld out;
   const auto total = static_cast<int64_t>(prompts.size()) * options.max_tokens;
   int64_t done = 0;

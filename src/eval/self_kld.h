@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "engine/evaluate.h"
-#include "eval/conversation.h"
 
 namespace tq {
 
@@ -37,7 +36,7 @@ struct SelfKld {
 // max_tokens. Both have the same vocabulary.
 SelfKld self_kld(LogitReader& model, LogitReader& reference, bool reference_writes,
                  std::span<const std::vector<int32_t>> prompts, const SelfKldOptions& options,
-                 const EvalDone& told);
+                 const EvalProgress& told);
 
 // The first place of by_place[i], from 1, and the last one.
 std::pair<int64_t, int64_t> places_of(size_t i);

@@ -18,7 +18,7 @@ namespace {
 class TaskRunner {
  public:
   TaskRunner(const LoadedModel& loaded, std::span<const TaskItem> items, const TaskOptions& options,
-             const EvalDone& told)
+             const EvalProgress& told)
       : loaded_(loaded), items_(items), options_(options), told_(told), answers_(items.size()) {}
 
   std::vector<TaskAnswer> run() {
@@ -141,7 +141,7 @@ class TaskRunner {
   const LoadedModel& loaded_;
   std::span<const TaskItem> items_;
   const TaskOptions& options_;
-  const EvalDone& told_;
+  const EvalProgress& told_;
   std::vector<TaskAnswer> answers_;
   int64_t done_ = 0;
 };
@@ -149,7 +149,7 @@ class TaskRunner {
 }  // namespace
 
 std::vector<TaskAnswer> run_tasks(const LoadedModel& loaded, std::span<const TaskItem> items,
-                                  const TaskOptions& options, const EvalDone& told) {
+                                  const TaskOptions& options, const EvalProgress& told) {
   return TaskRunner(loaded, items, options, told).run();
 }
 

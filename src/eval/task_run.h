@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "engine/evaluate.h"
-#include "eval/conversation.h"
 #include "eval/task_file.h"
 #include "session/load.h"
 
@@ -37,7 +36,7 @@ struct TaskOptions {
 // and as many sequences as are to run at a time. Throws kInvalidArgument naming the question that
 // is longer than the context.
 std::vector<TaskAnswer> run_tasks(const LoadedModel& loaded, std::span<const TaskItem> items,
-                                  const TaskOptions& options, const EvalDone& told);
+                                  const TaskOptions& options, const EvalProgress& told);
 
 // The ids of a context and of what continues it, as lm-evaluation-harness cuts them: white space at
 // the context's end belongs to the continuation, and both are encoded as one text. Where the

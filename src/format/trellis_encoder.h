@@ -24,6 +24,10 @@ constexpr int trellis_target_unit(int bits) { return bits == 3 ? 250 : 200; }
 // Steps that the search goes on for after a group and before it, through the group's other end, to
 // find the states on its border.
 constexpr int kTrellisLead = 16;
+// Steps between which the least cost is taken off: it stays far below 2^15 meanwhile. And the cost
+// of a state where a path may not begin.
+constexpr int kTrellisStepsBetween = 8;
+constexpr int16_t kTrellisFar = 16000;
 
 // Scales of the integer table's unit that are tried, evenly spaced. The paths of the `paths` with
 // the least cost are found, and the best of these is improved by up to `refits` paths at its own

@@ -60,6 +60,14 @@ KvFormatId ModelOptions::kv() const {
   return chosen != nullptr ? chosen->id : default_kv_format(exact);
 }
 
+ModelOptions ModelOptions::as_stored(const std::string& other) const {
+  ModelOptions model = *this;
+  model.path = other;
+  model.format.clear();
+  model.preset.clear();
+  return model;
+}
+
 LoadedModel open_model(const ModelOptions& options, const ModelNeeds& needs,
                        const std::function<void(int64_t done, int64_t total)>& progress) {
   auto checkpoint = open_checkpoint(options.path, {.ignore_config = options.ignore_config});

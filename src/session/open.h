@@ -34,6 +34,8 @@ struct ModelOptions {
 
   // default_kv_format() unless chosen.
   KvFormatId kv() const;
+  // The same for another model, whose weights stay as they are stored.
+  ModelOptions as_stored(const std::string& other) const;
 };
 
 // What the caller needs beyond the options.

@@ -12,9 +12,7 @@ namespace {
 constexpr int64_t kWindow = 128;  // tokens that see each other
 
 ModelOptions as_stored(const MeterOptions& options) {
-  ModelOptions model = options.model;
-  model.format.clear();
-  model.preset.clear();
+  ModelOptions model = options.model.as_stored(options.model.path);
   model.ctx = kWindow + 1;  // and BOS
   return model;
 }

@@ -120,8 +120,8 @@ class BrowserTest(unittest.TestCase):
         page.type(words)
         page.press("Enter")
 
-    def done(self, page):
-        page.wait("document.querySelector('#send').textContent === 'Send'")
+    def done(self, page, seconds=30):
+        page.wait("document.querySelector('#send').textContent === 'Send'", seconds)
 
     def show(self, page, name):
         if folder := os.environ.get("TQ_SCREENSHOTS"):
@@ -229,7 +229,7 @@ class RealModelTest(BrowserTest):
         self.addCleanup(server.stop)
         page = self.ready(f"http://127.0.0.1:{server.port}/")
         self.send(page, "What is the capital of France?")
-        page.wait("document.querySelector('#send').textContent === 'Send'", seconds=180)
+        self.done(page, seconds=180)
         self.assertIn("Paris", self.messages(page)[1])
         self.assertRegex(page.js("document.querySelector('.stats').textContent"), r"\d tokens/s")
         self.show(page, "real-model")

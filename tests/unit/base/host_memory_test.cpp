@@ -1,11 +1,9 @@
 #include "base/host_memory.h"
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 
 #include <string>
 
-#include "support/sanitized.h"
 #include "support/temp_dir.h"
 
 namespace tq {
@@ -86,21 +84,6 @@ TEST_F(HostMemoryTest, AllThatThereIs) {
 }
 
 TEST(AvailableHostMemory, IsSome) { EXPECT_GT(available_host_memory(), int64_t{1} << 20); }
-
-TEST(AvailableHostMemory, EndsWithTheAddressSpace) {
-#ifdef TQ_SANITIZED
-  GTEST_SKIP() << "sanitizers reserve terabytes of it";
-#endif
-  rlimit before{};
-  ASSERT_EQ(::getrlimit(RLIMIT_AS, &before), 0);
-  rlimit small = before;
-  small.rlim_cur = rlim_t{8} << 30;
-  ASSERT_EQ(::setrlimit(RLIMIT_AS, &small), 0);
-  const int64_t available = available_host_memory();
-  ASSERT_EQ(::setrlimit(RLIMIT_AS, &before), 0);
-  EXPECT_LT(available, int64_t{8} << 30);
-  EXPECT_GT(available, 0);
-}
 
 }  // namespace
 }  // namespace tq

@@ -28,7 +28,7 @@ Conversation said(const std::string& answer) {
       .scenario = &kJudged, .seed = 1, .turns = {{"Hello?", {.text = answer}, {}}}, .fault = {}};
 }
 
-const EvalDone kSilent = [](int64_t, int64_t) {};
+const EvalProgress kSilent = [](int64_t, int64_t) {};
 
 ChatAnswer verdict(int accuracy, int tone) {
   const Json json = {{"accuracy", {{"reason", "a"}, {"score", accuracy}}},

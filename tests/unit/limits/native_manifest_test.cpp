@@ -58,7 +58,8 @@ long memory_of_this_process(const std::string& field) {
 }
 
 TEST(NativeManifest, AHundredThousandTensorsTakeLittleMemory) {
-  if (!fixtures::kMeasured) GTEST_SKIP() << "instruments take memory of their own";
+  if (!fixtures::kMeasured)
+    GTEST_SKIP() << "instruments take memory of their own: the release build runs this";
   const auto parse_and_leave = [] {  // in a process of its own, whose peak is that of the parser
     std::string text = large_manifest();
     text.reserve(text.size() + 64);  // as files are read

@@ -123,7 +123,7 @@ struct DeepPages {
   int issued = 0;
   int used = 0;
 
-  // Where this lane's 16 bytes of a row lie: in the row and the slot.
+  // The warp's dims of a page's keys or values, from key `key` on, to the next slot.
   __device__ __forceinline__ void copy(const void* plane, int64_t page, int key) {
     const int row_bytes = static_cast<int>(kv.k_dim * int64_t{sizeof(T)});
     const auto* from = static_cast<const uint8_t*>(plane) +

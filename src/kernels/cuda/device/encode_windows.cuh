@@ -76,7 +76,6 @@ class HalfWarpWindowEncoder {
  private:
   static constexpr int kUnit = trellis_unit(kBits);
   static constexpr int kDoubled = kUnit / trellis_target_unit(kBits);
-  static constexpr int kStepsBetween = 8;  // of these the costs are made small
 
   static __device__ __forceinline__ int saturate(int x) { return min(max(x, -32768), 32767); }
   // (a * b + 2^14) >> 15 of numbers of 16 bits.
@@ -150,9 +149,10 @@ class HalfWarpWindowEncoder {
     make_targets(multiplier);
     int own = 0, total = 0;
     [[maybe_unused]] int choice;
-    for (int i = 0; i < kGroup; i += kStepsBetween) {
+    for (int i = 0; i < kGroup; i += kTrellisStepsBetween) {
 #pragma unroll
-      for (int k = 0; k < kStepsBetween; ++k) own = step<false>(own, s_.targets[i + k], choice);
+      for (int k = 0; k < kTrellisStepsBetween; ++k)
+        own = step<false>(own, s_.targets[i + k], choice);
       const int least = least16(own);
       total += least;
       own = saturate(own - least);
@@ -167,13 +167,12 @@ class HalfWarpWindowEncoder {
   // and to the state `border` if that is not negative. Writes the indices of the group, whose
   // first is that of step `lead`; returns the states on its borders.
   __device__ Ends find(int n, int first, int lead, int border) {
-    constexpr int kFar = 16000;
     const int state = group_.lane % kStates;
-    int own = border < 0 || state == border ? 0 : kFar;
-    for (int i = 0; i < n; i += kStepsBetween) {
+    int own = border < 0 || state == border ? 0 : int{kTrellisFar};
+    for (int i = 0; i < n; i += kTrellisStepsBetween) {
       const int16_t* targets = s_.targets + (first + i) % kGroup;
 #pragma unroll
-      for (int k = 0; k < kStepsBetween; ++k) {
+      for (int k = 0; k < kTrellisStepsBetween; ++k) {
         int choice;
         own = step<true>(own, targets[k], choice);
         if (group_.lane < kStates) s_.choices[i + k][state] = static_cast<uint8_t>(choice);
