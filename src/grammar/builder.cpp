@@ -82,6 +82,12 @@ GrammarExpr GrammarBuilder::repeat(Expr what, int64_t least, std::optional<int64
          GrammarLimits::kRepeats);
   }
   if (node(what).is_never) return least > 0 ? never() : empty();
+  // (x?){n} is x{0,n}, and (x*){n} is x*: of copies that can all be empty every state would lead to
+  // every later one.
+  if (node(what).kind == Kind::kRepeat && node(what).least == 0) {
+    if (!node(what).most) return most == 0 ? empty() : what;
+    if (node(what).most == 1) return repeat(node(what).parts[0], 0, most);
+  }
   return add({.kind = Kind::kRepeat,
               .n_states = (node(what).n_states + 1) * copies + 1,
               .parts = {what},

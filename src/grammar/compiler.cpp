@@ -272,7 +272,7 @@ bool GrammarCompiler::tighten(int32_t rule, int32_t first, int32_t last, bool de
     const bool is_large =
         n_states > GrammarLimits::kStates ||
         static_cast<int64_t>(edges_.size() + calls_.size()) > GrammarLimits::kEdges ||
-        n_members_ > 8 * GrammarLimits::kEdges;
+        n_members_ > 2 * GrammarLimits::kEdges;
     if (!deterministic && is_large) fail_size();
     if (is_large ||
         (deterministic && (n_states - first_id > most_states || n_members_ > most_members))) {
