@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <random>
 #include <vector>
 
@@ -10,6 +11,20 @@
 #include "loadgen/statistics.h"
 
 namespace tq {
+
+double lower_percentile(int64_t n) {
+  if (n < 2) return 2.5;
+  const double z = 1.959963984540054;  // of the normal distribution, 97.5 %
+  const double z2 = z * z, freedom = static_cast<double>(n - 1);
+  // Student's t by Abramowitz and Stegun, 26.7.5.
+  const double terms[] = {z * (z2 + 1) / 4, z * ((5 * z2 + 16) * z2 + 3) / 96,
+                          z * (((3 * z2 + 19) * z2 + 17) * z2 - 15) / 384,
+                          z * ((((79 * z2 + 776) * z2 + 1482) * z2 - 1920) * z2 - 945) / 92160};
+  double t = z, power = 1;
+  for (const double term : terms) t += term / (power *= freedom);
+  const double wide = t * std::sqrt(static_cast<double>(n) / freedom);
+  return 100 * std::erfc(wide / std::sqrt(2.0)) / 2;
+}
 
 Interval bootstrap_mean(std::span<const double> values, uint64_t seed) {
   Interval out;
@@ -26,8 +41,9 @@ Interval bootstrap_mean(std::span<const double> values, uint64_t seed) {
     mean = sum / n;
   }
   std::sort(means.begin(), means.end());
-  out.low = percentile(means, 2.5);
-  out.high = percentile(means, 97.5);
+  const double lower = lower_percentile(out.n);
+  out.low = percentile(means, lower);
+  out.high = percentile(means, 100 - lower);
   return out;
 }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <random>
 
 #include "eval/scenario_report.h"
 
@@ -46,7 +47,36 @@ TEST(Bootstrap, NoiseIsNotADifference) {
   EXPECT_FALSE(bootstrap_mean(difference).differs_from(0));
 }
 
+// Table 2 of Hesterberg 2015 (arXiv:1411.5279): of 5, 10 and 20 numbers .0010, .0086 and .0159.
+TEST(Bootstrap, PercentilesOfFewAreFurtherOut) {
+  EXPECT_THAT(lower_percentile(5), DoubleNear(0.10, 0.01));
+  EXPECT_THAT(lower_percentile(10), DoubleNear(0.86, 0.005));
+  EXPECT_THAT(lower_percentile(20), DoubleNear(1.59, 0.005));
+  EXPECT_THAT(lower_percentile(1000000), DoubleNear(2.5, 0.001));
+  for (int64_t n = 2; n < 100; ++n) EXPECT_LT(lower_percentile(n), lower_percentile(n + 1));
+}
+
+// Twenty differences that mean nothing are taken for some one time in twenty; of plain percentiles
+// it is one in fifteen.
+TEST(Bootstrap, NothingIsSignificantAsRarelyAsItShould) {
+  std::mt19937_64 random(5);
+  int n_found = 0;
+  constexpr int kTrials = 300;
+  for (int trial = 0; trial < kTrials; ++trial) {
+    std::vector<double> values(20);
+    for (double& value : values) {
+      for (int k = 0; k < 6; ++k) value += static_cast<double>(random() >> 40) - (1 << 23);
+    }
+    n_found += bootstrap_mean(values).differs_from(0);
+  }
+  EXPECT_GT(n_found, kTrials / 40);
+  EXPECT_LT(n_found, kTrials / 14);
+}
+
 TEST(Bootstrap, FewValues) {
+  const double five[] = {1, 2, 3, 4, 5}, six[] = {1, 2, 3, 4, 5, 6};
+  EXPECT_FALSE(bootstrap_mean(five).differs_from(0));
+  EXPECT_TRUE(bootstrap_mean(six).differs_from(0));
   EXPECT_EQ(bootstrap_mean({}).n, 0);
   const double one[] = {3.0};
   EXPECT_EQ(bootstrap_mean(one).low, 3);
