@@ -15,6 +15,8 @@ class Backend : public Operators, public Device {
  public:
   virtual std::string_view name() const = 0;    // "cpu"
   virtual std::string description() const = 0;  // threads, ISA, exact or int8 activations
+  // Threads of the host that others may use between operators; 0: every CPU.
+  virtual int host_threads() const { return 0; }
 };
 
 struct CpuOptions {

@@ -41,6 +41,7 @@ class CpuBackend final : public Backend {
 
   std::string_view name() const override { return "cpu"; }
   bool exact() const override { return exact_; }
+  int host_threads() const override { return pool_.size(); }
   std::string description() const override {
     return fmt::format("cpu, {} thread{}, {}, {} activations", pool_.size(),
                        pool_.size() == 1 ? "" : "s", kernels_.name, exact_ ? "fp32" : "int8");

@@ -20,11 +20,21 @@ int64_t checked_length(const Model& model, int64_t max_tokens) {
   return max_tokens;
 }
 
-// Runs the text through all readers side by side; calls visit(token, rows) for every scored token
-// with the logits that predict it, one row of each reader.
+// Scored tokens that were run together, and for each reader the logits that predict them.
+struct ScoredChunk {
+  std::span<const int32_t> tokens;
+  std::vector<std::span<float>> logits;  // of each reader: [tokens, vocab]
+
+  std::span<const float> row(size_t reader, int64_t i) const {
+    const size_t vocab = logits[reader].size() / tokens.size();
+    return logits[reader].subspan(static_cast<size_t>(i) * vocab, vocab);
+  }
+};
+
+// Runs the text through all readers side by side, and visits its scored tokens in order.
 template <typename Visit>
-void for_each_scored(std::span<LogitReader* const> readers, const EvalText& text,
-                     const EvalProgress& progress, const Visit& visit) {
+void for_each_chunk(std::span<LogitReader* const> readers, const EvalText& text,
+                    const EvalProgress& progress, const Visit& visit) {
   const auto n_prefix = static_cast<int64_t>(text.prefix.size());
   int64_t max_chunk = readers.front()->max_chunk();
   for (const LogitReader* reader : readers) max_chunk = std::min(max_chunk, reader->max_chunk());
@@ -34,8 +44,8 @@ void for_each_scored(std::span<LogitReader* const> readers, const EvalText& text
   if (progress) progress(0, n_all);
 
   std::vector<int32_t> ids;
-  std::vector<std::span<float>> chunk_logits(readers.size());
-  std::vector<std::span<float>> rows(readers.size());
+  ScoredChunk scored;
+  scored.logits.resize(readers.size());
   for (const EvalWindow& window : text.windows) {
     ids.assign(text.prefix.begin(), text.prefix.end());
     ids.insert(ids.end(), text.ids.begin() + window.begin, text.ids.begin() + window.end);
@@ -46,20 +56,44 @@ void for_each_scored(std::span<LogitReader* const> readers, const EvalText& text
     for (int64_t begin = 0; begin < n_run; begin += max_chunk) {
       const int64_t end = std::min(begin + max_chunk, n_run);
       const int64_t n_rows = std::clamp<int64_t>(end - first_row, 0, end - begin);
-      const auto chunk = std::span<const int32_t>(ids).subspan(static_cast<size_t>(begin),
-                                                               static_cast<size_t>(end - begin));
-      for (size_t r = 0; r < readers.size(); ++r) chunk_logits[r] = readers[r]->next(chunk, n_rows);
-      for (int64_t i = 0; i < n_rows; ++i) {
-        for (size_t r = 0; r < readers.size(); ++r) {
-          const size_t vocab = chunk_logits[r].size() / static_cast<size_t>(n_rows);
-          rows[r] = chunk_logits[r].subspan(static_cast<size_t>(i) * vocab, vocab);
-        }
-        visit(ids[static_cast<size_t>(end - n_rows + i + 1)], rows);
+      const auto all = std::span<const int32_t>(ids);
+      const auto chunk = all.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+      for (size_t r = 0; r < readers.size(); ++r) {
+        scored.logits[r] = readers[r]->next(chunk, n_rows);
       }
+      scored.tokens =
+          all.subspan(static_cast<size_t>(end - n_rows + 1), static_cast<size_t>(n_rows));
+      if (n_rows > 0) visit(scored);
       n_scored += n_rows;
       if (progress) progress(n_scored, n_all);
     }
   }
+}
+
+// The same with measure(chunk, i, place) for token i of a chunk, the place-th of the text, on all
+// threads, and add() for what that gives, in the order of the text.
+template <typename Measured, typename Measure, typename Add>
+void measure_tokens(std::span<LogitReader* const> readers, const EvalText& text,
+                    const EvalProgress& progress, const Measure& measure, const Add& add) {
+  ThreadPool pool(readers.front()->host_threads());
+  std::vector<Measured> measured;
+  int64_t n_before = 0;
+  for_each_chunk(readers, text, progress, [&](const ScoredChunk& chunk) {
+    measured.resize(chunk.tokens.size());
+    auto part = [&](int64_t begin, int64_t end, int /*thread*/) {
+      for (int64_t i = begin; i < end; ++i) {
+        measured[static_cast<size_t>(i)] = measure(chunk, i, n_before + i);
+      }
+    };
+    const auto n = static_cast<int64_t>(measured.size());
+    pool.parallel_for(n, 1, part);
+    for (const Measured& one : measured) add(one);
+    n_before += n;
+  });
+}
+
+double nll_of(int32_t token, std::span<const float> logits) {
+  return checked_log_sum_exp(logits) - logits[static_cast<size_t>(token)];
 }
 
 }  // namespace
@@ -125,6 +159,12 @@ double checked_log_sum_exp(std::span<const float> row) {
   return value;
 }
 
+void KldResult::add(const Divergence& one, bool is_same_top1) {
+  kld.add(one.kld);
+  nll.add(one.nll);
+  same_top1.add(is_same_top1 ? 1 : 0);
+}
+
 int64_t argmax(std::span<const float> row) {
   return std::max_element(row.begin(), row.end()) - row.begin();
 }
@@ -147,14 +187,16 @@ double RunningMean::standard_error() const {
 void visit_scored(LogitReader& model, const EvalText& text, const EvalProgress& progress,
                   const ScoredVisitor& visit) {
   LogitReader* const readers[] = {&model};
-  for_each_scored(readers, text, progress, [&](int32_t token, const auto& rows) {
-    checked_log_sum_exp(rows[0]);
-    visit(token, rows[0]);
+  for_each_chunk(readers, text, progress, [&](const ScoredChunk& chunk) {
+    for (int64_t i = 0; i < static_cast<int64_t>(chunk.tokens.size()); ++i) {
+      checked_log_sum_exp(chunk.row(0, i));
+      visit(chunk.tokens[static_cast<size_t>(i)], chunk.row(0, i));
+    }
   });
 }
 
-void add_divergence(KldResult& result, int32_t token, std::span<const float> logits,
-                    std::span<const float> reference) {
+Divergence divergence(int32_t token, std::span<const float> logits,
+                      std::span<const float> reference) {
   const double q_sum = checked_log_sum_exp(logits);
   const double p_sum = checked_log_sum_exp(reference);
   double kld = 0;
@@ -163,30 +205,65 @@ void add_divergence(KldResult& result, int32_t token, std::span<const float> log
     const double probability = std::exp(static_cast<float>(log_p));
     if (probability > 0) kld += probability * (log_p - (logits[i] - q_sum));
   }
-  result.kld.add(kld);
-  result.nll.add(q_sum - logits[static_cast<size_t>(token)]);
+  const auto at = static_cast<size_t>(token);
+  return {.kld = kld, .nll = q_sum - logits[at], .reference_nll = p_sum - reference[at]};
 }
 
 RunningMean evaluate_nll(LogitReader& model, const EvalText& text, const EvalProgress& progress) {
   RunningMean nll;
   LogitReader* const readers[] = {&model};
-  for_each_scored(readers, text, progress, [&](int32_t token, const auto& rows) {
-    nll.add(checked_log_sum_exp(rows[0]) - rows[0][static_cast<size_t>(token)]);
-  });
+  measure_tokens<double>(
+      readers, text, progress,
+      [](const ScoredChunk& chunk, int64_t i, int64_t /*place*/) {
+        return nll_of(chunk.tokens[static_cast<size_t>(i)], chunk.row(0, i));
+      },
+      [&](double one) { nll.add(one); });
   return nll;
 }
 
 KldResult evaluate_kld(LogitReader& model, LogitReader& reference, const EvalText& text,
                        const EvalProgress& progress) {
+  struct Measured {
+    Divergence divergence;
+    bool same_top1;
+  };
   KldResult result;
   LogitReader* const readers[] = {&model, &reference};
-  for_each_scored(readers, text, progress, [&](int32_t token, const auto& rows) {
-    const std::span<const float> q = rows[0];
-    const std::span<const float> p = rows[1];
-    add_divergence(result, token, q, p);
-    result.reference_nll.add(checked_log_sum_exp(p) - p[static_cast<size_t>(token)]);
-    result.same_top1.add(argmax(q) == argmax(p) ? 1 : 0);
-  });
+  measure_tokens<Measured>(
+      readers, text, progress,
+      [](const ScoredChunk& chunk, int64_t i, int64_t /*place*/) {
+        const std::span<const float> q = chunk.row(0, i), p = chunk.row(1, i);
+        return Measured{divergence(chunk.tokens[static_cast<size_t>(i)], q, p),
+                        argmax(q) == argmax(p)};
+      },
+      [&](const Measured& one) {
+        result.add(one.divergence, one.same_top1);
+        result.reference_nll.add(one.divergence.reference_nll);
+      });
+  return result;
+}
+
+KldResult evaluate_kld(LogitReader& model, const ReferenceRowAt& reference, const EvalText& text,
+                       const EvalProgress& progress) {
+  struct Measured {
+    Divergence divergence;
+    double reference_nll;
+    bool same_top1;
+  };
+  KldResult result;
+  LogitReader* const readers[] = {&model};
+  measure_tokens<Measured>(
+      readers, text, progress,
+      [&](const ScoredChunk& chunk, int64_t i, int64_t place) {
+        const std::span<const float> logits = chunk.row(0, i);
+        const ReferenceRow row = reference(place);
+        return Measured{divergence(chunk.tokens[static_cast<size_t>(i)], logits, row.log_p),
+                        row.nll, argmax(logits) == row.best};
+      },
+      [&](const Measured& one) {
+        result.add(one.divergence, one.same_top1);
+        result.reference_nll.add(one.reference_nll);
+      });
   return result;
 }
 

@@ -1,5 +1,6 @@
 // Logits of known texts and what is computed from them: perplexity, and how far one model's
-// predictions are from another's. Sums in double. One thread.
+// predictions are from another's. Sums in double. One thread calls; what is computed from a row is
+// computed on as many threads as the model's, and added up in the order of the text.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "base/thread_pool.h"
 #include "kv/kv_cache.h"
 #include "kv/pages.h"
 #include "model/model.h"
@@ -23,6 +25,8 @@ class LogitReader {
 
   // Tokens one next() takes at most.
   int64_t max_chunk() const { return max_chunk_; }
+  // Threads of the host that may work on logits between two next().
+  int host_threads() const { return model_.backend().host_threads(); }
   // Forgets the sequence.
   void restart();
   // Runs the next tokens; returns the logits of the last n_logits of them: [n_logits, vocab], valid
@@ -83,11 +87,20 @@ struct EvalText {
   std::vector<EvalWindow> windows;
 };
 
+// One scored token: KL(reference || model), and -log p of the token by both.
+struct Divergence {
+  double kld = 0;
+  double nll = 0;
+  double reference_nll = 0;
+};
+
 struct KldResult {
   RunningMean nll;            // of the model
   RunningMean reference_nll;  // of the reference
   RunningMean kld;            // KL(reference || model) a token
   RunningMean same_top1;      // 1 where both rank the same token first
+
+  void add(const Divergence& one, bool is_same_top1);  // but for reference_nll
 };
 
 // Called with (done, in all): tokens, unless it is said of what.
@@ -101,15 +114,28 @@ using ScoredVisitor = std::function<void(int32_t, std::span<const float>)>;
 void visit_scored(LogitReader& model, const EvalText& text, const EvalProgress& progress,
                   const ScoredVisitor& visit);
 
-// Adds a scored token's KL(reference || model) and the model's -log p of it, by the logits of both
-// (of which a constant may be missing).
-void add_divergence(KldResult& result, int32_t token, std::span<const float> logits,
-                    std::span<const float> reference);
+// By the logits of both, of which a constant may be missing. Throws kInternal when one is not
+// finite.
+Divergence divergence(int32_t token, std::span<const float> logits,
+                      std::span<const float> reference);
 
 // Negative log likelihood of every scored token. Throws kInternal when a logit is not finite.
 RunningMean evaluate_nll(LogitReader& model, const EvalText& text, const EvalProgress& progress);
 // Both models over the same text; their vocabularies must have the same size.
 KldResult evaluate_kld(LogitReader& model, LogitReader& reference, const EvalText& text,
+                       const EvalProgress& progress);
+
+// What is known of a reference's prediction of one scored token: log p of every token but for a
+// constant.
+struct ReferenceRow {
+  int32_t token = 0;  // that stood in the text
+  int32_t best = 0;   // the most probable one
+  double nll = 0;     // of `token`, exactly
+  std::span<const float> log_p;
+};
+// Of the i-th scored token. Called on several threads; valid until the thread calls again.
+using ReferenceRowAt = std::function<ReferenceRow(int64_t i)>;
+KldResult evaluate_kld(LogitReader& model, const ReferenceRowAt& reference, const EvalText& text,
                        const EvalProgress& progress);
 
 }  // namespace tq

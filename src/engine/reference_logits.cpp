@@ -165,8 +165,6 @@ void ReferenceWriter::finish() {
 ReferenceReader::ReferenceReader(const fs::path& path) : file_(path) {
   read_header();
   scored_ = scored_tokens(text_);
-  row_.resize(static_cast<size_t>(row_bytes(model_.vocab)));
-  log_p_.resize(static_cast<size_t>(model_.vocab));
 }
 
 void ReferenceReader::read_header() {
@@ -237,39 +235,35 @@ void ReferenceReader::read_ids(uint64_t offset, std::vector<int32_t>& ids) const
   }
 }
 
-ReferenceRow ReferenceReader::next() {
-  TQ_CHECK(n_read_ < n_rows_, "all {} rows were read", n_rows_);
-  file_.read_at(rows_offset_ + static_cast<uint64_t>(n_read_) * row_.size(), row_);
+ReferenceRow ReferenceReader::row(int64_t i) const {
+  TQ_CHECK(i >= 0 && i < n_rows_, "row {} of {}", i, n_rows_);
+  thread_local std::vector<uint8_t> bytes;
+  thread_local std::vector<float> log_p;
+  bytes.resize(static_cast<size_t>(row_bytes(model_.vocab)));
+  log_p.resize(static_cast<size_t>(model_.vocab));
+  file_.read_at(rows_offset_ + static_cast<uint64_t>(i) * bytes.size(), bytes);
   RowHead head{};
-  std::memcpy(&head, row_.data(), sizeof(head));
+  std::memcpy(&head, bytes.data(), sizeof(head));
   const auto n = static_cast<int32_t>(model_.vocab);
   // Written so that a NaN is refused too.
   const bool sound = head.nll > -1e-3 && head.nll < 1e30 && head.step >= 0 && head.step < 1 &&
                      head.best >= 0 && head.best < n &&
-                     head.token == scored_[static_cast<size_t>(n_read_)];
+                     head.token == scored_[static_cast<size_t>(i)];
   if (!sound) {
-    fail(ErrorCode::kCorrupt, "{}: row {} is broken", file_.path().string(), n_read_);
+    fail(ErrorCode::kCorrupt, "{}: row {} is broken", file_.path().string(), i);
   }
-  ++n_read_;
-  for (size_t i = 0; i < log_p_.size(); ++i) {
+  for (size_t k = 0; k < log_p.size(); ++k) {
     uint16_t code = 0;
-    std::memcpy(&code, row_.data() + sizeof(head) + 2 * i, sizeof(code));
-    log_p_[i] = -head.step * static_cast<float>(code);
+    std::memcpy(&code, bytes.data() + sizeof(head) + 2 * k, sizeof(code));
+    log_p[k] = -head.step * static_cast<float>(code);
   }
-  return {.token = head.token, .best = head.best, .nll = head.nll, .log_p = log_p_};
+  return {.token = head.token, .best = head.best, .nll = head.nll, .log_p = log_p};
 }
 
-KldResult evaluate_kld(LogitReader& model, ReferenceReader& reference,
+KldResult evaluate_kld(LogitReader& model, const ReferenceReader& reference,
                        const EvalProgress& progress) {
-  KldResult result;
-  visit_scored(model, reference.text().text(), progress,
-               [&](int32_t token, std::span<const float> logits) {
-                 const ReferenceRow row = reference.next();
-                 add_divergence(result, token, logits, row.log_p);
-                 result.reference_nll.add(row.nll);
-                 result.same_top1.add(argmax(logits) == row.best ? 1 : 0);
-               });
-  return result;
+  const ReferenceRowAt row = [&](int64_t i) { return reference.row(i); };
+  return evaluate_kld(model, row, reference.text().text(), progress);
 }
 
 }  // namespace tq

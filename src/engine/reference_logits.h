@@ -37,16 +37,8 @@ struct ReferenceModel {
 constexpr int64_t kMaxReferenceBytes = int64_t{256} << 30;
 int64_t reference_bytes(const ReferenceText& text, int64_t vocab);
 
-// One scored token: log p of every token of the vocabulary but for a constant, in 65,536 steps from
-// the best down to 40 nats below it; what is less probable is put there.
-struct ReferenceRow {
-  int32_t token = 0;  // that stood in the text
-  int32_t best = 0;   // the most probable one
-  double nll = 0;     // of `token`, exactly
-  std::span<const float> log_p;
-};
-
-// Writes a file row by row. It appears under its name only at finish(); an unfinished one leaves
+// Writes a file row by row: log p in 65,536 steps from the best down to 40 nats below it; what is
+// less probable is put there. It appears under its name only at finish(); an unfinished one leaves
 // nothing behind.
 class ReferenceWriter {
  public:
@@ -80,8 +72,8 @@ class ReferenceReader {
   const ReferenceModel& model() const { return model_; }
   const Json& about() const { return about_; }
   int64_t n_rows() const { return n_rows_; }
-  // The next row; its log_p is valid until the next call. Throws kIo and kCorrupt.
-  ReferenceRow next();
+  // Row i, on any thread; its log_p is valid until the thread's next call. Throws kIo and kCorrupt.
+  ReferenceRow row(int64_t i) const;
 
  private:
   void read_header();
@@ -92,15 +84,12 @@ class ReferenceReader {
   ReferenceModel model_;
   Json about_;
   int64_t n_rows_ = 0;
-  int64_t n_read_ = 0;
   std::vector<int32_t> scored_;  // the tokens of the rows
   uint64_t rows_offset_ = 0;
-  std::vector<uint8_t> row_;
-  std::vector<float> log_p_;
 };
 
 // evaluate_kld with saved rows in place of a reference model; text is the reader's.
-KldResult evaluate_kld(LogitReader& model, ReferenceReader& reference,
+KldResult evaluate_kld(LogitReader& model, const ReferenceReader& reference,
                        const EvalProgress& progress);
 
 }  // namespace tq

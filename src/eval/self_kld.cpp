@@ -64,13 +64,12 @@ SelfKld self_kld(LogitReader& model, LogitReader& reference, bool reference_writ
       const int32_t by_model = best_token(q, options.never);
       const int32_t by_reference = best_token(r, options.never);
       const int32_t token = reference_writes ? by_reference : by_model;
-      KldResult at;
-      add_divergence(at, token, q, r);
-      out.kld.add(at.kld.mean());
+      const double kld = divergence(token, q, r).kld;
+      out.kld.add(kld);
       out.same_top1.add(by_model == by_reference ? 1 : 0);
       const size_t bucket = bucket_of(place);
       if (out.by_place.size() <= bucket) out.by_place.resize(bucket + 1);
-      out.by_place[bucket].add(at.kld.mean());
+      out.by_place[bucket].add(kld);
       agrees = agrees && by_model == by_reference;
       if (agrees) ++n_agreed;
       told(++done, total);

@@ -51,8 +51,7 @@ KldResult PlanMeter::measure(const FormatPlan& plan, const EvalProgress& progres
   size_t next = 0;
   run(&plan, progress, [&](int32_t token, std::span<const float> row) {
     const std::vector<float>& reference = rows_.at(next++);
-    add_divergence(result, token, row, reference);
-    result.same_top1.add(argmax(row) == argmax(reference) ? 1 : 0);
+    result.add(divergence(token, row, reference), argmax(row) == argmax(reference));
   });
   return result;
 }

@@ -77,8 +77,9 @@ TEST(ReferenceLogits, GiveBackWhatWasSaved) {
     EXPECT_EQ(reader.model().vocab, kVocab);
     EXPECT_EQ(reader.about()["made"], "here");
     ASSERT_EQ(reader.n_rows(), static_cast<int64_t>(rows.size()));
+    int64_t n_read = 0;
     for (const auto& logits : rows) {
-      const ReferenceRow row = reader.next();
+      const ReferenceRow row = reader.row(n_read++);
       const double sum = log_sum_exp(logits);
       EXPECT_DOUBLE_EQ(row.nll, sum - logits[static_cast<size_t>(row.token)]);
       EXPECT_EQ(row.best, argmax(logits));
@@ -99,12 +100,12 @@ TEST(ReferenceLogits, RowsOfEqualAndOfDistantLogits) {
   rows[2][7] = -1e6F;
   write_rows(dir / "saved", text, rows);
   ReferenceReader reader(dir / "saved");
-  for (const float log_p : reader.next().log_p) EXPECT_EQ(log_p, 0);
-  const ReferenceRow one = reader.next();
+  for (const float log_p : reader.row(0).log_p) EXPECT_EQ(log_p, 0);
+  const ReferenceRow one = reader.row(1);
   EXPECT_EQ(one.best, 7);
   EXPECT_EQ(one.log_p[7], 0);
   EXPECT_NEAR(one.log_p[0], -40, 1e-4);
-  const ReferenceRow none = reader.next();
+  const ReferenceRow none = reader.row(2);
   EXPECT_EQ(none.log_p[0], 0);
   EXPECT_NEAR(none.log_p[7], -40, 1e-4);
 }
@@ -195,7 +196,7 @@ TEST(ReferenceLogits, ChangedBytesNeverCrash) {
     write_bytes(dir / "changed", changed);
     try {
       ReferenceReader reader(dir / "changed");
-      for (int64_t row = 0; row < reader.n_rows(); ++row) reader.next();
+      for (int64_t row = 0; row < reader.n_rows(); ++row) reader.row(row);
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ErrorCode::kCorrupt) << error.what();
       ++n_found;
