@@ -9,6 +9,7 @@
 
 #include "backend/weight_encoder.h"
 #include "format/traits.h"
+#include "kernels/ops/kv.h"
 #include "tensor/buffer.h"
 
 namespace tq {
@@ -36,6 +37,10 @@ class Device {
   // Copies device memory, as the operators called before leave it, within the device: before the
   // operators that are called later. Here by way of the host.
   virtual void copy(const void* from, void* to, size_t size_bytes);
+  // Copies a page of every plane, one behind the other, to or from host memory of allocate_host(),
+  // in the order of the operators. May return before it is done: the host does not look.
+  virtual void save_page(std::span<const PagePlane> planes, int32_t page, std::byte* host);
+  virtual void load_page(std::span<const PagePlane> planes, int32_t page, const std::byte* host);
   // A weight in host memory, where and how the operators read it: itself, or a copy that is in
   // `storage` or lives as long as the device. What comes back must not be sliced by rows.
   virtual WeightView import_weight(const WeightView& weight, Buffer& storage) = 0;

@@ -7,6 +7,7 @@
 #include "base/bits.h"
 #include "base/error.h"
 #include "base/file_faults.h"
+#include "base/human.h"
 #include "base/math.h"
 #include "engine/constraint.h"
 #include "engine/model_limits.h"
@@ -62,8 +63,14 @@ Engine::Engine(Model& model, std::shared_ptr<const Tokenizer> tokenizer,
   if (options.host_cache_bytes <= 0) return;
   std::vector<int64_t> page_bytes;
   for (size_t g = 0; g < n_pages_.size(); ++g) page_bytes.push_back(kv_.page_bytes(g));
-  kv_.prepare_moves();
-  host_.emplace(options.host_cache_bytes, std::move(page_bytes));
+  Buffer memory;
+  try {
+    memory = model.backend().allocate_host(static_cast<size_t>(options.host_cache_bytes));
+  } catch (const Error& e) {
+    fail(e.code(), "a host cache of {}: {}",
+         human_bytes(static_cast<double>(options.host_cache_bytes)), e.what());
+  }
+  host_.emplace(std::move(memory), std::move(page_bytes));
   pages_.keep_on_host(*host_, kv_);
 }
 

@@ -1,4 +1,4 @@
-// HostPages: what full KV pages held that were given up for others, in host memory up to a limit;
+// HostPages: what full KV pages held that were given up for others, in one piece of host memory;
 // the longest unused goes first. A page is known by its tokens and a hash of all before them, under
 // a number that nobody knows. Host only; one thread.
 #pragma once
@@ -6,18 +6,20 @@
 #include <cstddef>
 #include <cstdint>
 #include <list>
-#include <memory>
+#include <map>
 #include <span>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "kv/page_pool.h"
+#include "tensor/buffer.h"
 
 namespace tq {
 
-// Moves what pages hold to and from host memory. What it throws is not told: then a page is not
-// kept, or computed again.
+// Moves what pages hold to and from host memory, in the order of its calls and of what else is
+// asked of the device; it may return before that is done, so nobody else looks at the bytes. What
+// it throws is not told: then a page is not kept, or computed again.
 class PageMover {
  public:
   virtual ~PageMover() = default;
@@ -34,8 +36,7 @@ class HostPages {
   };
 
   // page_bytes: of each group.
-  HostPages(int64_t most_bytes, std::vector<int64_t> page_bytes)
-      : most_bytes_(most_bytes), page_bytes_(std::move(page_bytes)) {}
+  HostPages(Buffer memory, std::vector<int64_t> page_bytes);
 
   // What the page held; null when it is not here.
   const std::byte* find(const Key& key) const;
@@ -55,7 +56,7 @@ class HostPages {
     size_t group;
     uint64_t before;
     std::vector<int32_t> tokens;
-    std::unique_ptr<std::byte[]> bytes;
+    size_t offset;  // in memory_
     bool held = false;
     std::list<uint64_t>::iterator place;  // in unused_, unless it is held
   };
@@ -64,8 +65,15 @@ class HostPages {
   static uint64_t hash_of(const Key& key);
   Pages::const_iterator look_up(const Key& key) const;
   void remove(Pages::iterator page);
+  std::byte* at(size_t offset) { return memory_.as<std::byte>().data() + offset; }
+  // The first gap that is large enough; pages that were added together go together, which makes
+  // gaps whole again. kNowhere if there is none.
+  size_t take(size_t n_bytes);
+  void give_back(size_t offset, size_t n_bytes);
 
-  int64_t most_bytes_;
+  static constexpr size_t kNowhere = SIZE_MAX;
+  Buffer memory_;
+  std::map<size_t, size_t> gaps_;  // offset -> bytes
   std::vector<int64_t> page_bytes_;
   int64_t used_bytes_ = 0;
   Pages pages_;

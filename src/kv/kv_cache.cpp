@@ -135,29 +135,18 @@ int64_t KvCache::page_bytes(size_t group) const {
   return static_cast<int64_t>(bytes);
 }
 
-void KvCache::prepare_moves() {
-  int64_t most = 0;
-  for (size_t g = 0; g < n_pages_.size(); ++g) most = std::max(most, page_bytes(g));
-  moved_ = device_.allocate(static_cast<size_t>(most));
+std::span<const PagePlane> KvCache::planes_of(size_t group) {
+  planes_.clear();
+  visit_planes(group, [&](uint8_t* plane, size_t n) { planes_.push_back({plane, n}); });
+  return planes_;
 }
 
-// One transfer a page: each makes the host wait.
 void KvCache::save(size_t group, PageId page, std::byte* to) {
-  size_t at = 0;
-  visit_planes(group, [&](uint8_t* plane, size_t n) {
-    device_.copy(plane + static_cast<size_t>(page) * n, moved_.data() + at, n);
-    at += n;
-  });
-  device_.download(moved_.data(), to, at);
+  device_.save_page(planes_of(group), page, to);
 }
 
 void KvCache::load(size_t group, PageId page, const std::byte* from) {
-  device_.upload(from, moved_.data(), static_cast<size_t>(page_bytes(group)));
-  size_t at = 0;
-  visit_planes(group, [&](uint8_t* plane, size_t n) {
-    device_.copy(moved_.data() + at, plane + static_cast<size_t>(page) * n, n);
-    at += n;
-  });
+  device_.load_page(planes_of(group), page, from);
 }
 
 int64_t KvCache::bytes_per_token(std::span<const KvLayerShape> layers, KvFormatId format) {

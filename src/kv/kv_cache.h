@@ -66,8 +66,6 @@ class KvCache : public PageMover {
   void copy_page(int64_t group, int32_t from, int32_t to);
   // Of a group: what a page holds in all its layers.
   int64_t page_bytes(size_t group) const;
-  // Device memory for one page, which save() and load() need: allocates it.
-  void prepare_moves();
   void save(size_t group, PageId page, std::byte* to) override;
   void load(size_t group, PageId page, const std::byte* from) override;
 
@@ -78,13 +76,14 @@ class KvCache : public PageMover {
   // Calls visit(plane, bytes of a page in it) for each plane of a group's layers.
   template <typename Visit>
   void visit_planes(size_t group, const Visit& visit) const;
+  std::span<const PagePlane> planes_of(size_t group);
 
   Device& device_;
-  Buffer moved_;                  // a page's planes, one behind the other
   std::vector<int64_t> n_pages_;  // of each group
   std::vector<KvLayerShape> shapes_;
   std::vector<Buffer> buffers_;
   std::vector<KvLayerView> views_;
+  std::vector<PagePlane> planes_;  // of the group that was moved last
 };
 
 }  // namespace tq

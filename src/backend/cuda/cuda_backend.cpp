@@ -100,6 +100,8 @@ class CudaBackend final : public Backend {
     cuda::check(cudaMemcpyAsync(to, from, size_bytes, cudaMemcpyDeviceToDevice, stream()),
                 "a copy within the GPU");
   }
+  void save_page(std::span<const PagePlane> planes, int32_t page, std::byte* host) override;
+  void load_page(std::span<const PagePlane> planes, int32_t page, const std::byte* host) override;
   WeightView import_weight(const WeightView& weight, Buffer& storage) override;
   int64_t placed_bytes(std::span<const WeightView> weights) const override;
   WeightEncoder* encoder() override { return &encoder_; }
@@ -242,6 +244,17 @@ void CudaBackend::download(const void* from, void* to, size_t size_bytes) {
   cuda::check(cudaMemcpyAsync(to, from, size_bytes, cudaMemcpyDeviceToHost, stream()),
               "copying from the GPU");
   cuda::check(cudaStreamSynchronize(stream()), "running the model");
+}
+
+void CudaBackend::save_page(std::span<const PagePlane> planes, int32_t page, std::byte* host) {
+  if (!cuda::moves_pages(planes, host)) return Device::save_page(planes, page, host);
+  cuda::save_page(planes, page, host, stream());
+}
+
+void CudaBackend::load_page(std::span<const PagePlane> planes, int32_t page,
+                            const std::byte* host) {
+  if (!cuda::moves_pages(planes, host)) return Device::load_page(planes, page, host);
+  cuda::load_page(planes, page, host, stream());
 }
 
 // A matrix in tiles is followed by its own address, so that it can be used as a stack of one.

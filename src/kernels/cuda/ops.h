@@ -92,6 +92,15 @@ Activation prepare_normed(const RmsNormArgs& norm, const PrepareArgs& args, cuda
 bool supports_next_inputs(const NextInputsArgs& args);
 void next_inputs(const NextInputsArgs& args, cudaStream_t stream);
 
+// Pages of the KV cache to and from pinned host memory, which the kernel reads and writes itself:
+// a launch a page, whatever the number of planes. moves_pages(): whether all is in pieces of 16
+// bytes.
+bool moves_pages(std::span<const PagePlane> planes, const std::byte* host);
+void save_page(std::span<const PagePlane> planes, int32_t page, std::byte* host,
+               cudaStream_t stream);
+void load_page(std::span<const PagePlane> planes, int32_t page, const std::byte* host,
+               cudaStream_t stream);
+
 // All that need nothing but their arguments.
 #define TQ_LAUNCHER(name, Args) void name(const Args& args, cudaStream_t stream);
 TQ_SIMPLE_OPERATORS(TQ_LAUNCHER)

@@ -2,6 +2,7 @@
 // matrices see rows.h.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "format/kv_traits.h"
@@ -23,6 +24,12 @@ struct KvLayerView {
   void* v = nullptr;
   uint16_t* k_gains = nullptr;
   uint16_t* v_gains = nullptr;
+};
+
+// One plane of a layer's pages: page i is at first + i * page_bytes.
+struct PagePlane {
+  uint8_t* first;
+  size_t page_bytes;
 };
 
 // Writes each token's key and value to its slot (block * 16 + offset).

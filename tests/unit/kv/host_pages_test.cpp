@@ -2,13 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
 namespace tq {
 namespace {
 
 struct HostPagesTest : testing::Test {
-  HostPages host{100, {40, 30}};
+  HostPages host{Buffer(100), {40, 30}};
   std::vector<int32_t> a = {1, 2};
   std::vector<int32_t> b = {1, 3};
 
@@ -51,8 +52,35 @@ TEST_F(HostPagesTest, WhatIsHeldStays) {
   EXPECT_NE(host.add(key(a, 1)), nullptr);
   EXPECT_TRUE(has(key(b)));
   EXPECT_FALSE(has(key(a)));
-  HostPages small(10, {40});
+  HostPages small(Buffer(10), {40});
   EXPECT_EQ(small.add(key(a)), nullptr);
+}
+
+// Pages of two sizes come and go; what each holds stays its own, and in the end it is one piece.
+TEST(HostPagesRoom, PagesDoNotOverlapAndGapsHeal) {
+  const std::vector<int64_t> sizes = {48, 16};
+  HostPages host(Buffer(1000), sizes);
+  std::vector<std::vector<int32_t>> tokens(200);
+  for (int32_t i = 0; i < 200; ++i) tokens[static_cast<size_t>(i)] = {i};
+  const auto key = [&](size_t i) { return HostPages::Key{i % 3 == 0 ? 1u : 0u, 7, tokens[i]}; };
+  uint32_t random = 1;
+  for (int step = 0; step < 5000; ++step) {
+    random = random * 1664525 + 1013904223;
+    const size_t i = (random >> 8) % tokens.size();
+    const HostPages::Key wanted = key(i);
+    const auto n = static_cast<size_t>(sizes[wanted.group]);
+    if (const std::byte* found = host.find(wanted); found != nullptr) {
+      ASSERT_EQ(std::count(found, found + n, static_cast<std::byte>(i)), n) << "page " << i;
+      if (random % 3 == 0) host.drop(wanted);
+    } else if (std::byte* room = host.add(wanted); room != nullptr) {
+      std::fill_n(room, n, static_cast<std::byte>(i));
+    }
+    ASSERT_LE(host.used_bytes(), 1000);
+  }
+  EXPECT_GT(host.used_bytes(), 800);
+  for (size_t i = 0; i < tokens.size(); ++i) host.drop(key(i));
+  for (size_t i = 0; i < 31; ++i) ASSERT_NE(host.add({0, 8, tokens[i]}), nullptr) << i;
+  EXPECT_EQ(host.used_bytes(), 20 * 48);
 }
 
 }  // namespace

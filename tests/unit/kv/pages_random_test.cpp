@@ -32,7 +32,8 @@ class World : public PageMover {
       : windows_{0, window, 2 * window},
         pages_(windows_, counts(n_pages, n_window_pages)),
         has_host_(n_host_pages > 0),
-        host_(n_host_pages * kPageBytes, {kPageBytes, kPageBytes, kPageBytes}) {
+        host_(Buffer(static_cast<size_t>(n_host_pages * kPageBytes)),
+              {kPageBytes, kPageBytes, kPageBytes}) {
     for (size_t g = 0; g < windows_.size(); ++g) {
       memory_.emplace_back(static_cast<size_t>(pages_.n_pages(g) * kKvBlockTokens));
     }
