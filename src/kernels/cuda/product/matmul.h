@@ -91,6 +91,8 @@ inline int64_t tokens_each(const MatmulParams& p) {
 void matmul_plain(const MatmulParams& p, cudaStream_t stream);
 bool split_supports(const MatmulParams& p);
 void matmul_split(const MatmulParams& p, cudaStream_t stream);
+bool tile32_supports(const MatmulParams& p);
+void matmul_tile32(const MatmulParams& p, cudaStream_t stream);
 void matmul_reference(const MatmulParams& p, cudaStream_t stream);
 bool fused_supports(const WeightView& weight, const Activation& x);
 void matmul_fused(const MatmulParams& p, cudaStream_t stream);

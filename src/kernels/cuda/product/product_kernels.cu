@@ -20,6 +20,7 @@ constexpr int64_t kBlasPlain = 4;
 constexpr int64_t kTensorPlain = 8;
 constexpr int64_t kTensorExperts = 2;
 constexpr int64_t kSplitTokens = 256;
+constexpr int64_t kExactTokens = 16;
 // Experts' codes whose rows are short, where the fused kernel's sums of groups take longest.
 constexpr int64_t kTensorCodes = 32;
 // Of smaller matrices plain loops are as good, and routers choose experts by fp32 activations.
@@ -101,6 +102,16 @@ constexpr ProductKernel kKernels[] = {
      },
      [](const MatmulParams& p, const Options&, cudaStream_t stream) {
        matmul_split(p, stream);
+       return true;
+     }},
+    {"tile32", Tier::kAuto, "only with --exact, not with --batch-invariant",
+     [](const MatmulParams& p, const Options&) { return tile32_supports(p); },
+     [](const MatmulParams& p, const Options& o) {
+       return o.exact && !o.batch_invariant && o.tier == Tier::kAuto &&
+              tokens_each(p) >= kExactTokens;
+     },
+     [](const MatmulParams& p, const Options&, cudaStream_t stream) {
+       matmul_tile32(p, stream);
        return true;
      }},
     {"plain", Tier::kAuto, "",
