@@ -92,6 +92,19 @@ void measure_tokens(std::span<LogitReader* const> readers, const EvalText& text,
   });
 }
 
+// p log(p / q) - p + q: over all tokens the same sum as that of p log(p / q), as p and q both add
+// up to 1, but no term is negative, and what rounds p and q away is not left over where they hardly
+// differ.
+double divergence_term(double log_p, double log_q) {
+  const double p = std::exp(static_cast<float>(log_p));
+  if (p == 0) return std::exp(static_cast<float>(log_q));
+  const double d = log_p - log_q;
+  if (std::abs(d) < 0.1) {
+    return p * d * d * (1. / 2 - d * (1. / 6 - d * (1. / 24 - d * (1. / 120 - d / 720))));
+  }
+  return p * d - p + std::exp(static_cast<float>(log_q));
+}
+
 double nll_of(int32_t token, std::span<const float> logits) {
   return checked_log_sum_exp(logits) - logits[static_cast<size_t>(token)];
 }
@@ -201,9 +214,7 @@ Divergence divergence(int32_t token, std::span<const float> logits,
   const double p_sum = checked_log_sum_exp(reference);
   double kld = 0;
   for (size_t i = 0; i < reference.size(); ++i) {
-    const double log_p = reference[i] - p_sum;
-    const double probability = std::exp(static_cast<float>(log_p));
-    if (probability > 0) kld += probability * (log_p - (logits[i] - q_sum));
+    kld += divergence_term(reference[i] - p_sum, logits[i] - q_sum);
   }
   const auto at = static_cast<size_t>(token);
   return {.kld = kld, .nll = q_sum - logits[at], .reference_nll = p_sum - reference[at]};

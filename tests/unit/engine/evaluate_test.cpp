@@ -114,6 +114,29 @@ TEST(Evaluate, AModelDoesNotDivergeFromItself) {
   EXPECT_EQ(result.nll.mean(), result.reference_nll.mean());
 }
 
+// As long double says it; plain p log(p / q) loses what is below 1e-8.
+TEST(Evaluate, SmallDivergencesAreNotRoundedAway) {
+  for (const float change : {1e-4F, 3e-4F, 1e-2F, 0.3F, 3.0F}) {
+    std::vector<float> p(5000), q(5000);
+    long double p_sum = 0, q_sum = 0;
+    for (size_t i = 0; i < p.size(); ++i) {
+      p[i] = std::sin(static_cast<float>(i)) * 4;
+      q[i] = p[i] + change * std::cos(static_cast<float>(i * i % 977));
+      p_sum += std::exp(static_cast<long double>(p[i]));
+      q_sum += std::exp(static_cast<long double>(q[i]));
+    }
+    long double kld = 0;
+    for (size_t i = 0; i < p.size(); ++i) {
+      const long double log_p = p[i] - std::log(p_sum), log_q = q[i] - std::log(q_sum);
+      kld += std::exp(log_p) * (log_p - log_q);
+    }
+    const auto expected = static_cast<double>(kld);
+    const double actual = divergence(0, q, p).kld;
+    EXPECT_NEAR(actual, expected, 2e-3 * expected + 1e-12) << change;
+    EXPECT_GT(actual, 0);
+  }
+}
+
 // Logits of the toy, changed for one token.
 class SkewedModel : public ToyModel {
  public:
