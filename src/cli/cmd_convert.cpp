@@ -41,6 +41,7 @@ struct ConvertCommand {
   std::string rules;
   std::string effort;  // empty: what the layout implies
   std::string layout = "native";
+  IntOptions ints;
   SizeTarget target;
   uint64_t shard_bytes = 4'000'000'000;
   int threads = 0;
@@ -121,6 +122,7 @@ PlanOptions plan_options(const ConvertCommand& command, const Checkpoint& source
   plan.format = command.format;
   plan.preset = command.preset;
   plan.layout = &find_layout(command.layout);
+  plan.ints = command.ints;
   if (!command.rules.empty()) plan.rules = read_rules(command.rules);
   if (command.plan == kMeasured) {
     plan.formats = choose_measured(command, source, plan, global);
@@ -136,7 +138,7 @@ PlanOptions plan_options(const ConvertCommand& command, const Checkpoint& source
     plan.rules.insert(plan.rules.end(), file.rules.begin(), file.rules.end());
   } else if (command.target.asked()) {
     plan.formats = choose_formats(source, plan, command.target);
-  } else {
+  } else if (plan.layout->survey == nullptr) {
     fit_this_machine(source, {}, plan);
   }
   return plan;
@@ -214,6 +216,33 @@ void run_convert(const ConvertCommand& command, const GlobalOptions& global) {
   print_report(report, command.destination, global);
 }
 
+// What the layouts of integers ask for.
+void add_int_options(CLI::App& command, const std::shared_ptr<ConvertCommand>& options) {
+  constexpr const char* kGroup = "Layouts awq and compressed-tensors";
+  command
+      .add_option_function<int>(
+          "--bits", [options](int bits) { options->ints.bits = bits; },
+          "Bits of a weight: 3, 4 (without this option) or 8")
+      ->group(kGroup);
+  command
+      .add_flag_function(
+          "--asymmetric", [options](int64_t) { options->ints.symmetric = false; },
+          "With a zero point for each group, as awq always has")
+      ->group(kGroup);
+  command
+      .add_option_function<int>(
+          "--group-size", [options](int group) { options->ints.group = group; },
+          "Weights that share a scale: 32, 64 or 128; without this option the largest that divides "
+          "each linear's inputs")
+      ->group(kGroup);
+  command
+      .add_option(
+          "--tp", options->ints.tensor_parallel,
+          "GPUs among which an engine will split the model (tensor parallelism): groups are "
+          "chosen so that each has whole ones")
+      ->group(kGroup);
+}
+
 }  // namespace
 
 void add_convert(CLI::App& app, const GlobalOptions& global) {
@@ -274,6 +303,7 @@ void add_convert(CLI::App& app, const GlobalOptions& global) {
                    "Search of the encoder: fast, default, best, or reference for its exact bytes")
       ->check(one_of({"fast", "default", "best", "reference"}));
   command->add_option("--layout", options->layout, layout_help())->check(one_of(layouts()));
+  add_int_options(*command, options);
   command
       ->add_option("--shard-size", options->shard_bytes,
                    "Most bytes of a file, e.g. 4GB; larger results are split")
@@ -289,11 +319,14 @@ void add_convert(CLI::App& app, const GlobalOptions& global) {
   command->add_flag("--anyway", options->anyway,
                     "Convert a source that cannot be run, with a warning instead of an error");
   add_ignore_config(*command, options->ignore_config);
-  add_examples(*command, {"tq convert ./Qwen3-8B ./Qwen3-8B-tq",
-                          "tq convert model.gguf ./model-tq3 --format tq3 --effort best",
-                          "tq convert ./gemma-4-26B-A4B ./gemma-12gb --preset 12gb",
-                          "tq convert ./Qwen3-8B --bpw 3.5 --write-plan plan.json",
-                          "tq convert ./Qwen3-8B ./Qwen3-8B-tq --plan plan.json"});
+  add_examples(*command,
+               {"tq convert ./Qwen3-8B ./Qwen3-8B-tq",
+                "tq convert model.gguf ./model-tq3 --format tq3 --effort best",
+                "tq convert ./gemma-4-26B-A4B ./gemma-12gb --preset 12gb",
+                "tq convert ./Qwen3-8B --bpw 3.5 --write-plan plan.json",
+                "tq convert ./Qwen3-8B ./Qwen3-8B-tq --plan plan.json",
+                "tq convert ./Qwen3-8B ./Qwen3-8B-awq --layout awq",
+                "tq convert ./Qwen3-8B ./Qwen3-8B-int8 --layout compressed-tensors --bits 8"});
   command->callback([options, &global] { run_convert(*options, global); });
 }
 

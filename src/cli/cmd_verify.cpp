@@ -77,7 +77,7 @@ void print_report(const VerifyCommand& command, const Checkpoint& checkpoint,
 
 void run_verify(const VerifyCommand& command, const GlobalOptions& global) {
   const auto checkpoint = open_checkpoint(command.model);
-  if (command.update && checkpoint->kind() != CheckpointKind::kNative) {
+  if (command.update && !has_manifest(checkpoint->kind())) {
     fail(ErrorCode::kUnsupported, "{}: only checkpoints written by tq convert have hashes",
          command.model);
   }

@@ -32,7 +32,6 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kFlushInterval = std::chrono::seconds(2);
 constexpr int64_t kFlushBytes = int64_t{512} << 20;
 constexpr uint64_t kSlackBytes = 1 << 20;
-constexpr uint64_t kHashBytes = uint64_t{8} << 20;
 
 bool is_resumable(ErrorCode code) {
   return code == ErrorCode::kCancelled || code == ErrorCode::kIo || code == ErrorCode::kNoSpace ||
@@ -192,20 +191,13 @@ class Converter {
   }
 
   bool is_as_written(const OutputFile& file, size_t t, const TensorResult& result) const {
-    std::vector<uint8_t> buffer;
+    const auto tick = [this] {
+      if (options_.cancelled && options_.cancelled()) fail(ErrorCode::kCancelled, "stopped");
+    };
     for (size_t p = 0; p < plan_.tensors[t].planes.size(); ++p) {
-      ContentHash hash;
-      uint64_t offset = shards_.places[t].offsets[p];
-      auto left = static_cast<uint64_t>(plane_bytes(plan_.tensors[t].planes[p]));
-      while (left > 0) {
-        if (options_.cancelled && options_.cancelled()) fail(ErrorCode::kCancelled, "stopped");
-        buffer.resize(std::min<uint64_t>(left, kHashBytes));
-        if (file.read_at(offset, buffer) < buffer.size()) return false;
-        hash.update(buffer);
-        offset += buffer.size();
-        left -= buffer.size();
-      }
-      if (hash.hex() != result.hashes[p]) return false;
+      const auto bytes = static_cast<uint64_t>(plane_bytes(plan_.tensors[t].planes[p]));
+      const auto hash = range_hash(file, shards_.places[t].offsets[p], bytes, tick);
+      if (hash != result.hashes[p]) return false;
     }
     return true;
   }
@@ -232,7 +224,7 @@ class Converter {
   }
 
   void write_tensors() {
-    for (size_t t = 0; t < plan_.tensors.size(); ++t) total_bytes_ += entry_of(t).stored_bytes;
+    for (size_t t = 0; t < plan_.tensors.size(); ++t) total_bytes_ += bytes_of(t);
     ThreadPool pool(options_.n_threads);
     const QuantizeOptions quantize{encode_, options_.allow_nan,
                                    [this](int64_t n) { after_block(n); }};
@@ -253,7 +245,7 @@ class Converter {
     size_t n_finished = 0;
     for (size_t t = begin; t < end; ++t) n_finished += is_finished(t) ? 1 : 0;
     for (size_t t = begin; t < end; ++t) {
-      if (is_finished(t)) done_bytes_ += entry_of(t).stored_bytes;
+      if (is_finished(t)) done_bytes_ += bytes_of(t);
     }
     if (n_finished == end - begin) return;
     OutputFile file = open_shard(shard, n_finished > 0);
@@ -282,14 +274,14 @@ class Converter {
   }
 
   void write_tensor(size_t t, OutputFile& file, TensorWriter& writer) {
-    tensor_ = &entry_of(t);
+    tensor_ = &plan_.tensors[t];
     tensor_elements_ = 0;
     results_[t] = writer.write(plan_.tensors[t], {&file, shards_.places[t].offsets});
-    done_bytes_ += tensor_->stored_bytes;
+    done_bytes_ += bytes_of(t);
     tensor_ = nullptr;
     report_progress();
     pending_.push_back({static_cast<int64_t>(t), results_[t]});
-    pending_bytes_ += entry_of(t).stored_bytes;
+    pending_bytes_ += bytes_of(t);
     at("tensor");
     if (pending_bytes_ >= kFlushBytes || Clock::now() - last_flush_ >= kFlushInterval) flush(file);
   }
@@ -319,10 +311,11 @@ class Converter {
   void report_progress() const {
     if (!options_.progress) return;
     int64_t partial = 0;
-    if (tensor_ != nullptr && tensor_->n_elements() > 0) {
-      partial = static_cast<int64_t>(
-          static_cast<double>(tensor_->stored_bytes) *
-          (static_cast<double>(tensor_elements_) / static_cast<double>(tensor_->n_elements())));
+    if (tensor_ != nullptr && tensor_->n_rows > 0) {
+      const TensorEntry& entry = source_.tensors()[static_cast<size_t>(tensor_->source)];
+      partial = static_cast<int64_t>(static_cast<double>(source_bytes(*tensor_, entry)) *
+                                     (static_cast<double>(tensor_elements_) /
+                                      static_cast<double>(tensor_->n_rows * entry.in())));
     }
     options_.progress({done_bytes_ + partial, total_bytes_});
   }
@@ -412,6 +405,7 @@ class Converter {
   bool is_finished(size_t t) const {
     return journal_->finished().count(static_cast<int64_t>(t)) > 0;
   }
+  int64_t bytes_of(size_t t) const { return source_bytes(plan_.tensors[t], entry_of(t)); }
   const TensorEntry& entry_of(size_t t) const {
     return source_.tensors()[static_cast<size_t>(plan_.tensors[t].source)];
   }
@@ -434,8 +428,8 @@ class Converter {
   int64_t pending_bytes_ = 0;
   Clock::time_point last_flush_;
 
-  const TensorEntry* tensor_ = nullptr;  // being written
-  int64_t tensor_elements_ = 0;          // of it, written
+  const PlannedTensor* tensor_ = nullptr;  // being written
+  int64_t tensor_elements_ = 0;            // of it, written
   int64_t done_bytes_ = 0;
   int64_t total_bytes_ = 0;
   Workload work_;  // of this run

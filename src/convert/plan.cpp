@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "convert/layouts/int_export.h"
 #include "convert/layouts/layout.h"
 #include "convert/requantize.h"
 
@@ -17,30 +18,61 @@ class Planner {
         options_(options),
         counts_{.rule_uses = std::vector<int64_t>(options.rules.size())} {
     plan_.layout = options.layout;
-    formats_ = choose_formats();
+    if (options.layout->survey == nullptr) {
+      refuse_int_options();
+      formats_ = choose_formats();
+    }
     options.layout->check(options, formats_.classes);
+    if (options.layout->survey != nullptr) survey();
     if (plan_.format.empty()) plan_.format = formats_.classes.mlp;
   }
 
   ConvertPlan make() {
-    const PlanContext context{source_, options_, formats_, counts_};
+    const PlanContext context{source_, options_, formats_, counts_, plan_.ints.get()};
     const TensorRoles roles(source_.config());
     for (const TensorEntry& tensor : source_.tensors()) {
       if (&tensor == source_.head_copy()) continue;  // the embedding table is stored already
       refuse_scaled_floats(tensor);
-      PlannedTensor planned;
-      planned.source = tensor.index;
-      planned.role = roles.role(tensor.name, tensor.shape);
-      options_.layout->plan(context, tensor, planned);
-      plan_.tensors.push_back(std::move(planned));
+      const TensorRole role = roles.role(tensor.name, tensor.shape);
+      for (TensorPart& part : parts(tensor, role)) {
+        PlannedTensor planned;
+        planned.source = tensor.index;
+        planned.name = std::move(part.name);
+        planned.row_begin = part.row_begin;
+        planned.n_rows = part.n_rows;
+        planned.role = role;
+        options_.layout->plan(context, tensor, planned);
+        plan_.tensors.push_back(std::move(planned));
+      }
     }
     check_plane_names();
+    // What it refuses shall be refused before anything is written.
+    if (options_.layout->survey != nullptr) (void)options_.layout->config(plan_);
     add_notes();
     plan_.formats = std::move(formats_);
     return std::move(plan_);
   }
 
  private:
+  void refuse_int_options() const {
+    if (!options_.ints.asked()) return;
+    fail(
+        ErrorCode::kInvalidArgument,
+        "--bits, --asymmetric, --group-size and --tp are of layouts of integers: give --layout awq "
+        "or compressed-tensors, not {}",
+        options_.layout->name);
+  }
+
+  void survey() {
+    plan_.ints = options_.layout->survey(source_, options_, plan_.notes);
+    plan_.format = int_export_name(*plan_.ints);
+  }
+
+  std::vector<TensorPart> parts(const TensorEntry& tensor, TensorRole role) const {
+    if (options_.layout->parts != nullptr) return options_.layout->parts(tensor, role);
+    return {{tensor.name, 0, tensor.n_rows()}};
+  }
+
   // Names the plan where that is not the format of its linears.
   FormatPlan choose_formats() {
     if (options_.formats) {
@@ -138,6 +170,13 @@ int64_t stored_bytes(const ConvertPlan& plan) {
   int64_t bytes = 0;
   for (const PlannedTensor& tensor : plan.tensors) bytes += stored_bytes(tensor);
   return bytes;
+}
+
+int64_t source_bytes(const PlannedTensor& tensor, const TensorEntry& entry) {
+  const int64_t rows = entry.n_rows();
+  if (tensor.n_rows == rows) return entry.stored_bytes;
+  return static_cast<int64_t>(static_cast<double>(entry.stored_bytes) *
+                              (static_cast<double>(tensor.n_rows) / static_cast<double>(rows)));
 }
 
 ConvertPlan make_plan(const Checkpoint& source, const PlanOptions& options) {

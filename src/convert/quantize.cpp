@@ -1,38 +1,22 @@
 #include "convert/quantize.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <span>
 
 #include "base/math.h"
-#include "format/encode_checks.h"
+#include "convert/blocks.h"
+#include "convert/int_writer.h"
 #include "format/row_encoder.h"
 #include "io/native/content_hash.h"
-#include "io/non_finite.h"
 #include "tensor/buffer.h"
 
 namespace tq {
 namespace {
 
-// A chunk is what one thread encodes at a time, a block what is in flight. Their sizes depend on
-// the row length alone, so that sums over chunks are the same whatever the thread count.
-constexpr int64_t kChunkFloats = int64_t{64} << 10;
-constexpr int64_t kBlockFloats = int64_t{8} << 20;
 constexpr int64_t kCopyBytes = int64_t{16} << 20;
-
-// Processor time of the calling thread: what else the machine does is not in it.
-double thread_cpu_seconds() {
-  timespec time{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
-std::span<const uint8_t> as_bytes(const void* data, int64_t size_bytes) {
-  return {static_cast<const uint8_t*>(data), static_cast<size_t>(size_bytes)};
-}
+constexpr uint64_t kHashBytes = uint64_t{8} << 20;
 
 // A copy of the bytes in `copy` with these elements zero.
 std::span<const uint8_t> zero_elements(std::span<const uint8_t> bytes,
@@ -47,6 +31,19 @@ std::span<const uint8_t> zero_elements(std::span<const uint8_t> bytes,
 }
 
 }  // namespace
+
+std::optional<std::string> range_hash(const OutputFile& file, uint64_t offset, uint64_t bytes,
+                                      const std::function<void()>& tick) {
+  ContentHash hash;
+  std::vector<uint8_t> buffer;
+  for (uint64_t done = 0; done < bytes; done += buffer.size()) {
+    if (tick) tick();
+    buffer.resize(std::min(bytes - done, kHashBytes));
+    if (file.read_at(offset + done, buffer) < buffer.size()) return std::nullopt;
+    hash.update(buffer);
+  }
+  return hash.hex();
+}
 
 // One block of rows on its way from fp32 to encoded planes.
 struct TensorWriter::Block {
@@ -119,7 +116,16 @@ Workload TensorWriter::workload() const {
 TensorResult TensorWriter::write(const PlannedTensor& tensor, const TensorPlace& place) {
   const TensorEntry& entry = source_.tensors()[static_cast<size_t>(tensor.source)];
   if (tensor.action == TensorAction::kEncode) return encode(tensor, entry, place);
+  if (tensor.action == TensorAction::kIntegers) return integers(tensor, entry, place);
   return copy(tensor, entry, place);
+}
+
+TensorResult TensorWriter::integers(const PlannedTensor& tensor, const TensorEntry& entry,
+                                    const TensorPlace& place) {
+  IntWriter writer(source_, pool_, options_, {tensor, entry, place});
+  TensorResult result = writer.write();
+  for (size_t t = 0; t < threads_.size(); ++t) threads_[t].work.add(writer.work()[t]);
+  return result;
 }
 
 TensorResult TensorWriter::copy(const PlannedTensor& tensor, const TensorEntry& entry,
@@ -147,7 +153,7 @@ TensorResult TensorWriter::copy(const PlannedTensor& tensor, const TensorEntry& 
       if (floats) {
         values.resize(static_cast<size_t>(n * entry.in()));
         to_f32(*entry.dtype, bytes.data(), n * entry.in(), values.data());
-        const std::vector<int64_t> bad = find_bad(entry, row, values);
+        const std::vector<int64_t> bad = find_bad(entry, row, values, options_.allow_nan);
         if (!bad.empty()) bytes = zero_elements(bytes, bad, *entry.dtype, cleaned);
         result.non_finite += static_cast<int64_t>(bad.size());
       }
@@ -193,7 +199,8 @@ void TensorWriter::encode_chunk(Block& block, int64_t chunk, int thread) {
   floats.resize(static_cast<size_t>(n * in));
   const std::span<float> rows(floats);
   source_.read_rows(block.entry, block.row_begin + first, n, rows.data());
-  const std::vector<int64_t> bad = find_bad(block.entry, block.row_begin + first, rows);
+  const std::vector<int64_t> bad =
+      find_bad(block.entry, block.row_begin + first, rows, options_.allow_nan);
   for (const int64_t element : bad) rows[static_cast<size_t>(element)] = 0;
   block.non_finite[static_cast<size_t>(chunk)] = static_cast<int64_t>(bad.size());
 
@@ -224,24 +231,6 @@ void TensorWriter::write_chunk(const Block& block, int64_t first_row, int64_t n_
   if (block.gains_per_row > 0) write(1, block.gains, block.gain_row_bytes());
   work.write_seconds +=
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-// Positions of weights that are no numbers, within the values; refuses them unless allowed.
-std::vector<int64_t> TensorWriter::find_bad(const TensorEntry& entry, int64_t row_begin,
-                                            std::span<const float> values) const {
-  std::vector<int64_t> bad;
-  const auto n = static_cast<int64_t>(values.size());
-  for (int64_t next = 0; next < n;) {
-    const int64_t found = find_non_finite(values.data() + next, n - next);
-    if (found < 0) break;
-    next += found;
-    if (!options_.allow_nan) {
-      refuse_non_finite(entry, row_begin * entry.in() + next, values[static_cast<size_t>(next)],
-                        "; --allow-nan stores such weights as 0");
-    }
-    bad.push_back(next++);
-  }
-  return bad;
 }
 
 }  // namespace tq

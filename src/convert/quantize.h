@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,7 +19,7 @@
 
 namespace tq {
 
-constexpr size_t kMaxPlanes = 2;
+constexpr size_t kMaxPlanes = 4;
 
 struct QuantizeOptions {
   EncodeOptions encode;
@@ -39,6 +40,10 @@ struct TensorPlace {
   std::array<uint64_t, kMaxPlanes> offsets{};
 };
 
+// Hash of bytes of a file, read in pieces; nothing when it ends before them. `tick` may throw.
+std::optional<std::string> range_hash(const OutputFile& file, uint64_t offset, uint64_t bytes,
+                                      const std::function<void()>& tick = {});
+
 // What the parts of a run cost that no run can do without.
 struct Workload {
   int n_threads = 1;
@@ -47,6 +52,13 @@ struct Workload {
   int64_t written_bytes = 0;
   double write_seconds = 0;  // that threads waited for the file system, as if all waited at once
 
+  // Of a thread, to that of its earlier tensors.
+  void add(const Workload& other) {
+    n_weights += other.n_weights;
+    encode_cpu_seconds += other.encode_cpu_seconds;
+    written_bytes += other.written_bytes;
+    write_seconds += other.write_seconds;
+  }
   // What a run would take if its threads did nothing but encode.
   double encode_seconds() const { return encode_cpu_seconds / n_threads; }
 };
@@ -73,10 +85,10 @@ class TensorWriter {
                     const TensorPlace& place);
   TensorResult encode(const PlannedTensor& tensor, const TensorEntry& entry,
                       const TensorPlace& place);
+  TensorResult integers(const PlannedTensor& tensor, const TensorEntry& entry,
+                        const TensorPlace& place);
   void encode_chunk(Block& block, int64_t chunk, int thread);
   void write_chunk(const Block& block, int64_t first_row, int64_t n_rows, Workload& work) const;
-  std::vector<int64_t> find_bad(const TensorEntry& entry, int64_t row_begin,
-                                std::span<const float> values) const;
 
   const Checkpoint& source_;
   ThreadPool& pool_;

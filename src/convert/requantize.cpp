@@ -35,9 +35,9 @@ std::string requantize_note(const Checkpoint& source, const ConvertPlan& plan) {
   const auto after = static_cast<double>(stored_bytes(plan));
   for (const PlannedTensor& tensor : plan.tensors) {
     const TensorEntry& entry = source.tensors()[static_cast<size_t>(tensor.source)];
-    before += static_cast<double>(entry.stored_bytes);
-    const bool again = tensor.action == TensorAction::kEncode && tensor.compressed();
-    if (again && is_quantised(entry)) storage[entry.storage] += entry.n_elements();
+    before += static_cast<double>(source_bytes(tensor, entry));
+    const bool again = is_encoded(tensor.action) && tensor.compressed();
+    if (again && is_quantised(entry)) storage[entry.storage] += tensor.n_rows * entry.in();
   }
   if (storage.empty()) return "";
   const std::string origin = source.made_from().empty()

@@ -4,8 +4,23 @@
 #include <utility>
 
 #include "convert/layouts/layout.h"
+#include "format/hadamard.h"
 
 namespace tq {
+namespace {
+
+Json source_json(const Checkpoint& source, int64_t tensor_bytes) {
+  Json files = Json::array();
+  for (const fs::path& path : source.files()) {
+    files.push_back({{"name", base_name(path)}, {"bytes", fs::file_size(path)}});
+  }
+  return {{"name", base_name(source.path())},
+          {"kind", checkpoint_kind_name(source.kind())},
+          {"tensor_bytes", tensor_bytes},
+          {"files", std::move(files)}};
+}
+
+}  // namespace
 
 std::string base_name(const fs::path& path) {
   std::error_code error;
@@ -20,6 +35,25 @@ Json model_config(const Checkpoint& source, const ConvertPlan& plan) {
   return config;
 }
 
+NativeManifest base_manifest(const Conversion& conversion) {
+  NativeManifest manifest;
+  manifest.seed = kRotationSeed;
+  manifest.tool_version = TQ_VERSION;
+  manifest.encoder = {{"effort", effort_name(conversion.encode.effort)},
+                      {"beta", conversion.encode.beta}};
+  manifest.source = source_json(conversion.source, conversion.report.source_bytes);
+  manifest.report = conversion.report.to_json();
+  manifest.files = conversion.files;
+  manifest.hashes = Json::object();
+  const auto& tensors = conversion.plan.tensors;
+  for (size_t t = 0; t < tensors.size(); ++t) {
+    for (size_t p = 0; p < tensors[t].planes.size(); ++p) {
+      manifest.hashes[tensors[t].planes[p].name] = conversion.results[t].hashes[p];
+    }
+  }
+  return manifest;
+}
+
 ConvertReport make_report(const Checkpoint& source, const ConvertPlan& plan,
                           const std::vector<TensorResult>& results) {
   std::map<std::pair<TensorClass, std::string>, ReportRow> rows;
@@ -32,12 +66,12 @@ ConvertReport make_report(const Checkpoint& source, const ConvertPlan& plan,
     row.tensor_class = tensor.tensor_class();
     row.format = tensor.format;
     row.n_tensors += 1;
-    row.n_parameters += entry.n_elements();
+    row.n_parameters += tensor.n_rows * entry.in();
     row.stored_bytes += stored_bytes(tensor);
-    row.lossy = row.lossy || tensor.action == TensorAction::kEncode;
+    row.lossy = row.lossy || is_encoded(tensor.action);
     row.stats.add(results[t].stats);
-    report.n_parameters += entry.n_elements();
-    report.source_bytes += entry.stored_bytes;
+    report.n_parameters += tensor.n_rows * entry.in();
+    report.source_bytes += source_bytes(tensor, entry);
     report.stored_bytes += stored_bytes(tensor);
     report.non_finite += results[t].non_finite;
   }

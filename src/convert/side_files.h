@@ -11,6 +11,7 @@
 #include "convert/quantize.h"
 #include "io/checkpoint.h"
 #include "io/native/native_files.h"
+#include "io/native/native_manifest.h"
 
 namespace tq {
 
@@ -29,6 +30,9 @@ std::string base_name(const fs::path& path);
 
 // config.json: the source's, with the layout's quantization_config.
 Json model_config(const Checkpoint& source, const ConvertPlan& plan);
+
+// tq_config.json of a result, but for what is said of single tensors and the hash of itself.
+NativeManifest base_manifest(const Conversion& conversion);
 
 // Aggregates results by class and format, in the plan's order.
 ConvertReport make_report(const Checkpoint& source, const ConvertPlan& plan,

@@ -19,13 +19,11 @@ namespace {
 
 constexpr size_t kPieceBytes = size_t{16} << 20;
 
-struct Plane {
-  std::string name;
-  std::span<const uint8_t> bytes;
-};
+using Plane = Checkpoint::StoredPlane;
 
 std::vector<Plane> planes_of(const Checkpoint& checkpoint, const TensorEntry& tensor) {
   if (tensor.dtype) return {{tensor.name, checkpoint.raw(tensor)}};
+  if (auto stored = checkpoint.stored_planes(tensor); !stored.empty()) return stored;
   const std::optional<WeightView> view = checkpoint.view(tensor);
   if (!view) return {};
   const auto rows = static_cast<size_t>(tensor.n_rows());
@@ -178,13 +176,18 @@ class Verifier {
 
 }  // namespace
 
+bool has_manifest(CheckpointKind kind) {
+  return kind == CheckpointKind::kNative || kind == CheckpointKind::kAwq ||
+         kind == CheckpointKind::kCompressedTensors;
+}
+
 VerifyReport verify_checkpoint(const Checkpoint& checkpoint, const VerifyOptions& options) {
   VerifyReport report;
   for (const TensorEntry& tensor : checkpoint.tensors()) {
     ++report.n_tensors;
     report.n_bytes += tensor.stored_bytes;
   }
-  if (checkpoint.kind() != CheckpointKind::kNative) return report;
+  if (!has_manifest(checkpoint.kind())) return report;
   const NativeManifest manifest = read_manifest(checkpoint.path());
   if (!manifest.hashes.is_null()) {
     report.hashed = true;

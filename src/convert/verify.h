@@ -17,6 +17,9 @@ struct VerifyOptions {
   std::function<bool()> cancelled;  // true stops: kCancelled; called from any thread
 };
 
+// Whether tq_config.json of such a checkpoint has hashes.
+bool has_manifest(CheckpointKind kind);
+
 struct VerifyReport {
   bool hashed = false;  // false: the checkpoint carries no hashes, only its structure was checked
   int64_t n_tensors = 0;

@@ -12,6 +12,7 @@
 #include "io/folder.h"
 #include "io/folder_hints.h"
 #include "io/gguf/gguf_checkpoint.h"
+#include "io/ints/int_checkpoint.h"
 #include "io/native/native_checkpoint.h"
 #include "io/native/native_manifest.h"
 #include "io/path_hint.h"
@@ -45,7 +46,11 @@ std::unique_ptr<Checkpoint> open_described(const fs::path& folder, const OpenOpt
   if (is_there(path)) {
     const std::string text = read_checkpoint_text(path, kMaxManifestBytes);
     if (is_native_manifest(text)) {
-      return open_native_checkpoint(folder, NativeManifest::parse(text, path.string()), options);
+      NativeManifest manifest = NativeManifest::parse(text, path.string());
+      if (!manifest.layout.empty()) {
+        return open_int_checkpoint(folder, std::move(manifest), options);
+      }
+      return open_native_checkpoint(folder, std::move(manifest), options);
     }
     const Json json = parse_json(text, path.string());
     if (!json.is_object()) fail(ErrorCode::kCorrupt, "{}: must be a JSON object", path.string());
@@ -125,6 +130,10 @@ std::string_view checkpoint_kind_name(CheckpointKind kind) {
       return "native";
     case CheckpointKind::kReference:
       return "turboquant-vllm";
+    case CheckpointKind::kAwq:
+      return "AWQ";
+    case CheckpointKind::kCompressedTensors:
+      return "compressed-tensors";
     case CheckpointKind::kSynthetic:
       return "synthetic";
   }

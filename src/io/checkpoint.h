@@ -21,11 +21,13 @@
 namespace tq {
 
 enum class CheckpointKind : uint8_t {
-  kHuggingFace,  // safetensors folder, or a lone .safetensors file
-  kGguf,         // one GGUF file, presented with HF names
-  kNative,       // ours: docs/formats.md
-  kReference,    // turboquant-vllm tq3_native
-  kSynthetic,    // random weights of a published shape, made as they are read
+  kHuggingFace,        // safetensors folder, or a lone .safetensors file
+  kGguf,               // one GGUF file, presented with HF names
+  kNative,             // ours: docs/formats.md
+  kReference,          // turboquant-vllm tq3_native
+  kAwq,                // integers of 4 bits as tq convert --layout awq writes them
+  kCompressedTensors,  // integers as --layout compressed-tensors writes them
+  kSynthetic,          // random weights of a published shape, made as they are read
 };
 std::string_view checkpoint_kind_name(CheckpointKind kind);
 
@@ -102,6 +104,13 @@ class Checkpoint {
   // The same for a plane of a tensor that view() shows as packed: 0 its codes, 1 its gains as f16.
   virtual void read_plane(const TensorEntry& tensor, size_t plane, int64_t offset,
                           std::span<uint8_t> out) const;
+  // The stored tensors that make up a tensor, where they are neither its raw() nor what view()
+  // shows: names and bytes. Valid while *this lives.
+  struct StoredPlane {
+    std::string name;
+    std::span<const uint8_t> bytes;
+  };
+  virtual std::vector<StoredPlane> stored_planes(const TensorEntry& /*tensor*/) const { return {}; }
   // Advice that these rows will not be read again soon: keeps streaming within a bounded resident
   // set.
   virtual void drop_rows(const TensorEntry& tensor, int64_t row_begin, int64_t n_rows) const = 0;

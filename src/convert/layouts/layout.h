@@ -2,10 +2,12 @@
 // TQ_LAYOUTS; nothing else asks which one it is. Constant data.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "convert/plan.h"
 #include "convert/side_files.h"
@@ -18,6 +20,14 @@ struct PlanContext {
   const PlanOptions& options;
   const FormatPlan& formats;  // after Layout::check
   PlanCounts& counts;
+  const IntExport* ints;  // Layout::survey's, or null
+};
+
+// Rows of a source's tensor that become a tensor of their own.
+struct TensorPart {
+  std::string name;
+  int64_t row_begin = 0;
+  int64_t n_rows = 0;
 };
 
 struct Layout {
@@ -28,7 +38,14 @@ struct Layout {
   // Throws kInvalidArgument for options that the files cannot follow. Formats that nobody asked for
   // (format "auto") may be changed to what they can hold.
   void (*check)(const PlanOptions& options, ClassFormats& formats);
-  // Fills in all of `planned` but its source and class.
+  // Null, or for layouts of integers: what has to be known of all tensors before one is planned.
+  // Such a layout has no formats for classes: check() gets none. Adds notes. Throws kUnsupported
+  // naming the tensor that the files cannot hold.
+  std::shared_ptr<const IntExport> (*survey)(const Checkpoint& source, const PlanOptions& options,
+                                             std::vector<std::string>& notes) = nullptr;
+  // Null, or into which tensors one of the source is taken apart. Throws kUnsupported.
+  std::vector<TensorPart> (*parts)(const TensorEntry& tensor, TensorRole role) = nullptr;
+  // Fills in what an action needs: all behind `role`.
   void (*plan)(const PlanContext& context, const TensorEntry& tensor, PlannedTensor& planned);
   // quantization_config of config.json; null: there is none.
   Json (*config)(const ConvertPlan& plan);
@@ -37,9 +54,11 @@ struct Layout {
 };
 
 // Each is a constant, defined in a file of its own: kNativeLayout is ours (docs/formats.md).
-#define TQ_LAYOUTS(X)      \
-  X(kNativeLayout)         \
-  X(kTurboquantVllmLayout) \
+#define TQ_LAYOUTS(X)         \
+  X(kNativeLayout)            \
+  X(kTurboquantVllmLayout)    \
+  X(kCompressedTensorsLayout) \
+  X(kAwqLayout)               \
   X(kPlainLayout)
 
 #define TQ_DECLARE_LAYOUT(layout) extern const Layout layout;

@@ -1,7 +1,6 @@
 // native: ours (docs/formats.md). A format for each class of tensors, or as rules say.
 #include "base/error.h"
 #include "convert/layouts/layout.h"
-#include "format/hadamard.h"
 #include "io/native/native_manifest.h"
 
 namespace tq {
@@ -74,36 +73,13 @@ Json config(const ConvertPlan& plan) {
   return {{"quant_method", "turboquant"}, {"version", kNativeVersion}, {"format", plan.format}};
 }
 
-Json source_json(const Checkpoint& source, int64_t tensor_bytes) {
-  Json files = Json::array();
-  for (const fs::path& path : source.files()) {
-    files.push_back({{"name", base_name(path)}, {"bytes", fs::file_size(path)}});
-  }
-  return {{"name", base_name(source.path())},
-          {"kind", checkpoint_kind_name(source.kind())},
-          {"tensor_bytes", tensor_bytes},
-          {"files", std::move(files)}};
-}
-
 std::string describe(const Conversion& conversion) {
-  NativeManifest manifest;
-  manifest.seed = kRotationSeed;
-  manifest.tool_version = TQ_VERSION;
-  manifest.encoder = {{"effort", effort_name(conversion.encode.effort)},
-                      {"beta", conversion.encode.beta}};
-  manifest.source = source_json(conversion.source, conversion.report.source_bytes);
-  manifest.report = conversion.report.to_json();
-  manifest.files = conversion.files;
-  manifest.hashes = Json::object();
-  const auto& tensors = conversion.plan.tensors;
-  for (size_t t = 0; t < tensors.size(); ++t) {
-    const TensorEntry& entry = conversion.source.tensors()[static_cast<size_t>(tensors[t].source)];
-    for (size_t p = 0; p < tensors[t].planes.size(); ++p) {
-      manifest.hashes[tensors[t].planes[p].name] = conversion.results[t].hashes[p];
-    }
-    if (!tensors[t].compressed()) continue;
+  NativeManifest manifest = base_manifest(conversion);
+  for (const PlannedTensor& tensor : conversion.plan.tensors) {
+    if (!tensor.compressed()) continue;
+    const TensorEntry& entry = conversion.source.tensors()[static_cast<size_t>(tensor.source)];
     manifest.tensors.push_back(
-        {entry.name, tensors[t].format, entry.shape, tensors[t].group, tensors[t].in_padded});
+        {entry.name, tensor.format, entry.shape, tensor.group, tensor.in_padded});
   }
   return with_own_hash(manifest.to_json().dump(2) + "\n");
 }

@@ -51,7 +51,7 @@ class Padded {
 // Strict access to one JSON object: every key at most once, unknown ones are refused.
 class Reader {
  public:
-  static constexpr size_t kMostKeys = 9;  // of one kind of object
+  static constexpr size_t kMostKeys = 10;  // of one kind of object
 
   Reader(const element& json, const std::string& file, std::span<const std::string_view> known)
       : file_(file), known_(known) {
@@ -130,8 +130,9 @@ class Reader {
 
 constexpr std::array<std::string_view, 5> kTensorKeys = {"name", "format", "shape", "group",
                                                          "in_padded"};
-constexpr std::array<std::string_view, 9> kManifestKeys = {
-    "version", "seed", "encoder", "source", "report", "hashes", "files", "tool_version", "tensors"};
+constexpr std::array<std::string_view, 10> kManifestKeys = {
+    "version", "seed",   "layout", "encoder",      "source",
+    "report",  "hashes", "files",  "tool_version", "tensors"};
 static_assert(kManifestKeys.size() <= Reader::kMostKeys && kTensorKeys.size() <= Reader::kMostKeys);
 
 NativeTensor read_tensor(const element& json, const std::string& file) {
@@ -193,6 +194,7 @@ NativeManifest read_manifest(const element& root, const std::string& file, Manif
     fail(ErrorCode::kUnsupported, "{}: rotation seed {}; only {} is supported", file, manifest.seed,
          kRotationSeed);
   }
+  if (reader.get("layout")) manifest.layout = reader.string("layout");
   manifest.encoder = reader.part("encoder");
   manifest.source = reader.part("source");
   manifest.report = reader.part("report");
@@ -205,6 +207,9 @@ NativeManifest read_manifest(const element& root, const std::string& file, Manif
   reader.refuse_other_keys();
   manifest.tensors.reserve(tensors.size());
   for (const element tensor : tensors) manifest.tensors.push_back(read_tensor(tensor, file));
+  if (!manifest.layout.empty() && !manifest.tensors.empty()) {
+    reader.wrong("\"tensors\" must be empty for layout {}", manifest.layout);
+  }
   check_unique(manifest.tensors, file);
   return manifest;
 }
@@ -257,6 +262,7 @@ Json NativeManifest::to_json() const {
                     {"in_padded", tensor.in_padded}});
   }
   Json json = {{"version", version}, {"seed", seed}, {"tool_version", tool_version}};
+  if (!layout.empty()) json["layout"] = layout;
   if (!encoder.is_null()) json["encoder"] = encoder;
   if (!source.is_null()) json["source"] = source;
   if (!report.is_null()) json["report"] = report;

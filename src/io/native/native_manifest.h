@@ -33,10 +33,13 @@ enum class ManifestHashes { kSkip, kRead };
 struct NativeManifest {
   int version = kNativeVersion;
   uint32_t seed = 42;  // of the rotation signs; other values are refused
-  Json encoder;        // effort, beta: for the record
-  Json source;         // path, kind, bytes, identity of the source: for the record
-  Json report;         // per class: tensors, bytes, bits per weight, relMSE
-  Json hashes;         // stored tensor name -> XXH3-128 of its bytes, 32 hex digits; tq verify
+  // What lies in the files where it is not ours: a layout of integers ("awq"), whose tensors are
+  // not described here. Empty: ours.
+  std::string layout;
+  Json encoder;  // effort, beta: for the record
+  Json source;   // path, kind, bytes, identity of the source: for the record
+  Json report;   // per class: tensors, bytes, bits per weight, relMSE
+  Json hashes;   // stored tensor name -> XXH3-128 of its bytes, 32 hex digits; tq verify
   std::optional<NativeFiles> files;  // nothing in checkpoints of older versions; tq verify
   std::string tool_version;
   std::vector<NativeTensor> tensors;
