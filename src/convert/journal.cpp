@@ -182,7 +182,12 @@ void Journal::read_line(const Json& line) {
     line.at("squared_error").get_to(result.stats.squared_error);
     line.at("squared_norm").get_to(result.stats.squared_norm);
     result.non_finite = count("non_finite");
-    line.at("hashes").get_to(result.hashes);
+    const auto hashes = line.at("hashes").get<std::vector<std::string>>();
+    if (hashes.size() > result.hashes.size()) {
+      fail(ErrorCode::kCorrupt, "{}: {} hashes of a tensor; give --no-resume to start over",
+           file_.path().string(), hashes.size());
+    }
+    std::copy(hashes.begin(), hashes.end(), result.hashes.begin());
     finished_[count("tensor")] = result;
   } catch (const nlohmann::json::exception& error) {
     fail(ErrorCode::kCorrupt, "{}: {}; give --no-resume to start over", file_.path().string(),

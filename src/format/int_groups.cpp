@@ -18,6 +18,7 @@ constexpr float kRounder = 12582912.0f;
 // can be divided by.
 constexpr float kLeastWeight = 0x1.0p-100f;
 constexpr int kLanes = 8;  // groups are multiples of it
+constexpr int kMostGroup = 128;
 
 // How a search goes: scales are tried from `low` to `high` times that of plain rounding.
 struct Grid {
@@ -50,6 +51,15 @@ uint16_t round_scale(IntScale type, float scale) {
   return std::max<uint16_t>(f32_to_f16(scale), 1);  // not 0: the smallest number there is
 }
 
+// To the bits of a 16-bit number's mantissa: of f16 as if it had no subnormals, which vector code
+// does quickly and a search need not know.
+float round_product(float value, int dropped_bits) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  const uint32_t odd = (bits >> dropped_bits) & 1u;
+  const uint32_t half = (1u << (dropped_bits - 1)) - 1;
+  return std::bit_cast<float>((bits + half + odd) & ~((1u << dropped_bits) - 1));
+}
+
 struct Candidate {
   uint16_t scale = 0;
   int zero = 0;
@@ -75,8 +85,8 @@ class GroupSearch {
     return best_;
   }
 
+  // After plain().
   Candidate search(Effort effort) {
-    plain();
     const Grid grid = grid_of(scheme_.bits, effort);
     const float base = plain_scale();
     for (int i = 0; i < grid.steps; ++i) {
@@ -128,10 +138,12 @@ class GroupSearch {
   // Sums in lanes: vector code adds in this order, too.
   float squared_error(float step, int zero) const {
     const float inverse = 1 / step;
+    const int dropped = scheme_.scale == IntScale::kF16 ? 13 : 16;
     float sums[kLanes] = {};
     for (int i = 0; i < scheme_.group; i += kLanes) {
       for (int j = 0; j < kLanes; ++j) {
-        const float difference = x_[i + j] - step * level(x_[i + j] * inverse, zero);
+        const float product = round_product(step * level(x_[i + j] * inverse, zero), dropped);
+        const float difference = x_[i + j] - product;
         sums[j] += difference * difference;
       }
     }
@@ -196,34 +208,50 @@ std::string IntScheme::name() const {
   return fmt::format("{}{}-g{}", symmetric ? "int" : "uint", bits, group);
 }
 
+namespace {
+
+// Codes, scale and zero point of one group; the error is infinite where no scale can be stored.
+EncodeStats store_group(const GroupSearch& search, const Candidate& chosen, const IntScheme& scheme,
+                        const float* x, const IntRow& out) {
+  if (!std::isfinite(chosen.error)) return {std::numeric_limits<double>::infinity(), 0};
+  search.store(chosen, out.codes);
+  *out.scales = chosen.scale;
+  *out.zeros = static_cast<uint8_t>(chosen.zero);
+  float values[kMostGroup];
+  decode_int_row(scheme, out.codes, out.scales, out.zeros, scheme.group, values);
+  EncodeStats stats;
+  for (int i = 0; i < scheme.group; ++i) {
+    const double difference = double{x[i]} - double{values[i]};
+    stats.squared_error += difference * difference;
+    stats.squared_norm += double{x[i]} * double{x[i]};
+  }
+  return stats;
+}
+
+EncodeStats encode_group(const float* x, const IntScheme& scheme, Effort effort,
+                         const IntRow& out) {
+  GroupSearch search(x, scheme);
+  if (search.is_zero()) {
+    const int zero = scheme.symmetric ? scheme.middle() : 0;
+    return store_group(search, {round_scale(scheme.scale, 1), zero, 0}, scheme, x, out);
+  }
+  const Candidate plain = search.plain();
+  if (effort == Effort::kReference) return store_group(search, plain, scheme, x, out);
+  const EncodeStats before = store_group(search, plain, scheme, x, out);
+  const EncodeStats after = store_group(search, search.search(effort), scheme, x, out);
+  // The search does not know all roundings: among f16's smallest numbers they decide.
+  if (after.squared_error <= before.squared_error) return after;
+  return store_group(search, plain, scheme, x, out);
+}
+
+}  // namespace
+
 EncodeStats encode_int_row(const float* x, int64_t in, const IntScheme& scheme, Effort effort,
                            const IntRow& out) {
-  for (int64_t at = 0, g = 0; at < in; at += scheme.group, ++g) {
-    GroupSearch search(x + at, scheme);
-    Candidate chosen;
-    if (search.is_zero()) {
-      chosen = {round_scale(scheme.scale, 1), scheme.symmetric ? scheme.middle() : 0, 0};
-    } else if (effort == Effort::kReference) {
-      chosen = search.plain();
-    } else {
-      chosen = search.search(effort);
-    }
-    // An error that is no number, or a scale that is none: the caller sees it in the sum below.
-    if (!std::isfinite(chosen.error)) chosen = {0x7c00, scheme.middle(), chosen.error};
-    search.store(chosen, out.codes + at);
-    out.scales[g] = chosen.scale;
-    out.zeros[g] = static_cast<uint8_t>(chosen.zero);
-    if (!std::isfinite(chosen.error)) return {std::numeric_limits<double>::infinity(), 0};
-  }
   EncodeStats stats;
-  float values[256];
   for (int64_t at = 0, g = 0; at < in; at += scheme.group, ++g) {
-    decode_int_row(scheme, out.codes + at, out.scales + g, out.zeros + g, scheme.group, values);
-    for (int i = 0; i < scheme.group; ++i) {
-      const double difference = double{x[at + i]} - double{values[i]};
-      stats.squared_error += difference * difference;
-      stats.squared_norm += double{x[at + i]} * double{x[at + i]};
-    }
+    stats.add(
+        encode_group(x + at, scheme, effort, {out.codes + at, out.scales + g, out.zeros + g}));
   }
   return stats;
 }

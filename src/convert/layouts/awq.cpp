@@ -50,7 +50,9 @@ void refuse_confusion(const ConvertPlan& plan, const std::vector<std::string>& k
 }
 
 Json config(const ConvertPlan& plan) {
-  const std::vector<std::string> kept = kept_modules(plan);
+  const KeptModules modules = kept_modules(plan);
+  std::vector<std::string> kept = modules.names;
+  kept.insert(kept.end(), modules.towers.begin(), modules.towers.end());
   refuse_confusion(plan, kept);
   return {{"quant_method", "awq"}, {"bits", kBits},
           {"zero_point", true},    {"group_size", plan.ints->scheme.group},

@@ -46,6 +46,14 @@ std::shared_ptr<const IntExport> survey(const Checkpoint& source, const PlanOpti
         "3 bits are packed without gaps, as compressed-tensors 0.20 does; engines with older "
         "versions of it cannot read them");
   }
+  const bool experts = std::any_of(ints->groups.begin(), ints->groups.end(), [](const auto& kind) {
+    return kind.first.starts_with("experts.");
+  });
+  if (experts && (scheme.bits == 3 || !scheme.symmetric)) {
+    notes.emplace_back(
+        "vLLM's kernels for experts want 4 or 8 bits without zero points: it may refuse this "
+        "model");
+  }
   return ints;
 }
 
@@ -107,11 +115,14 @@ Json config(const ConvertPlan& plan) {
                                                       {"output_activations", nullptr},
                                                       {"format", kFormat}};
   }
+  const KeptModules kept = kept_modules(plan);
+  std::vector<std::string> ignore = kept.names;
+  for (const std::string& tower : kept.towers) ignore.push_back("re:.*" + tower + ".*");
   return {{"quant_method", "compressed-tensors"},
           {"format", kFormat},
           {"quantization_status", "compressed"},
           {"config_groups", std::move(groups)},
-          {"ignore", kept_modules(plan)}};
+          {"ignore", ignore}};
 }
 
 }  // namespace

@@ -34,6 +34,19 @@ std::string_view module_of(std::string_view name) {
   return name.ends_with(kWeight) ? name.substr(0, name.size() - kWeight.size()) : name;
 }
 
+// The part of a module's name that says it belongs to a tower; empty where none does.
+std::string_view tower_part(std::string_view module) {
+  for (size_t begin = 0; begin < module.size();) {
+    const size_t end = std::min(module.find('.', begin), module.size());
+    const std::string_view part = module.substr(begin, end - begin);
+    for (const std::string_view word : {"vision", "visual", "audio", "multi_modal_projector"}) {
+      if (part.find(word) != std::string_view::npos) return part;
+    }
+    begin = end + 1;
+  }
+  return {};
+}
+
 bool becomes_ints(const TensorEntry& tensor, TensorRole role) {
   switch (role) {
     case TensorRole::kAttention:
@@ -298,16 +311,25 @@ bool plan_ints(const PlanContext& context, const TensorEntry& tensor, PlannedTen
   return false;
 }
 
-std::vector<std::string> kept_modules(const ConvertPlan& plan) {
-  std::set<std::string> modules = {"lm_head"};
+KeptModules kept_modules(const ConvertPlan& plan) {
+  std::set<std::string> names = {"lm_head"};
+  std::set<std::string> towers;
   for (const PlannedTensor& tensor : plan.tensors) {
     if (tensor.action == TensorAction::kIntegers || !tensor.name.ends_with(kWeight)) continue;
     const bool matrix = tensor.planes[0].shape.size() == 2;
     const bool table =
         tensor.role == TensorRole::kEmbedding || tensor.role == TensorRole::kPerLayerTable;
-    if (matrix && !table) modules.emplace(module_of(tensor.name));
+    if (!matrix || table) continue;
+    const std::string_view module = module_of(tensor.name);
+    const std::string_view tower =
+        tensor.role == TensorRole::kTower ? tower_part(module) : std::string_view();
+    if (tower.empty()) {
+      names.emplace(module);
+    } else {
+      towers.emplace(tower);
+    }
   }
-  return {modules.begin(), modules.end()};
+  return {{names.begin(), names.end()}, {towers.begin(), towers.end()}};
 }
 
 std::string describe_ints(const Conversion& conversion) {

@@ -51,8 +51,13 @@ std::vector<TensorPart> int_parts(const TensorEntry& tensor, TensorRole role);
 // planned: as it is, but for matrices of more than 16 bits.
 bool plan_ints(const PlanContext& context, const TensorEntry& tensor, PlannedTensor& planned);
 
-// Modules that engines would take for quantised linears but are not, by their full names.
-std::vector<std::string> kept_modules(const ConvertPlan& plan);
+// What engines would take for quantised linears but is none.
+struct KeptModules {
+  std::vector<std::string> names;   // in full
+  std::vector<std::string> towers;  // a part of the names of all modules of a tower: engines call
+                                    // the rest of them otherwise
+};
+KeptModules kept_modules(const ConvertPlan& plan);
 
 // tq_config.json of these layouts: hashes of all planes and files, for tq verify.
 std::string describe_ints(const Conversion& conversion);
