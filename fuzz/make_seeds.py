@@ -58,10 +58,14 @@ def make_folders(tq, work):
     save("folder", "hf", packed(source))
     native = ["--format", "tq3", "--effort", "fast"]
     for name, options in {"native": native, "native_shards": [*native, "--shard-size", "4000"],
-                          "reference": ["--layout", "turboquant-vllm"]}.items():
+                          "reference": ["--layout", "turboquant-vllm"],
+                          "awq": ["--layout", "awq", "--effort", "fast"],
+                          "compressed_tensors": ["--layout", "compressed-tensors", "--asymmetric",
+                                                 "--effort", "fast"]}.items():
         subprocess.run([tq, "convert", source, work / name, "--threads", "1", *options],
                        check=True, capture_output=True)
-        save("folder", name, packed(work / name))
+        # The shapes that compressed-tensors reads are data.
+        save("folder", name, packed(work / name, whole=name == "compressed_tensors"))
     save("folder", "native_whole", packed(work / "native", whole=True))
     golden = work / "golden"
     golden.mkdir()

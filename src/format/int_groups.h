@@ -37,9 +37,10 @@ struct IntRow {
 // Encodes fp32 x [in], finite. Effort kReference is plain rounding between a group's smallest and
 // largest weight, what llm-compressor's minmax observer and AutoAWQ without its search do:
 // symmetric scale max|w| / ((2^bits - 1) / 2), else (max - min) / (2^bits - 1) with 0 in the range.
-// The others search scales (and zero points) for the least squared error of each group, and are
-// never worse than that. Where a scale does not fit f16 it is infinite, and so is the error that is
-// returned: measured with the weights as decode_int_row() gives them.
+// The others search scales (and zero points) for the least error of each group, in which that of
+// large weights counts more, and their squared error is never above that of plain rounding. Where a
+// scale does not fit f16 it is infinite, and so is the error that is returned: measured with the
+// weights as decode_int_row() gives them.
 EncodeStats encode_int_row(const float* x, int64_t in, const IntScheme& scheme, Effort effort,
                            const IntRow& out);
 

@@ -182,6 +182,16 @@ class IntCheckpoint : public SafetensorsCheckpoint {
     wrong(scales, "{} scales for rows of {}: groups must be 32, 64 or 128", n, planes.in);
   }
 
+  // Of rows of `in` weights in so many words; 0 where none fit.
+  static int bits_of(int64_t in, int64_t words) {
+    constexpr int64_t kMostInputs = int64_t{1} << 31;
+    if (in <= 0 || in > kMostInputs || in % 32 != 0) return 0;
+    for (const int bits : {3, 4, 8}) {
+      if (in / 32 * bits == words) return bits;
+    }
+    return 0;
+  }
+
   IntPlanes open_rows(const StoredTensor& codes, const std::string& module) const {
     IntPlanes planes;
     planes.codes = &codes;
@@ -196,15 +206,9 @@ class IntCheckpoint : public SafetensorsCheckpoint {
     if (stored.size() != 2 || scales.size() != 2) wrong(codes, "planes must be [outputs, ...]");
     planes.rows = shape[0];
     planes.in = shape[1];
-    constexpr int64_t kMostInputs = int64_t{1} << 31;
-    for (const int bits : {3, 4, 8}) {
-      if (planes.in > 0 && planes.in <= kMostInputs && planes.in % 32 == 0 &&
-          planes.in / 32 * bits == stored[1]) {
-        planes.scheme.bits = bits;
-      } else if (bits == 8 && planes.in / 32 * planes.scheme.bits != stored[1]) {
-        wrong(codes, "no 3, 4 or 8 bits for rows of {} weights", planes.in);
-      }
-    }
+    planes.scheme.bits = bits_of(planes.in, stored[1]);
+    if (planes.scheme.bits == 0)
+      wrong(codes, "no 3, 4 or 8 bits for rows of {} weights", planes.in);
     read_scale_type(planes, scales[1]);
     planes.scheme.symmetric = planes.zeros == nullptr;
     const int64_t groups = planes.groups();
