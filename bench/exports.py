@@ -10,8 +10,8 @@ Face folder of bf16 first, which is what is exported and compared with. For each
   vLLM share), written as a plain Hugging Face folder of bf16 or f16;
 - "minmax": the same tensors, rounded by compressed-tensors' calculate_qparams() and fake_quantize(), as
   llm-compressor's minmax observer does (awq: by AutoAWQ's pseudo-quantisation, no search), written the same way.
-Both are scored by tq eval kld against the source. Also says whether tq reads exactly the values that were
-decompressed, and ends with 1 if one does not, or if ours is worse than minmax."""
+Both are scored by tq eval kld against the source. Ends with 1 if tq reads other values of an export than were
+decompressed, or if ours is worse than minmax: in squared error, or in KLD by more than its standard error."""
 
 import json
 import os
@@ -136,8 +136,8 @@ def main():
         def kld(folder):
             return tq("eval", "kld", folder, "--reference-logits", work / "reference", "--ctx", tokens)
 
-        print("| layout | group | size | relative squared error: minmax, ours | KLD: minmax, ours |\n|---|---|---|---|---|",
-              flush=True)
+        print("| layout | groups | size | relative squared error, minmax | ours | KLD, minmax | ours |\n"
+              "|---|---|---|---|---|---|---|", flush=True)
         for name, options in SETTINGS:
             report = tq("convert", work / "source", work / "export", *options)
             values, schemes = decompress(work / "export")
@@ -150,11 +150,13 @@ def main():
             rounded = dict(source) | {n: minmax(source[n], scheme) for n, scheme in schemes.items()}
             plain_folder(rounded, work / "as_bf16", work / "minmax")
             errors = [error(w, source, schemes) for w in (rounded, values)]
-            divergence = [kld(work / folder)["kld"] for folder in ("minmax", "ours")]
+            scores = [kld(work / folder) for folder in ("minmax", "ours")]
+            divergence, se = [s["kld"] for s in scores], [s["kld_se"] for s in scores]
             groups = sorted({s if isinstance(s, int) else s.weights.group_size for s in schemes.values()})
             print(f"| {name} | {', '.join(map(str, groups))} | {report['bytes'] / 1e6:.1f} MB "
-                  f"| {errors[0]:.3g}, {errors[1]:.3g} | {divergence[0]:.4f}, {divergence[1]:.4f} |", flush=True)
-            failed = failed or errors[1] > errors[0] or divergence[1] > divergence[0]
+                  f"| {errors[0]:.3g} | {errors[1]:.3g} "
+                  f"| {divergence[0]:.4f} ± {se[0]:.4f} | {divergence[1]:.4f} ± {se[1]:.4f} |", flush=True)
+            failed = failed or errors[1] > errors[0] or divergence[1] > divergence[0] + max(se)
             for folder in ("export", "read", "ours", "minmax"):
                 shutil.rmtree(work / folder)
     finally:

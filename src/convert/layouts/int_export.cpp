@@ -90,7 +90,8 @@ class Survey {
     if (split && linear.inputs % (parts * kLeastGroup) != 0 && linear.inputs % kLeastGroup == 0) {
       refuse_parts(linear);
     }
-    const int64_t inputs = split ? linear.inputs / parts : linear.inputs;
+    const bool whole = linear.inputs % parts == 0;  // else no group divides the inputs anyway
+    const int64_t inputs = split && whole ? linear.inputs / parts : linear.inputs;
     const int group = group_of(linear, inputs);
     std::string kind = int_kind(linear.name);
     if (kind.starts_with(kExpertKind)) {

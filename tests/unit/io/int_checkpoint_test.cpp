@@ -190,5 +190,25 @@ TEST(IntCheckpoint, UnknownLayoutsAreRefused) {
                [&] { open_ints(dir, golden_cases()[0].tensors(), "future"); });
 }
 
+// The description of these folders is that of ours with a layout and without tensors.
+TEST(IntCheckpoint, DescriptionIsReadStrictly) {
+  NativeManifest manifest;
+  manifest.layout = "awq";
+  const Json json = manifest.to_json();
+  EXPECT_EQ(NativeManifest::parse(json.dump(), "here").layout, "awq");
+  Json described = json;
+  described["tensors"] = Json::array({{{"name", "a"},
+                                       {"format", "tq3"},
+                                       {"shape", {8, 128}},
+                                       {"group", 128},
+                                       {"in_padded", 128}}});
+  expect_error(ErrorCode::kCorrupt, {"must be empty for layout awq"},
+               [&] { NativeManifest::parse(described.dump(), "here"); });
+  Json number = json;
+  number["layout"] = 4;
+  expect_error(ErrorCode::kCorrupt, {"\"layout\" must be a string"},
+               [&] { NativeManifest::parse(number.dump(), "here"); });
+}
+
 }  // namespace
 }  // namespace tq
