@@ -126,7 +126,12 @@ void Operators::attention_inputs(const AttentionInputsArgs& args) {
   }
   if (args.v_norm) norm_heads(args.v, heads, nullptr);
   norm_and_rotate(args.k, heads, args.k_norm);
-  kv_store({.kv = args.kv, .slots = args.slots, .tokens = args.tokens, .k = args.k, .v = args.v});
+  kv_store({.kv = args.kv,
+            .slots = args.slots,
+            .tokens = args.tokens,
+            .k = args.k,
+            .v = args.v,
+            .near_slots = args.near_slots});
 }
 
 void Operators::latent_inputs(const LatentInputsArgs& args) {

@@ -30,7 +30,7 @@ void add_fit_options(CLI::App& command, FitOptions& options) {
                       kDefaultFitContext))
       ->transform(token_count(0, int64_t{1} << 24))
       ->group(kGroup);
-  command.add_option("--kv-dtype", options.kv_format, "Type of the KV cache")
+  command.add_option("--kv-format,--kv-dtype", options.kv_format, "Format of the KV cache")
       ->check(kv_format_value())
       ->group(kGroup);
   command.add_option("--batch", options.batch, "Tokens of one forward pass at most")

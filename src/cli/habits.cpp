@@ -32,7 +32,7 @@ constexpr std::string_view kOneDevice =
 constexpr std::string_view kMapped =
     "weights of a file are mapped and used where they lie; only what is compressed at load is "
     "copied";
-constexpr std::string_view kKvTypes = "not a type of this KV cache; --help lists them: --kv-dtype";
+constexpr std::string_view kKvTypes = "not a type of this KV cache; --help lists them: --kv-format";
 constexpr std::string_view kSamplers =
     "this sampler is not built in; there are --temp, --top-k, --top-p, --min-p, --repeat-penalty, "
     "--presence-penalty and --frequency-penalty";
@@ -228,19 +228,19 @@ constexpr OptionHabit kOptions[] = {
      "layers with a window keep what they can look at"},
     {kLlama, kLoads, "-kvu", kFlag, kIgnored, "", kNothingToDo},
     {kLlama, kLoads, "--kv-unified", kFlag, kIgnored, "", kNothingToDo},
-    {kLlama, kLoads, "-ctk", kAnyValue, kWorks, "--kv-dtype", ""},
-    {kLlama, kLoads, "-ctv", kAnyValue, kWorks, "--kv-dtype", ""},
-    {kLlama, kLoads, "--cache-type-k", kAnyValue, kWorks, "--kv-dtype", ""},
-    {kLlama, kLoads, "--cache-type-v", kAnyValue, kWorks, "--kv-dtype", ""},
-    {"vLLM SGLang", kLoads, "--kv-cache-dtype", kAnyValue, kWorks, "--kv-dtype", ""},
-    {"vLLM SGLang", kLoads, "--kv-dtype", "bfloat16", kWorks, "--kv-dtype=bf16", ""},
-    {"vLLM SGLang", kLoads, "--kv-dtype", "float16", kWorks, "--kv-dtype=f16", ""},
-    {"vLLM SGLang", kLoads, "--kv-dtype", "fp16", kWorks, "--kv-dtype=f16", ""},
-    {"vLLM SGLang", kLoads, "--kv-dtype", "fp8", kRefused, "", kKvTypes},
-    {"vLLM SGLang", kLoads, "--kv-dtype", "fp8_e4m3", kRefused, "", kKvTypes},
-    {"vLLM SGLang", kLoads, "--kv-dtype", "fp8_e5m2", kRefused, "", kKvTypes},
-    {kLlama, kLoads, "--kv-dtype", "q8_0", kRefused, "", kKvTypes},
-    {kLlama, kLoads, "--kv-dtype", "q4_0", kRefused, "", kKvTypes},
+    {kLlama, kLoads, "-ctk", kAnyValue, kWorks, "--kv-format", ""},
+    {kLlama, kLoads, "-ctv", kAnyValue, kWorks, "--kv-format", ""},
+    {kLlama, kLoads, "--cache-type-k", kAnyValue, kWorks, "--kv-format", ""},
+    {kLlama, kLoads, "--cache-type-v", kAnyValue, kWorks, "--kv-format", ""},
+    {"vLLM SGLang", kLoads, "--kv-cache-dtype", kAnyValue, kWorks, "--kv-format", ""},
+    {"vLLM SGLang", kLoads, "--kv-format", "bfloat16", kWorks, "--kv-format=bf16", ""},
+    {"vLLM SGLang", kLoads, "--kv-format", "float16", kWorks, "--kv-format=f16", ""},
+    {"vLLM SGLang", kLoads, "--kv-format", "fp16", kWorks, "--kv-format=f16", ""},
+    {"vLLM SGLang", kLoads, "--kv-format", "fp8", kRefused, "", kKvTypes},
+    {"vLLM SGLang", kLoads, "--kv-format", "fp8_e4m3", kRefused, "", kKvTypes},
+    {"vLLM SGLang", kLoads, "--kv-format", "fp8_e5m2", kRefused, "", kKvTypes},
+    {kLlama, kLoads, "--kv-format", "q8_0", kRefused, "", kKvTypes},
+    {kLlama, kLoads, "--kv-format", "q4_0", kRefused, "", kKvTypes},
     {kExl, kLoads, "--cache-quant", kAnyValue, kRefused, "", kKvTypes},
     {kExl, kLoads, "-cq", kAnyValue, kRefused, "", kKvTypes},
     {kMlx, kLoads, "--kv-bits", kAnyValue, kRefused, "", kKvTypes},

@@ -15,6 +15,7 @@
 #include "cli/serve_child.h"
 #include "cli/table.h"
 #include "format/kv_traits.h"
+#include "session/load.h"
 
 namespace tq {
 namespace {
@@ -74,6 +75,16 @@ std::vector<std::string> words_of(const std::string& text) {
   return words;
 }
 
+// Whether a server with these options computes on the CPU, which is where compressed KV formats
+// run.
+bool runs_on_cpu(const std::vector<std::string>& arguments) {
+  std::string device = "auto";
+  for (size_t i = 0; i + 1 < arguments.size(); ++i) {
+    if (arguments[i] == "--device") device = arguments[i + 1];
+  }
+  return resolve_device(device) == "cpu";
+}
+
 std::vector<Column> columns_of(const BenchServeOptions& options) {
   const int64_t most = *std::max_element(options.concurrency.begin(), options.concurrency.end());
   const PromptOptions& prompts = options.prompts;
@@ -94,8 +105,9 @@ std::vector<Column> columns_of(const BenchServeOptions& options) {
   columns[0].arguments = common;
   columns[0].arguments.push_back(source);
   columns[1].arguments = compressed;
-  if (const KvFormatTraits* kv = compressed_kv()) {
-    columns[2].arguments = {"--kv-dtype", std::string(kv->name)};
+  const KvFormatTraits* kv = compressed_kv();
+  if (kv != nullptr && runs_on_cpu(common)) {
+    columns[2].arguments = {"--kv-format", std::string(kv->name)};
     columns[2].arguments.insert(columns[2].arguments.end(), compressed.begin(), compressed.end());
   }
   return columns;

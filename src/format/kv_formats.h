@@ -12,18 +12,21 @@
 
 #include "format/format_list.h"
 #include "format/kv_plain.h"
+#include "format/kv_rotated.h"
 #include "format/kv_traits.h"
 
 namespace tq {
 
 // In ascending order of KvFormatId.
-using AllKvFormats = FormatList<KvF32, KvF16, KvBf16>;
+using AllKvFormats =
+    FormatList<KvF32, KvF16, KvBf16, KvK8V8, KvK8V4, KvK5V4, KvK4V4, KvK4V3, KvK4V2, KvK3V3>;
 
 // How vectors are stored; the members mean what they mean in KvVectorTraits. No state.
 template <typename V>
 concept KvVectors = requires(const float* x, uint8_t* codes, uint16_t* gains, const uint8_t* stored,
                              const uint16_t* stored_gains, float* out) {
   { V::kBasis } -> std::convertible_to<InputForm>;
+  { V::takes(int64_t{}) } -> std::same_as<bool>;
   { V::code_bytes(int64_t{}) } -> std::same_as<int64_t>;
   { V::n_gains(int64_t{}) } -> std::same_as<int64_t>;
   { V::store(x, int64_t{}, codes, gains) } -> std::same_as<void>;
@@ -46,7 +49,7 @@ constexpr KvFormatId kv_format_id() {
 // What the struct of a KV format says, for use at run time.
 template <KvVectors V>
 constexpr KvVectorTraits kv_vector_traits() {
-  return {V::kBasis, V::code_bytes, V::n_gains, V::store, V::load};
+  return {V::kBasis, V::takes, V::code_bytes, V::n_gains, V::store, V::load};
 }
 
 }  // namespace tq

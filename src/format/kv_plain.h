@@ -16,6 +16,7 @@ template <typename F>
 struct PlainVectors {
   static_assert(F::kInput == InputForm::kPlain && !F::kHasScales);
   static constexpr InputForm kBasis = InputForm::kPlain;
+  static constexpr bool takes(int64_t /*dim*/) { return true; }
   static constexpr int64_t code_bytes(int64_t dim) { return F::code_row_bytes(dim); }
   static constexpr int64_t n_gains(int64_t /*dim*/) { return 0; }
   static void store(const float* x, int64_t dim, uint8_t* codes, uint16_t* /*gains*/) {

@@ -21,6 +21,7 @@ struct KvVectorTraits {
   // The basis that codes are in, for kernels that read them as they are. store() and load() take
   // and give the plain one.
   InputForm basis;
+  bool (*takes)(int64_t dim);          // whether vectors of that size can be stored
   int64_t (*code_bytes)(int64_t dim);  // of one vector
   int64_t (*n_gains)(int64_t dim);     // of one vector; 0: there is no plane of gains
   // One vector, any floats, to and from its place in the planes; gains are null without.
@@ -36,6 +37,9 @@ struct KvFormatTraits {
   std::string_view name;  // as on the command line: "f16"
   KvVectorTraits keys;
   KvVectorTraits values;
+
+  // Whether vectors are rotated and coded, not stored number by number.
+  bool is_compressed() const { return keys.basis == InputForm::kRotated; }
 };
 
 // All KV formats in list order; a KvFormatId indexes it.

@@ -21,6 +21,28 @@ int64_t KvLayerShape::token_bytes(KvFormatId format) const {
   return n_kv_heads * (traits.keys.bytes(k_dim) + (v_in_k ? 0 : traits.values.bytes(v_dim)));
 }
 
+void check_kv_format(KvFormatId format, std::span<const KvLayerShape> layers) {
+  const KvFormatTraits& traits = kv_format_traits(format);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const KvLayerShape& layer = layers[i];
+    if (layer.n_kv_heads == 0) continue;
+    if (traits.is_compressed() && layer.v_in_k) {
+      fail(ErrorCode::kUnsupported,
+           "a KV cache of {} cannot hold the latents of layer {} (latent attention): choose f16, "
+           "bf16 or f32 with --kv-format",
+           traits.name, i);
+    }
+    for (const auto& [vectors, dim] :
+         {std::pair(&traits.keys, layer.k_dim), std::pair(&traits.values, layer.v_dim)}) {
+      if (vectors->takes(dim)) continue;
+      fail(ErrorCode::kUnsupported,
+           "a KV cache of {} needs heads of a multiple of 32 numbers, and layer {} has {}: choose "
+           "f16, bf16 or f32 with --kv-format",
+           traits.name, i, dim);
+    }
+  }
+}
+
 KvLayout KvLayout::plan(std::vector<KvLayerShape> layers, std::span<const int64_t> windows,
                         int64_t max_context, int64_t max_step_tokens) {
   KvLayout layout{.layers = std::move(layers), .max_step_tokens = max_step_tokens};
@@ -63,6 +85,7 @@ int64_t KvLayout::size_bytes(KvFormatId format, std::span<const int64_t> n_pages
 KvCache::KvCache(Device& device, const KvLayout& layout, KvFormatId format,
                  std::span<const int64_t> n_pages)
     : device_(device), n_pages_(n_pages.begin(), n_pages.end()), shapes_(layout.layers) {
+  check_kv_format(format, layout.layers);
   const int64_t bytes = bytes_per_token(layout.layers, format);
   const int64_t most = *std::max_element(n_pages.begin(), n_pages.end());
   if (!checked_mul(bytes, most * kKvBlockTokens)) {

@@ -28,6 +28,10 @@ struct KvLayerShape {
   bool operator==(const KvLayerShape&) const = default;
 };
 
+// Throws kUnsupported, with the format's name and the layer, where layers cannot be kept in it:
+// heads of a size that it has no codes for, values that are part of the keys (latents).
+void check_kv_format(KvFormatId format, std::span<const KvLayerShape> layers);
+
 // What sequences keep. Layers are in groups by their window: with one they need few tokens however
 // long a sequence is (Pages).
 struct KvLayout {
@@ -48,7 +52,7 @@ struct KvLayout {
 class KvCache : public PageMover {
  public:
   // Allocates n_pages[g] pages of 16 tokens for each layer of group g. Throws kOutOfMemory with the
-  // size asked for.
+  // size asked for, and what check_kv_format throws.
   KvCache(Device& device, const KvLayout& layout, KvFormatId format,
           std::span<const int64_t> n_pages);
   // Every layer keeps everything.

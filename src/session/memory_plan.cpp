@@ -41,10 +41,11 @@ MemoryPlanner::MemoryPlanner(const Checkpoint& checkpoint, const Backend& backen
     : backend_(backend), options_(options), kv_format_(kv_format), limit_bytes_(limit_bytes) {
   if (!backend.has_kernels(kv_format)) {
     fail(ErrorCode::kUnsupported,
-         "{} has no kernels for a KV cache of {}; another --kv-dtype, or --device cpu",
+         "{} has no kernels for a KV cache of {}; another --kv-format, or --device cpu",
          backend.name(), kv_format_traits(kv_format).name);
   }
   meter_ = std::make_shared<ModelMeter>(checkpoint, backend, options);
+  check_kv_format(kv_format, meter_->spec().kv_layers());
 }
 
 MemoryPlan MemoryPlanner::plan(int64_t context, int64_t batch_tokens) const {

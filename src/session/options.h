@@ -72,7 +72,10 @@ void visit_options(ModelOptions& options, Visit&& visit) {
                    "the longest that fits in memory",
                    "max-model-len"},
         options.ctx, ContextLength{});
-  visit(OptionText{"kv-dtype", "Type of the KV cache; auto is {kv}, with --exact {exact_kv}"},
+  visit(OptionText{"kv-format",
+                   "Format of the KV cache: numbers of 16 or 32 bits, or kXvY: keys of X bits and "
+                   "values of Y (CPU); auto is {kv}, with --exact {exact_kv}",
+                   "kv-dtype"},
         options.kv_format, KvFormatName{});
   visit(OptionText{"batch", "Tokens of one forward pass at most"}, options.batch,
         Range{1, int64_t{1} << 16});

@@ -22,7 +22,7 @@ REST = {"run": ["hello"], "convert": ["/nowhere/dst"], "eval ppl": ["--text", "/
 NO_SERVER = "nowhere.invalid:1"
 FIRST = {"bench serve": [NO_SERVER], "synth": ["nothing"], "devices": [], "version": [], "completion": ["bash"]}
 # A value that the option itself accepts, where "1" is none.
-VALUES = {"--device": "cpu", "--kv-dtype": "f16", "--format": "tq4", "--reasoning": "hide",
+VALUES = {"--device": "cpu", "--kv-format": "f16", "--format": "tq4", "--reasoning": "hide",
           "--shard-size": "1GB", "--progress": "off", "--think": "on", "--pg": "8,4"}
 MANY = {"--stop", "--served-model-name", "--cors-origins", "--logit-bias", "--prefill", "--decode", "--concurrency", "--depth", "--pg",
         "--percentiles"}

@@ -6,7 +6,9 @@
 #include <limits>
 #include <type_traits>
 
+#include "format/hadamard.h"
 #include "format/kv_formats.h"
+#include "kernels/cpu/attention_rows.h"
 #include "kernels/cpu/generic.h"
 #include "kernels/cpu/vector_math.h"
 
@@ -41,19 +43,29 @@ void store_token(const float* x, int64_t n_kv_heads, int64_t slot, const Planes<
   }
 }
 
+// The same of keys and values; those that are part of the keys are stored with them.
 template <KvFormat F>
-void kv_store(const KvStoreArgs& args, int64_t begin, int64_t end) {
-  const KvLayerView& kv = args.kv;
+void store_to(const KvLayerView& kv, const int64_t* slots, const KvStoreArgs& args, int64_t t) {
   const Planes<typename F::Keys> k{kv.k, kv.k_gains, kv.k_dim};
   const Planes<typename F::Values> v{kv.v, kv.v_gains, kv.v_dim};
+  store_token(args.k + t * kv.n_kv_heads * kv.k_dim, kv.n_kv_heads, slots[t], k);
+  if (kv.v == nullptr) return;
+  store_token(args.v + t * kv.n_kv_heads * kv.v_dim, kv.n_kv_heads, slots[t], v);
+}
+
+template <KvFormat F>
+void kv_store(const KvStoreArgs& args, int64_t begin, int64_t end) {
   for (int64_t t = begin; t < end; ++t) {
-    store_token(args.k + t * kv.n_kv_heads * kv.k_dim, kv.n_kv_heads, args.slots[t], k);
-    if (kv.v == nullptr) continue;  // part of the keys
-    store_token(args.v + t * kv.n_kv_heads * kv.v_dim, kv.n_kv_heads, args.slots[t], v);
+    store_to<F>(args.kv, args.slots, args, t);
+    if (args.kv.near != nullptr) store_to<KvF16>(*args.kv.near, args.near_slots, args, t);
   }
 }
 
-// The first n_keys vectors of a page of a kv head as fp32: in place, or loaded into `scratch`.
+template <typename Vectors>
+constexpr bool kIsRotated = Vectors::kBasis == InputForm::kRotated;
+
+// The first n_keys vectors of a page of a kv head as fp32, in the basis that they are stored in: in
+// place, or loaded into `scratch`.
 template <typename Vectors>
 const float* load_page(const Planes<Vectors>& planes, int64_t page, int64_t n_keys,
                        float* scratch) {
@@ -62,18 +74,16 @@ const float* load_page(const Planes<Vectors>& planes, int64_t page, int64_t n_ke
     return reinterpret_cast<const float*>(planes.code(first));
   } else {
     for (int64_t j = 0; j < n_keys; ++j) {
-      Vectors::load(planes.code(first + j), planes.gain(first + j), planes.dim,
-                    scratch + j * planes.dim);
+      float* out = scratch + j * planes.dim;
+      if constexpr (kIsRotated<Vectors>) {
+        Vectors::load_rotated(planes.code(first + j), planes.gain(first + j), planes.dim, out);
+      } else {
+        Vectors::load(planes.code(first + j), planes.gain(first + j), planes.dim, out);
+      }
     }
     return scratch;
   }
 }
-
-// The keys [begin, end) of a page that a row sees.
-struct KeyRange {
-  int64_t begin;
-  int64_t end;
-};
 
 // Scores of the keys in range: the rest of the page gets -inf, which weighs nothing.
 void score_page(const AttentionArgs& args, const float* q, const float* k, KeyRange keys,
@@ -145,26 +155,69 @@ void accumulate_page(const float* weights, const Values& v, KeyRange keys, float
   }
 }
 
-// Where the rows of a tile are in the batch.
-struct TileRows {
-  const AttentionArgs& args;
-  const AttentionTile& tile;
-  int64_t group = args.n_heads / args.kv.n_kv_heads;
-  int64_t first_token = args.batch.q_begin[tile.seq];
-  int64_t first_position =
-      args.batch.kv_len[tile.seq] - (args.batch.q_begin[tile.seq + 1] - first_token);
-
-  int64_t size() const { return tile.row_end - tile.row_begin; }
-  int64_t position(int64_t i) const { return first_position + (tile.row_begin + i) / group; }
-  int64_t first_key(int64_t i) const {
-    return args.window > 0 ? std::max<int64_t>(0, position(i) - args.window + 1) : 0;
-  }
-  // Index of the row's vector in [tokens, n_heads].
-  int64_t vector(int64_t i) const {
-    const int64_t row = tile.row_begin + i;
-    return (first_token + row / group) * args.n_heads + tile.kv_head * group + row % group;
-  }
+// Where a part of the keys is, and what scores it.
+struct KeySource {
+  KeyPart part;
+  const KvLayerView& kv;
+  const int32_t* block_table;        // of the tile's sequence
+  const float* rotated_q = nullptr;  // [rows, k_dim]: the queries in the keys' basis; null: args.q
 };
+
+// Adds what the rows of a tile read of a part to their sums, in the basis of its values.
+template <KvFormat F>
+void add_part(const TileRows& rows, const KeySource& source, AttentionScratch& scratch) {
+  const KvLayerView& kv = source.kv;
+  const AttentionArgs& args = rows.args;
+  const Planes<typename F::Keys> keys_at{kv.k, kv.k_gains, kv.k_dim};
+  const Planes<typename F::Values> values_at{kv.v, kv.v_gains, kv.v_dim};
+  const KeyRange all = rows.all_keys(source.part);
+  for (int64_t first = all.begin / kKvBlockTokens * kKvBlockTokens; first < all.end;
+       first += kKvBlockTokens) {
+    const int64_t n_keys = std::min<int64_t>(kKvBlockTokens, all.end - first);
+    const int64_t page =
+        int64_t{source.block_table[first / kKvBlockTokens]} * kv.n_kv_heads + rows.tile.kv_head;
+    const float* k = load_page(keys_at, page, n_keys, scratch.k);
+    const Values v =
+        kv.v == nullptr ? Values{k, kv.k_dim, kv.v_dim}
+                        : Values{load_page(values_at, page, n_keys, scratch.v), kv.v_dim, kv.v_dim};
+    for (int64_t i = 0; i < rows.size(); ++i) {
+      const KeyRange keys = rows.keys_of_page(i, source.part, first);
+      if (keys.empty()) continue;
+      alignas(16) float weights[kKvBlockTokens];
+      const float* q = source.rotated_q != nullptr ? source.rotated_q + i * kv.k_dim
+                                                   : args.q + rows.vector(i) * kv.k_dim;
+      score_page(args, q, k, keys, weights);
+      const float factor = softmax_page(weights, scratch.max[i], scratch.sum[i]);
+      accumulate_page(weights, v, keys, factor, scratch.out + i * kv.v_dim);
+    }
+  }
+}
+
+// The layer's own pages: of a compressed format in the rotated basis, to which each query goes once
+// and out of which each sum comes once.
+template <KvFormat F>
+void add_far(const TileRows& rows, AttentionScratch& scratch) {
+  const KvLayerView& kv = rows.args.kv;
+  const RaggedBatch& batch = rows.args.batch;
+  const int32_t* table = batch.block_tables + rows.tile.seq * batch.max_blocks;
+  if constexpr (kIsRotated<typename F::Keys>) {
+    const int k_group = kv_group(kv.k_dim);
+    const int v_group = kv_group(kv.v_dim);
+    for (int64_t i = 0; i < rows.size(); ++i) {
+      float* q = scratch.q + i * kv.k_dim;
+      std::copy_n(rows.args.q + rows.vector(i) * kv.k_dim, kv.k_dim, q);
+      for (int64_t d = 0; d < kv.k_dim; d += k_group) rotate_group(q + d, k_group);
+    }
+    add_part<F>(rows, {KeyPart::kFar, kv, table, scratch.q}, scratch);
+    for (int64_t i = 0; i < rows.size(); ++i) {
+      if (rows.keys(i, KeyPart::kFar).empty()) continue;
+      float* out = scratch.out + i * kv.v_dim;
+      for (int64_t d = 0; d < kv.v_dim; d += v_group) unrotate_group(out + d, v_group);
+    }
+  } else {
+    add_part<F>(rows, {KeyPart::kFar, kv, table}, scratch);
+  }
+}
 
 template <KvFormat F>
 void attention(const AttentionArgs& args, const AttentionTile& tile, AttentionScratch& scratch) {
@@ -175,28 +228,11 @@ void attention(const AttentionArgs& args, const AttentionTile& tile, AttentionSc
     scratch.sum[i] = 0;
     std::fill_n(scratch.out + i * kv.v_dim, kv.v_dim, 0.0f);
   }
-  const Planes<typename F::Keys> keys_at{kv.k, kv.k_gains, kv.k_dim};
-  const Planes<typename F::Values> values_at{kv.v, kv.v_gains, kv.v_dim};
-  const int64_t last = rows.position(rows.size() - 1);
-  const int32_t* block_table = args.batch.block_tables + tile.seq * args.batch.max_blocks;
-  for (int64_t block = rows.first_key(0) / kKvBlockTokens; block <= last / kKvBlockTokens;
-       ++block) {
-    const int64_t first = block * kKvBlockTokens;
-    const int64_t n_keys = std::min<int64_t>(kKvBlockTokens, last + 1 - first);
-    const int64_t page = int64_t{block_table[block]} * kv.n_kv_heads + tile.kv_head;
-    const float* k = load_page(keys_at, page, n_keys, scratch.k);
-    const Values v =
-        kv.v == nullptr ? Values{k, kv.k_dim, kv.v_dim}
-                        : Values{load_page(values_at, page, n_keys, scratch.v), kv.v_dim, kv.v_dim};
-    for (int64_t i = 0; i < rows.size(); ++i) {
-      const KeyRange keys{std::max<int64_t>(0, rows.first_key(i) - first),
-                          std::min(n_keys, rows.position(i) + 1 - first)};
-      if (keys.begin >= keys.end) continue;
-      alignas(16) float weights[kKvBlockTokens];
-      score_page(args, args.q + rows.vector(i) * kv.k_dim, k, keys, weights);
-      const float factor = softmax_page(weights, scratch.max[i], scratch.sum[i]);
-      accumulate_page(weights, v, keys, factor, scratch.out + i * kv.v_dim);
-    }
+  if (!rows.all_keys(KeyPart::kFar).empty()) add_far<F>(rows, scratch);
+  if (kv.near != nullptr) {
+    const int32_t* table = args.batch.near_tables + tile.seq * args.batch.max_blocks;
+    add_part<KvF16>(rows, {KeyPart::kSinks, *kv.near, table}, scratch);
+    add_part<KvF16>(rows, {KeyPart::kTail, *kv.near, table}, scratch);
   }
   for (int64_t i = 0; i < rows.size(); ++i) {
     float* out = args.out + rows.vector(i) * kv.v_dim;

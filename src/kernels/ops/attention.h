@@ -19,6 +19,10 @@ struct RaggedBatch {
   // For backends that do not read the above on the host.
   int64_t tokens = 0;      // q_begin[n_seqs]
   int64_t max_kv_len = 0;  // at least the largest of kv_len
+  // For layers with near pages (KvLayerView::near): their block tables, laid out like the above,
+  // and for each sequence from which token on there are such pages of its tail.
+  const int32_t* near_tables = nullptr;
+  const int32_t* near_begin = nullptr;  // [n_seqs]
 };
 
 // Causal attention; softmax in fp32. Query head h reads kv head h / (n_heads / n_kv_heads). With a
@@ -56,7 +60,8 @@ struct AttentionInputsArgs {
   const float* cos;  // [tokens, n_pairs]
   const float* sin;
   KvLayerView kv;
-  const int64_t* slots;  // [tokens]
+  const int64_t* slots;                 // [tokens]
+  const int64_t* near_slots = nullptr;  // likewise, with kv.near
 };
 
 // Latent attention's part between its projections and attention: each token's latent is normed and,

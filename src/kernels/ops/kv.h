@@ -24,6 +24,12 @@ struct KvLayerView {
   void* v = nullptr;
   uint16_t* k_gains = nullptr;
   uint16_t* v_gains = nullptr;
+  // Beside a compressed format: the same layer's near pages, numbered by a block table of their
+  // own, in which a query finds the first `sinks` tokens of its sequence and the `tail` tokens up
+  // to its own as numbers of 16 bits. Null: all tokens are read from the pages above.
+  const KvLayerView* near = nullptr;
+  int64_t sinks = 0;
+  int64_t tail = 0;
 };
 
 // One plane of a layer's pages: page i is at first + i * page_bytes.
@@ -39,6 +45,7 @@ struct KvStoreArgs {
   int64_t tokens;
   const float* k;  // [tokens, n_kv_heads, k_dim]
   const float* v;  // [tokens, n_kv_heads, v_dim]; unused when values are part of the keys
+  const int64_t* near_slots = nullptr;  // [tokens], with kv.near
 };
 
 }  // namespace tq

@@ -69,16 +69,38 @@ TEST_P(Attention, SequencesWithoutTokensAreSkipped) { check({{1, 0, 2}, {5, 9, 2
 TEST_P(Attention, EveryKvFormatAndOddHeadDims) {
   for (const KvFormatTraits& format : all_kv_formats()) {
     SCOPED_TRACE(format.name);
-    for (const auto& [k_dim, v_dim] :
-         {std::pair<int64_t, int64_t>{64, 64}, {1, 1}, {7, 5}, {20, 36}, {192, 128}, {33, 130}}) {
+    for (const auto& [k_dim, v_dim] : {std::pair<int64_t, int64_t>{64, 64},
+                                       {1, 1},
+                                       {7, 5},
+                                       {20, 36},
+                                       {192, 128},
+                                       {33, 130},
+                                       {128, 128},
+                                       {256, 256},
+                                       {96, 32}}) {
+      if (!format.keys.takes(k_dim) || !format.values.takes(v_dim)) continue;
       AttentionCase shape{{9, 1}, {30, 19}};
       shape.format = format.id;
       shape.k_dim = k_dim;
       shape.v_dim = v_dim;
       check(shape);
-      shape.latent = k_dim >= v_dim;
+      shape.latent = k_dim >= v_dim && !format.is_compressed();
       if (shape.latent) check(shape);
     }
+  }
+}
+
+// Windows, groups of heads and softcap over the pages of a compressed format.
+TEST_P(Attention, CompressedPages) {
+  for (const std::string_view name : {"k8v8", "k5v4", "k4v3", "k4v2", "k3v3"}) {
+    SCOPED_TRACE(name);
+    AttentionCase shape{{1, 40, 1, 7, 1}, {1, 40, 100, 23, 16}, 6, 2, 64, 64};
+    shape.format = find_kv_format(name)->id;
+    check(shape);
+    shape.window = 18;
+    check(shape);
+    shape.softcap = 3;
+    check(shape);
   }
 }
 

@@ -109,6 +109,21 @@ TEST(KvLayout, HasAGroupForEachWindowThatSaves) {
   EXPECT_EQ(layout.pages_of(1, 3), (std::vector<int64_t>{3, 3, 3, 3}));
 }
 
+TEST(KvCache, RefusesWhatAFormatCannotHold) {
+  const KvFormatId k4v3 = find_kv_format("k4v3")->id;
+  check_kv_format(k4v3, std::vector<KvLayerShape>{{3, 64, 32}, {}, {1, 96, 96}});
+  check_kv_format(fixtures::kKvF16, std::vector<KvLayerShape>{{3, 80, 1}, {1, 8, 8, true}});
+  fixtures::expect_error(ErrorCode::kUnsupported, {"k4v3", "layer 1", "80", "--kv-format"}, [&] {
+    check_kv_format(k4v3, std::vector<KvLayerShape>{{3, 64, 32}, {1, 64, 80}});
+  });
+  fixtures::expect_error(ErrorCode::kUnsupported, {"k4v3", "latent", "layer 0"}, [&] {
+    check_kv_format(k4v3, std::vector<KvLayerShape>{{1, 576, 512, /*v_in_k=*/true}});
+  });
+  const auto backend = make_backend();
+  fixtures::expect_error(ErrorCode::kUnsupported, {"k4v3"},
+                         [&] { const KvCache cache(*backend, kLayers, k4v3, 1); });
+}
+
 TEST(KvCache, SaysWhatDoesNotFit) {
   const auto backend = make_backend();
   fixtures::expect_error(ErrorCode::kOutOfMemory, {"tokens", "bytes", "shorter context"}, [&] {

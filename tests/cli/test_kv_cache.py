@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""The compressed KV formats through the program, on the golden checkpoints."""
+
+import math
+import os
+import tempfile
+import unittest
+
+from cli_support import MODELS, read_npy, rows, tq, tq_json, write_ids
+
+FORMATS = ("k8v8", "k8v4", "k5v4", "k4v4", "k4v3", "k4v2", "k3v3")
+
+
+def divergence(a, b):
+    """Mean KL divergence of the rows of logits b from those of a."""
+    def log_softmax(row):
+        highest = max(row)
+        total = math.log(sum(math.exp(x - highest) for x in row)) + highest
+        return [x - total for x in row]
+    total = 0
+    for p, q in zip(map(log_softmax, a), map(log_softmax, b)):
+        total += sum(math.exp(x) * (x - y) for x, y in zip(p, q))
+    return total / len(a)
+
+
+class KvCache(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def logits(self, model, *options):
+        ids = list(read_npy(MODELS / model / "tokens.npy")[1])
+        out = os.path.join(self.folder, "logits.npy")
+        done = tq("eval", "logits", MODELS / model, "--device", "cpu", "--exact", "--tokens",
+                  write_ids(os.path.join(self.folder, "ids.json"), ids), "--out", out, *options)
+        self.assertEqual(done.returncode, 0, done)
+        return rows(out)
+
+    def test_more_bits_are_nearer_to_numbers(self):
+        for model in ("llama", "gemma3"):
+            plain = self.logits(model)
+            far = {name: divergence(plain, self.logits(model, "--kv-format", name))
+                   for name in FORMATS}
+            self.assertGreater(far["k8v8"], 0, model)
+            for wider, narrower in (("k8v8", "k8v4"), ("k8v4", "k4v4"), ("k4v4", "k4v2")):
+                self.assertLess(far[wider], far[narrower], (model, far))
+            self.assertLess(far["k8v8"], far["k4v3"] / 20, (model, far))
+
+    def test_pieces_of_a_prompt_give_the_same_bits(self):
+        whole = self.logits("llama", "--kv-format", "k4v3")
+        self.assertEqual(whole, self.logits("llama", "--kv-format", "k4v3", "--batch", "7"))
+
+    def test_the_plan_counts_the_codes(self):
+        def needed(name):
+            result = tq_json("plan", MODELS / "llama", "--kv-format", name, "--ctx", "512")
+            self.assertEqual(result["kv_dtype"], name)
+            return result["rows"][0]["needed_bytes"]
+        # Two layers, one head of 32: 128 bytes a token, or 16 + 12 of codes and two gains.
+        self.assertEqual(needed("f16") - needed("k4v3"), 512 * 2 * (128 - 32))
+
+    def test_what_it_cannot_hold_is_refused_by_name(self):
+        for model, word in (("gemma4_e", "multiple of 32"), ("glm4_moe_lite", "latent")):
+            done = tq("run", MODELS / model, "hi", "--device", "cpu", "--kv-format", "k4v3")
+            self.assertEqual(done.returncode, 5, done)
+            self.assertIn("k4v3", done.stderr)
+            self.assertIn(word, done.stderr)
+            self.assertNotIn("memory:", done.stderr)
+
+    def test_the_other_name_of_the_option(self):
+        result = tq_json("bench", MODELS / "llama", "--device", "cpu", "--kv-dtype", "k4v3", "-p",
+                         "8", "-n", "4", "-r", "1")
+        self.assertEqual(result["settings"]["kv_dtype"], "k4v3")
+
+
+if __name__ == "__main__":
+    unittest.main()
