@@ -81,7 +81,7 @@ std::vector<int64_t> contexts(const ModelSummary& summary) {
   return out;
 }
 
-const KvFormatId kKvFormat = default_kv_format();  // what tq run uses unless told otherwise
+const KvOptions kKv;  // what tq run uses unless told otherwise
 
 // The longest contexts for the memories that there are, 0 where the model does not fit, with the
 // weights as they are stored.
@@ -90,7 +90,7 @@ struct Fit {
   int64_t context;
 };
 std::vector<Fit> fits(const Checkpoint& checkpoint) {
-  const Capacity capacity(checkpoint, {}, kKvFormat);
+  const Capacity capacity(checkpoint, {});
   std::vector<Fit> out;
   for (const int64_t gib : kCommonMemoryGib) {
     out.push_back({gib << 30, capacity.longest_context(gib << 30)});
@@ -133,8 +133,8 @@ Json model_json(const ModelSummary& summary) {
   Json kv = Json::array();
   for (const int64_t n_tokens : contexts(summary)) {
     kv.push_back({{"tokens", n_tokens},
-                  {"bytes", summary.kv_bytes(n_tokens, kKvFormat)},
-                  {"bytes_read", summary.kv_bytes_read(n_tokens, kKvFormat)}});
+                  {"bytes", summary.kv_bytes(n_tokens, kKv)},
+                  {"bytes_read", summary.kv_bytes_read(n_tokens, kKv)}});
   }
   return {{"arch", summary.arch},
           {"hidden", summary.hidden},
@@ -147,7 +147,7 @@ Json model_json(const ModelSummary& summary) {
           {"active_parameters", summary.active_parameters},
           {"weight_bytes", summary.weight_bytes},
           {"bytes_per_token", summary.bytes_per_token},
-          {"kv_bytes_per_token", summary.kv_bytes_per_token(kKvFormat)},
+          {"kv_bytes_per_token", summary.kv_bytes_per_token(kKv.format)},
           {"kv", std::move(kv)}};
 }
 
@@ -187,13 +187,13 @@ std::string model_text(const ModelSummary& summary) {
                     std::to_string(group.head_dim), ffn_text(group)});
   }
   Table kv({{"tokens in context"},
-            {fmt::format("KV cache ({})", kv_format_traits(kKvFormat).name)},
+            {fmt::format("KV cache ({})", kv_format_traits(kKv.format).name)},
             {"read a token, with weights"}});
-  kv.add_row({"1", bytes(summary.kv_bytes_per_token(kKvFormat)),
-              bytes(summary.bytes_per_token + summary.kv_bytes_read(1, kKvFormat))});
+  kv.add_row({"1", bytes(summary.kv_bytes_per_token(kKv.format)),
+              bytes(summary.bytes_per_token + summary.kv_bytes_read(1, kKv))});
   for (const int64_t n_tokens : contexts(summary)) {
-    kv.add_row({std::to_string(n_tokens), bytes(summary.kv_bytes(n_tokens, kKvFormat)),
-                bytes(summary.bytes_per_token + summary.kv_bytes_read(n_tokens, kKvFormat))});
+    kv.add_row({std::to_string(n_tokens), bytes(summary.kv_bytes(n_tokens, kKv)),
+                bytes(summary.bytes_per_token + summary.kv_bytes_read(n_tokens, kKv))});
   }
   return text + layers.text() + "\n" + kv.text();
 }

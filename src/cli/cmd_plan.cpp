@@ -102,7 +102,7 @@ class PlanTable {
       row.bits_per_weight =
           8 * static_cast<double>(row.stored_bytes) / static_cast<double>(n_weights);
     }
-    const Capacity capacity(checkpoint_, load, command_.fit.kv());
+    const Capacity capacity(checkpoint_, load);
     row.needed_bytes = capacity.needed_bytes(context_);
     for (const int64_t bytes : memory_) row.contexts.push_back(capacity.longest_context(bytes));
     row.quality = find_quality(

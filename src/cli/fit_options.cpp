@@ -18,7 +18,9 @@ namespace tq {
 
 KvFormatId FitOptions::kv() const { return find_kv_format(kv_format)->id; }
 
-LoadOptions FitOptions::load_options() const { return {.max_batch_tokens = batch}; }
+LoadOptions FitOptions::load_options() const {
+  return {.max_batch_tokens = batch, .kv = {.format = kv()}};
+}
 
 void add_fit_options(CLI::App& command, FitOptions& options) {
   constexpr const char* kGroup = "Memory";
@@ -46,7 +48,7 @@ using SizeOf = std::function<double(const ConvertPlan&)>;
 SizeOf memory_size(const Checkpoint& checkpoint, const FitOptions& options) {
   const int64_t context =
       choose_context(read_spec(checkpoint), options.context, kDefaultFitContext);
-  return memory_needed(checkpoint, {options.load_options(), options.kv(), context});
+  return memory_needed(checkpoint, {options.load_options(), context});
 }
 
 }  // namespace
@@ -58,7 +60,7 @@ FormatChoice fit_memory(const Checkpoint& checkpoint, const PlanOptions& plan, i
 }
 
 void fit_this_machine(const Checkpoint& checkpoint, const FitOptions& options, PlanOptions& plan) {
-  const MemoryNeeds needs{options.load_options(), options.kv(),
+  const MemoryNeeds needs{options.load_options(),
                           options.context > 0 ? options.context : kDefaultFitContext};
   fit_device(checkpoint, "auto", 0, needs, plan);
 }

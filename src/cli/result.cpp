@@ -17,6 +17,9 @@ Json settings_json(const ModelOptions& options, const LoadedModel& loaded) {
           {"batch_invariant", options.batch_invariant},
           {"gpu_memory_bytes", options.gpu_memory},
           {"kv_dtype", kv_format_traits(options.kv()).name},
+          {"kv_sink", options.kv_sink},
+          {"kv_tail", options.kv_tail},
+          {"kv_skip_layers", options.kv_skip_layers},
           {"ctx", load.max_context},
           {"batch", load.max_batch_tokens},
           {"sequences", load.max_sequences}};

@@ -51,7 +51,7 @@ Engine::Engine(Model& model, std::shared_ptr<const Tokenizer> tokenizer,
       layout_(model.kv_layout()),
       n_pages_(layout_.pages_of(scheduler_limits(model).max_sequences,
                                 page_count(model, options.n_pages))),
-      pages_(layout_.windows, n_pages_),
+      pages_(layout_.windows, n_pages_, layout_.near_pages()),
       kv_(model.backend(), layout_, options.kv_format, n_pages_),
       scheduler_(scheduler_limits(model), pages_),
       logits_(model.backend().allocate_host(

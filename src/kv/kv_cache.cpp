@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "backend/device.h"
+#include "base/check.h"
 #include "base/error.h"
 #include "base/math.h"
 
@@ -17,7 +18,7 @@ int64_t most_pages(int64_t n) { return n < 2 ? n : ceil_div(n - 1, kKvBlockToken
 
 int64_t KvLayerShape::token_bytes(KvFormatId format) const {
   if (n_kv_heads == 0) return 0;
-  const KvFormatTraits& traits = kv_format_traits(format);
+  const KvFormatTraits& traits = kv_format_traits(format_in(format));
   return n_kv_heads * (traits.keys.bytes(k_dim) + (v_in_k ? 0 : traits.values.bytes(v_dim)));
 }
 
@@ -44,8 +45,8 @@ void check_kv_format(KvFormatId format, std::span<const KvLayerShape> layers) {
 }
 
 KvLayout KvLayout::plan(std::vector<KvLayerShape> layers, std::span<const int64_t> windows,
-                        int64_t max_context, int64_t max_step_tokens) {
-  KvLayout layout{.layers = std::move(layers), .max_step_tokens = max_step_tokens};
+                        int64_t max_context, int64_t max_step_tokens, const KvOptions& kv) {
+  KvLayout layout{.layers = std::move(layers), .max_step_tokens = max_step_tokens, .kv = kv};
   const int64_t all = ceil_div(max_context, kKvBlockTokens);
   for (size_t i = 0; i < layout.layers.size(); ++i) {
     if (windows[i] == 0 || layout.layers[i].n_kv_heads == 0) continue;
@@ -55,20 +56,48 @@ KvLayout KvLayout::plan(std::vector<KvLayerShape> layers, std::span<const int64_
     layout.layers[i].group = known - layout.windows.begin();
     if (known == layout.windows.end()) layout.windows.push_back(windows[i]);
   }
+  if (kv.is_compressed()) layout.plan_near(windows);
   return layout;
+}
+
+// A cache that several layers read is kept as all of them need it.
+void KvLayout::plan_near(std::span<const int64_t> windows_of_layers) {
+  const auto n_layers = static_cast<int64_t>(layers.size());
+  std::vector<bool> sees_more(layers.size(), false);  // than the tail, through any reader
+  for (int64_t i = 0; i < n_layers; ++i) {
+    const auto at = static_cast<size_t>(i);
+    const auto from = static_cast<size_t>(layers[at].from < 0 ? i : layers[at].from);
+    const int64_t window = windows_of_layers[at];
+    if (window == 0 || window > kv.tail) sees_more[from] = true;
+    if (i < kv.skip_layers || i >= n_layers - kv.skip_layers) layers[from].wide = true;
+  }
+  bool any_near = false;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    KvLayerShape& layer = layers[i];
+    if (layer.n_kv_heads == 0) continue;
+    layer.wide |= !sees_more[i];
+    layer.near = !layer.wide && (kv.sinks > 0 || kv.tail > 0);
+    any_near |= layer.near;
+  }
+  if (!any_near) return;
+  near_group = static_cast<int64_t>(windows.size());
+  windows.push_back(std::max<int64_t>(kv.tail, 1));  // 0 would be everything
 }
 
 std::vector<int64_t> KvLayout::pages_of(int64_t n_sequences, int64_t n_pages) const {
   std::vector<int64_t> pages;
-  for (const int64_t window : windows) {
+  for (size_t g = 0; g < windows.size(); ++g) {
+    const int64_t window = windows[g];
     if (window == 0) {
       pages.push_back(n_pages);
       continue;
     }
+    const int64_t n_sinks =
+        near_group > 0 && g == static_cast<size_t>(near_group) ? near_pages().n_sinks : 0;
     // Each sequence keeps a window and the page it writes; together they run max_step_tokens.
-    const int64_t all_windows = n_sequences * (ceil_div(window - 1, kKvBlockTokens) + 2) +
+    const int64_t all_windows = n_sequences * (ceil_div(window - 1, kKvBlockTokens) + 2 + n_sinks) +
                                 ceil_div(max_step_tokens, kKvBlockTokens);
-    const int64_t all_alone = n_sequences * most_pages(window + max_step_tokens - 1);
+    const int64_t all_alone = n_sequences * (most_pages(window + max_step_tokens - 1) + n_sinks);
     pages.push_back(std::min({all_windows, all_alone, n_pages}));
   }
   return pages;
@@ -78,48 +107,69 @@ int64_t KvLayout::size_bytes(KvFormatId format, std::span<const int64_t> n_pages
   int64_t bytes = 0;
   for (const KvLayerShape& layer : layers) {
     bytes += layer.token_bytes(format) * n_pages[static_cast<size_t>(layer.group)];
+    if (!layer.near) continue;
+    bytes += layer.token_bytes(default_kv_format()) * n_pages[static_cast<size_t>(near_group)];
   }
   return bytes * kKvBlockTokens;
 }
 
 KvCache::KvCache(Device& device, const KvLayout& layout, KvFormatId format,
                  std::span<const int64_t> n_pages)
-    : device_(device), n_pages_(n_pages.begin(), n_pages.end()), shapes_(layout.layers) {
+    : device_(device),
+      n_pages_(n_pages.begin(), n_pages.end()),
+      shapes_(layout.layers),
+      near_views_(layout.layers.size()),
+      near_group_(layout.near_group) {
   check_kv_format(format, layout.layers);
+  TQ_CHECK(format == layout.kv.format ||
+               (!layout.kv.is_compressed() && !kv_format_traits(format).is_compressed()),
+           "a cache of {} for layers that were planned for {}", kv_format_traits(format).name,
+           kv_format_traits(layout.kv.format).name);
   const int64_t bytes = bytes_per_token(layout.layers, format);
   const int64_t most = *std::max_element(n_pages.begin(), n_pages.end());
   if (!checked_mul(bytes, most * kKvBlockTokens)) {
     fail(ErrorCode::kOutOfMemory, "a KV cache of {} pages overflows", most);
   }
-  // Room for a layer's vectors; null for vectors of no bytes.
-  const auto plane = [&](const KvLayerView& view, int64_t vector_bytes) -> void* {
-    if (vector_bytes == 0) return nullptr;
-    const int64_t size = view.n_blocks * view.n_kv_heads * kKvBlockTokens * vector_bytes;
-    try {
-      buffers_.push_back(device.allocate(static_cast<size_t>(size)));
-    } catch (const Error& e) {
-      fail(ErrorCode::kOutOfMemory,
-           "a KV cache for {} tokens needs {} bytes, more than there is memory for; choose a "
-           "shorter context ({})",
-           n_pages[0] * kKvBlockTokens, layout.size_bytes(format, n_pages), e.what());
+  try {
+    for (size_t i = 0; i < shapes_.size(); ++i) {
+      const KvLayerShape& layer = shapes_[i];
+      KvLayerView view =
+          make_view(layer, layer.format_in(format), n_pages[static_cast<size_t>(layer.group)]);
+      if (layer.near) {
+        near_views_[i] =
+            make_view(layer, default_kv_format(), n_pages[static_cast<size_t>(near_group_)]);
+        view.near = &near_views_[i];
+        view.sinks = layout.kv.sinks;
+        view.tail = layout.kv.tail;
+      }
+      views_.push_back(view);
     }
-    return buffers_.back().data();
-  };
+  } catch (const Error& e) {
+    fail(ErrorCode::kOutOfMemory,
+         "a KV cache for {} tokens needs {} bytes, more than there is memory for; choose a shorter "
+         "context ({})",
+         n_pages[0] * kKvBlockTokens, layout.size_bytes(format, n_pages), e.what());
+  }
+}
+
+void* KvCache::make_plane(const KvLayerView& view, int64_t vector_bytes) {
+  if (vector_bytes == 0) return nullptr;
+  const int64_t size = view.n_blocks * view.n_kv_heads * kKvBlockTokens * vector_bytes;
+  buffers_.push_back(device_.allocate(static_cast<size_t>(size)));
+  return buffers_.back().data();
+}
+
+KvLayerView KvCache::make_view(const KvLayerShape& layer, KvFormatId format, int64_t n_pages) {
   const KvVectorTraits& keys = kv_format_traits(format).keys;
   const KvVectorTraits& values = kv_format_traits(format).values;
-  for (const KvLayerShape& layer : shapes_) {
-    const int64_t pages = n_pages[static_cast<size_t>(layer.group)];
-    KvLayerView view{format, pages, layer.n_kv_heads, layer.k_dim, layer.v_dim};
-    if (layer.n_kv_heads > 0) {
-      view.k = plane(view, keys.code_bytes(layer.k_dim));
-      view.k_gains = static_cast<uint16_t*>(plane(view, keys.gain_bytes(layer.k_dim)));
-    }
-    if (layer.n_kv_heads > 0 && !layer.v_in_k) {
-      view.v = plane(view, values.code_bytes(layer.v_dim));
-      view.v_gains = static_cast<uint16_t*>(plane(view, values.gain_bytes(layer.v_dim)));
-    }
-    views_.push_back(view);
-  }
+  KvLayerView view{format, n_pages, layer.n_kv_heads, layer.k_dim, layer.v_dim};
+  if (layer.n_kv_heads == 0) return view;
+  view.k = make_plane(view, keys.code_bytes(layer.k_dim));
+  view.k_gains = static_cast<uint16_t*>(make_plane(view, keys.gain_bytes(layer.k_dim)));
+  if (layer.v_in_k) return view;
+  view.v = make_plane(view, values.code_bytes(layer.v_dim));
+  view.v_gains = static_cast<uint16_t*>(make_plane(view, values.gain_bytes(layer.v_dim)));
+  return view;
 }
 
 int64_t KvCache::size_bytes() const {
@@ -130,9 +180,8 @@ int64_t KvCache::size_bytes() const {
 
 template <typename Visit>
 void KvCache::visit_planes(size_t group, const Visit& visit) const {
-  for (size_t i = 0; i < views_.size(); ++i) {
-    const KvLayerView& view = views_[i];
-    if (static_cast<size_t>(shapes_[i].group) != group || view.k == nullptr) continue;
+  const auto visit_view = [&](const KvLayerView& view) {
+    if (view.k == nullptr) return;
     const auto plane = [&](void* bytes, int64_t vector_bytes) {
       if (bytes == nullptr) return;
       visit(static_cast<uint8_t*>(bytes),
@@ -143,6 +192,13 @@ void KvCache::visit_planes(size_t group, const Visit& visit) const {
     plane(view.k_gains, format.keys.gain_bytes(view.k_dim));
     plane(view.v, format.values.code_bytes(view.v_dim));
     plane(view.v_gains, format.values.gain_bytes(view.v_dim));
+  };
+  if (near_group_ > 0 && group == static_cast<size_t>(near_group_)) {
+    for (const KvLayerView& view : near_views_) visit_view(view);
+    return;
+  }
+  for (size_t i = 0; i < views_.size(); ++i) {
+    if (static_cast<size_t>(shapes_[i].group) == group) visit_view(views_[i]);
   }
 }
 

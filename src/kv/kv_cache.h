@@ -9,11 +9,25 @@
 #include "kernels/op_types.h"
 #include "kernels/ops/kv.h"
 #include "kv/host_pages.h"
+#include "kv/pages.h"
 #include "tensor/buffer.h"
 
 namespace tq {
 
 class Device;
+
+// How a cache keeps keys and values.
+struct KvOptions {
+  KvFormatId format = default_kv_format();
+  // Beside a compressed format, in near pages of 16-bit numbers (KvLayerView::near): the first
+  // tokens of a sequence, and the last ones before each query, its own included.
+  int64_t sinks = 4;
+  int64_t tail = 128;
+  // The first and the last layers that are kept as 16-bit numbers instead.
+  int64_t skip_layers = 0;
+
+  bool is_compressed() const { return kv_format_traits(format).is_compressed(); }
+};
 
 // All zeros for a layer that keeps nothing.
 struct KvLayerShape {
@@ -22,8 +36,13 @@ struct KvLayerShape {
   int64_t v_dim = 0;
   bool v_in_k = false;  // values are the first v_dim elements of the keys
   int64_t group = 0;    // of KvLayout::windows
+  int64_t from = -1;    // the layer whose keys and values it reads; -1: its own
+  bool wide = false;    // kept as 16-bit numbers, whatever the cache's format
+  bool near = false;    // has near pages besides, in KvLayout::near_group
 
-  // Bytes one token takes.
+  // What the layer is kept in, in a cache of a format.
+  KvFormatId format_in(KvFormatId cache) const { return wide ? default_kv_format() : cache; }
+  // Bytes one token takes, near pages not counted.
   int64_t token_bytes(KvFormatId format) const;
   bool operator==(const KvLayerShape&) const = default;
 };
@@ -38,15 +57,27 @@ struct KvLayout {
   std::vector<KvLayerShape> layers;
   std::vector<int64_t> windows = {0};  // of the groups; group 0 keeps everything
   int64_t max_step_tokens = 0;         // that are run at a time, of all sequences together
+  KvOptions kv;                        // what the layers were planned for
+  // The last group, of near pages, which the layers that have such share; 0: no layer has.
+  int64_t near_group = 0;
 
   // For sequences of at most max_context tokens; windows holds 0 for a layer without. Layers are in
-  // group 0 where a window saves nothing.
+  // group 0 where a window saves nothing. In a compressed format layers whose windows are no longer
+  // than the tail are wide: all that they see is.
   static KvLayout plan(std::vector<KvLayerShape> layers, std::span<const int64_t> windows,
-                       int64_t max_context, int64_t max_step_tokens);
+                       int64_t max_context, int64_t max_step_tokens, const KvOptions& kv = {});
 
+  NearPages near_pages() const {
+    return {.group = static_cast<size_t>(near_group),
+            .n_sinks = near_group > 0 ? (kv.sinks + kKvBlockTokens - 1) / kKvBlockTokens : 0};
+  }
   // Pages of each group for n sequences that have n_pages of group 0 in all.
   std::vector<int64_t> pages_of(int64_t n_sequences, int64_t n_pages) const;
+  // Near pages included.
   int64_t size_bytes(KvFormatId format, std::span<const int64_t> n_pages) const;
+
+ private:
+  void plan_near(std::span<const int64_t> windows);
 };
 
 class KvCache : public PageMover {
@@ -57,8 +88,9 @@ class KvCache : public PageMover {
           std::span<const int64_t> n_pages);
   // Every layer keeps everything.
   KvCache(Device& device, std::span<const KvLayerShape> layers, KvFormatId format, int64_t n_pages)
-      : KvCache(device, KvLayout{.layers = {layers.begin(), layers.end()}}, format, {&n_pages, 1}) {
-  }
+      : KvCache(device,
+                KvLayout{.layers = {layers.begin(), layers.end()}, .kv = {.format = format}},
+                format, {&n_pages, 1}) {}
   int64_t n_pages(int64_t group = 0) const { return n_pages_[static_cast<size_t>(group)]; }
   int64_t size_bytes() const;
   const KvLayerView& layer(int64_t i) const { return views_[static_cast<size_t>(i)]; }
@@ -77,6 +109,9 @@ class KvCache : public PageMover {
   static int64_t bytes_per_token(std::span<const KvLayerShape> layers, KvFormatId format);
 
  private:
+  KvLayerView make_view(const KvLayerShape& layer, KvFormatId format, int64_t n_pages);
+  // Room for a layer's vectors of so many bytes; null for vectors of no bytes.
+  void* make_plane(const KvLayerView& view, int64_t vector_bytes);
   // Calls visit(plane, bytes of a page in it) for each plane of a group's layers.
   template <typename Visit>
   void visit_planes(size_t group, const Visit& visit) const;
@@ -87,6 +122,8 @@ class KvCache : public PageMover {
   std::vector<KvLayerShape> shapes_;
   std::vector<Buffer> buffers_;
   std::vector<KvLayerView> views_;
+  std::vector<KvLayerView> near_views_;  // of each layer, without planes where it has no near pages
+  int64_t near_group_ = 0;
   std::vector<PagePlane> planes_;  // of the group that was moved last
 };
 

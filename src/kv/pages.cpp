@@ -15,10 +15,11 @@ int64_t n_full_pages(std::span<const int32_t> tokens) {
 
 }  // namespace
 
-Pages::Pages(std::vector<int64_t> windows, std::span<const int64_t> n_pages)
-    : windows_(std::move(windows)) {
+Pages::Pages(std::vector<int64_t> windows, std::span<const int64_t> n_pages, NearPages near)
+    : windows_(std::move(windows)), near_(near) {
   TQ_CHECK(windows_.size() == n_pages.size() && windows_.front() == 0,
            "{} counts of pages for {} groups", n_pages.size(), windows_.size());
+  TQ_CHECK(near_.group < n_groups(), "near pages in group {} of {}", near_.group, n_groups());
   pools_.reserve(n_groups());
   for (const int64_t n : n_pages) pools_.emplace_back(n);
 }
@@ -56,6 +57,7 @@ bool Pages::grow(PageTable& table, int64_t n_tokens) {
   table.groups.resize(n_groups());
   const int64_t wanted = ceil_div(n_tokens, kKvBlockTokens);
   for (size_t g = 0; g < n_groups(); ++g) {
+    table.groups[g].n_sinks = n_sinks(g);
     std::vector<PageId>& pages = table.groups[g].pages;
     while (static_cast<int64_t>(pages.size()) < wanted) pages.push_back(take(g));
   }
@@ -74,6 +76,7 @@ void Pages::slide(PageTable& table, int64_t position) {
     const int64_t end =
         std::min(first_page_seen(position, windows_[g]), static_cast<int64_t>(group.pages.size()));
     for (; group.n_left < end; ++group.n_left) {
+      if (group.n_left < group.n_sinks) continue;
       PageId& page = group.pages[static_cast<size_t>(group.n_left)];
       pools_[g].drop(std::exchange(page, 0), Reuse::kUnlikely);
     }
@@ -85,33 +88,50 @@ Pages::Match Pages::match(std::span<const int32_t> tokens) const {
   if (tokens.empty()) return found;
   tokens = tokens.first(tokens.size() - 1);  // the last is always run: its logits are wanted
   NodeId at = kRoot;
-  // From which page on a group has all of them, and where a sequence could go on.
+  // From which page on a group has all of them, and where a sequence could go on: with near pages
+  // of its tail, or without. Of no use are pages whose sequence has lost its sinks.
   std::vector<int64_t> whole_from(n_groups(), 0);
-  const auto goes_on_at = [&](int64_t position) {
+  bool has_sinks = true;
+  const auto goes_on_at = [&](int64_t position, bool without_tail) {
     for (size_t g = 1; g < n_groups(); ++g) {
+      if (without_tail && is_near(g)) continue;
       if (whole_from[g] > first_page_seen(position, windows_[g])) return false;
     }
-    return true;
+    return has_sinks;
   };
   size_t best = 0;
+  std::vector<size_t> without_tail = {0};  // numbers of pages
   for (int64_t i = 0; i < n_full_pages(tokens); ++i) {
     const NodeId next = index_.find(at, page_tokens(tokens, i));
     if (next == kNoNode) break;
     at = next;
     found.nodes.push_back(at);
     for (size_t g = 1; g < n_groups(); ++g) {
-      if (index_.node(at).pages[g] == kNoPage) whole_from[g] = i + 1;
+      if (index_.node(at).pages[g] != kNoPage) continue;
+      if (i < n_sinks(g)) has_sinks = false;
+      whole_from[g] = i + 1;
     }
-    if (goes_on_at((i + 1) * kKvBlockTokens)) best = found.nodes.size();
+    const int64_t position = (i + 1) * kKvBlockTokens;
+    if (goes_on_at(position, /*without_tail=*/false)) best = found.nodes.size();
+    if (near_.group > 0 && goes_on_at(position, true)) without_tail.push_back(found.nodes.size());
   }
   const auto n_found = static_cast<int64_t>(found.nodes.size());
   const auto tail = index_.find_tail(at, page_tokens(tokens, n_found));
-  if (tail.node != kNoNode && goes_on_at(n_found * kKvBlockTokens + tail.n_common)) {
+  if (tail.node != kNoNode && goes_on_at(n_found * kKvBlockTokens + tail.n_common, false)) {
     const std::vector<PageId>& pages = index_.node(tail.node).pages;
     if (std::find(pages.begin(), pages.end(), kNoPage) == pages.end()) {
       found.tail = tail;
+      found.n_known = n_found;
       return found;
     }
+  }
+  found.n_known = static_cast<int64_t>(std::max(best, without_tail.back()));
+  if (near_.group > 0) {  // the last place from which the tail is computed again
+    const int64_t end = (found.n_known * kKvBlockTokens - windows_[near_.group]) / kKvBlockTokens;
+    const auto after = std::find_if(without_tail.begin(), without_tail.end(), [&](size_t n) {
+      return static_cast<int64_t>(n) > std::max<int64_t>(end, 0);
+    });
+    best = std::max(best, *(after - 1));
   }
   found.nodes.resize(best);
   return found;
@@ -128,9 +148,9 @@ PrefixReport Pages::explain(const Match& found, std::span<const int32_t> tokens)
   const auto n_tokens = static_cast<int64_t>(tokens.size());
   if (found.n_tokens() == n_tokens) return {};
   // Pages that the index has, but without what a window sees; and those that it had.
-  const auto n_adopted = static_cast<int64_t>(found.nodes.size());
+  const int64_t n_adopted = found.n_known;
   NodeId at = found.nodes.empty() ? kRoot : found.nodes.back();
-  int64_t n_pages = n_adopted;
+  auto n_pages = static_cast<int64_t>(found.nodes.size());
   for (; n_pages < n_full_pages(tokens); ++n_pages) {
     const NodeId next = index_.find(at, page_tokens(tokens, n_pages));
     if (next == kNoNode) break;
@@ -161,10 +181,18 @@ int64_t Pages::adopt(PageTable& table, std::span<const int32_t> tokens, PrefixRe
   table.groups.resize(n_groups());
   for (size_t g = 0; g < n_groups(); ++g) {
     PageTable::Group& group = table.groups[g];
-    group.n_left = std::min(first_page_seen(found.n_tokens(), windows_[g]),
-                            static_cast<int64_t>(found.nodes.size()));
+    group.n_sinks = n_sinks(g);
+    const auto n_nodes = static_cast<int64_t>(found.nodes.size());
+    group.n_left = std::min(first_page_seen(found.n_tokens(), windows_[g]), n_nodes);
     group.pages.assign(found.nodes.size(), 0);
-    for (auto i = static_cast<size_t>(group.n_left); i < found.nodes.size(); ++i) {
+    const auto is_there = [&](int64_t i) {
+      return index_.node(found.nodes[static_cast<size_t>(i)]).pages[g] != kNoPage;
+    };
+    for (int64_t i = group.n_left; is_near(g) && i < n_nodes; ++i) {
+      if (!is_there(i)) group.n_left = i + 1;  // the tail begins where all is there
+    }
+    for (size_t i = 0; i < found.nodes.size(); ++i) {
+      if (!group.has(static_cast<int64_t>(i))) continue;
       group.pages[i] = index_.node(found.nodes[i]).pages[g];
       pools_[g].share(group.pages[i]);
     }
@@ -186,7 +214,7 @@ NodeId Pages::publish_page(PageTable& table, int64_t index, std::span<const int3
   std::vector<size_t> added;
   for (size_t g = 0; g < n_groups(); ++g) {
     PageTable::Group& group = table.groups[g];
-    if (index < group.n_left) continue;
+    if (!group.has(index)) continue;
     PageId& own = group.pages[static_cast<size_t>(index)];
     if (pages[g] == kNoPage) {
       pages[g] = own;
@@ -213,11 +241,14 @@ void Pages::publish(PageTable& table, std::span<const int32_t> tokens) {
 void Pages::release(PageTable& table) {
   for (size_t g = 0; g < table.groups.size(); ++g) {
     const PageTable::Group& group = table.groups[g];
-    const auto first = group.pages.begin() + group.n_left;
+    const auto n_pages = static_cast<int64_t>(group.pages.size());
+    const int64_t n_first = std::min(group.n_sinks, n_pages);
+    const auto first = group.pages.begin() + std::max(std::min(group.n_left, n_pages), n_first);
     std::vector<PageId> pages(first, group.pages.end());
     // What is dropped first is forgotten first: the end, or the beginning of a window, without
-    // which the sequence can still go on where it ended.
+    // which the sequence can still go on where it ended; last the sinks, without which nothing can.
     if (g == 0) std::reverse(pages.begin(), pages.end());
+    pages.insert(pages.end(), group.pages.begin(), group.pages.begin() + n_first);
     for (const PageId page : pages) pools_[g].drop(page, Reuse::kLikely);
   }
   table = {};
@@ -250,10 +281,10 @@ std::optional<PageTable> Pages::fork(const PageTable& table, int64_t n_tokens,
   PageTable forked = table;
   for (size_t g = 0; g < forked.groups.size(); ++g) {
     PageTable::Group& group = forked.groups[g];
-    TQ_CHECK(group.n_left * kKvBlockTokens <= n_tokens, "what is forked was given back");
+    TQ_CHECK(group.begin_tokens() <= n_tokens, "what is forked was given back");
     group.pages.resize(n_full);
-    for (auto i = static_cast<size_t>(group.n_left); i < n_full; ++i) {
-      pools_[g].share(group.pages[i]);
+    for (size_t i = 0; i < n_full; ++i) {
+      if (group.has(static_cast<int64_t>(i))) pools_[g].share(group.pages[i]);
     }
     if (!copies) continue;
     group.pages.push_back(take(g));
@@ -268,8 +299,8 @@ void Pages::check(std::span<const PageTable* const> tables) const {
     for (const PageTable* table : tables) {
       if (table->groups.empty()) continue;
       const PageTable::Group& group = table->groups[g];
-      for (auto i = static_cast<size_t>(group.n_left); i < group.pages.size(); ++i) {
-        ++users[static_cast<size_t>(group.pages[i])];
+      for (size_t i = 0; i < group.pages.size(); ++i) {
+        if (group.has(static_cast<int64_t>(i))) ++users[static_cast<size_t>(group.pages[i])];
       }
     }
     pools_[g].check(users);

@@ -27,6 +27,11 @@ struct PageTable {
   struct Group {
     std::vector<PageId> pages;  // in token order; those given back are 0
     int64_t n_left = 0;         // pages that the window has left, which were given back
+    int64_t n_sinks = 0;        // of these the first, which were not (NearPages)
+    // Whether the table has page i of the sequence, which is not beyond its end.
+    bool has(int64_t i) const { return i >= n_left || i < n_sinks; }
+    // The first token from which on it has all pages.
+    int64_t begin_tokens() const { return n_left <= n_sinks ? 0 : n_left * kKvBlockTokens; }
   };
   std::vector<Group> groups;
   // Full pages that the prefix index has, and the last one's node there.
@@ -56,6 +61,14 @@ inline std::span<const int32_t> page_tokens(std::span<const int32_t> tokens, int
   return tokens.subspan(begin, std::min<size_t>(kKvBlockTokens, tokens.size() - begin));
 }
 
+// The group of near pages (KvLayerView::near), whose window is the tail: beside what the window
+// sees, a sequence keeps its first n_sinks pages. A sequence can go on without those of its tail,
+// as it finds all tokens in its other pages too.
+struct NearPages {
+  size_t group = 0;  // 0: there is none
+  int64_t n_sinks = 0;
+};
+
 // Called to copy a page of a group: KvCache::copy_page.
 using PageCopy = std::function<void(size_t group, PageId from, PageId to)>;
 
@@ -75,7 +88,7 @@ struct PrefixReport {
 class Pages {
  public:
   // windows: of the groups, the first of which is 0; n_pages: how many pages each has.
-  Pages(std::vector<int64_t> windows, std::span<const int64_t> n_pages);
+  Pages(std::vector<int64_t> windows, std::span<const int64_t> n_pages, NearPages near = {});
   // One group that keeps everything.
   explicit Pages(int64_t n_pages) : Pages({0}, std::span(&n_pages, 1)) {}
 
@@ -125,6 +138,9 @@ class Pages {
   struct Match {
     std::vector<NodeId> nodes;
     PrefixIndex::Tail tail;
+    // Pages that others have in all groups but the near one, which a sequence can use once it has
+    // computed a tail again: what it adopts ends before that.
+    int64_t n_known = 0;
     int64_t n_tokens() const {
       return static_cast<int64_t>(nodes.size()) * kKvBlockTokens + tail.n_common;
     }
@@ -137,6 +153,12 @@ class Pages {
   void remove_node(NodeId id);
   NodeId publish_page(PageTable& table, int64_t index, std::span<const int32_t> tokens);
   size_t n_groups() const { return windows_.size(); }
+  bool is_near(size_t group) const { return near_.group > 0 && group == near_.group; }
+  int64_t n_sinks(size_t group) const { return is_near(group) ? near_.n_sinks : 0; }
+  // Whether a token at `position`, or one after it, sees page i of the sequence.
+  bool is_seen(size_t group, int64_t page, int64_t position) const {
+    return page >= first_page_seen(position, windows_[group]) || page < n_sinks(group);
+  }
 
   // In pages_host.cpp: saves the page of a group of a node that is given up;
   void save(NodeId id, size_t group);
@@ -153,11 +175,12 @@ class Pages {
     size_t group;
     size_t index;  // of the path
   };
-  std::vector<Missing> missing_of(const Path& path) const;
+  std::vector<Missing> missing_of(const Path& path, std::span<const int32_t> tokens) const;
   bool bring(const Missing& missing, Path& path, std::span<const int32_t> tokens,
              std::vector<std::vector<PageId>>& held);
 
   std::vector<int64_t> windows_;
+  NearPages near_;
   std::vector<PagePool> pools_;
   PrefixIndex index_;
   RecentHashes forgotten_{size_t{1} << 16};  // Node::hash of full pages

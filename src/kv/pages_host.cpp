@@ -30,6 +30,7 @@ Pages::Path Pages::known_path(std::span<const int32_t> tokens) const {
   path.hashes.push_back(index_.node(kRoot).hash);
   const size_t n_pages = tokens.size() / kKvBlockTokens;
   std::vector<size_t> whole_from(n_groups(), 0);  // pages from which on a group has all
+  bool has_sinks = true;
   size_t best = 0;
   NodeId at = kRoot;
   for (size_t i = 0; i < n_pages; ++i) {
@@ -44,26 +45,34 @@ Pages::Path Pages::known_path(std::span<const int32_t> tokens) const {
     const auto end = static_cast<int64_t>(i + 1) * kKvBlockTokens;
     for (size_t g = 1; g < n_groups(); ++g) {
       if (!is_there(g)) whole_from[g] = i + 1;
+      if (is_near(g)) {  // without its tail it goes on, as match() says
+        has_sinks &= static_cast<int64_t>(i) >= n_sinks(g) || is_there(g);
+        continue;
+      }
       goes_on &= whole_from[g] <= static_cast<size_t>(first_page_seen(end, windows_[g]));
     }
     path.nodes.push_back(at);
     path.hashes.push_back(at != kNoNode ? index_.node(at).hash
                                         : PrefixIndex::hash_after(path.hashes.back(), page));
-    if (goes_on) best = i + 1;
+    if (goes_on && has_sinks) best = i + 1;
   }
   path.nodes.resize(best);
   path.hashes.resize(best + 1);
   return path;
 }
 
-std::vector<Pages::Missing> Pages::missing_of(const Path& path) const {
+std::vector<Pages::Missing> Pages::missing_of(const Path& path,
+                                              std::span<const int32_t> tokens) const {
   std::vector<Missing> missing;
   const auto end = static_cast<int64_t>(path.nodes.size()) * kKvBlockTokens;
   for (size_t i = 0; i < path.nodes.size(); ++i) {
     for (size_t g = 0; g < n_groups(); ++g) {
-      if (static_cast<int64_t>(i) < first_page_seen(end, windows_[g])) continue;
+      if (!is_seen(g, static_cast<int64_t>(i), end)) continue;
       const NodeId id = path.nodes[i];
-      if (id == kNoNode || index_.node(id).pages[g] == kNoPage) missing.push_back({g, i});
+      if (id != kNoNode && index_.node(id).pages[g] != kNoPage) continue;
+      const auto page = page_tokens(tokens, static_cast<int64_t>(i));
+      if (is_near(g) && host_->find({g, path.hashes[i], page}) == nullptr) continue;
+      missing.push_back({g, i});
     }
   }
   return missing;
@@ -97,18 +106,19 @@ bool Pages::restore(std::span<const int32_t> tokens, int64_t n_found) {
   tokens = tokens.first(tokens.size() - 1);
   Path path = known_path(tokens);
   if (static_cast<int64_t>(path.nodes.size()) * kKvBlockTokens <= n_found) return false;
+  const std::vector<Missing> missing = missing_of(path, tokens);
+  if (missing.empty()) return false;  // near pages that are nowhere
   // What is here of the path must not be given up meanwhile, here or there.
   std::vector<std::vector<PageId>> held(n_groups());
   const auto end = static_cast<int64_t>(path.nodes.size()) * kKvBlockTokens;
   for (size_t i = 0; i < path.nodes.size() && path.nodes[i] != kNoNode; ++i) {
     for (size_t g = 0; g < n_groups(); ++g) {
       const PageId page = index_.node(path.nodes[i]).pages[g];
-      if (page == kNoPage || static_cast<int64_t>(i) < first_page_seen(end, windows_[g])) continue;
+      if (page == kNoPage || !is_seen(g, static_cast<int64_t>(i), end)) continue;
       pools_[g].share(page);
       held[g].push_back(page);
     }
   }
-  const std::vector<Missing> missing = missing_of(path);
   std::vector<int64_t> n_wanted(n_groups(), 0);
   for (const Missing& one : missing) ++n_wanted[one.group];
   bool fits = true;

@@ -30,7 +30,7 @@ Decoder::Decoder(ModelSpec spec, DecoderWeights weights, Backend& backend, LoadO
   TQ_CHECK(options_.max_batch_tokens > 0 && options_.max_sequences > 0, "empty limits");
   max_blocks_ = ceil_div(options_.max_context, kKvBlockTokens);
   kv_ = KvLayout::plan(spec_.kv_layers(), spec_.windows(), options_.max_context,
-                       options_.max_batch_tokens);
+                       options_.max_batch_tokens, options_.kv);
   check_shared_layers();
 
   if (backend_.samples()) max_token_values_ = token_value_limit(options_, spec_.vocab);

@@ -46,6 +46,7 @@ class Decoder final : public Model {
     int32_t* kv_len;         // [S]
     int32_t* logit_rows;     // [R], indices into the step's tokens
     SampleRow* sample_rows;  // [R], where the backend samples
+    int32_t* near_begin;     // [S], RaggedBatch::near_begin
     int32_t* block_tables;   // [G, S, max_blocks]
   };
   struct Scratch {

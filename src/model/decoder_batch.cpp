@@ -34,6 +34,7 @@ Decoder::BatchArrays Decoder::plan_batch(Workspace& workspace) const {
       .kv_len = workspace.take<int32_t>(sequences),
       .logit_rows = workspace.take<int32_t>(options_.max_logit_rows),
       .sample_rows = workspace.take<SampleRow>(backend_.samples() ? options_.max_logit_rows : 0),
+      .near_begin = workspace.take<int32_t>(kv_.near_group > 0 ? sequences : 0),
       .block_tables = workspace.take<int32_t>(n_groups() * sequences * max_blocks_)};
 }
 
@@ -90,8 +91,12 @@ void Decoder::check_pages(const BatchSequence& sequence, int64_t index, const Kv
     const PageTable::Group& group = sequence.pages->groups[at];
     TQ_CHECK(in_cache(group.pages, kv.n_pages(g)),
              "sequence {} has pages that are not in the cache", index);
+    // Of near pages there may be fewer: what is not there is read from the others.
+    const bool is_near = kv_.near_group > 0 && g == kv_.near_group;
+    const int64_t first = is_near ? sequence.first_position / kKvBlockTokens
+                                  : first_page_seen(sequence.first_position, kv_.windows[at]);
     TQ_CHECK(static_cast<int64_t>(group.pages.size()) * kKvBlockTokens >= host_.kv_len[index] &&
-                 group.n_left <= first_page_seen(sequence.first_position, kv_.windows[at]),
+                 group.n_left <= first,
              "sequence {} lacks pages that it sees through a window of {}", index, kv_.windows[at]);
   }
 }
@@ -99,6 +104,10 @@ void Decoder::check_pages(const BatchSequence& sequence, int64_t index, const Kv
 // Pages that a window has left are never read: any page may stand in their place.
 void Decoder::stage_pages(const BatchSequence& sequence, int64_t index, const Step& step) {
   const int64_t n_pages = ceil_div(host_.kv_len[index], kKvBlockTokens);
+  if (kv_.near_group > 0) {
+    host_.near_begin[index] = static_cast<int32_t>(
+        sequence.pages->groups[static_cast<size_t>(kv_.near_group)].begin_tokens());
+  }
   for (int64_t g = 0; g < n_groups(); ++g) {
     const std::vector<PageId>& pages = sequence.pages->groups[static_cast<size_t>(g)].pages;
     std::copy_n(pages.begin(), n_pages,
@@ -142,6 +151,12 @@ Step Decoder::stage(Batch batch, const KvCache& kv, int64_t n_logits) {
                 .max_blocks = ceil_div(max_kv_len, kKvBlockTokens),
                 .tokens = step.tokens,
                 .max_kv_len = max_kv_len};
+  if (kv_.near_group > 0) {
+    step.near_slots = step.slots + kv_.near_group * options_.max_batch_tokens;
+    step.batch.near_tables =
+        step.batch.block_tables + kv_.near_group * n_seqs * step.batch.max_blocks;
+    step.batch.near_begin = device_.near_begin;
+  }
   for (int64_t s = 0; s < n_seqs; ++s) {
     const BatchSequence& sequence = batch[static_cast<size_t>(s)];
     check_pages(sequence, s, kv);

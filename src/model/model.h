@@ -22,6 +22,7 @@ struct LoadOptions {
   int64_t max_logit_rows = 0;      // rows of logits of one forward call; 0: max_batch_tokens
   int64_t max_sequences = 64;      // sequences of one forward call
   int64_t max_context = 0;         // longest sequence (sizes block tables); 0: the model's own
+  KvOptions kv;                    // of the cache that forward() is called with
   // Compression at load: the name of the format to bring a matrix into ("tq3", "bf16", ...), or
   // empty to keep what is stored. Without it nothing is compressed: what kernels cannot read in
   // place (GGUF blocks) becomes f16, or stays f32 or bf16 if it was.

@@ -6,7 +6,7 @@ namespace tq {
 namespace {
 
 KvLayerShape kv_shape(const GqaSpec& gqa) {
-  if (gqa.kv_from) return {};
+  if (gqa.kv_from) return {.from = *gqa.kv_from};
   return {gqa.n_kv_heads, gqa.head_dim, gqa.head_dim};
 }
 

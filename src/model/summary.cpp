@@ -79,18 +79,29 @@ int64_t ModelSummary::kv_bytes_per_token(KvFormatId format) const {
   return KvCache::bytes_per_token(kv_shapes, format);
 }
 
-int64_t ModelSummary::kv_bytes(int64_t n_tokens, KvFormatId format, int64_t step_tokens) const {
-  std::vector<int64_t> windows;
-  for (const KvUse& use : kv) windows.push_back(use.window);
-  const KvLayout layout = KvLayout::plan(kv_shapes, windows, n_tokens, step_tokens);
-  return layout.size_bytes(format, layout.pages_of(1, ceil_div(n_tokens, kKvBlockTokens)));
+int64_t ModelSummary::kv_bytes(int64_t n_tokens, const KvOptions& options,
+                               int64_t step_tokens) const {
+  const KvLayout layout = kv_layout(n_tokens, options, step_tokens);
+  return layout.size_bytes(options.format, layout.pages_of(1, ceil_div(n_tokens, kKvBlockTokens)));
 }
 
-int64_t ModelSummary::kv_bytes_read(int64_t n_tokens, KvFormatId format) const {
+KvLayout ModelSummary::kv_layout(int64_t n_tokens, const KvOptions& options,
+                                 int64_t step_tokens) const {
+  std::vector<int64_t> windows;
+  for (const KvUse& use : kv) windows.push_back(use.window);
+  return KvLayout::plan(kv_shapes, windows, n_tokens, step_tokens, options);
+}
+
+int64_t ModelSummary::kv_bytes_read(int64_t n_tokens, const KvOptions& options) const {
+  const KvLayout layout = kv_layout(n_tokens, options, 1);
   int64_t bytes = 0;
   for (const KvUse& use : kv) {
-    bytes += kv_shapes[use.from].token_bytes(format) *
-             (use.window > 0 ? std::min(use.window, n_tokens) : n_tokens);
+    const KvLayerShape& shape = layout.layers[use.from];
+    const int64_t seen = use.window > 0 ? std::min(use.window, n_tokens) : n_tokens;
+    const int64_t sinks = use.window > 0 ? 0 : options.sinks;
+    const int64_t near = shape.near ? std::min(seen, options.tail + sinks) : 0;
+    bytes += shape.token_bytes(options.format) * (seen - near) +
+             shape.token_bytes(default_kv_format()) * near;
   }
   return bytes;
 }

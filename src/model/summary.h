@@ -54,11 +54,15 @@ struct ModelSummary {
 
   // Keys and values of one token in all layers.
   int64_t kv_bytes_per_token(KvFormatId format) const;
-  // The cache for a sequence of n_tokens, in whole pages: layers with a window keep what it and one
-  // step of step_tokens need (KvLayout).
-  int64_t kv_bytes(int64_t n_tokens, KvFormatId format, int64_t step_tokens = 512) const;
-  // What decoding the token after n_tokens reads of it: sliding layers look at their window only.
-  int64_t kv_bytes_read(int64_t n_tokens, KvFormatId format) const;
+  // The cache for a sequence of n_tokens, in whole pages, near pages included: layers with a window
+  // keep what it and one step of step_tokens need (KvLayout).
+  int64_t kv_bytes(int64_t n_tokens, const KvOptions& kv, int64_t step_tokens = 512) const;
+  // What decoding the token after n_tokens reads of it: sliding layers look at their window only,
+  // and of a compressed format the first and last tokens are read from near pages.
+  int64_t kv_bytes_read(int64_t n_tokens, const KvOptions& kv) const;
+
+ private:
+  KvLayout kv_layout(int64_t n_tokens, const KvOptions& kv, int64_t step_tokens) const;
 };
 
 // Of a spec alone: parameters and bytes stay 0.

@@ -13,10 +13,10 @@ LoadOptions one_sequence(LoadOptions options) {
 
 }  // namespace
 
-Capacity::Capacity(const Checkpoint& checkpoint, LoadOptions options, KvFormatId kv_format)
+Capacity::Capacity(const Checkpoint& checkpoint, LoadOptions options)
     : backend_(make_cpu_backend({.threads = 1})),
       options_(one_sequence(std::move(options))),
-      planner_(checkpoint, *backend_, options_, kv_format, 0) {}
+      planner_(checkpoint, *backend_, options_, 0) {}
 
 int64_t Capacity::longest_context(int64_t memory_bytes) const {
   if (memory_bytes <= kReserveBytes) return 0;

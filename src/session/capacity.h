@@ -19,9 +19,9 @@ class Capacity {
   // with which this counts.
   static constexpr int64_t kReserveBytes = int64_t{512} << 20;
 
-  // options: the batch, and format_for to compress at load; one sequence. Throws what
+  // options: the batch, the KV cache, and format_for to compress at load; one sequence. Throws what
   // Model::measure does. The checkpoint must outlive this.
-  Capacity(const Checkpoint& checkpoint, LoadOptions options, KvFormatId kv_format);
+  Capacity(const Checkpoint& checkpoint, LoadOptions options);
   Capacity(const Capacity&) = delete;  // the planner refers to the options
   Capacity& operator=(const Capacity&) = delete;
 

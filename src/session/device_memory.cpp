@@ -20,7 +20,7 @@ std::function<int64_t(const ConvertPlan&)> memory_needed(const Checkpoint& check
     LoadOptions load = needs.load;
     load.format_for = formats_at_load(checkpoint, plan);
     const int64_t context = std::min(needs.context, read_spec(checkpoint).max_position);
-    return Capacity(checkpoint, load, needs.kv_format).needed_bytes(context);
+    return Capacity(checkpoint, load).needed_bytes(context);
   };
 }
 

@@ -14,7 +14,6 @@ namespace tq {
 // One sequence that is to be run.
 struct MemoryNeeds {
   LoadOptions load;
-  KvFormatId kv_format;
   int64_t context;  // tokens, or the model's own if that is less
 };
 // Bytes that a plan's result needs to run so (Capacity::needed_bytes). The function throws what

@@ -34,7 +34,7 @@ MemoryPlan plan_memory(const Checkpoint& checkpoint, const Backend& backend,
                        const LoadModelOptions& options, LoadOptions& model) {
   const bool on_host = backend.on_host();
   const int64_t limit = on_host ? available_host_memory() : backend.memory_limit();
-  const MemoryPlanner unshared(checkpoint, backend, options.model, options.kv_format, limit);
+  const MemoryPlanner unshared(checkpoint, backend, options.model, limit);
   const MemoryPlanner planner = options.shared_pages ? unshared.with_shared_pages() : unshared;
   const int64_t asked =
       model.max_context > 0 ? model.max_context : read_spec(checkpoint).max_position;

@@ -40,7 +40,6 @@ struct LoadModelOptions {
   CpuOptions cpu;
   CudaOptions cuda;  // but for the device
   LoadOptions model;
-  KvFormatId kv_format = default_kv_format();  // of the cache that memory is planned with
   // Load with the longest context that fits the device's memory instead of model.max_context. That
   // is used on the host where memory is short of weights that are mapped, or unknown
   // (plan_host_memory).

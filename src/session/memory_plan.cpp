@@ -37,8 +37,9 @@ std::string MemoryPlan::text() const {
 }
 
 MemoryPlanner::MemoryPlanner(const Checkpoint& checkpoint, const Backend& backend,
-                             const LoadOptions& options, KvFormatId kv_format, int64_t limit_bytes)
-    : backend_(backend), options_(options), kv_format_(kv_format), limit_bytes_(limit_bytes) {
+                             const LoadOptions& options, int64_t limit_bytes)
+    : backend_(backend), options_(options), limit_bytes_(limit_bytes) {
+  const KvFormatId kv_format = options.kv.format;
   if (!backend.has_kernels(kv_format)) {
     fail(ErrorCode::kUnsupported,
          "{} has no kernels for a KV cache of {}; another --kv-format, or --device cpu",
@@ -68,7 +69,8 @@ MemoryPlan MemoryPlanner::plan(int64_t context, int64_t batch_tokens) const {
   const int64_t pages_of_one = ceil_div(plan.context, kKvBlockTokens);
   const auto set_pages = [&](int64_t n_pages) {
     plan.n_pages = n_pages;
-    plan.kv_bytes = size.kv.size_bytes(kv_format_, size.kv.pages_of(plan.sequences, n_pages));
+    plan.kv_bytes =
+        size.kv.size_bytes(options.kv.format, size.kv.pages_of(plan.sequences, n_pages));
   };
   set_pages(plan.sequences * pages_of_one);
   plan.shares_pages = shares_pages_ && plan.sequences > 1;

@@ -49,9 +49,9 @@ class MemoryPlanner {
  public:
   // limit_bytes: what the device may give in all; 0: no limit. Backend and options must outlive the
   // planner. Throws what ModelMeter does, and kUnsupported where the backend has no kernels for the
-  // KV format.
+  // KV format, or check_kv_format throws.
   MemoryPlanner(const Checkpoint& checkpoint, const Backend& backend, const LoadOptions& options,
-                KvFormatId kv_format, int64_t limit_bytes);
+                int64_t limit_bytes);
   // The same for another limit.
   MemoryPlanner with_limit(int64_t limit_bytes) const {
     MemoryPlanner other = *this;
@@ -83,7 +83,6 @@ class MemoryPlanner {
   std::shared_ptr<const ModelMeter> meter_;
   const Backend& backend_;
   const LoadOptions& options_;
-  KvFormatId kv_format_;
   int64_t limit_bytes_;
   bool shares_pages_ = false;
 };

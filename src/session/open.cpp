@@ -30,6 +30,13 @@ void warn_of_ignored(const ModelOptions& options) {
   const auto warn_if = [on_cpu](bool given, const char* option, const char* why) {
     if (given) warn("{} has no effect on {}: {}", option, on_cpu ? "the CPU" : "a GPU", why);
   };
+  const KvOptions kv = options.kv_options();
+  const KvOptions usual;
+  if (!kv.is_compressed() &&
+      (kv.sinks != usual.sinks || kv.tail != usual.tail || kv.skip_layers != usual.skip_layers)) {
+    warn("--kv-sink, --kv-tail and --kv-skip-layers have no effect on a KV cache of {}",
+         kv_format_traits(kv.format).name);
+  }
   if (on_cpu) {
     warn_if(options.gpu_memory > 0, "--gpu-memory", "no GPU is used");
     warn_if(options.kernels != "auto", "--kernels", "it chooses among the GPU's kernels");
@@ -60,6 +67,10 @@ KvFormatId ModelOptions::kv() const {
   return chosen != nullptr ? chosen->id : default_kv_format(exact);
 }
 
+KvOptions ModelOptions::kv_options() const {
+  return {.format = kv(), .sinks = kv_sink, .tail = kv_tail, .skip_layers = kv_skip_layers};
+}
+
 ModelOptions ModelOptions::as_stored(const std::string& other) const {
   ModelOptions model = *this;
   model.path = other;
@@ -82,7 +93,7 @@ LoadedModel open_model(const ModelOptions& options, const ModelNeeds& needs,
   load.cuda.memory_bytes = static_cast<int64_t>(
       std::min<uint64_t>(options.gpu_memory, std::numeric_limits<int64_t>::max()));
   load.model.threads = options.threads;
-  load.kv_format = options.kv();
+  load.model.kv = options.kv_options();
   load.text = needs.text;
   load.shared_pages = needs.shared_pages;
   load.longest_context = options.ctx == kLongestContext;
@@ -102,7 +113,7 @@ LoadedModel open_model(const ModelOptions& options, const ModelNeeds& needs,
     const std::string format = options.format.empty() ? "auto" : options.format;
     PlanOptions plan{.format = format, .preset = options.preset};
     fit_device(*checkpoint, options.device, load.cuda.memory_bytes,
-               {load.model, load.kv_format, load.model.max_context}, plan);
+               {load.model, load.model.max_context}, plan);
     plan_formats(*checkpoint, plan, load.model);
   }
   load.model.progress = progress;

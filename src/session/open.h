@@ -27,13 +27,17 @@ struct ModelOptions {
   std::string kernels = "auto";  // of the GPU
   bool batch_invariant = false;
   int threads = 0;
-  int64_t ctx = 0;                 // tokens; 0: what the command needs
-  std::string kv_format = "auto";  // or a name of the list (format/kv_formats.h)
+  int64_t ctx = 0;                      // tokens; 0: what the command needs
+  std::string kv_format = "auto";       // or a name of the list (format/kv_formats.h)
+  int64_t kv_sink = KvOptions{}.sinks;  // of a compressed format: tokens that stay 16-bit,
+  int64_t kv_tail = KvOptions{}.tail;
+  int64_t kv_skip_layers = KvOptions{}.skip_layers;  // and layers
   int64_t batch = 512;
   std::vector<std::string> ignore_config;  // fields of the config
 
   // default_kv_format() unless chosen.
   KvFormatId kv() const;
+  KvOptions kv_options() const;
   // The same for another model, whose weights stay as they are stored.
   ModelOptions as_stored(const std::string& other) const;
 };

@@ -23,6 +23,8 @@ struct OptionText {
   std::string_view also = {};  // another name; of one letter on the command line only
 };
 
+constexpr int64_t kMostNearTokens = int64_t{1} << 20;  // of --kv-sink and --kv-tail
+
 // What values an option takes.
 struct AnyValue {};
 struct OneOf {
@@ -77,6 +79,13 @@ void visit_options(ModelOptions& options, Visit&& visit) {
                    "values of Y (CPU); auto is {kv}, with --exact {exact_kv}",
                    "kv-dtype"},
         options.kv_format, KvFormatName{});
+  visit(OptionText{"kv-sink",
+                   "Of a compressed KV format: the first tokens of a sequence stay 16-bit numbers"},
+        options.kv_sink, Range{0, kMostNearTokens});
+  visit(OptionText{"kv-tail", "Likewise: the last tokens before the one that is computed"},
+        options.kv_tail, Range{0, kMostNearTokens});
+  visit(OptionText{"kv-skip-layers", "Likewise: this many of the first and of the last layers"},
+        options.kv_skip_layers, Range{0, 4096});
   visit(OptionText{"batch", "Tokens of one forward pass at most"}, options.batch,
         Range{1, int64_t{1} << 16});
   visit(OptionText{"ignore-config",

@@ -40,24 +40,42 @@ class KvCache(unittest.TestCase):
     def test_more_bits_are_nearer_to_numbers(self):
         for model in ("llama", "gemma3"):
             plain = self.logits(model)
-            far = {name: divergence(plain, self.logits(model, "--kv-format", name))
+            far = {name: divergence(plain, self.logits(model, "--kv-format", name, "--kv-sink", 0,
+                                                       "--kv-tail", 0))
                    for name in FORMATS}
             self.assertGreater(far["k8v8"], 0, model)
             for wider, narrower in (("k8v8", "k8v4"), ("k8v4", "k4v4"), ("k4v4", "k4v2")):
                 self.assertLess(far[wider], far[narrower], (model, far))
             self.assertLess(far["k8v8"], far["k4v3"] / 20, (model, far))
 
+    def test_what_stays_16_bit(self):
+        plain = self.logits("llama")
+        wide = divergence(plain, self.logits("llama", "--kv-dtype", "f16"))
+
+        def far(*options):
+            return divergence(plain, self.logits("llama", "--kv-format", "k4v2", *options))
+        none = far("--kv-sink", 0, "--kv-tail", 0)
+        some = far("--kv-sink", 4, "--kv-tail", 8)
+        self.assertLess(some, none)
+        self.assertLess(far("--kv-sink", 0, "--kv-tail", 0, "--kv-skip-layers", 1), none / 100)
+        self.assertLess(far(), some / 100)  # the default tail is longer than the text
+        self.assertLess(far(), 2 * wide + 1e-9)
+
     def test_pieces_of_a_prompt_give_the_same_bits(self):
-        whole = self.logits("llama", "--kv-format", "k4v3")
-        self.assertEqual(whole, self.logits("llama", "--kv-format", "k4v3", "--batch", "7"))
+        options = ("--kv-format", "k4v3", "--kv-tail", 10)
+        self.assertEqual(self.logits("llama", *options),
+                         self.logits("llama", *options, "--batch", 7))
 
     def test_the_plan_counts_the_codes(self):
         def needed(name):
-            result = tq_json("plan", MODELS / "llama", "--kv-format", name, "--ctx", "512")
+            result = tq_json("plan", MODELS / "llama", "--kv-format", name, "--ctx", 512, "--batch", 32)
             self.assertEqual(result["kv_dtype"], name)
             return result["rows"][0]["needed_bytes"]
-        # Two layers, one head of 32: 128 bytes a token, or 16 + 12 of codes and two gains.
-        self.assertEqual(needed("f16") - needed("k4v3"), 512 * 2 * (128 - 32))
+        # Two layers, one head of 32: 128 bytes a token, or 16 + 12 of codes and two gains; and near
+        # pages: the first one and those that 128 + 32 - 1 tokens touch. Tables take some bytes.
+        saved = 512 * 2 * (128 - 32) - 12 * 16 * 2 * 128
+        self.assertLessEqual(needed("f16") - needed("k4v3"), saved)
+        self.assertGreater(needed("f16") - needed("k4v3"), saved - 2000)
 
     def test_what_it_cannot_hold_is_refused_by_name(self):
         for model, word in (("gemma4_e", "multiple of 32"), ("glm4_moe_lite", "latent")):
@@ -66,6 +84,11 @@ class KvCache(unittest.TestCase):
             self.assertIn("k4v3", done.stderr)
             self.assertIn(word, done.stderr)
             self.assertNotIn("memory:", done.stderr)
+
+    def test_near_tokens_of_numbers_are_nothing(self):
+        done = tq("bench", MODELS / "llama", "--device", "cpu", "--kv-tail", 5, "-p", 8, "-n", 4, "-r", 1)
+        self.assertEqual(done.returncode, 0, done)
+        self.assertIn("no effect on a KV cache of f16", done.stderr)
 
     def test_the_other_name_of_the_option(self):
         result = tq_json("bench", MODELS / "llama", "--device", "cpu", "--kv-dtype", "k4v3", "-p",

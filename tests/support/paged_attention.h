@@ -30,6 +30,10 @@ struct AttentionCase {
   float softcap = 0;
   bool f16_queries = false;  // they are f16 numbers
   bool latent = false;       // values are the first part of the keys
+  // Near pages of f16, unless tail is 0, which begin at this part of each sequence.
+  int64_t sinks = 0;
+  int64_t tail = 0;
+  double near_begin = 0;
 };
 
 class PagedBatch {
@@ -61,6 +65,7 @@ class PagedBatch {
       cached_v_.push_back(as_cached(v_.back(), traits().values, shape.v_dim));
       if (shape.latent) take_values_from_keys(cached_k_.back(), cached_v_.back());
     }
+    if (shape.tail > 0) make_near(n_blocks, n_vectors);
     out_.assign(static_cast<size_t>(n_tokens() * shape.n_heads * shape.v_dim), -1.0f);
   }
 
@@ -77,15 +82,20 @@ class PagedBatch {
           tables_[i * static_cast<size_t>(max_blocks_) + static_cast<size_t>(p / kKvBlockTokens)];
       slots_.push_back(block * kKvBlockTokens + p % kKvBlockTokens);
     }
-    return {view_, slots_.data(), shape_.kv_len[i], k_[i].data(), v_[i].data()};
+    near_slots_.clear();  // in the same blocks of the near planes, from the last to the first
+    for (const int64_t slot : slots_) {
+      const int64_t block = view_.n_blocks - 1 - slot / kKvBlockTokens;
+      near_slots_.push_back(block * kKvBlockTokens + slot % kKvBlockTokens);
+    }
+    return {view_, slots_.data(), shape_.kv_len[i], k_[i].data(), v_[i].data(), near_slots_.data()};
   }
 
   AttentionArgs attention_args() {
-    return {
-        view_,          {n_seqs(), q_begin_.data(), kv_len_.data(), tables_.data(), max_blocks_},
-        q_.data(),      shape_.n_heads,
-        scale(),        shape_.window,
-        shape_.softcap, out_.data()};
+    RaggedBatch batch{n_seqs(), q_begin_.data(), kv_len_.data(), tables_.data(), max_blocks_};
+    batch.near_tables = near_tables_.data();
+    batch.near_begin = near_begin_.data();
+    return {view_,   batch,         q_.data(),      shape_.n_heads,
+            scale(), shape_.window, shape_.softcap, out_.data()};
   }
 
   // [tokens, n_heads, v_dim]
@@ -144,6 +154,32 @@ class PagedBatch {
     }
   }
 
+  void make_near(int64_t n_blocks, size_t n_vectors) {
+    const KvFormatTraits& f16 = kv_format_traits(kKvF16);
+    near_planes_[0] = {f16.keys, shape_.k_dim, n_vectors};
+    near_planes_[1] = {f16.values, shape_.v_dim, n_vectors};
+    near_view_ = {kKvF16,
+                  n_blocks,
+                  view_.n_kv_heads,
+                  shape_.k_dim,
+                  shape_.v_dim,
+                  near_planes_[0].codes.data(),
+                  near_planes_[1].codes.data()};
+    view_.near = &near_view_;
+    view_.sinks = shape_.sinks;
+    view_.tail = shape_.tail;
+    for (const int32_t block : tables_) {
+      near_tables_.push_back(block < 0 ? block : static_cast<int32_t>(n_blocks - 1 - block));
+    }
+    for (size_t s = 0; s < k_.size(); ++s) {
+      const auto length = static_cast<double>(shape_.kv_len[s] - shape_.n_queries[s]);
+      const auto begin = static_cast<int64_t>(length * shape_.near_begin) / kKvBlockTokens;
+      near_begin_.push_back(static_cast<int32_t>(begin * kKvBlockTokens));
+      near_k_.push_back(as_cached(k_[s], f16.keys, shape_.k_dim));
+      near_v_.push_back(as_cached(v_[s], f16.values, shape_.v_dim));
+    }
+  }
+
   // Pages are dealt from a shuffled pile with some to spare; unused entries hold an invalid page.
   void make_tables() {
     int64_t pages = 3;
@@ -173,14 +209,23 @@ class PagedBatch {
         shape_.window > 0 ? std::max<int64_t>(0, position - shape_.window + 1) : 0;
     const int64_t kv_head = head / (shape_.n_heads / shape_.n_kv_heads);
     const float* q = q_.data() + ((q_begin_[s] + query) * shape_.n_heads + head) * shape_.k_dim;
-    const auto row = [&](const std::vector<float>& values, int64_t p, int64_t dim) {
-      return values.data() + (p * shape_.n_kv_heads + kv_head) * dim;
+    const auto is_near = [&](int64_t p) {
+      return shape_.tail > 0 && (p < shape_.sinks || p > position - shape_.tail) &&
+             (p < shape_.sinks || p >= near_begin_[s]);
+    };
+    const auto k_row = [&](int64_t p) {
+      return (is_near(p) ? near_k_ : cached_k_)[s].data() +
+             (p * shape_.n_kv_heads + kv_head) * shape_.k_dim;
+    };
+    const auto v_row = [&](int64_t p) {
+      return (is_near(p) ? near_v_ : cached_v_)[s].data() +
+             (p * shape_.n_kv_heads + kv_head) * shape_.v_dim;
     };
     std::vector<double> weights;
     for (int64_t p = first; p <= position; ++p) {
       double score = 0;
       for (int64_t i = 0; i < shape_.k_dim; ++i) {
-        score += double{q[i]} * double{row(cached_k_[s], p, shape_.k_dim)[i]};
+        score += double{q[i]} * double{k_row(p)[i]};
       }
       score *= double{scale()};
       if (shape_.softcap > 0) {
@@ -194,8 +239,7 @@ class PagedBatch {
     for (int64_t i = 0; i < shape_.v_dim; ++i) {
       double value = 0;
       for (int64_t p = first; p <= position; ++p) {
-        value +=
-            weights[static_cast<size_t>(p - first)] * double{row(cached_v_[s], p, shape_.v_dim)[i]};
+        value += weights[static_cast<size_t>(p - first)] * double{v_row(p)[i]};
       }
       out.push_back(value / sum);
     }
@@ -212,6 +256,13 @@ class PagedBatch {
   Planes k_planes_;
   Planes v_planes_;
   KvLayerView view_;
+  Planes near_planes_[2];
+  KvLayerView near_view_;
+  std::vector<int32_t> near_tables_;
+  std::vector<int32_t> near_begin_;
+  std::vector<int64_t> near_slots_;
+  std::vector<std::vector<float>> near_k_;
+  std::vector<std::vector<float>> near_v_;
   std::vector<float> q_;
   std::vector<std::vector<float>> k_;
   std::vector<std::vector<float>> v_;

@@ -28,7 +28,8 @@ AttentionInputsArgs Gqa::inputs_args(const Step& step, const KvLayerView& kv) co
           .cos = rope.cos,
           .sin = rope.sin,
           .kv = kv,
-          .slots = step.slots};
+          .slots = step.slots,
+          .near_slots = step.near_slots};
 }
 
 AttentionArgs Gqa::attention_args(const KvLayerView& kv, const RaggedBatch& batch) const {

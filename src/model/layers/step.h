@@ -21,8 +21,9 @@ struct Step {
   Operators& backend;
   int64_t tokens = 0;
   RaggedBatch batch{};
-  const int64_t* slots = nullptr;    // [tokens], where this step's keys and values go, as in batch
-  std::span<const RopeTable> ropes;  // as ModelSpec::ropes
+  const int64_t* slots = nullptr;  // [tokens], where this step's keys and values go, as in batch
+  const int64_t* near_slots = nullptr;  // likewise, of near pages
+  std::span<const RopeTable> ropes;     // as ModelSpec::ropes
   float norm_eps = 0;
   void* activation = nullptr;       // storage for the input of the matmul under way
   void* side_activation = nullptr;  // likewise, for what runs beside the others

@@ -104,6 +104,61 @@ TEST_P(Attention, CompressedPages) {
   }
 }
 
+// The first and the last tokens are read from pages of their own.
+TEST_P(Attention, NearPages) {
+  for (const auto& [sinks, tail] :
+       {std::pair<int64_t, int64_t>{4, 20}, {0, 16}, {20, 1}, {4, 500}, {16, 33}}) {
+    for (const double near_begin : {0.0, 0.6, 1.0}) {
+      for (const int64_t window : {0, 30}) {
+        SCOPED_TRACE(testing::Message() << sinks << " and " << tail << " tokens, from "
+                                        << near_begin << ", window " << window);
+        AttentionCase shape{{1, 40, 1, 7, 3}, {1, 40, 100, 63, 16}, 6, 2, 64, 128};
+        shape.format = find_kv_format("k4v3")->id;
+        shape.sinks = sinks;
+        shape.tail = tail;
+        shape.near_begin = near_begin;
+        shape.window = window;
+        check(shape);
+      }
+    }
+  }
+}
+
+// Where all that a query sees is near, it computes what it does without compression.
+TEST_P(Attention, AllNearIsPlainF16) {
+  AttentionCase shape{{1, 40, 1}, {1, 40, 100}, 6, 2, 64, 128, fixtures::kKvF16};
+  PagedBatch plain(shape);
+  store(plain, shape.format);
+  attend(plain, shape.format, kAttentionRows);
+  shape.format = find_kv_format("k4v2")->id;
+  shape.sinks = 4;
+  shape.tail = 100;
+  PagedBatch near(shape);
+  store(near, shape.format);
+  attend(near, shape.format, kAttentionRows);
+  if (kernels().name == "generic") {
+    EXPECT_EQ(near.out(), plain.out());
+  }
+  for (size_t i = 0; i < plain.out().size(); ++i) {
+    ASSERT_NEAR(near.out()[i], plain.out()[i], 5e-6 * (1 + std::abs(plain.out()[i])));
+  }
+}
+
+TEST_P(Attention, TilesDoNotChangeBitsOfNearPages) {
+  AttentionCase shape{{37, 1}, {90, 77}, 6, 2, 64, 32, find_kv_format("k4v3")->id};
+  shape.sinks = 4;
+  shape.tail = 20;
+  PagedBatch batch(shape);
+  store(batch, shape.format);
+  attend(batch, shape.format, kAttentionRows);
+  const std::vector<float> expected = batch.out();
+  for (const int64_t rows : {1, 2, 5, 31}) {
+    std::fill(batch.out().begin(), batch.out().end(), -1.0f);
+    attend(batch, shape.format, rows);
+    EXPECT_EQ(batch.out(), expected) << rows << " rows a tile";
+  }
+}
+
 TEST_P(Attention, LongestHead) {
   AttentionCase shape{{17}, {17}, 2, 1, kMaxHeadDim, kMaxHeadDim, fixtures::kKvF16};
   check(shape);

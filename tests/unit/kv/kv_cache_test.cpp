@@ -109,6 +109,52 @@ TEST(KvLayout, HasAGroupForEachWindowThatSaves) {
   EXPECT_EQ(layout.pages_of(1, 3), (std::vector<int64_t>{3, 3, 3, 3}));
 }
 
+// Of a compressed format: which layers stay 16-bit, and which have near pages.
+TEST(KvLayout, PlansNearPagesAndWideLayers) {
+  const KvFormatId k4v3 = find_kv_format("k4v3")->id;
+  const KvLayerShape shape{2, 128, 128};
+  const KvLayerShape reader{.from = 1};
+  const auto planned = [&](const KvOptions& kv, const std::vector<int64_t>& windows) {
+    return KvLayout::plan({shape, shape, shape, shape, reader}, windows, 4096, 64, kv);
+  };
+  const auto flags = [](const KvLayout& layout) {
+    std::string text;
+    for (const KvLayerShape& layer : layout.layers) {
+      text += layer.wide ? 'w' : layer.near ? 'n' : '-';
+    }
+    return text;
+  };
+  const std::vector<int64_t> full = {0, 0, 0, 0, 0};
+  EXPECT_EQ(flags(planned({.format = k4v3}, full)), "nnnn-");
+  EXPECT_EQ(flags(planned({.format = fixtures::kKvF16}, full)), "-----");
+  EXPECT_EQ(flags(planned({.format = k4v3, .sinks = 0, .tail = 0}, full)), "-----");
+  EXPECT_EQ(flags(planned({.format = k4v3, .skip_layers = 1}, full)), "wwnn-")
+      << "the last layer reads layer 1's cache";
+  EXPECT_EQ(flags(planned({.format = k4v3}, {128, 128, 129, 0, 0})), "wnnn-")
+      << "layer 1 has a reader that sees more than the tail";
+  const KvLayout layout = planned({.format = k4v3, .sinks = 20}, {0, 0, 512, 0, 0});
+  EXPECT_EQ(layout.windows, (std::vector<int64_t>{0, 512, 128}));
+  EXPECT_EQ(layout.near_group, 2);
+  EXPECT_EQ(layout.near_pages().n_sinks, 2);
+  const std::vector<int64_t> pages = layout.pages_of(3, 768);
+  EXPECT_EQ(pages[2], 3 * (8 + 2 + 2) + 4);
+  // 116 bytes a head and token, and for near pages 512.
+  EXPECT_EQ(layout.size_bytes(k4v3, pages),
+            16 * 2 * (116 * (3 * pages[0] + pages[1]) + 512 * 4 * pages[2]));
+  const auto backend = make_backend();
+  KvCache cache(*backend, layout, k4v3, pages);
+  EXPECT_EQ(cache.size_bytes(), layout.size_bytes(k4v3, pages));
+  EXPECT_EQ(cache.page_bytes(2), 16 * 2 * 512 * 4);
+  ASSERT_NE(cache.layer(2).near, nullptr);
+  EXPECT_EQ(cache.layer(2).near->n_blocks, pages[2]);
+  EXPECT_EQ(cache.layer(2).sinks, 20);
+  EXPECT_EQ(cache.layer(2).tail, 128);
+  const KvLayout wide = planned({.format = k4v3, .skip_layers = 3}, full);
+  EXPECT_EQ(wide.near_group, 0) << "no layer has near pages";
+  EXPECT_EQ(wide.windows.size(), 1u);
+  EXPECT_EQ(wide.size_bytes(k4v3, std::vector<int64_t>{1}), 16 * 2 * 512 * 4);
+}
+
 TEST(KvCache, RefusesWhatAFormatCannotHold) {
   const KvFormatId k4v3 = find_kv_format("k4v3")->id;
   check_kv_format(k4v3, std::vector<KvLayerShape>{{3, 64, 32}, {}, {1, 96, 96}});

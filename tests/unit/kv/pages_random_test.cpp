@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <tuple>
 #include <vector>
 
@@ -28,9 +29,14 @@ using Op = std::tuple<uint8_t, uint8_t, uint8_t>;
 class World : public PageMover {
  public:
   // n_host_pages: that there is room for in host memory; 0: there is none.
-  World(int64_t window, int64_t n_pages, int64_t n_window_pages, int64_t n_host_pages)
-      : windows_{0, window, 2 * window},
-        pages_(windows_, counts(n_pages, n_window_pages)),
+  // n_sinks: of near pages, whose tail is 2 * window, beside a group that keeps nearly all; none:
+  // there are two windows.
+  World(int64_t window, int64_t n_pages, int64_t n_window_pages, int64_t n_host_pages,
+        std::optional<int64_t> n_sinks = {})
+      : windows_{0, n_sinks ? 1000 : window, 2 * window},
+        near_{n_sinks ? size_t{2} : 0, n_sinks.value_or(0)},
+        pages_(windows_, counts(n_pages, n_sinks ? n_pages : n_window_pages, n_window_pages),
+               near_),
         has_host_(n_host_pages > 0),
         host_(Buffer(static_cast<size_t>(n_host_pages * kPageBytes)),
               {kPageBytes, kPageBytes, kPageBytes}) {
@@ -83,7 +89,8 @@ class World : public PageMover {
     }
   }
   int64_t n_adopted() const { return n_adopted_; }
-  int64_t n_brought() const { return n_brought_; }  // tokens, from host memory
+  int64_t n_brought() const { return n_brought_; }    // tokens, from host memory
+  int64_t n_read_far() const { return n_read_far_; }  // tokens of tails without near pages
 
  private:
   static constexpr int64_t kPageBytes = kKvBlockTokens * sizeof(History);
@@ -93,8 +100,11 @@ class World : public PageMover {
     std::vector<int32_t> tokens;  // all that are cached
   };
 
-  static std::vector<int64_t> counts(int64_t n_pages, int64_t n_window_pages) {
-    return {n_pages, n_window_pages, n_window_pages};
+  int64_t n_sink_tokens(size_t g) const {
+    return near_.group > 0 && g == near_.group ? near_.n_sinks * kKvBlockTokens : 0;
+  }
+  static std::vector<int64_t> counts(int64_t n_pages, int64_t n_middle, int64_t n_last) {
+    return {n_pages, n_middle, n_last};
   }
   // Few texts, which begin alike and branch.
   static int32_t text(uint8_t which, int64_t position) {
@@ -146,7 +156,13 @@ class World : public PageMover {
     for (int64_t i = 0; i < at; ++i) {
       history = next_history(history, sequence.tokens[static_cast<size_t>(i)]);
       for (size_t g = 0; g < windows_.size(); ++g) {
-        if (windows_[g] > 0 && i <= at - windows_[g]) continue;
+        const PageTable::Group& group = sequence.table.groups[g];
+        const bool is_sink = i < n_sink_tokens(g);
+        if (windows_[g] > 0 && i <= at - windows_[g] && !is_sink) continue;
+        if (near_.group > 0 && g == near_.group && !is_sink && i < group.begin_tokens()) {
+          ++n_read_far_;
+          continue;
+        }
         RC_ASSERT(memory_[g][static_cast<size_t>(kv_slot(sequence.table, i, g))] == history);
       }
     }
@@ -179,11 +195,13 @@ class World : public PageMover {
   }
 
   std::vector<int64_t> windows_;
+  NearPages near_;
   Pages pages_;
   std::vector<std::vector<History>> memory_;  // of each group, by slot
   std::vector<std::unique_ptr<Sequence>> sequences_;
   int64_t n_adopted_ = 0;
   int64_t n_brought_ = 0;
+  mutable int64_t n_read_far_ = 0;
   bool has_host_;
   HostPages host_;
   int64_t n_moves_ = 0;
@@ -202,6 +220,25 @@ TEST(PagesRandom, NothingIsLostOrSharedWrongly) {
   });
   EXPECT_TRUE(ok);
   EXPECT_GT(n_adopted, 10'000) << "next to nothing was shared: the test is blind";
+}
+
+// The same where the last group is one of near pages: what of its tail is not there is said to be.
+TEST(PagesRandom, NearPagesHoldTheSinksAndATail) {
+  setenv("RC_PARAMS", "seed=20 max_success=300 max_size=200", /*overwrite=*/0);
+  int64_t n_adopted = 0;
+  int64_t n_read_far = 0;
+  const bool ok = rc::check([&] {
+    World world(*rc::gen::inRange<int64_t>(1, 30), *rc::gen::inRange<int64_t>(1, 100),
+                *rc::gen::inRange<int64_t>(1, 12), *rc::gen::inRange<int64_t>(0, 100),
+                *rc::gen::inRange<int64_t>(0, 3));
+    for (const Op& op : *rc::gen::arbitrary<std::vector<Op>>()) world.apply(op);
+    n_adopted += world.n_adopted();
+    n_read_far += world.n_read_far();
+    world.finish();
+  });
+  EXPECT_TRUE(ok);
+  EXPECT_GT(n_adopted, 10'000) << "next to nothing was shared: the test is blind";
+  EXPECT_GT(n_read_far, 1'000) << "no tail was lacking: the test is blind";
 }
 
 // The same with a second place for what is given up, in which some moves fail.

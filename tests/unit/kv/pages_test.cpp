@@ -360,5 +360,85 @@ TEST(Pages, CheckFindsALostPage) {
   });
 }
 
+// Near pages (group 1): a tail of 32 tokens and the first page.
+Pages with_near(int64_t n_pages, int64_t n_near_pages) {
+  return Pages({0, 32}, std::vector<int64_t>{n_pages, n_near_pages}, {.group = 1, .n_sinks = 1});
+}
+
+TEST(NearPages, TheFirstPageAndTheTailAreKept) {
+  Pages pages = with_near(20, 20);
+  PageTable table;
+  run(pages, table, ids(160), 16);
+  pages.slide(table, 160);
+  const PageTable::Group& near = table.groups[1];
+  EXPECT_EQ(near.n_left, 8) << "the window of 32 begins at token 129";
+  EXPECT_TRUE(near.has(0));
+  EXPECT_FALSE(near.has(1));
+  EXPECT_EQ(near.begin_tokens(), 128);
+  pages.check(std::vector<const PageTable*>{&table});
+  pages.release(table);
+  EXPECT_EQ(pages.n_available(1), 20);
+}
+
+TEST(NearPages, AConversationGoesOnWithAllOfItsTail) {
+  Pages pages = with_near(20, 20);
+  PageTable table;
+  run(pages, table, ids(160), 16);
+  pages.retire(table, ids(160));
+  PageTable next;
+  EXPECT_EQ(pages.adopt(next, ids(200)), 160);
+  EXPECT_LE(next.groups[1].begin_tokens(), 128);
+}
+
+// What begins like another and goes on differently finds no near pages where it leaves it: it
+// computes a tail again, not the whole.
+TEST(NearPages, ABeginningIsSharedWithoutItsTail) {
+  Pages pages = with_near(40, 4);  // what is left is overwritten at once
+  PageTable table;
+  run(pages, table, ids(320), 16);
+  pages.retire(table, ids(320));
+  const std::vector<int32_t> other = joined(ids(160), ids(60, 5000));
+  PrefixReport report;
+  PageTable next;
+  EXPECT_EQ(pages.n_adoptable(other), 128);
+  EXPECT_EQ(pages.adopt(next, other, &report), 128);
+  EXPECT_EQ(report.why, PrefixReport::Why::kDiffers);
+  EXPECT_EQ(report.n_tokens, 160);
+  EXPECT_EQ(next.groups[1].begin_tokens(), 128) << "near pages begin where it begins to compute";
+  EXPECT_TRUE(next.groups[1].has(0));
+  // What it computes again is exchanged for what is known, and its near pages are told.
+  pages.slide(next, 128);
+  ASSERT_TRUE(pages.grow(next, 160));
+  pages.publish(next, std::span(other).first(160));
+  EXPECT_EQ(next.n_indexed, 10);
+  pages.check(std::vector<const PageTable*>{&next});
+  pages.release(next);
+}
+
+// Shorter than a tail: there is nothing to share but with near pages.
+TEST(NearPages, ShortBeginningsAreSharedWithTheirNearPages) {
+  Pages pages = with_near(20, 20);
+  PageTable table;
+  run(pages, table, ids(40), 16);
+  PageTable next;
+  EXPECT_EQ(pages.adopt(next, joined(ids(32), ids(9, 700))), 32);
+  EXPECT_EQ(next.groups[1].begin_tokens(), 0);
+  pages.release(next);
+  pages.release(table);
+}
+
+// Many conversations after one system prompt: its first near page outlives their tails.
+TEST(NearPages, SinksAreForgottenLast) {
+  Pages pages = with_near(400, 6);
+  const std::vector<int32_t> system = ids(96);
+  for (int32_t n = 0; n < 20; ++n) {
+    const std::vector<int32_t> tokens = joined(system, ids(100, 1000 * (n + 1)));
+    EXPECT_GE(pages.n_adoptable(tokens), n == 0 ? 0 : 64) << n;
+    PageTable table;
+    run(pages, table, tokens, 16);
+    pages.retire(table, tokens);
+  }
+}
+
 }  // namespace
 }  // namespace tq

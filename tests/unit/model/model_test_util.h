@@ -128,8 +128,9 @@ class Runner {
     model_ = Model::load(checkpoint, *backend_, options);
     const KvLayout layout = model_->kv_layout();
     const std::vector<int64_t> n_pages(layout.windows.size(), 64);
-    pages_.emplace(layout.windows, n_pages);
-    kv_ = std::make_unique<KvCache>(*backend_, layout, fixtures::kKvF32, n_pages);
+    pages_.emplace(layout.windows, n_pages, layout.near_pages());
+    const KvFormatId format = options.kv.is_compressed() ? options.kv.format : fixtures::kKvF32;
+    kv_ = std::make_unique<KvCache>(*backend_, layout, format, n_pages);
   }
 
   Model& model() { return *model_; }

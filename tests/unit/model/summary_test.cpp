@@ -109,8 +109,8 @@ TEST(Summary, KvCacheOfPublishedModels) {
   EXPECT_EQ(kv("synth:qwen3-235B-A22B"), 192512);
   EXPECT_EQ(kv("synth:glm-4.7-flash"), 54144);
   const ModelSummary smol = summarize(*open_checkpoint("synth:smollm2-135m"));
-  EXPECT_EQ(smol.kv_bytes(4096, fixtures::kKvF16), 23040 * 4096);
-  EXPECT_EQ(smol.kv_bytes(4095, fixtures::kKvF16), 23040 * 4096);
+  EXPECT_EQ(smol.kv_bytes(4096, {.format = fixtures::kKvF16}), 23040 * 4096);
+  EXPECT_EQ(smol.kv_bytes(4095, {.format = fixtures::kKvF16}), 23040 * 4096);
 }
 
 // Layers with a window keep it and a step, in whole pages, however long the sequence is.
@@ -118,22 +118,27 @@ TEST(Summary, KvCacheOfSlidingLayersIsAWindow) {
   const ModelSummary summary = summarize(*open_checkpoint("synth:gemma-4-26B-A4B"));
   constexpr int64_t kFull = 5 * 4096;  // bytes a token of the full layers
   constexpr int64_t kSliding = 25 * 8192;
-  EXPECT_EQ(summary.kv_bytes(1024, fixtures::kKvF16), 1024 * (kFull + kSliding));
+  EXPECT_EQ(summary.kv_bytes(1024, {.format = fixtures::kKvF16}), 1024 * (kFull + kSliding));
   constexpr int64_t kWindow = 1024 + 512 + 16;  // 1535 may touch so much in pages of 16
-  EXPECT_EQ(summary.kv_bytes(262144, fixtures::kKvF16), 262144 * kFull + kWindow * kSliding);
-  EXPECT_EQ(summary.kv_bytes(262144, fixtures::kKvF16, 1), 262144 * kFull + (1024 + 16) * kSliding);
+  EXPECT_EQ(summary.kv_bytes(262144, {.format = fixtures::kKvF16}),
+            262144 * kFull + kWindow * kSliding);
+  EXPECT_EQ(summary.kv_bytes(262144, {.format = fixtures::kKvF16}, 1),
+            262144 * kFull + (1024 + 16) * kSliding);
 }
 
 TEST(Summary, KvReadStopsAtTheWindow) {
   const ModelSummary summary = summarize(*open_checkpoint("synth:gemma-4-26B-A4B"));
   constexpr int64_t kFull = 5 * 4096;  // bytes a token of the full layers
   constexpr int64_t kSliding = 25 * 8192;
-  EXPECT_EQ(summary.kv_bytes_read(100, fixtures::kKvF16), 100 * (kFull + kSliding));
-  EXPECT_EQ(summary.kv_bytes_read(4096, fixtures::kKvF16), 4096 * kFull + 1024 * kSliding);
-  EXPECT_EQ(summary.kv_bytes_read(4096, fixtures::kKvF32), 2 * (4096 * kFull + 1024 * kSliding));
+  EXPECT_EQ(summary.kv_bytes_read(100, {.format = fixtures::kKvF16}), 100 * (kFull + kSliding));
+  EXPECT_EQ(summary.kv_bytes_read(4096, {.format = fixtures::kKvF16}),
+            4096 * kFull + 1024 * kSliding);
+  EXPECT_EQ(summary.kv_bytes_read(4096, {.format = fixtures::kKvF32}),
+            2 * (4096 * kFull + 1024 * kSliding));
   // Layers that share keys and values read them all the same.
   const ModelSummary e2b = summarize(*open_checkpoint("synth:gemma-4-E2B"));
-  EXPECT_GT(e2b.kv_bytes_read(1, fixtures::kKvF16), 2 * e2b.kv_bytes_per_token(fixtures::kKvF16));
+  EXPECT_GT(e2b.kv_bytes_read(1, {.format = fixtures::kKvF16}),
+            2 * e2b.kv_bytes_per_token(fixtures::kKvF16));
 }
 
 TEST(Summary, RefusesWhatCannotBeRun) {

@@ -19,7 +19,7 @@ using ::testing::HasSubstr;
 class MemoryPlanTest : public ::testing::Test {
  protected:
   MemoryPlanner planner(int64_t limit_bytes) const {
-    return {*checkpoint_, *backend_, options_, fixtures::kKvF16, limit_bytes};
+    return {*checkpoint_, *backend_, options_, limit_bytes};
   }
   int64_t bytes_for(int64_t context) const { return planner(0).plan(context).total_bytes(); }
   // Without the weights that are mapped.
@@ -195,10 +195,12 @@ TEST_F(MemoryPlanTest, RefusesAKvFormatWithoutKernelsByName) {
   for (const KvFormatTraits& format : all_kv_formats()) {
     const WithoutKvFormat backend(format.id);
     expect_error(ErrorCode::kUnsupported, {"lacking", std::string(format.name)}, [&] {
-      const MemoryPlanner refused(*checkpoint_, backend, options_, format.id, 0);
+      options_.kv.format = format.id;
+      const MemoryPlanner refused(*checkpoint_, backend, options_, 0);
     });
     const KvFormatId other = format.id == fixtures::kKvF32 ? fixtures::kKvF16 : fixtures::kKvF32;
-    EXPECT_GT(MemoryPlanner(*checkpoint_, backend, options_, other, 0).plan(64).kv_bytes, 0);
+    options_.kv.format = other;
+    EXPECT_GT(MemoryPlanner(*checkpoint_, backend, options_, 0).plan(64).kv_bytes, 0);
   }
 }
 
