@@ -32,6 +32,7 @@ Decoder::Decoder(ModelSpec spec, DecoderWeights weights, Backend& backend, LoadO
   kv_ = KvLayout::plan(spec_.kv_layers(), spec_.windows(), options_.max_context,
                        options_.max_batch_tokens, options_.kv);
   check_shared_layers();
+  set_biases_apart();
 
   if (backend_.samples()) max_token_values_ = token_value_limit(options_, spec_.vocab);
 
@@ -90,6 +91,7 @@ void Decoder::plan(Workspace& workspace) {
     float* sin = workspace.take<float>(tokens * n_pairs);
     ropes_.push_back({cos, sin, n_pairs, rope.interleaved});
   }
+  plan_angles(workspace);
   if (weights_.per_layer_inputs) weights_.per_layer_inputs->plan(workspace, tokens);
   const size_t layer_begin = workspace.mark();
   for (DecoderLayer& layer : weights_.layers) {

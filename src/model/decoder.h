@@ -76,6 +76,12 @@ class Decoder final : public Model {
   size_t attention_bytes() const;
   // Whether layers that read another's cache find there all that they look at.
   void check_shared_layers() const;
+  // Chooses the layers whose caches hold keys without their bias.
+  void set_biases_apart();
+  // Room for KeyAngles of the ropes that these layers have.
+  void plan_angles(Workspace& workspace);
+  // Fills them up to n_tokens, which costs nothing for positions that were there before.
+  void fill_angles(int64_t n_tokens);
   void check_cache(const KvCache& kv) const;
   // Writes the batch, which must ask for n_logits rows, into the scratch arrays.
   Step stage(Batch batch, const KvCache& kv, int64_t n_logits);
@@ -118,6 +124,8 @@ class Decoder final : public Model {
   int64_t max_token_values_ = 0;
   std::vector<Buffer> inv_freqs_;
   std::vector<RopeTable> ropes_;
+  std::vector<KeyAngles> key_angles_;  // of each rope
+  int64_t n_angles_ = 0;               // positions that they are filled for
   Buffer memory_;
   Buffer host_memory_;  // of host_, unless that is the device's
   Buffer excluded_;     // ids that next_tokens() does not choose

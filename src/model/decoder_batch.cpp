@@ -44,6 +44,63 @@ size_t Decoder::batch_bytes() const {
   return measure.peak_bytes();
 }
 
+// A cache that other layers read keeps its bias: they would have to know of it.
+void Decoder::set_biases_apart() {
+  for (size_t i = 0; i < weights_.layers.size(); ++i) {
+    auto* gqa = std::get_if<Gqa>(&weights_.layers[i].attention);
+    if (gqa == nullptr || gqa->k.bias == nullptr || gqa->spec.qk_norm) continue;
+    const bool has_readers = std::any_of(
+        kv_.layers.begin(), kv_.layers.end(),
+        [&](const KvLayerShape& layer) { return layer.from == static_cast<int64_t>(i); });
+    gqa->key_bias_apart = kv_.kv.is_compressed() && !kv_.layers[i].wide && !has_readers;
+  }
+}
+
+void Decoder::plan_angles(Workspace& workspace) {
+  key_angles_.assign(ropes_.size(), {});
+  n_angles_ = 0;
+  for (const DecoderLayer& layer : weights_.layers) {
+    const auto* gqa = std::get_if<Gqa>(&layer.attention);
+    if (gqa == nullptr || !gqa->key_bias_apart) continue;
+    const auto rope = static_cast<size_t>(gqa->spec.rope);
+    KeyAngles& key = key_angles_[rope];
+    if (key.stride > 0) continue;
+    key.stride = round_up(2 * ropes_[rope].n_pairs, 16);
+    key.angles = workspace.take<float>(max_blocks_ * kKvBlockTokens * key.stride);
+  }
+}
+
+// Where the step's own tables are, which are made after this.
+void Decoder::fill_angles(int64_t n_tokens) {
+  const bool any = std::any_of(key_angles_.begin(), key_angles_.end(),
+                               [](const KeyAngles& key) { return key.stride > 0; });
+  if (!any) return;
+  TQ_CHECK(backend_.on_host(), "angles of keys are filled on the host");
+  n_tokens = round_up(std::min(n_tokens, options_.max_context), kKvBlockTokens);
+  while (n_angles_ < n_tokens) {
+    const int64_t n = std::min(n_tokens - n_angles_, options_.max_batch_tokens);
+    for (int64_t i = 0; i < n; ++i) host_.positions[i] = static_cast<int32_t>(n_angles_ + i);
+    for (size_t r = 0; r < ropes_.size(); ++r) {
+      const KeyAngles& key = key_angles_[r];
+      if (key.stride == 0) continue;
+      const RopeTable& rope = ropes_[r];
+      backend_.rope_table({.positions = host_.positions,
+                           .inv_freq = inv_freqs_[r].as<float>().data(),
+                           .tokens = n,
+                           .n_pairs = rope.n_pairs,
+                           .cos = rope.cos,
+                           .sin = rope.sin});
+      for (int64_t i = 0; i < n; ++i) {
+        float* row = key.angles + (n_angles_ + i) * key.stride;
+        std::copy_n(rope.cos + i * rope.n_pairs, rope.n_pairs, row);
+        std::copy_n(rope.sin + i * rope.n_pairs, rope.n_pairs, row + rope.n_pairs);
+        std::fill(row + 2 * rope.n_pairs, row + key.stride, 0.0f);
+      }
+    }
+    n_angles_ += n;
+  }
+}
+
 void Decoder::check_cache(const KvCache& kv) const {
   TQ_CHECK(kv.n_layers() == static_cast<int64_t>(kv_.layers.size()),
            "a KV cache of {} layers for a model of {}", kv.n_layers(), kv_.layers.size());
@@ -120,6 +177,7 @@ Step Decoder::stage(Batch batch, const KvCache& kv, int64_t n_logits) {
   Step step{.backend = backend_,
             .slots = device_.slots,
             .ropes = ropes_,
+            .key_angles = key_angles_,
             .norm_eps = spec_.norm_eps,
             .activation = scratch_.activation,
             .side_activation = scratch_.side_activation,
@@ -127,6 +185,12 @@ Step Decoder::stage(Batch batch, const KvCache& kv, int64_t n_logits) {
   const auto n_seqs = static_cast<int64_t>(batch.size());
   TQ_CHECK(n_seqs > 0 && n_seqs <= options_.max_sequences, "{} sequences in a batch for {}", n_seqs,
            options_.max_sequences);
+  int64_t most = 0;
+  for (const BatchSequence& sequence : batch) {
+    const auto n = static_cast<int64_t>(sequence.token_ids.size());
+    most = std::max(most, sequence.first_position + n);
+  }
+  fill_angles(most);
   int64_t n_rows = 0;
   int64_t longest = 0;
   host_.q_begin[0] = 0;

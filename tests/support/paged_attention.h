@@ -34,6 +34,9 @@ struct AttentionCase {
   int64_t sinks = 0;
   int64_t tail = 0;
   double near_begin = 0;
+  int64_t bias_pairs =
+      0;  // rotated pairs of a bias of keys, which the cache does not hold; 0: none
+  bool interleaved = false;
 };
 
 class PagedBatch {
@@ -66,6 +69,7 @@ class PagedBatch {
       if (shape.latent) take_values_from_keys(cached_k_.back(), cached_v_.back());
     }
     if (shape.tail > 0) make_near(n_blocks, n_vectors);
+    if (shape.bias_pairs > 0) make_bias();
     out_.assign(static_cast<size_t>(n_tokens() * shape.n_heads * shape.v_dim), -1.0f);
   }
 
@@ -94,8 +98,13 @@ class PagedBatch {
     RaggedBatch batch{n_seqs(), q_begin_.data(), kv_len_.data(), tables_.data(), max_blocks_};
     batch.near_tables = near_tables_.data();
     batch.near_begin = near_begin_.data();
-    return {view_,   batch,         q_.data(),      shape_.n_heads,
-            scale(), shape_.window, shape_.softcap, out_.data()};
+    AttentionArgs args{view_,   batch,         q_.data(),      shape_.n_heads,
+                       scale(), shape_.window, shape_.softcap, out_.data()};
+    if (shape_.bias_pairs > 0) {
+      args.key_bias = {bias_.data(), angles_.data(), angle_stride(), shape_.bias_pairs,
+                       shape_.interleaved};
+    }
+    return args;
   }
 
   // [tokens, n_heads, v_dim]
@@ -180,6 +189,41 @@ class PagedBatch {
     }
   }
 
+  int64_t angle_stride() const { return round_up(2 * shape_.bias_pairs, 16); }
+  double angle(int64_t position, int64_t pair) const {
+    return static_cast<double>(position) *
+           std::pow(100.0, -static_cast<double>(pair) / static_cast<double>(shape_.bias_pairs));
+  }
+  void make_bias() {
+    bias_ = normal(shape_.n_kv_heads * shape_.k_dim);
+    for (float& x : bias_) x *= 3;
+    const int64_t n = max_blocks_ * kKvBlockTokens;
+    angles_.assign(static_cast<size_t>(n * angle_stride()), 0.0f);
+    for (int64_t p = 0; p < n; ++p) {
+      float* row = angles_.data() + p * angle_stride();
+      for (int64_t j = 0; j < shape_.bias_pairs; ++j) {
+        row[j] = static_cast<float>(std::cos(angle(p, j)));
+        row[shape_.bias_pairs + j] = static_cast<float>(std::sin(angle(p, j)));
+      }
+    }
+  }
+  // The query's product with the bias, rotated as RopeArgs says.
+  double bias_score(const float* q, int64_t kv_head, int64_t position) const {
+    std::vector<double> key(bias_.begin() + kv_head * shape_.k_dim,
+                            bias_.begin() + (kv_head + 1) * shape_.k_dim);
+    for (int64_t j = 0; j < shape_.bias_pairs; ++j) {
+      double& a = key[static_cast<size_t>(shape_.interleaved ? 2 * j : j)];
+      double& b = key[static_cast<size_t>(shape_.interleaved ? 2 * j + 1 : j + shape_.bias_pairs)];
+      const double c = std::cos(angle(position, j)), s = std::sin(angle(position, j));
+      const double turned = a * c - b * s;
+      b = b * c + a * s;
+      a = turned;
+    }
+    double score = 0;
+    for (size_t i = 0; i < key.size(); ++i) score += double{q[i]} * key[i];
+    return score;
+  }
+
   // Pages are dealt from a shuffled pile with some to spare; unused entries hold an invalid page.
   void make_tables() {
     int64_t pages = 3;
@@ -227,6 +271,7 @@ class PagedBatch {
       for (int64_t i = 0; i < shape_.k_dim; ++i) {
         score += double{q[i]} * double{k_row(p)[i]};
       }
+      if (shape_.bias_pairs > 0) score += bias_score(q, kv_head, p);
       score *= double{scale()};
       if (shape_.softcap > 0) {
         score = double{shape_.softcap} * std::tanh(score / double{shape_.softcap});
@@ -263,6 +308,8 @@ class PagedBatch {
   std::vector<int64_t> near_slots_;
   std::vector<std::vector<float>> near_k_;
   std::vector<std::vector<float>> near_v_;
+  std::vector<float> bias_;
+  std::vector<float> angles_;
   std::vector<float> q_;
   std::vector<std::vector<float>> k_;
   std::vector<std::vector<float>> v_;

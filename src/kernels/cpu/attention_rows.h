@@ -59,23 +59,56 @@ struct TileRows {
         return {std::max(first, tail), end};
     }
   }
-  // Of the page that begins at position `first`.
-  KeyRange keys_of_page(int64_t i, KeyPart part, int64_t first) const {
-    const KeyRange all = keys(i, part);
-    return {std::clamp<int64_t>(all.begin - first, 0, kKvBlockTokens),
-            std::clamp<int64_t>(all.end - first, 0, kKvBlockTokens)};
-  }
-  // The positions that any row reads of a part.
-  KeyRange all_keys(KeyPart part) const {
-    KeyRange all{0, 0};
-    for (int64_t i = 0; i < size(); ++i) {
-      const KeyRange own = keys(i, part);
-      if (own.empty()) continue;
-      all =
-          all.empty() ? own : KeyRange{std::min(all.begin, own.begin), std::max(all.end, own.end)};
+};
+
+// What the rows of a tile read of a part.
+struct PartRows {
+  KeyRange own[kAttentionRows];
+  KeyRange all{0, 0};  // that any of them reads
+
+  PartRows(const TileRows& rows, KeyPart part) {
+    for (int64_t i = 0; i < rows.size(); ++i) {
+      own[i] = rows.keys(i, part);
+      if (own[i].empty()) continue;
+      all = all.empty()
+                ? own[i]
+                : KeyRange{std::min(all.begin, own[i].begin), std::max(all.end, own[i].end)};
     }
-    return all;
+  }
+  // Row i's, of the page that begins at position `first`.
+  KeyRange of_page(int64_t i, int64_t first) const {
+    return {std::clamp<int64_t>(own[i].begin - first, 0, kKvBlockTokens),
+            std::clamp<int64_t>(own[i].end - first, 0, kKvBlockTokens)};
   }
 };
+
+// q . rope(bias) at a position is the sum over pairs of f[j] * cos + f[n_pairs + j] * sin of the
+// position's angles, and what the dims beyond the pairs give, which is returned. Writes
+// f [key_bias.stride] for a query of a kv head.
+inline float bias_factors(const AttentionArgs& args, const float* q, int64_t kv_head, float* f) {
+  const KeyBias& key = args.key_bias;
+  const float* bias = key.bias + kv_head * args.kv.k_dim;
+  const int64_t step = key.interleaved ? 2 : 1;
+  const int64_t distance = key.interleaved ? 1 : key.n_pairs;
+  std::fill_n(f, key.stride, 0.0f);
+  for (int64_t j = 0; j < key.n_pairs; ++j) {
+    const int64_t a = j * step;
+    const int64_t b = a + distance;
+    f[j] = q[a] * bias[a] + q[b] * bias[b];
+    f[key.n_pairs + j] = q[b] * bias[a] - q[a] * bias[b];
+  }
+  float rest = 0;
+  for (int64_t i = 2 * key.n_pairs; i < args.kv.k_dim; ++i) rest += q[i] * bias[i];
+  return rest;
+}
+
+// The factors of all rows of a tile.
+inline void fill_bias(const TileRows& rows, AttentionScratch& scratch) {
+  const AttentionArgs& args = rows.args;
+  for (int64_t i = 0; i < rows.size(); ++i) {
+    scratch.bias_rest[i] = bias_factors(args, args.q + rows.vector(i) * args.kv.k_dim,
+                                        rows.tile.kv_head, scratch.bias + i * args.key_bias.stride);
+  }
+}
 
 }  // namespace tq

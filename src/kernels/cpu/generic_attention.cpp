@@ -85,17 +85,33 @@ const float* load_page(const Planes<Vectors>& planes, int64_t page, int64_t n_ke
   }
 }
 
+// What a row's scores with the keys of a page are made of.
+struct PageQuery {
+  const float* q;               // in the basis of the keys
+  const float* bias = nullptr;  // bias_factors(), and what multiplies them; null: there is none
+  const float* angles = nullptr;
+  float bias_rest = 0;
+};
+
 // Scores of the keys in range: the rest of the page gets -inf, which weighs nothing.
-void score_page(const AttentionArgs& args, const float* q, const float* k, KeyRange keys,
+void score_page(const AttentionArgs& args, const PageQuery& query, const float* k, KeyRange keys,
                 float* scores) {
   const int64_t dim = args.kv.k_dim;
   std::fill_n(scores, kKvBlockTokens, -std::numeric_limits<float>::infinity());
   int64_t j = keys.begin;
   for (; j + 4 <= keys.end; j += 4) {
-    const auto sums = dot_rows<4>(k + j * dim, dim, q, dim);
-    for (int i = 0; i < 4; ++i) scores[j + i] = sums[static_cast<size_t>(i)] * args.scale;
+    const auto sums = dot_rows<4>(k + j * dim, dim, query.q, dim);
+    std::copy(sums.begin(), sums.end(), scores + j);
   }
-  for (; j < keys.end; ++j) scores[j] = dot_rows<1>(k + j * dim, dim, q, dim)[0] * args.scale;
+  for (; j < keys.end; ++j) scores[j] = dot_rows<1>(k + j * dim, dim, query.q, dim)[0];
+  if (query.bias != nullptr) {
+    const int64_t stride = args.key_bias.stride;
+    for (j = keys.begin; j < keys.end; ++j) {
+      scores[j] += dot_rows<1>(query.angles + j * stride, stride, query.bias, stride)[0];
+      scores[j] += query.bias_rest;
+    }
+  }
+  for (j = keys.begin; j < keys.end; ++j) scores[j] *= args.scale;
   if (args.softcap > 0) {
     for (j = keys.begin; j < keys.end; ++j) {
       scores[j] = args.softcap * fast_tanh(scores[j] / args.softcap);
@@ -170,7 +186,8 @@ void add_part(const TileRows& rows, const KeySource& source, AttentionScratch& s
   const AttentionArgs& args = rows.args;
   const Planes<typename F::Keys> keys_at{kv.k, kv.k_gains, kv.k_dim};
   const Planes<typename F::Values> values_at{kv.v, kv.v_gains, kv.v_dim};
-  const KeyRange all = rows.all_keys(source.part);
+  const PartRows part(rows, source.part);
+  const KeyRange all = part.all;
   for (int64_t first = all.begin / kKvBlockTokens * kKvBlockTokens; first < all.end;
        first += kKvBlockTokens) {
     const int64_t n_keys = std::min<int64_t>(kKvBlockTokens, all.end - first);
@@ -181,12 +198,17 @@ void add_part(const TileRows& rows, const KeySource& source, AttentionScratch& s
         kv.v == nullptr ? Values{k, kv.k_dim, kv.v_dim}
                         : Values{load_page(values_at, page, n_keys, scratch.v), kv.v_dim, kv.v_dim};
     for (int64_t i = 0; i < rows.size(); ++i) {
-      const KeyRange keys = rows.keys_of_page(i, source.part, first);
+      const KeyRange keys = part.of_page(i, first);
       if (keys.empty()) continue;
       alignas(16) float weights[kKvBlockTokens];
-      const float* q = source.rotated_q != nullptr ? source.rotated_q + i * kv.k_dim
-                                                   : args.q + rows.vector(i) * kv.k_dim;
-      score_page(args, q, k, keys, weights);
+      PageQuery query{source.rotated_q != nullptr ? source.rotated_q + i * kv.k_dim
+                                                  : args.q + rows.vector(i) * kv.k_dim};
+      if (args.key_bias.bias != nullptr) {
+        query.bias = scratch.bias + i * args.key_bias.stride;
+        query.angles = args.key_bias.angles + first * args.key_bias.stride;
+        query.bias_rest = scratch.bias_rest[i];
+      }
+      score_page(args, query, k, keys, weights);
       const float factor = softmax_page(weights, scratch.max[i], scratch.sum[i]);
       accumulate_page(weights, v, keys, factor, scratch.out + i * kv.v_dim);
     }
@@ -228,7 +250,8 @@ void attention(const AttentionArgs& args, const AttentionTile& tile, AttentionSc
     scratch.sum[i] = 0;
     std::fill_n(scratch.out + i * kv.v_dim, kv.v_dim, 0.0f);
   }
-  if (!rows.all_keys(KeyPart::kFar).empty()) add_far<F>(rows, scratch);
+  if (args.key_bias.bias != nullptr) fill_bias(rows, scratch);
+  if (!PartRows(rows, KeyPart::kFar).all.empty()) add_far<F>(rows, scratch);
   if (kv.near != nullptr) {
     const int32_t* table = args.batch.near_tables + tile.seq * args.batch.max_blocks;
     add_part<KvF16>(rows, {KeyPart::kSinks, *kv.near, table}, scratch);

@@ -25,6 +25,17 @@ struct RaggedBatch {
   const int32_t* near_begin = nullptr;  // [n_seqs]
 };
 
+// A part of every key that is the same for all tokens but for its rotation (the bias of k_proj),
+// where the cache holds keys without it: q . rope(bias) at the key's position is added to its
+// score.
+struct KeyBias {
+  const float* bias = nullptr;    // [n_kv_heads, k_dim]; null: there is none
+  const float* angles = nullptr;  // [positions in whole pages, stride]: cosines, sines, zeros
+  int64_t stride = 0;             // 2 * n_pairs, padded to a multiple of 16
+  int64_t n_pairs = 0;            // as in RopeArgs
+  bool interleaved = false;
+};
+
 // Causal attention; softmax in fp32. Query head h reads kv head h / (n_heads / n_kv_heads). With a
 // window w > 0 a query at t sees keys in (t - w, t]. Scores are scaled, then capped: cap * tanh(s /
 // cap).
@@ -38,6 +49,7 @@ struct AttentionArgs {
   float softcap;              // 0: none
   float* out;                 // [tokens, n_heads, v_dim]
   void* workspace = nullptr;  // attention_bytes(...) of scratch
+  KeyBias key_bias = {};
 };
 
 // What lies between the projections and attention: norms of the heads, rotary embedding of queries

@@ -43,16 +43,29 @@ AttentionArgs Gqa::attention_args(const KvLayerView& kv, const RaggedBatch& batc
           .out = mixed_};
 }
 
+KeyBias Gqa::key_bias(const Step& step) const {
+  if (!key_bias_apart) return {};
+  const RopeTable& rope = step.ropes[static_cast<size_t>(spec.rope)];
+  const KeyAngles& key = step.key_angles[static_cast<size_t>(spec.rope)];
+  return {.bias = k.bias,
+          .angles = key.angles,
+          .stride = key.stride,
+          .n_pairs = rope.n_pairs,
+          .interleaved = rope.interleaved};
+}
+
 BlockResults Gqa::run(const Step& step, const KvLayerView& kv, BlockInputs x, float* out) const {
+  const Linear keys{k.weight, key_bias_apart ? nullptr : k.bias};
   if (spec.kv_from) {
     project(step, x[0], {{q, q_out_}});
   } else if (spec.v_is_k) {
-    project(step, x[0], {{q, q_out_}, {k, k_out_}});
+    project(step, x[0], {{q, q_out_}, {keys, k_out_}});
   } else {
-    project(step, x[0], {{q, q_out_}, {k, k_out_}, {v, v_out_}});
+    project(step, x[0], {{q, q_out_}, {keys, k_out_}, {v, v_out_}});
   }
   AttentionArgs attention = attention_args(kv, step.batch);
   attention.workspace = step.attention;
+  attention.key_bias = key_bias(step);
   const Activation mixed = step.backend.attention_prepared(
       inputs_args(step, kv), attention, rows_for(step, o.weight, mixed_, step.tokens));
   step.backend.matmul({.weight = o.weight, .x = mixed, .bias = o.bias, .out = out});

@@ -20,6 +20,9 @@ struct Gqa {
   Linear o;                       // [hidden, n_heads * head_dim]
   const float* q_norm = nullptr;  // [head_dim], with qk_norm
   const float* k_norm = nullptr;
+  // The cache holds keys without the bias of k, which is added to the scores: for a compressed
+  // cache, whose codes a large constant would coarsen. Never with qk_norm.
+  bool key_bias_apart = false;
 
   void plan(Workspace& workspace, int64_t max_tokens);
   std::vector<InputRequest> inputs(const float* norm_weight) const {
@@ -32,6 +35,7 @@ struct Gqa {
 
  private:
   AttentionInputsArgs inputs_args(const Step& step, const KvLayerView& kv) const;
+  KeyBias key_bias(const Step& step) const;
 
   float* q_out_ = nullptr;  // [tokens, n_heads, head_dim]
   float* k_out_ = nullptr;  // [tokens, n_kv_heads, head_dim]

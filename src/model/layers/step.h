@@ -17,13 +17,20 @@ struct RopeTable {
   bool interleaved;
 };
 
+// Cosines and sines of all positions of a rope: KeyBias::angles. Null where no layer needs them.
+struct KeyAngles {
+  float* angles = nullptr;
+  int64_t stride = 0;
+};
+
 struct Step {
   Operators& backend;
   int64_t tokens = 0;
   RaggedBatch batch{};
   const int64_t* slots = nullptr;  // [tokens], where this step's keys and values go, as in batch
-  const int64_t* near_slots = nullptr;  // likewise, of near pages
-  std::span<const RopeTable> ropes;     // as ModelSpec::ropes
+  const int64_t* near_slots = nullptr;    // likewise, of near pages
+  std::span<const RopeTable> ropes;       // as ModelSpec::ropes
+  std::span<const KeyAngles> key_angles;  // likewise
   float norm_eps = 0;
   void* activation = nullptr;       // storage for the input of the matmul under way
   void* side_activation = nullptr;  // likewise, for what runs beside the others

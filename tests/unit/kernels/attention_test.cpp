@@ -124,6 +124,26 @@ TEST_P(Attention, NearPages) {
   }
 }
 
+// A bias of the keys that the cache does not hold.
+TEST_P(Attention, KeyBias) {
+  for (const std::string_view name : {"k4v3"}) {
+    for (const int64_t pairs : {32, 5}) {
+      for (const bool interleaved : {false, true}) {
+        SCOPED_TRACE(testing::Message() << name << ", " << pairs << " pairs, " << interleaved);
+        AttentionCase shape{{1, 40, 1, 7}, {1, 40, 100, 63}, 6, 2, 64, 64};
+        shape.format = find_kv_format(name)->id;
+        shape.bias_pairs = pairs;
+        shape.interleaved = interleaved;
+        check(shape);
+        shape.sinks = 4;
+        shape.tail = 20;
+        shape.softcap = 30;
+        check(shape);
+      }
+    }
+  }
+}
+
 // Where all that a query sees is near, it computes what it does without compression.
 TEST_P(Attention, AllNearIsPlainF16) {
   AttentionCase shape{{1, 40, 1}, {1, 40, 100}, 6, 2, 64, 128, fixtures::kKvF16};

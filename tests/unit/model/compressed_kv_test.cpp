@@ -101,6 +101,34 @@ TEST_P(CompressedKvTest, SharedBeginnings) {
   runner.pages().release(next);
 }
 
+// Keys with a bias: what is added to the scores is what the cache would have held.
+TEST(CompressedKv, BiasesOfKeysAreExact) {
+  const Golden golden("llama_bias_rope3");
+  const std::vector<float> plain = Runner(*golden.checkpoint).run(golden.tokens);
+  const auto error = [&](const LoadOptions& options, const std::vector<int64_t>& pieces = {}) {
+    return rms_difference(Runner(*golden.checkpoint, true, options).run(golden.tokens, pieces),
+                          plain);
+  };
+  EXPECT_LT(error(with_kv("k8v8", 4, 128)), 1e-3) << "all in 16 bits";
+  EXPECT_LT(error(with_kv("k8v8", 4, 128), {1, 17, 3}), 1e-3);
+  EXPECT_LT(error(with_kv("k8v8", 0, 0)), 0.02);
+}
+
+// Qwen2.5's biases are hundreds of times as large as the rest of its keys: codes of their sum would
+// be noise.
+TEST(CompressedKv, LargeBiasesOfKeysDoNoHarm) {
+  const Golden golden("llama_bias_rope3");
+  MemoryCheckpoint large(*golden.checkpoint);
+  for (MemoryCheckpoint::Tensor& tensor : large.contents()) {
+    if (tensor.name.ends_with("k_proj.bias")) {
+      for (float& x : tensor.values) x *= 300;
+    }
+  }
+  const std::vector<float> plain = Runner(large).run(golden.tokens);
+  const std::vector<float> k8v8 = Runner(large, true, with_kv("k8v8", 0, 0)).run(golden.tokens);
+  EXPECT_LT(rms_difference(k8v8, plain), 0.05);
+}
+
 TEST(CompressedKv, RefusesHeadsAndLatentsByName) {
   for (const char* model : {"gemma4_e", "glm4_moe_lite"}) {
     const Golden golden(model);

@@ -1,11 +1,14 @@
 // Attention for AVX2.
 #if defined(__x86_64__)
 
+#include "kernels/cpu/attention_rows.h"
 #include "kernels/cpu/simd/simd.h"
 
 // clang-format off
 #include "kernels/cpu/simd/avx2_begin.inc"
 #include "kernels/cpu/simd/math.inc"
+#include "kernels/cpu/simd/avx2_kv_codes.inc"
+#include "kernels/cpu/simd/kv_codes.inc"
 #include "kernels/cpu/simd/attention.inc"
 #include "kernels/cpu/simd/end.inc"
 // clang-format on

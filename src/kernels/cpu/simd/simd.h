@@ -29,8 +29,8 @@
 #include "format/codebook.h"
 #include "format/formats.h"
 #include "format/hadamard.h"
+#include "format/packing.h"
 #include "format/trellis_tables.h"
-#include "kernels/cpu/attention_rows.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/vector_math.h"
 
