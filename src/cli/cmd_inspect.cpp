@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/error.h"
 #include "base/human.h"
 #include "cli/command.h"
 #include "cli/model_options.h"
@@ -105,6 +107,62 @@ std::string fits_text(const Checkpoint& checkpoint) {
                    fit.context > 0 ? std::to_string(fit.context) : "does not fit"});
   }
   return table.text();
+}
+
+// Conversations that fit at a time, in the usual format of the cache and in a compressed one.
+constexpr int64_t kConversationTokens = 4096;
+constexpr std::string_view kCompressedKv = "k4v3";
+constexpr std::array<int64_t, 4> kCardGib = {12, 24, 48, 80};
+
+struct Conversations {
+  std::string_view kv_format;
+  std::vector<int64_t> n;  // for each of kCardGib; none: the model cannot be kept in the format
+};
+std::vector<Conversations> conversations(const Checkpoint& checkpoint, int64_t n_tokens) {
+  std::vector<Conversations> out;
+  for (const KvFormatId id : {kKv.format, find_kv_format(kCompressedKv)->id}) {
+    Conversations row{kv_format_traits(id).name, {}};
+    try {
+      const Capacity capacity(checkpoint, {.kv = {.format = id}});
+      for (const int64_t gib : kCardGib) {
+        row.n.push_back(capacity.most_sequences(gib << 30, n_tokens));
+      }
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kUnsupported) throw;
+    }
+    out.push_back(std::move(row));
+  }
+  return out;
+}
+
+std::string conversations_text(const Checkpoint& checkpoint, const ModelSummary& summary) {
+  const int64_t n_tokens = std::min(kConversationTokens, summary.max_position);
+  std::vector<Table::Column> columns = {{"KV cache", Table::Align::kLeft}};
+  for (const int64_t gib : kCardGib) columns.push_back({fmt::format("{} GiB", gib)});
+  Table table(std::move(columns));
+  for (const Conversations& row : conversations(checkpoint, n_tokens)) {
+    std::vector<std::string> cells = {std::string(row.kv_format)};
+    for (size_t i = 0; i < kCardGib.size(); ++i) {
+      cells.push_back(row.n.empty() ? "not possible" : std::to_string(row.n[i]));
+    }
+    table.add_row(std::move(cells));
+  }
+  return fmt::format("conversations of {} tokens at a time, weights as stored:\n{}", n_tokens,
+                     table.text());
+}
+
+Json conversations_json(const Checkpoint& checkpoint, const ModelSummary& summary) {
+  const int64_t n_tokens = std::min(kConversationTokens, summary.max_position);
+  Json json = Json::array();
+  for (const Conversations& row : conversations(checkpoint, n_tokens)) {
+    for (size_t i = 0; i < row.n.size(); ++i) {
+      json.push_back({{"kv_format", row.kv_format},
+                      {"memory_bytes", kCardGib[i] << 30},
+                      {"tokens", n_tokens},
+                      {"conversations", row.n[i]}});
+    }
+  }
+  return json;
 }
 
 Json fits_json(const Checkpoint& checkpoint) {
@@ -232,6 +290,8 @@ Json inspect_json(const Checkpoint& checkpoint, const Totals& totals, bool list_
   const SourceCheck check = check_source(checkpoint);
   json["model"] = check.summary ? model_json(*check.summary) : Json();
   if (check.summary) json["model"]["fits"] = fits_json(checkpoint);
+  if (check.summary)
+    json["model"]["conversations"] = conversations_json(checkpoint, *check.summary);
   if (!check.summary) json["not_runnable"] = check.problem;
   if (const std::string text = text_state(check); !text.empty()) json["no_text"] = text;
   if (list_tensors) {
@@ -303,7 +363,8 @@ void run_inspect(const InspectCommand& command, const GlobalOptions& global) {
                                  checkpoint_kind_name(checkpoint->kind()),
                                  arch.empty() ? "architecture not named" : arch);
   const SourceCheck check = check_source(*checkpoint);
-  text += check.summary ? model_text(*check.summary) + "\n" + fits_text(*checkpoint)
+  text += check.summary ? model_text(*check.summary) + "\n" + fits_text(*checkpoint) + "\n" +
+                              conversations_text(*checkpoint, *check.summary)
                         : fmt::format("cannot be run: {}\n", check.problem);
   if (const std::string state = text_state(check); !state.empty()) {
     text += fmt::format("no text: {}\n", state);

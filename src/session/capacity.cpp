@@ -23,4 +23,9 @@ int64_t Capacity::longest_context(int64_t memory_bytes) const {
   return planner_.with_limit(memory_bytes - kReserveBytes).longest_context(0);
 }
 
+int64_t Capacity::most_sequences(int64_t memory_bytes, int64_t context) const {
+  if (memory_bytes <= kReserveBytes) return 0;
+  return planner_.with_limit(memory_bytes - kReserveBytes).most_sequences(context);
+}
+
 }  // namespace tq

@@ -33,6 +33,8 @@ class Capacity {
   }
   // The longest context that memory_bytes hold with the reserve; 0: none.
   int64_t longest_context(int64_t memory_bytes) const;
+  // Conversations of `context` tokens that memory_bytes hold at a time with the reserve; 0: none.
+  int64_t most_sequences(int64_t memory_bytes, int64_t context) const;
 
  private:
   std::unique_ptr<Backend> backend_;  // only asked for sizes

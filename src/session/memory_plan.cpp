@@ -86,6 +86,27 @@ MemoryPlan MemoryPlanner::plan(int64_t context, int64_t batch_tokens) const {
   return plan;
 }
 
+int64_t MemoryPlanner::most_sequences(int64_t context) const {
+  constexpr int64_t kMost = int64_t{1} << 20;
+  const MemoryPlan one = plan(context);
+  const KvLayout kv = meter_->size(one.context, options_.max_batch_tokens).kv;
+  const int64_t pages_of_one = ceil_div(one.context, kKvBlockTokens);
+  const int64_t row_bytes = meter_->spec().vocab * int64_t{sizeof(float)};  // of logits
+  const int64_t room = limit_bytes_ - (one.total_bytes() - one.kv_bytes);
+  const auto holds = [&](int64_t n) {
+    return kv.size_bytes(options_.kv.format, kv.pages_of(n, n * pages_of_one)) +
+               (n - one.sequences) * row_bytes <=
+           room;
+  };
+  int64_t fits = 0;
+  int64_t fails = kMost;
+  while (fits + 1 < fails) {
+    const int64_t middle = (fits + fails) / 2;
+    (holds(middle) ? fits : fails) = middle;
+  }
+  return fits;
+}
+
 int64_t MemoryPlanner::longest_context(int64_t most, MustFit what) const {
   return longest_context(most, options_.max_batch_tokens, what);
 }

@@ -71,6 +71,9 @@ class MemoryPlanner {
   MemoryPlan plan(int64_t context) const { return plan(context, options_.max_batch_tokens); }
   // The longest context that fits, at most `most` tokens (0: the model's own); 0 if none does.
   int64_t longest_context(int64_t most, MustFit what = MustFit::kAll) const;
+  // How many sequences of `context` tokens have room at a time for all that they keep, near pages
+  // included; 0: not one.
+  int64_t most_sequences(int64_t context) const;
   // Throws kOutOfMemory for a plan that cannot run, with its numbers and what would make it run.
   void check_runs(const MemoryPlan& plan) const;
 

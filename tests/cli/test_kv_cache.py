@@ -77,6 +77,16 @@ class KvCache(unittest.TestCase):
         self.assertLessEqual(needed("f16") - needed("k4v3"), saved)
         self.assertGreater(needed("f16") - needed("k4v3"), saved - 2000)
 
+    def test_inspect_says_how_many_conversations_fit(self):
+        rows_of = tq_json("inspect", MODELS / "llama")["model"]["conversations"]
+        n = {(row["kv_format"], row["memory_bytes"] >> 30): row["conversations"] for row in rows_of}
+        self.assertEqual({gib for _, gib in n}, {12, 24, 48, 80})
+        for gib in (12, 24):  # more are counted up to a million
+            # 128 bytes of numbers, or 32 of codes and near pages of 11 / 32 of the context of 512.
+            self.assertAlmostEqual(n["k4v3", gib] / n["f16", gib], 128 / (32 + 128 * 11 / 32), delta=0.05)
+        text = tq("inspect", MODELS / "glm4_moe_lite").stdout
+        self.assertRegex(text, "k4v3 +not possible")
+
     def test_what_it_cannot_hold_is_refused_by_name(self):
         for model, word in (("gemma4_e", "multiple of 32"), ("glm4_moe_lite", "latent")):
             done = tq("run", MODELS / model, "hi", "--device", "cpu", "--kv-format", "k4v3")
