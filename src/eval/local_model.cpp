@@ -75,6 +75,9 @@ Json LocalModel::identity() {
   }
   if (model.exact) identity_["exact"] = true;
   if (model.kv_format != "auto") identity_["kv_dtype"] = model.kv_format;
+  if (const KvOptions kv = model.kv_options(); kv.is_compressed()) {
+    identity_["kv_near"] = {kv.sinks, kv.tail, kv.skip_layers};
+  }
   if (!options_.variables.empty()) identity_["variables"] = options_.variables;
   return identity_;
 }
