@@ -123,6 +123,12 @@ PlanOptions plan_options(const ConvertCommand& command, const Checkpoint& source
   plan.preset = command.preset;
   plan.layout = &find_layout(command.layout);
   plan.ints = command.ints;
+  // What users of other converters type for a format of our own.
+  if (plan.ints.bits && plan.layout->survey == nullptr && plan.format == "auto" &&
+      plan.preset.empty() && command.plan.empty()) {
+    plan.format = fmt::format("tq{}", *plan.ints.bits);
+    plan.ints.bits.reset();
+  }
   if (!command.rules.empty()) plan.rules = read_rules(command.rules);
   if (command.plan == kMeasured) {
     plan.formats = choose_measured(command, source, plan, global);
@@ -222,7 +228,7 @@ void add_int_options(CLI::App& command, const std::shared_ptr<ConvertCommand>& o
   command
       .add_option_function<int>(
           "--bits", [options](int bits) { options->ints.bits = bits; },
-          "Bits of a weight: 3, 4 (without this option) or 8")
+          "Bits of a weight: 3, 4 (without this option) or 8; in other layouts --format tqBITS")
       ->group(kGroup);
   command
       .add_flag_function(

@@ -445,7 +445,6 @@ constexpr OptionHabit kOptions[] = {
     {"", "convert", "--output-dir", kAnyValue, kWorks, "DST", ""},
     {kLlama, "convert", "--outtype", kAnyValue, kWorks, "--format", ""},
     {"MLX-LM", "convert", "--q-bits", kAnyValue, kWorks, "--format=tq{}", ""},
-    {"", "convert", "--bits", kAnyValue, kWorks, "--format=tq{}", ""},
     {kExl, "convert", "-b", kAnyValue, kWorks, "--bpw", ""},
     {kLlama, "convert", "--nthreads", kAnyValue, kWorks, "--threads", ""},
     {"", "convert", "-j", kAnyValue, kWorks, "--threads", ""},
@@ -469,8 +468,6 @@ constexpr OptionHabit kOptions[] = {
      "an interrupted conversion goes on from what lies in DST"},
     {kExl, "convert", "--work-dir", kAnyValue, kRefused, "",
      "an interrupted conversion goes on from what lies in DST"},
-    {"", "convert", "--group-size", kAnyValue, kRefused, "",
-     "the group size belongs to the format: docs/formats.md"},
 
     // Messages.
     {kLlama, "", "--log-disable", kFlag, kWorks, "--quiet", ""},
