@@ -232,7 +232,7 @@ void add_int_options(CLI::App& command, const std::shared_ptr<ConvertCommand>& o
       ->group(kGroup);
   command
       .add_flag_function(
-          "--asymmetric", [options](int64_t) { options->ints.symmetric = false; },
+          "--asymmetric", [options](int64_t given) { options->ints.symmetric = given <= 0; },
           "With a zero point for each group, as awq always has")
       ->group(kGroup);
   command

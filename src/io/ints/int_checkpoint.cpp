@@ -17,6 +17,7 @@ namespace {
 
 constexpr int64_t kAwqColumns = 8;  // outputs in a word
 constexpr int kGroupsRead[] = {32, 64, 128};
+constexpr int64_t kMostInputs = int64_t{1} << 31;
 
 // Where a linear lies in the files.
 struct IntPlanes {
@@ -47,6 +48,7 @@ class IntCheckpoint : public SafetensorsCheckpoint {
       : SafetensorsCheckpoint(kind_of(manifest, folder), folder, options),
         names_(kind() == CheckpointKind::kAwq ? kAwqNames : kRowNames) {
     made_from_ = name_to_show(manifest.source, "name");
+    has_zero_points_ = says_asymmetric(config());
     files_ = std::move(manifest.files);
     std::vector<TensorEntry> entries;
     std::vector<const StoredTensor*> stored;
@@ -143,6 +145,25 @@ class IntCheckpoint : public SafetensorsCheckpoint {
          (folder / kNativeConfigName).string(), manifest.layout);
   }
 
+  // Of compressed-tensors: whether a group of its config has zero points; then all of ours have.
+  static bool says_asymmetric(const Json& config) {
+    const Json* at = member(config, "quantization_config");
+    const Json* groups = at == nullptr ? nullptr : member(*at, "config_groups");
+    if (groups == nullptr) return false;
+    for (const Json& group : *groups) {
+      const Json* weights = member(group, "weights");
+      const Json* symmetric = weights == nullptr ? nullptr : member(*weights, "symmetric");
+      if (symmetric != nullptr && *symmetric == false) return true;
+    }
+    return false;
+  }
+  // Of an object; null where there is none.
+  static const Json* member(const Json& json, const char* name) {
+    if (!json.is_object()) return nullptr;
+    const auto found = json.find(name);
+    return found == json.end() ? nullptr : &*found;
+  }
+
   const IntPlanes& planes_of(const TensorEntry& tensor) const {
     return planes_[static_cast<size_t>(tensor.index)];
   }
@@ -184,7 +205,6 @@ class IntCheckpoint : public SafetensorsCheckpoint {
 
   // Of rows of `in` weights in so many words; 0 where none fit.
   static int bits_of(int64_t in, int64_t words) {
-    constexpr int64_t kMostInputs = int64_t{1} << 31;
     if (in <= 0 || in > kMostInputs || in % 32 != 0) return 0;
     for (const int bits : {3, 4, 8}) {
       if (in / 32 * bits == words) return bits;
@@ -211,7 +231,12 @@ class IntCheckpoint : public SafetensorsCheckpoint {
       wrong(codes, "no 3, 4 or 8 bits for rows of {} weights", planes.in);
     read_scale_type(planes, scales[1]);
     planes.scheme.symmetric = planes.zeros == nullptr;
+    if (planes.scheme.symmetric && has_zero_points_) {
+      wrong(codes, "config.json says \"symmetric\": false, but there is no {}.{}", module,
+            names_.zeros);
+    }
     const int64_t groups = planes.groups();
+    if (planes.rows == 0) wrong(codes, "must be I32 [outputs, {}]", stored[1]);
     check(codes, DType::kI32, {planes.rows, stored[1]});
     check(*planes.scales, planes.scales->entry->dtype, {planes.rows, groups});
     if (planes.zeros == nullptr) return planes;
@@ -235,7 +260,9 @@ class IntCheckpoint : public SafetensorsCheckpoint {
     planes.scheme.bits = 4;
     planes.scheme.symmetric = false;
     read_scale_type(planes, scales[0]);
-    if (planes.rows % kAwqColumns != 0) wrong(*planes.scales, "outputs are no multiple of 8");
+    if (planes.rows <= 0 || planes.rows % kAwqColumns != 0 || planes.in > kMostInputs) {
+      wrong(*planes.scales, "outputs are no multiple of 8, or inputs too many");
+    }
     const int64_t words = planes.rows / kAwqColumns;
     check(codes, DType::kI32, {planes.in, words});
     check(*planes.scales, DType::kF16, {planes.groups(), planes.rows});
@@ -304,6 +331,7 @@ class IntCheckpoint : public SafetensorsCheckpoint {
   }
 
   const PlaneNames names_;
+  bool has_zero_points_ = false;
   std::optional<NativeFiles> files_;
   std::vector<IntPlanes> planes_;  // parallel to tensors()
 };

@@ -173,6 +173,33 @@ TEST(IntCheckpoint, PlanesThatDoNotFitAreNamed) {
   refused(awq, "awq", "there is no l.qzeros");
   awq.add("l.qzeros", DType::kI32, {1, 1}, std::string(4, '\0'));
   refused(awq, "awq", "must be I32 [1, 2]");
+  SafetensorsBuilder empty;  // of no bytes, so that the file bounds nothing
+  empty.add("l.qweight", DType::kI32, {int64_t{1} << 62, 0}, "");
+  empty.add("l.scales", DType::kF16, {int64_t{1} << 55, 0}, "");
+  empty.add("l.qzeros", DType::kI32, {int64_t{1} << 55, 0}, "");
+  refused(empty, "awq", "outputs are no multiple of 8");
+  const int64_t no_rows[2] = {0, 64};
+  refused(rows({0, 8}, {0, 1}, no_rows), ct, "must be I32 [outputs, 8]");
+}
+
+TEST(IntCheckpoint, LostZeroPointsAreNotSymmetric) {
+  IntCase golden = golden_cases()[2];
+  ASSERT_FALSE(golden.json["symmetric"].get<bool>());
+  golden.json.erase("zero_shape");
+  const TempDir dir;
+  golden.tensors().write(dir / "model.safetensors");
+  describe_layout(dir.path(), golden.layout());
+  const auto config = [&](bool symmetric) {
+    const Json weights = {{"weights", {{"symmetric", symmetric}}}};
+    const Json groups = {{"config_groups", {{"group_0", weights}}}};
+    write_bytes(dir / "config.json",
+                Json{{"model_type", "llama"}, {"quantization_config", groups}}.dump());
+  };
+  config(true);
+  EXPECT_NO_THROW(open_checkpoint(dir.path()));
+  config(false);
+  expect_error(ErrorCode::kCorrupt, {"there is no l.weight_zero_point"},
+               [&] { open_checkpoint(dir.path()); });
 }
 
 TEST(IntCheckpoint, ZeroPointsMustFit) {
