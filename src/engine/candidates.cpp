@@ -28,16 +28,19 @@ struct CandidateScorer::Branch {
   int64_t n_run() const { return static_cast<int64_t>(ids.size()) - 1; }
 };
 
-// Room for the context and for as many branches as run at a time.
+// Room for the context and one branch, whose first page is a copy of the context's last; more run
+// at a time where it is enough for them.
 CandidateScorer::CandidateScorer(Model& model, KvFormatId kv_format)
     : model_(model),
       layout_(model.kv_layout()),
       n_pages_(layout_.pages_of(sequence_limit(model.options()) + 1,
-                                ceil_div(context_limit(model), kKvBlockTokens))),
+                                ceil_div(context_limit(model), kKvBlockTokens) + 1)),
       pages_(layout_.windows, n_pages_, layout_.near_pages()),
       kv_(model.backend(), layout_, kv_format, n_pages_),
       logits_(model.backend().allocate_host(
-          static_cast<size_t>(logit_row_limit(model) * model.spec().vocab) * sizeof(float))) {}
+          static_cast<size_t>(logit_row_limit(model) * model.spec().vocab) * sizeof(float))) {
+  pages_.adopt_with_tail_only();  // no score depends on which questions were asked before
+}
 
 std::span<const float> CandidateScorer::run_context(std::span<const int32_t> context,
                                                     PageTable& table) {
@@ -56,9 +59,10 @@ std::span<const float> CandidateScorer::run_context(std::span<const int32_t> con
         .n_logits = end == n ? 1 : 0};
     model_.forward({&sequence, 1}, kv_, logits_.as<float>().first(end == n ? vocab : 0));
     check_file_faults();
+    // Before slide() gives near pages back: others find only those that they were told of.
+    pages_.publish(table, context.first(static_cast<size_t>(end)));
     begin = end;
   }
-  pages_.publish(table, context);
   return logits_.as<float>().first(vocab);
 }
 
@@ -125,18 +129,25 @@ std::vector<CandidateScore> CandidateScorer::score(
   const PageCopy copy = [&](size_t group, PageId from, PageId to) {
     kv_.copy_page(static_cast<int64_t>(group), from, to);
   };
+  // Of group 0, beside those of the context; in the others a sequence has no more.
+  const int64_t n_free = pages_.n_available();
+  int64_t n_wanted = 0;
   std::vector<Branch> branches;
   const auto run = [&] {
     run_branches(branches, position, scores);
     for (Branch& branch : branches) pages_.release(branch.table);
     branches.clear();
+    n_wanted = 0;
   };
   for (size_t i = 0; i < continuations.size(); ++i) {
     if (continuations[i].size() < 2) continue;
+    const int64_t end = position + static_cast<int64_t>(continuations[i].size()) - 1;
+    const int64_t n_more = ceil_div(end, kKvBlockTokens) - position / kKvBlockTokens;
+    if (branches.size() == at_a_time || n_wanted + n_more > n_free) run();
+    n_wanted += n_more;
     auto fork = pages_.fork(table, position, copy);
     TQ_CHECK(fork.has_value(), "no pages for {} continuations", branches.size() + 1);
     branches.push_back({i, continuations[i], std::move(*fork)});
-    if (branches.size() == at_a_time) run();
   }
   run();
   pages_.retire(table, context);

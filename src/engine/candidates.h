@@ -1,6 +1,7 @@
 // CandidateScorer: how probable several continuations of one context are. The context is run once,
 // the continuations side by side on copies of its end; a context that begins as one before it runs
-// only what is new. One thread.
+// only what is new, as long as that changes no bit (over a compressed KV cache: where near pages of
+// the tail are still kept). One thread.
 #pragma once
 
 #include <cstdint>

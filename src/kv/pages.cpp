@@ -99,6 +99,7 @@ Pages::Match Pages::match(std::span<const int32_t> tokens) const {
     }
     return has_sinks;
   };
+  const bool takes_without_tail = near_.group > 0 && !needs_tail_;
   size_t best = 0;
   std::vector<size_t> without_tail = {0};  // numbers of pages
   for (int64_t i = 0; i < n_full_pages(tokens); ++i) {
@@ -113,7 +114,8 @@ Pages::Match Pages::match(std::span<const int32_t> tokens) const {
     }
     const int64_t position = (i + 1) * kKvBlockTokens;
     if (goes_on_at(position, /*without_tail=*/false)) best = found.nodes.size();
-    if (near_.group > 0 && goes_on_at(position, true)) without_tail.push_back(found.nodes.size());
+    if (takes_without_tail && goes_on_at(position, true))
+      without_tail.push_back(found.nodes.size());
   }
   const auto n_found = static_cast<int64_t>(found.nodes.size());
   const auto tail = index_.find_tail(at, page_tokens(tokens, n_found));
@@ -126,7 +128,7 @@ Pages::Match Pages::match(std::span<const int32_t> tokens) const {
     }
   }
   found.n_known = static_cast<int64_t>(std::max(best, without_tail.back()));
-  if (near_.group > 0) {  // the last place from which the tail is computed again
+  if (takes_without_tail) {  // the last place from which the tail is computed again
     const int64_t end = (found.n_known * kKvBlockTokens - windows_[near_.group]) / kKvBlockTokens;
     const auto after = std::find_if(without_tail.begin(), without_tail.end(), [&](size_t n) {
       return static_cast<int64_t>(n) > std::max<int64_t>(end, 0);

@@ -99,6 +99,11 @@ class Pages {
     mover_ = &mover;
   }
 
+  // From now on adopt() takes only what it has all near pages of the tail for. What a sequence
+  // reads is then what it reads alone, whatever ran before, and a beginning without them is run
+  // again.
+  void adopt_with_tail_only() { needs_tail_ = true; }
+
   int64_t n_pages(size_t group = 0) const { return pools_[group].size(); }
   // Pages that tables can get: free ones, and kept ones that nobody uses.
   int64_t n_available(size_t group = 0) const { return pools_[group].n_available(); }
@@ -181,6 +186,7 @@ class Pages {
 
   std::vector<int64_t> windows_;
   NearPages near_;
+  bool needs_tail_ = false;
   std::vector<PagePool> pools_;
   PrefixIndex index_;
   RecentHashes forgotten_{size_t{1} << 16};  // Node::hash of full pages
