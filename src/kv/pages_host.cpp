@@ -65,13 +65,25 @@ std::vector<Pages::Missing> Pages::missing_of(const Path& path,
                                               std::span<const int32_t> tokens) const {
   std::vector<Missing> missing;
   const auto end = static_cast<int64_t>(path.nodes.size()) * kKvBlockTokens;
+  const auto is_here = [&](size_t g, size_t i) {
+    return path.nodes[i] != kNoNode && index_.node(path.nodes[i]).pages[g] != kNoPage;
+  };
+  const auto is_on_host = [&](size_t g, size_t i) {
+    const auto page = page_tokens(tokens, static_cast<int64_t>(i));
+    return host_->find({g, path.hashes[i], page}) != nullptr;
+  };
+  // A part of a tail is of no use, and its pages would take the place of others that are.
+  bool tail_is_whole = near_.group > 0;
+  for (size_t i = 0; i < path.nodes.size() && tail_is_whole; ++i) {
+    const bool is_tail = static_cast<int64_t>(i) >= first_page_seen(end, windows_[near_.group]);
+    tail_is_whole = !is_tail || is_here(near_.group, i) || is_on_host(near_.group, i);
+  }
   for (size_t i = 0; i < path.nodes.size(); ++i) {
     for (size_t g = 0; g < n_groups(); ++g) {
       if (!is_seen(g, static_cast<int64_t>(i), end)) continue;
-      const NodeId id = path.nodes[i];
-      if (id != kNoNode && index_.node(id).pages[g] != kNoPage) continue;
-      const auto page = page_tokens(tokens, static_cast<int64_t>(i));
-      if (is_near(g) && host_->find({g, path.hashes[i], page}) == nullptr) continue;
+      if (is_here(g, i)) continue;
+      const bool is_sink = static_cast<int64_t>(i) < n_sinks(g);
+      if (is_near(g) && ((!is_sink && !tail_is_whole) || !is_on_host(g, i))) continue;
       missing.push_back({g, i});
     }
   }
