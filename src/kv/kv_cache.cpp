@@ -56,19 +56,20 @@ KvLayout KvLayout::plan(std::vector<KvLayerShape> layers, std::span<const int64_
     layout.layers[i].group = known - layout.windows.begin();
     if (known == layout.windows.end()) layout.windows.push_back(windows[i]);
   }
-  if (kv.is_compressed()) layout.plan_near(windows);
+  if (kv.is_compressed()) layout.plan_near(windows, max_context);
   return layout;
 }
 
 // A cache that several layers read is kept as all of them need it.
-void KvLayout::plan_near(std::span<const int64_t> windows_of_layers) {
+void KvLayout::plan_near(std::span<const int64_t> windows_of_layers, int64_t max_context) {
   const auto n_layers = static_cast<int64_t>(layers.size());
   std::vector<bool> sees_more(layers.size(), false);  // than the tail, through any reader
   for (int64_t i = 0; i < n_layers; ++i) {
     const auto at = static_cast<size_t>(i);
     const auto from = static_cast<size_t>(layers[at].from < 0 ? i : layers[at].from);
     const int64_t window = windows_of_layers[at];
-    if (window == 0 || window > kv.tail) sees_more[from] = true;
+    if ((window == 0 ? max_context : std::min(window, max_context)) > kv.tail)
+      sees_more[from] = true;
     if (i < kv.skip_layers || i >= n_layers - kv.skip_layers) layers[from].wide = true;
   }
   bool any_near = false;

@@ -62,8 +62,8 @@ struct KvLayout {
   int64_t near_group = 0;
 
   // For sequences of at most max_context tokens; windows holds 0 for a layer without. Layers are in
-  // group 0 where a window saves nothing. In a compressed format layers whose windows are no longer
-  // than the tail are wide: all that they see is.
+  // group 0 where a window saves nothing. In a compressed format layers whose windows (without one:
+  // max_context) are no longer than the tail are wide: all that they see is.
   static KvLayout plan(std::vector<KvLayerShape> layers, std::span<const int64_t> windows,
                        int64_t max_context, int64_t max_step_tokens, const KvOptions& kv = {});
 
@@ -77,7 +77,7 @@ struct KvLayout {
   int64_t size_bytes(KvFormatId format, std::span<const int64_t> n_pages) const;
 
  private:
-  void plan_near(std::span<const int64_t> windows);
+  void plan_near(std::span<const int64_t> windows, int64_t max_context);
 };
 
 class KvCache : public PageMover {

@@ -132,6 +132,9 @@ TEST(KvLayout, PlansNearPagesAndWideLayers) {
       << "the last layer reads layer 1's cache";
   EXPECT_EQ(flags(planned({.format = k4v3}, {128, 128, 129, 0, 0})), "wnnn-")
       << "layer 1 has a reader that sees more than the tail";
+  EXPECT_EQ(flags(planned({.format = k4v3, .tail = 4095}, full)), "nnnn-");
+  EXPECT_EQ(flags(planned({.format = k4v3, .tail = 4096}, full)), "wwww-")
+      << "the context is no longer than the tail";
   const KvLayout layout = planned({.format = k4v3, .sinks = 20}, {0, 0, 512, 0, 0});
   EXPECT_EQ(layout.windows, (std::vector<int64_t>{0, 512, 128}));
   EXPECT_EQ(layout.near_group, 2);
