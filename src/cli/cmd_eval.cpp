@@ -37,7 +37,7 @@ void run_ppl(const EvalOptions& options, const GlobalOptions& global) {
   const LoadedModel loaded = open_model(options.model, needs, global);
   const EvalIds ids = read_ids(options, loaded);
   const EvalText text = plan_windows(ids, options, loaded);
-  LogitReader reader = make_reader(loaded, options);
+  LogitReader reader = make_reader(loaded);
   Progress progress(global, "scoring", ProgressUnit::kItems, "tokens");
   const RunningMean nll = evaluate_nll(
       reader, text, [&](int64_t done, int64_t total) { progress.update(done, total); });
@@ -104,7 +104,7 @@ void run_save_reference(const EvalOptions& options, const GlobalOptions& global)
                            .prefix = std::move(ids.prefix),
                            .window = length,
                            .stride = stride_of(options, length)};
-  LogitReader reader = make_reader(loaded, options);
+  LogitReader reader = make_reader(loaded);
   Progress progress(global, "saving", ProgressUnit::kItems, "tokens");
   const RunningMean nll =
       save_reference(reader, text, {options.model, loaded, options.save_reference},
@@ -159,7 +159,7 @@ void run_kld_with_saved(const EvalOptions& options, const GlobalOptions& global)
       open_model(model, {.logits_of_all = true, .text = !options.text.empty()}, global);
   check_same_model(reference, loaded, options.model.path);
   check_same_text(options, saved, loaded);
-  LogitReader reader = make_reader(loaded, options);
+  LogitReader reader = make_reader(loaded);
   Progress progress(global, "scoring", ProgressUnit::kItems, "tokens");
   const KldResult result = evaluate_kld(
       reader, reference, [&](int64_t done, int64_t total) { progress.update(done, total); });
@@ -184,15 +184,15 @@ void run_kld(const EvalOptions& options, const GlobalOptions& global) {
   const EvalIds ids = read_ids(options, loaded);
   check_same_ids(options, loaded, reference, ids);
   const EvalText text = plan_windows(ids, options, loaded);
-  LogitReader reader = make_reader(loaded, options);
-  LogitReader reference_reader = make_reader(reference, options);
+  LogitReader reader = make_reader(loaded);
+  LogitReader reference_reader = make_reader(reference);
   Progress progress(global, "scoring", ProgressUnit::kItems, "tokens");
   const KldResult result =
       evaluate_kld(reader, reference_reader, text,
                    [&](int64_t done, int64_t total) { progress.update(done, total); });
   progress.finish();
   Json header = result_json("eval kld", options.model, loaded);
-  header["reference"] = options.reference;
+  add_reference(header, options, reference);
   print_kld(result, header, global);
 }
 

@@ -91,8 +91,8 @@ Compared compare_one(const EvalOptions& eval, const std::string& path, const Loa
   const EvalIds ids = read_ids(one, loaded);
   check_same_ids(one, loaded, reference, ids);
   const EvalText text = plan_windows(ids, one, loaded);
-  LogitReader reader = make_reader(loaded, one);
-  LogitReader reference_reader = make_reader(reference, one);
+  LogitReader reader = make_reader(loaded);
+  LogitReader reference_reader = make_reader(reference);
   measure_speed(text, reader, out);
   Progress progress(global, path, ProgressUnit::kItems, "tokens");
   out.result = evaluate_kld(reader, reference_reader, text,
@@ -173,10 +173,8 @@ void run_eval_compare(EvalCompareOptions options, const GlobalOptions& global) {
   const std::string reference_path =
       options.eval.reference.empty() ? options.models[0] : options.eval.reference;
   options.eval.reference = reference_path;
-  ModelOptions reference_options = options.eval.model;
-  reference_options.path = reference_path;
   const LoadedModel reference =
-      open_model(reference_options,
+      open_model(options.eval.model.as_reference(reference_path),
                  {.default_ctx = kCompareWindow, .logits_of_all = true, .as_stored = true}, global);
   // The same windows for all.
   options.eval.model.ctx = reference.model->options().max_context;
@@ -187,7 +185,7 @@ void run_eval_compare(EvalCompareOptions options, const GlobalOptions& global) {
   Json json = result_json("eval compare");
   json["device"] = all[0].header["device"];
   json["settings"] = all[0].header["settings"];
-  json["reference"] = reference_path;
+  add_reference(json, options.eval, reference);
   json["tokens"] = all[0].result.kld.n();
   json["seed"] = 0;
   Json models = Json::array();

@@ -90,8 +90,7 @@ void print_self_kld(const SelfKld& result, const GenerateKldOptions& options, si
                         {"kld_se", result.by_place[i].standard_error()},
                         {"tokens", result.by_place[i].n()}});
     }
-    json.update({{"reference", options.eval.reference},
-                 {"writer", options.writer},
+    json.update({{"writer", options.writer},
                  {"seed", 0},
                  {"prompts", n_prompts},
                  {"tokens", result.kld.n()},
@@ -139,8 +138,8 @@ void run_generate_kld(const GenerateKldOptions& options, const GlobalOptions& gl
     prompts = cut_prompts(options, ids);
   }
   check_room(prompts, options, loaded);
-  LogitReader reader = make_reader(loaded, eval);
-  LogitReader reference_reader = make_reader(reference, eval);
+  LogitReader reader = make_reader(loaded);
+  LogitReader reference_reader = make_reader(reference);
   const InterruptScope interrupt;
   Progress progress(global, "generating", ProgressUnit::kItems, "tokens");
   const SelfKld result =
@@ -151,8 +150,9 @@ void run_generate_kld(const GenerateKldOptions& options, const GlobalOptions& gl
                 .stops = InterruptScope::interrupted},
                [&](int64_t done, int64_t total) { progress.update(done, total); });
   progress.finish();
-  print_self_kld(result, options, prompts.size(),
-                 result_json("eval generate-kld", eval.model, loaded), global);
+  Json header = result_json("eval generate-kld", eval.model, loaded);
+  add_reference(header, eval, reference);
+  print_self_kld(result, options, prompts.size(), std::move(header), global);
 }
 
 }  // namespace

@@ -125,7 +125,7 @@ void run_eval_tasks(const EvalTasksOptions& options, const GlobalOptions& global
   const TaskRun run = answer_tasks(options, options.model, items, global);
   std::optional<TaskRun> reference;
   if (!options.reference.empty()) {
-    reference = answer_tasks(options, options.model.as_stored(options.reference), items, global);
+    reference = answer_tasks(options, options.model.as_reference(options.reference), items, global);
   }
   Json json = run.header;
   const TaskScores scores = task_scores(items, run.answers);
@@ -136,7 +136,8 @@ void run_eval_tasks(const EvalTasksOptions& options, const GlobalOptions& global
   if (reference) {
     reference_scores = task_scores(items, reference->answers);
     agreement = task_agreement(items, run.answers, reference->answers);
-    json["reference"] = {{"model", options.reference}};
+    json["reference"] = {{"model", options.reference},
+                         {"kv_dtype", reference->header["settings"]["kv_dtype"]}};
     json["reference"].update(scores_json(*reference_scores));
     json["agreement"] = mean_json(agreement->same);
     json["difference"] = mean_json(agreement->difference);

@@ -56,14 +56,20 @@ EvalText plan_windows(const EvalIds& ids, const EvalOptions& options, const Load
 
 LoadedModel open_reference(const EvalOptions& options, const LoadedModel& loaded,
                            const GlobalOptions& global) {
-  ModelOptions reference = options.model.as_stored(options.reference);
+  ModelOptions reference = options.model.as_reference(options.reference);
   reference.ctx = loaded.model->options().max_context;
   const ModelNeeds needs{.default_ctx = kDefaultWindow, .logits_of_all = true, .as_stored = true};
   return open_model(reference, needs, global);
 }
 
-LogitReader make_reader(const LoadedModel& loaded, const EvalOptions& options) {
-  return LogitReader(*loaded.model, options.model.kv(), loaded.model->options().max_context);
+LogitReader make_reader(const LoadedModel& loaded) {
+  const LoadOptions& options = loaded.model->options();
+  return LogitReader(*loaded.model, options.kv.format, options.max_context);
+}
+
+void add_reference(Json& json, const EvalOptions& options, const LoadedModel& reference) {
+  json["reference"] = options.reference;
+  json["reference_kv_dtype"] = kv_format_traits(reference.model->options().kv.format).name;
 }
 
 Json perplexity(const RunningMean& nll) {

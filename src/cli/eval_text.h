@@ -47,11 +47,16 @@ int64_t stride_of(const EvalOptions& options, int64_t length);
 // ids is borrowed. Throws kInvalidArgument for a text that is too short.
 EvalText plan_windows(const EvalIds& ids, const EvalOptions& options, const LoadedModel& loaded);
 
-// options.reference as it is stored, with the context of `loaded`: the same windows.
+// options.reference as it is stored, with the default KV cache and the context of `loaded`: the
+// same windows.
 LoadedModel open_reference(const EvalOptions& options, const LoadedModel& loaded,
                            const GlobalOptions& global);
 
-LogitReader make_reader(const LoadedModel& loaded, const EvalOptions& options);
+// Reads logits over a KV cache of the format that the model was opened with.
+LogitReader make_reader(const LoadedModel& loaded);
+
+// "reference" and "reference_kv_dtype", the format of the KV cache that it was read with.
+void add_reference(Json& json, const EvalOptions& options, const LoadedModel& reference);
 
 // exp(mean) and its standard error by the first-order rule: {"ppl", "ppl_se"}.
 Json perplexity(const RunningMean& nll);

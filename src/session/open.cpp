@@ -79,6 +79,16 @@ ModelOptions ModelOptions::as_stored(const std::string& other) const {
   return model;
 }
 
+ModelOptions ModelOptions::as_reference(const std::string& other) const {
+  const ModelOptions defaults;
+  ModelOptions model = as_stored(other);
+  model.kv_format = defaults.kv_format;
+  model.kv_sink = defaults.kv_sink;
+  model.kv_tail = defaults.kv_tail;
+  model.kv_skip_layers = defaults.kv_skip_layers;
+  return model;
+}
+
 LoadedModel open_model(const ModelOptions& options, const ModelNeeds& needs,
                        const std::function<void(int64_t done, int64_t total)>& progress) {
   auto checkpoint = open_checkpoint(options.path, {.ignore_config = options.ignore_config});

@@ -40,6 +40,8 @@ struct ModelOptions {
   KvOptions kv_options() const;
   // The same for another model, whose weights stay as they are stored.
   ModelOptions as_stored(const std::string& other) const;
+  // That as what others are compared with: with the KV cache that there is without options for it.
+  ModelOptions as_reference(const std::string& other) const;
 };
 
 // What the caller needs beyond the options.

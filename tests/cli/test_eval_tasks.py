@@ -92,6 +92,12 @@ class Tasks(unittest.TestCase):
         coarse = self.tasks(path, "--reference", self.model, "--format", "tq2", "-n", "4")
         self.assertLess(coarse["agreement"]["mean"], 1)
         self.assertEqual(coarse["reference"]["acc"], same["acc"])
+        kv = self.tasks(path, "--reference", self.model, "--kv-format", "k3v3", "--kv-sink", 0,
+                        "--kv-tail", 0, "-n", "4")
+        for got, plain in zip(kv["answers"][:12], same["answers"]):
+            self.assertEqual(got["reference"]["log_probabilities"], plain["log_probabilities"])
+            self.assertNotEqual(got["log_probabilities"], plain["log_probabilities"])
+        self.assertEqual(kv["reference"]["kv_dtype"], "f32")
         text = tq("eval", "tasks", self.model, "--tasks", path, "--reference", self.model, "-n", "4")
         self.assertIn("same answer: 1.0000", text.stdout)
 

@@ -48,6 +48,25 @@ class KvCache(unittest.TestCase):
                 self.assertLess(far[wider], far[narrower], (model, far))
             self.assertLess(far["k8v8"], far["k4v3"] / 20, (model, far))
 
+    def test_the_reference_is_not_compressed(self):
+        model = MODELS / "llama"
+        ids = write_ids(os.path.join(self.folder, "ids.json"), list(read_npy(model / "tokens.npy")[1]))
+
+        def kld(*options):
+            return tq_json("eval", *options, "--tokens", ids)
+        same = (model, "--reference", model, "--device", "cpu", "--exact")
+        k3v3 = ("--kv-format", "k3v3", "--kv-sink", 0, "--kv-tail", 0)
+        self.assertEqual(kld("kld", *same)["kld"], 0)
+        result = kld("kld", *same, *k3v3)
+        self.assertGreater(result["kld"], 1e-4)
+        self.assertEqual(result["settings"]["kv_dtype"], "k3v3")
+        self.assertEqual(result["reference_kv_dtype"], "f32")
+        result = kld("generate-kld", *same, *k3v3, "--prompt-tokens", 16, "-n", 8)
+        self.assertGreater(result["kld"], 1e-4)
+        self.assertEqual(result["reference_kv_dtype"], "f32")
+        result = kld("kld", model, "--reference", model, "--device", "cpu", "--kv-format", "k8v8")
+        self.assertEqual(result["reference_kv_dtype"], "f16")
+
     def test_what_stays_16_bit(self):
         plain = self.logits("llama")
         wide = divergence(plain, self.logits("llama", "--kv-dtype", "f16"))
