@@ -75,16 +75,6 @@ std::vector<std::string> words_of(const std::string& text) {
   return words;
 }
 
-// Whether a server with these options computes on the CPU, which is where compressed KV formats
-// run.
-bool runs_on_cpu(const std::vector<std::string>& arguments) {
-  std::string device = "auto";
-  for (size_t i = 0; i + 1 < arguments.size(); ++i) {
-    if (arguments[i] == "--device") device = arguments[i + 1];
-  }
-  return resolve_device(device) == "cpu";
-}
-
 std::vector<Column> columns_of(const BenchServeOptions& options) {
   const int64_t most = *std::max_element(options.concurrency.begin(), options.concurrency.end());
   const PromptOptions& prompts = options.prompts;
@@ -106,7 +96,7 @@ std::vector<Column> columns_of(const BenchServeOptions& options) {
   columns[0].arguments.push_back(source);
   columns[1].arguments = compressed;
   const KvFormatTraits* kv = compressed_kv();
-  if (kv != nullptr && runs_on_cpu(common)) {
+  if (kv != nullptr && resolve_device(device_of(common)) == "cpu") {  // others have no kernels
     columns[2].arguments = {"--kv-format", std::string(kv->name)};
     columns[2].arguments.insert(columns[2].arguments.end(), compressed.begin(), compressed.end());
   }
@@ -167,7 +157,7 @@ std::string seed_table_text(const BenchServeOptions& options, const std::vector<
       table.text());
   for (const Column& column : columns) {
     text += column.arguments.empty()
-                ? fmt::format("{}: not available yet, there is no compressed KV format\n",
+                ? fmt::format("{}: not available here, compressed KV formats run on the CPU only\n",
                               column.known->name)
                 : fmt::format("{}: tq serve {}\n", column.known->name,
                               CLI::detail::join(column.arguments, " "));
@@ -176,6 +166,19 @@ std::string seed_table_text(const BenchServeOptions& options, const std::vector<
 }
 
 }  // namespace
+
+std::string device_of(std::span<const std::string> arguments) {
+  constexpr std::string_view kOption = "--device";
+  std::string device = "auto";
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const std::string_view word = arguments[i];
+    if (!word.starts_with(kOption)) continue;
+    const std::string_view rest = word.substr(kOption.size());
+    if (rest.empty() && i + 1 < arguments.size()) device = arguments[i + 1];
+    if (rest.starts_with('=')) device = rest.substr(1);
+  }
+  return device;
+}
 
 void apply_seed_table(BenchServeOptions& options) {
   if (options.concurrency.empty()) {
