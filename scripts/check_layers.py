@@ -12,6 +12,7 @@ ALLOWED = {  # what a folder may include besides itself; docs/architecture.md dr
     "backend": "base tensor format kernels",
     "kv": "base tensor format kernels backend",
     "io": "base tensor format",
+    "hub": "base tensor format io",
     "text": "base",
     "grammar": "base text",
     "model": "base tensor format kernels backend kv io",
@@ -22,7 +23,7 @@ ALLOWED = {  # what a folder may include besides itself; docs/architecture.md dr
     "net": "base",
     "loadgen": "base text net",
     "eval": "base tensor format kernels backend kv io model text grammar engine convert session net loadgen",
-    "cli": "base tensor format kernels backend kv io model text grammar engine convert session net server loadgen eval",
+    "cli": "base tensor format kernels backend kv io model text grammar engine convert session net server loadgen eval hub",
 }
 
 root = pathlib.Path(__file__).resolve().parent.parent / "src"

@@ -7,7 +7,7 @@ set -euo pipefail
 build=( # compiler and build tools, the engine's libraries, the command line program's
   g++ cmake ninja-build pkg-config git python3 ca-certificates
   libfmt-dev nlohmann-json3-dev libsimdjson-dev libpcre2-dev libutf8proc-dev libxxhash-dev
-  libcli11-dev libedit-dev libboost-dev libssl-dev
+  libcli11-dev libedit-dev libboost-dev libssl-dev libcurl4-openssl-dev
   python3-pip # fetches models and the CUDA compiler
 )
 tests=( # tests, sanitizers and fuzzers, formatting, benchmarks, packages that are made and looked at

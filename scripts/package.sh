@@ -112,7 +112,7 @@ check_runs() {
 
 make_tarball() {
   [ "$(uname -m)" = x86_64 ] || { echo "package.sh: the tarball is made on x86-64" >&2; exit 1; }
-  build_tq -DTQ_CUDA=OFF -DTQ_TLS=OFF # OpenSSL ages, and a program that holds it does so with it
+  build_tq -DTQ_CUDA=OFF -DTQ_TLS=OFF -DTQ_HUB=OFF # OpenSSL ages, and a program that holds it does so with it
   fetch
   compile_libraries
   link_portable

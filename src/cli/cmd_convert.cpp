@@ -254,7 +254,9 @@ void add_int_options(CLI::App& command, const std::shared_ptr<ConvertCommand>& o
 void add_convert(CLI::App& app, const GlobalOptions& global) {
   CLI::App* command = app.add_subcommand("convert", "Compress a checkpoint");
   auto options = std::make_shared<ConvertCommand>();
-  command->add_option("SRC", options->source, "A Hugging Face folder, .safetensors or .gguf file")
+  command
+      ->add_option("SRC", options->source,
+                   "A Hugging Face folder, .safetensors or .gguf file, or ORG/NAME of the hub")
       ->required();
   command->add_option("DST", options->destination, "The folder to write, new or empty");
   CLI::Option* format = command->add_option(

@@ -91,7 +91,7 @@ void run_verify(const VerifyCommand& command, const GlobalOptions& global) {
   progress.finish();
   const bool sound = command.update ? report.faults.empty() : report.sound();
   if (command.update && sound && !(report.files_hashed && report.edited.empty())) {
-    update_hashes(command.model);
+    update_hashes(checkpoint->path());
   }
   if (global.json) {
     Json json = result_json("verify");

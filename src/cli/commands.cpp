@@ -11,6 +11,9 @@ void add_chat(CLI::App& app, const GlobalOptions& global);
 void add_serve(CLI::App& app, const GlobalOptions& global);
 void add_eval(CLI::App& app, const GlobalOptions& global);
 void add_bench(CLI::App& app, const GlobalOptions& global);
+void add_pull(CLI::App& app, const GlobalOptions& global);
+void add_list(CLI::App& app, const GlobalOptions& global);
+void add_rm(CLI::App& app, const GlobalOptions& global);
 void add_inspect(CLI::App& app, const GlobalOptions& global);
 void add_plan(CLI::App& app, const GlobalOptions& global);
 void add_verify(CLI::App& app, const GlobalOptions& global);
@@ -25,9 +28,9 @@ void add_help(CLI::App& app, const GlobalOptions& global);
 
 std::span<const AddCommand> all_commands() {
   static constexpr std::array kCommands{
-      add_convert, add_run,        add_chat,   add_serve,   add_eval,     add_bench,
-      add_inspect, add_plan,       add_verify, add_synth,   add_template, add_tokenize,
-      add_devices, add_completion, add_man,    add_version, add_help,
+      add_convert,  add_run,     add_chat,       add_serve, add_eval,    add_bench, add_pull,
+      add_list,     add_rm,      add_inspect,    add_plan,  add_verify,  add_synth, add_template,
+      add_tokenize, add_devices, add_completion, add_man,   add_version, add_help,
   };
   return kCommands;
 }

@@ -24,9 +24,13 @@ constexpr std::string_view kReads =
     "run|chat|serve|bench|eval ppl|eval kld|eval logits|inspect|verify|tokenize";
 
 // Reasons that several rows share.
-constexpr std::string_view kNoDownload =
-    "tq never uses the network: `hf download ORG/NAME --local-dir DIR` (pip install "
-    "huggingface_hub) fetches a model; then give DIR";
+constexpr std::string_view kTokenVariable =
+    "a token on a command line is seen by others: set HF_TOKEN, or put it into the token file "
+    "(`hf auth login`)";
+constexpr std::string_view kCacheVariable =
+    "models are kept in the cache of Hugging Face's tools; HF_HUB_CACHE says where it is";
+constexpr std::string_view kHubOnly =
+    "tq pull fetches from a hub only (HF_ENDPOINT): download the file and give its path";
 constexpr std::string_view kOneDevice =
     "a model lies and runs on one device as a whole: --device cpu, cuda or cuda:N";
 constexpr std::string_view kMapped =
@@ -58,18 +62,20 @@ constexpr OptionHabit kOptions[] = {
     {"llama.cpp vLLM MLX-LM", kReads, "--model", kAnyValue, kWorks, "MODEL", ""},
     {kSglang, kReads, "--model-path", kAnyValue, kWorks, "MODEL", ""},
     {kExl, kReads, "--model-dir", kAnyValue, kWorks, "MODEL", ""},
-    {kLlama, "", "-hf", kAnyValue, kRefused, "", kNoDownload},
-    {kLlama, "", "-hfr", kAnyValue, kRefused, "", kNoDownload},
-    {kLlama, "", "--hf-repo", kAnyValue, kRefused, "", kNoDownload},
-    {kLlama, "", "-hff", kAnyValue, kRefused, "", kNoDownload},
-    {kLlama, "", "--hf-file", kAnyValue, kRefused, "", kNoDownload},
-    {"llama.cpp vLLM", "", "--hf-token", kAnyValue, kRefused, "", kNoDownload},
-    {kLlama, "", "-mu", kAnyValue, kRefused, "", kNoDownload},
-    {kLlama, "", "--model-url", kAnyValue, kRefused, "", kNoDownload},
-    {"vLLM Transformers", "", "--revision", kAnyValue, kRefused, "", kNoDownload},
-    {kVllm, "", "--download-dir", kAnyValue, kRefused, "", kNoDownload},
-    {"Transformers", "", "--cache-dir", kAnyValue, kRefused, "", kNoDownload},
-    {kLlama, "", "--offline", kFlag, kIgnored, "", "tq never uses the network"},
+    {kLlama, kReads, "-hf", kAnyValue, kWorks, "MODEL", ""},
+    {kLlama, kReads, "-hfr", kAnyValue, kWorks, "MODEL", ""},
+    {kLlama, kReads, "--hf-repo", kAnyValue, kWorks, "MODEL", ""},
+    {kLlama, "", "-hff", kAnyValue, kRefused, "", "name it in MODEL: ORG/NAME:FILE.gguf"},
+    {kLlama, "", "--hf-file", kAnyValue, kRefused, "", "name it in MODEL: ORG/NAME:FILE.gguf"},
+    {"llama.cpp vLLM", "", "--hf-token", kAnyValue, kRefused, "", kTokenVariable},
+    {kLlama, "", "-mu", kAnyValue, kRefused, "", kHubOnly},
+    {kLlama, "", "--model-url", kAnyValue, kRefused, "", kHubOnly},
+    {"vLLM Transformers", "", "--revision", kAnyValue, kRefused, "",
+     "name it in MODEL: ORG/NAME:REVISION"},
+    {kVllm, "", "--download-dir", kAnyValue, kRefused, "", kCacheVariable},
+    {"Transformers", "", "--cache-dir", kAnyValue, kRefused, "", kCacheVariable},
+    {"Transformers", "", "--local-dir", kAnyValue, kRefused, "", kCacheVariable},
+    {kLlama, "", "--offline", kFlag, kRefused, "", "set HF_HUB_OFFLINE=1"},
     {"vLLM Transformers SGLang", "", "--trust-remote-code", kFlag, kIgnored, "",
      "code that comes with a model is never run"},
     {"vLLM SGLang", "", "--load-format", kAnyValue, kIgnored, "",
@@ -486,18 +492,13 @@ constexpr OptionHabit kOptions[] = {
 
 constexpr CommandHabit kCommands[] = {
     {kOllama, "show", kWorks, "inspect", ""},
-    {kOllama, "list", kRefused, "",
-     "tq keeps no list of models: a model is a folder or a file, and you name its path"},
-    {kOllama, "ls", kRefused, "",
-     "tq keeps no list of models: a model is a folder or a file, and you name its path"},
-    {"Ollama", "pull", kRefused, "", kNoDownload},
-    {"", "download", kRefused, "", kNoDownload},
-    {kOllama, "push", kRefused, "", "tq never uses the network: `hf upload` publishes a folder"},
+    {kOllama, "ls", kWorks, "list", ""},
+    {"", "download", kWorks, "pull", ""},
+    {kOllama, "push", kRefused, "", "tq publishes nothing: `hf upload` does"},
     {kOllama, "create", kRefused, "",
      "tq convert SRC DST compresses a model; there are no Modelfiles"},
     {kOllama, "ps", kRefused, "", "no model stays loaded after a command has ended"},
     {kOllama, "stop", kRefused, "", "no model stays loaded after a command has ended"},
-    {kOllama, "rm", kRefused, "", "a model is a folder or a file: remove it with rm"},
     {kOllama, "cp", kRefused, "", "a model is a folder or a file: copy it with cp -r"},
     {kLlama, "server", kWorks, "serve", ""},
     {kLlama, "llama-server", kWorks, "serve", ""},

@@ -14,6 +14,7 @@
 #include "cli/arguments.h"
 #include "cli/command.h"
 #include "cli/descriptors.h"
+#include "cli/hub_models.h"
 #include "cli/values.h"
 
 namespace tq {
@@ -130,6 +131,7 @@ int main_function(int argc, char** argv) {
   add_global_options(app, global);
   app.set_help_all_flag("--help-all", "Print the help of every command and exit");
   app.footer(kFooter);
+  find_models_by_name(global);
   std::vector<std::string> notes;
   app.parse_complete_callback([&] {
     global.json = global.json || global.jsonl;

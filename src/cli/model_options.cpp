@@ -23,7 +23,8 @@ void add_ignore_config(CLI::App& command, std::vector<std::string>& fields) {
 void add_model_options(CLI::App& command, ModelOptions& options, const std::string& default_ctx) {
   command
       .add_option("MODEL", options.path,
-                  "Folder or file: native, Hugging Face or GGUF; or synth:NAME")
+                  "Folder or file: native, Hugging Face or GGUF; ORG/NAME[:Q4_K_M] of the Hugging "
+                  "Face hub; or synth:NAME")
       ->required();
   visit_options(
       options,

@@ -25,7 +25,14 @@ Json source_json(const Checkpoint& source, int64_t tensor_bytes) {
 std::string base_name(const fs::path& path) {
   std::error_code error;
   const fs::path absolute = fs::absolute(path, error).lexically_normal();
-  return absolute.has_filename() ? absolute.filename() : absolute.parent_path().filename();
+  const fs::path folder = absolute.has_filename() ? absolute : absolute.parent_path();
+  // "models--ORG--NAME/snapshots/COMMIT" of the hub's cache is called NAME.
+  const fs::path above = folder.parent_path();
+  const std::string repository = above.parent_path().filename();
+  if (above.filename() == "snapshots" && repository.starts_with("models--")) {
+    return repository.substr(repository.rfind("--") + 2);
+  }
+  return folder.filename();
 }
 
 Json model_config(const Checkpoint& source, const ConvertPlan& plan) {

@@ -28,6 +28,11 @@ constexpr const char* kAccepted =
     "a Hugging Face folder (config.json and .safetensors), a folder written by tq convert or "
     "turboquant-vllm, a .gguf or a .safetensors file";
 
+CheckpointFinder& checkpoint_finder() {
+  static CheckpointFinder finder;
+  return finder;
+}
+
 std::unique_ptr<Checkpoint> open_file(const fs::path& path, const OpenOptions& options) {
   const MappedFile file(path);
   refuse_foreign_weights(file.bytes(), path);
@@ -230,10 +235,16 @@ void refuse_not_a_model(const Checkpoint& checkpoint) {
   fail(ErrorCode::kUnsupported, "{}: {}", checkpoint.path().string(), checkpoint.not_a_model());
 }
 
+void set_checkpoint_finder(CheckpointFinder finder) { checkpoint_finder() = std::move(finder); }
+
 std::unique_ptr<Checkpoint> open_checkpoint(const fs::path& path, const OpenOptions& options) {
   if (const auto name = synth_model_name(path)) return open_synth_checkpoint(*name);
   const bool in_folder = is_folder(path);
   if (!in_folder && !is_there(path)) {
+    if (checkpoint_finder()) {
+      const auto found = checkpoint_finder()(path);
+      if (found && is_there(*found)) return open_checkpoint(*found, options);
+    }
     const std::string dangling = dangling_link(path);
     fail(ErrorCode::kNotFound, "{}: {}", path.string(),
          dangling.empty() ? "no such file or folder" + missing_path_hint(path) : dangling);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -155,9 +156,17 @@ class Checkpoint {
 // Throws kUnsupported with the path when the checkpoint is not_a_model().
 void refuse_not_a_model(const Checkpoint& checkpoint);
 
+// Where a model lies that is named by something else than a path, "org/name" of a hub: asked for
+// what is neither a file nor a folder. Nothing for what it knows no model by. Throws for one that
+// it knows and cannot give.
+using CheckpointFinder = std::function<std::optional<fs::path>(const fs::path& name)>;
+
+// For open_checkpoint() from now on; to be set before other threads open any.
+void set_checkpoint_finder(CheckpointFinder finder);
+
 // Opens a folder (HF, native, reference) or a file (.gguf, .safetensors), telling them apart by
-// content, or the synthetic model that "synth:NAME" names. Throws kNotFound, kCorrupt or
-// kUnsupported with the path and what would be accepted.
+// content, or the synthetic model that "synth:NAME" names, or what the finder finds. Throws
+// kNotFound, kCorrupt or kUnsupported with the path and what would be accepted.
 std::unique_ptr<Checkpoint> open_checkpoint(const fs::path& path, const OpenOptions& options = {});
 
 }  // namespace tq

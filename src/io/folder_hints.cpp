@@ -152,8 +152,7 @@ void refuse_folder(const fs::path& folder, const std::vector<std::string>& names
   if (const fs::path snapshot = hub_snapshot(folder); !snapshot.empty()) {
     if (!looks_like_model(snapshot)) {
       fail(ErrorCode::kNotFound,
-           "{}: a repository of the hub's cache without a model's files; fetch it again, for "
-           "instance with hf download",
+           "{}: a repository of the hub's cache without a model's files; fetch it again (tq pull)",
            folder.string());
     }
     fail(ErrorCode::kInvalidArgument, "{}: a repository of the hub's cache; its model is {}",

@@ -1,5 +1,5 @@
-// What somebody may have meant whose path does not exist: a name beside it, or a name on a hub.
-// folder_hints.h is about folders that exist.
+// What somebody may have meant whose path does not exist: a name beside it, or an address.
+// folder_hints.h is about folders that exist; names on a hub are a CheckpointFinder's.
 #pragma once
 
 #include <string>

@@ -9,6 +9,8 @@ import shutil
 import struct
 import subprocess
 
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test but test_pull.py means a hub, and that has its own
+
 TQ = os.environ["TQ_BINARY"]
 MODELS = pathlib.Path(os.environ["TQ_SOURCE_DIR"]) / "tests/golden/models"
 

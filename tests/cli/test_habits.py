@@ -245,9 +245,10 @@ class Meant(unittest.TestCase):
                 done = tq(*command)
                 self.assertEqual(done.returncode, 3, done)
                 self.assertIn(f"did you mean {path}?", done.stderr)
-        done = tq("run", "Qwen/Qwen3-8B", "hello", env={"HF_HUB_CACHE": "/nowhere"})
-        self.assertEqual(done.returncode, 3, done)
-        self.assertIn("hf download Qwen/Qwen3-8B --local-dir Qwen3-8B", done.stderr)
+        for args in (["Qwen/Qwen3-8B"], ["-hf", "Qwen/Qwen3-8B:Q4_K_M"]):
+            done = tq("run", *args, "hello", env={"HF_HUB_CACHE": "/nowhere", "HF_HUB_OFFLINE": "1"})
+            self.assertEqual(done.returncode, 3, done)
+            self.assertIn(f"{args[-1]} is not there in /nowhere", done.stderr)
 
     def test_errors_are_json_too(self):
         done = tq("run", "--json", "m", "--tempp", "1")
@@ -293,8 +294,9 @@ class Help(unittest.TestCase):
                         words = [word.replace("localhost:8000", NO_SERVER) for word in words]
                     if "--synthetic" in words or words[1] == "synth" and "--list" not in words:
                         continue  # these would run; Rows and test_synth.py know their options
+                    env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": empty}
                     done = subprocess.run([TQ, *words[1:]], cwd=empty, capture_output=True, text=True,
-                                          input="", timeout=60, check=False)
+                                          input="", timeout=60, check=False, env=env)
                     self.assertIn(done.returncode, (0, 3), done)
 
     def test_names(self):

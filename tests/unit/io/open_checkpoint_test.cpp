@@ -108,5 +108,25 @@ TEST(Checkpoint, FindsTensorsByName) {
   });
 }
 
+// A name that is no path is the finder's, a path never.
+TEST(OpenCheckpoint, FindsModelsByName) {
+  const TempDir dir;
+  SafetensorsBuilder().add("w", DType::kU8, {1}, "x").write(dir / "model.safetensors");
+  int asked = 0;
+  set_checkpoint_finder([&](const fs::path& name) -> std::optional<fs::path> {
+    ++asked;
+    if (name == "org/name") return dir / "model.safetensors";
+    if (name == "org/gone") return dir / "gone";
+    return std::nullopt;
+  });
+  EXPECT_EQ(open_checkpoint("org/name")->path(), dir / "model.safetensors");
+  EXPECT_THROW(open_checkpoint("org/gone"), Error);
+  EXPECT_THROW(open_checkpoint("org/other"), Error);
+  EXPECT_EQ(asked, 3);
+  EXPECT_EQ(open_checkpoint(dir / "model.safetensors")->path(), dir / "model.safetensors");
+  EXPECT_EQ(asked, 3);
+  set_checkpoint_finder({});
+}
+
 }  // namespace
 }  // namespace tq

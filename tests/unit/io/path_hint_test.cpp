@@ -1,7 +1,6 @@
 #include "io/path_hint.h"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include "io/checkpoint.h"
 #include "support/expect_error.h"
@@ -34,32 +33,13 @@ TEST(PathHint, FilesOfTextToo) {
                [&] { read_text_file(dir / "promt.txt"); });
 }
 
-TEST(PathHint, NamesOnTheHub) {
-  for (const char* name :
-       {"Qwen/Qwen3-8B", "https://huggingface.co/Qwen/Qwen3-8B", "hf.co/Qwen/Qwen3-8B:Q4_K_M"}) {
-    const std::string hint = missing_path_hint(name);
-    EXPECT_NE(hint.find("hf download Qwen/Qwen3-8B --local-dir Qwen3-8B,"), std::string::npos)
-        << hint;
-  }
-  for (const char* path :
-       {"./Qwen/Qwen3-8B", "/Qwen/Qwen3-8B", "a/b/c", "Qwen/", "Qwen3-8B", "../Qwen", "Qwen/a b"}) {
+TEST(PathHint, Addresses) {
+  for (const char* path : {"./Qwen/Qwen3-8B", "Qwen/Qwen3-8B", "a/b/c", "Qwen/", "Qwen3-8B"}) {
     EXPECT_EQ(missing_path_hint(path), "") << path;
   }
-  EXPECT_NE(missing_path_hint("https://example.org/a/model.gguf").find("network"),
+  EXPECT_NE(missing_path_hint("https://example.org/a/model.gguf").find("download the file"),
             std::string::npos);
-  EXPECT_NE(missing_path_hint("qwen3:8b").find("Ollama"), std::string::npos);
-}
-
-TEST(PathHint, TheHubsCache) {
-  const TempDir dir;
-  const fs::path snapshot = dir / "models--Qwen--Qwen3-8B/snapshots/0123abcd";
-  fs::create_directories(snapshot);
-  setenv("HF_HUB_CACHE", dir.path().c_str(), 1);
-  EXPECT_NE(missing_path_hint("Qwen/Qwen3-8B").find("hf download"), std::string::npos);
-  write_bytes(snapshot / "model.safetensors", "x");
-  EXPECT_NE(missing_path_hint("Qwen/Qwen3-8B").find("give " + snapshot.string()),
-            std::string::npos);
-  unsetenv("HF_HUB_CACHE");
+  EXPECT_NE(missing_path_hint("qwen3:8b").find("ORG/NAME"), std::string::npos);
 }
 
 }  // namespace

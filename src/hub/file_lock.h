@@ -1,0 +1,28 @@
+// A lock that processes take on a file (flock), as the filelock package of Python does: one that
+// Hugging Face's tools hold counts for tq, and the other way round. The kernel drops it when the
+// process ends, however it does.
+#pragma once
+
+#include <optional>
+
+#include "base/file.h"
+
+namespace tq {
+
+class FileLock {
+ public:
+  // Takes the lock, making the file and the folders above it, if no other process has it. Throws
+  // kIo.
+  static std::optional<FileLock> try_take(const fs::path& path);
+  ~FileLock();
+  FileLock(FileLock&& other) noexcept;
+  FileLock& operator=(FileLock&& other) noexcept;
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+
+ private:
+  explicit FileLock(int fd) : fd_(fd) {}
+  int fd_ = -1;
+};
+
+}  // namespace tq

@@ -1,0 +1,104 @@
+#include "hub/partial_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "base/error.h"
+#include "base/json.h"
+
+namespace tq {
+namespace {
+
+constexpr std::string_view kDataEnd = ".tq-part";
+constexpr std::string_view kJournalEnd = ".tq-part.json";
+constexpr int64_t kMaxJournalBytes = int64_t{16} << 20;
+
+fs::path with_end(fs::path path, std::string_view end) {
+  path += end;
+  return path;
+}
+
+std::unique_ptr<OutputFile> open_data(const fs::path& path) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+  if (fd < 0) fail_errno(errno, path.string());
+  return std::make_unique<OutputFile>(fd, path);
+}
+
+}  // namespace
+
+fs::path partial_data(const fs::path& place) { return with_end(place, kDataEnd); }
+fs::path partial_journal(const fs::path& place) { return with_end(place, kJournalEnd); }
+
+bool is_partial(std::string_view name) {
+  // The journal's own temporary has something behind its name.
+  return name.find(kDataEnd) != std::string_view::npos;
+}
+
+PartialFile::PartialFile(fs::path place, int64_t size)
+    : place_(std::move(place)),
+      data_(partial_data(place_)),
+      journal_(partial_journal(place_)),
+      size_(size),
+      out_(open_data(data_)) {
+  try {
+    read_journal();
+  } catch (const Error&) {  // cut or of another form: what it spoke of is not known
+    there_.clear();
+  }
+}
+
+// Throws for a journal that does not fit the data.
+void PartialFile::read_journal() {
+  if (!is_file(journal_)) return;
+  const std::string name = journal_.string();
+  const Json json = parse_json(read_text_file(journal_, kMaxJournalBytes), name);
+  const auto wrong = [&]() { fail(ErrorCode::kCorrupt, "{}: not as tq writes it", name); };
+  struct stat info {};
+  if (::fstat(out_->fd(), &info) != 0) fail_errno(errno, data_.string());
+  const bool formed = json.is_object() && json.contains("size") && json.contains("ranges");
+  if (!formed || json_integer(json["size"], size_, size_) != size_ || !json["ranges"].is_array()) {
+    wrong();
+  }
+  for (const Json& item : json["ranges"]) {
+    if (!item.is_array() || item.size() != 2) wrong();
+    const auto begin = json_integer(item[0], 0, size_);
+    const auto end = json_integer(item[1], 0, std::min<int64_t>(size_, info.st_size));
+    if (!begin || !end) wrong();
+    there_.add({*begin, *end});
+  }
+}
+
+void PartialFile::write(int64_t at, std::span<const uint8_t> bytes) {
+  out_->write_at(static_cast<uint64_t>(at), bytes);
+  there_.add({at, at + static_cast<int64_t>(bytes.size())});
+  saved_ = false;
+}
+
+void PartialFile::save() {
+  if (saved_) return;
+  out_->sync();  // the journal must not speak of bytes that a crash can lose
+  Json ranges = Json::array();
+  for (const ByteRange& range : there_.ranges()) ranges.push_back({range.begin, range.end});
+  write_file_atomic(journal_, Json{{"size", size_}, {"ranges", std::move(ranges)}}.dump() + "\n");
+  saved_ = true;
+}
+
+void PartialFile::restart() {
+  std::error_code none;
+  fs::remove(journal_, none);
+  there_.clear();
+  out_->truncate(0);
+  saved_ = true;
+}
+
+void PartialFile::publish() {
+  out_->sync();
+  rename_durable(data_, place_);
+  std::error_code none;
+  fs::remove(journal_, none);
+}
+
+}  // namespace tq

@@ -1,0 +1,148 @@
+#include "hub/pull.h"
+
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/error.h"
+#include "base/human.h"
+#include "base/log.h"
+#include "hub/download.h"
+#include "hub/file_choice.h"
+#include "hub/hub_answer.h"
+#include "hub/partial_file.h"
+#include "hub/repository_cache.h"
+
+namespace tq {
+namespace {
+
+constexpr int64_t kSpareBytes = int64_t{16} << 20;  // links, folders, journals
+
+std::string revision_of(const HubName& name) {
+  return name.revision.empty() ? "main" : name.revision;
+}
+
+[[noreturn]] void fail_offline(const HubEnvironment& environment, const HubName& name) {
+  const RepositoryCache repository(environment.cache, name.repository);
+  const auto commit = repository.commit_of(revision_of(name));
+  const std::string missing = commit ? missing_part(repository, *commit) : "";
+  fail(ErrorCode::kNotFound, "{} is not {} in {}{}, and HF_HUB_OFFLINE forbids to fetch it",
+       name.text(), commit ? "whole" : "there", environment.cache.string(),
+       missing.empty() ? "" : fmt::format(" ({} is missing)", missing));
+}
+
+Listing ask_listing(HttpClient& client, const HubEnvironment& environment, const HubName& name,
+                    const PullOptions& options) {
+  const std::string url =
+      fmt::format("{}/api/models/{}/revision/{}?blobs=true", environment.endpoint,
+                  url_encoded(name.repository), url_encoded(revision_of(name), /*segment=*/true));
+  const std::string text =
+      get_text(client, {url, kMaxListingBytes, options.cancelled}, environment, name);
+  return parse_listing(text, name.repository);
+}
+
+// The bytes of a partial file that the disk already holds.
+int64_t held_bytes(const fs::path& blob) {
+  struct stat info {};
+  if (::stat(partial_data(blob).c_str(), &info) != 0) return 0;
+  return int64_t{512} * info.st_blocks;
+}
+
+void check_space(const fs::path& folder, const std::vector<DownloadItem>& items,
+                 const HubName& name) {
+  int64_t needed = 0;
+  for (const DownloadItem& item : items) {
+    needed += std::max<int64_t>(0, item.file.size - held_bytes(item.blob));
+  }
+  struct statvfs info {};
+  if (needed == 0 || ::statvfs(folder.c_str(), &info) != 0) return;
+  const double available = static_cast<double>(info.f_bavail) * static_cast<double>(info.f_frsize);
+  if (available >= static_cast<double>(needed + kSpareBytes)) return;
+  fail(ErrorCode::kNoSpace,
+       "{}: {} are to be fetched, and {} has room for {}; make room (tq list, tq rm), or keep "
+       "models elsewhere (HF_HUB_CACHE)",
+       name.text(), human_bytes(static_cast<double>(needed)), folder.string(),
+       human_bytes(available));
+}
+
+// What is not there yet. Files of the same content are one.
+std::vector<DownloadItem> items_to_fetch(const RepositoryCache& repository, const Listing& listing,
+                                         const std::vector<HubFile>& files,
+                                         const HubEnvironment& environment, const HubName& name) {
+  std::vector<DownloadItem> items;
+  std::set<std::string> hashes;
+  for (const HubFile& file : files) {
+    if (repository.has(listing.commit, file) || !hashes.insert(file.hash).second) continue;
+    const std::string url =
+        fmt::format("{}/{}/resolve/{}/{}", environment.endpoint, url_encoded(name.repository),
+                    listing.commit, url_encoded(file.path));
+    items.push_back({file, url, repository.blob(file.hash), repository.lock(file.hash)});
+  }
+  return items;
+}
+
+// Weights first, and what says that there is a model last.
+void link_files(const RepositoryCache& repository, const std::string& commit,
+                std::vector<HubFile> files) {
+  std::stable_partition(files.begin(), files.end(),
+                        [](const HubFile& file) { return !file.path.ends_with(".json"); });
+  for (const HubFile& file : files) repository.link(commit, file);
+  sync_folder(repository.snapshot(commit));
+}
+
+// What of the files is to be opened.
+fs::path model_of(const fs::path& snapshot, const std::vector<std::string>& paths,
+                  const HubName& name) {
+  const bool wants_gguf = !name.quantization.empty() || !name.file.empty();
+  if (!wants_gguf && !safetensors_weights(paths).empty()) return snapshot;
+  const std::vector<GgufModel> models = gguf_models(paths);
+  const GgufModel* model = choose_gguf_model(models, name);
+  return model == nullptr ? fs::path() : snapshot / model->paths.front();
+}
+
+}  // namespace
+
+PullReport pull(const HubEnvironment& environment, const HubName& name,
+                const PullOptions& options) {
+  if (environment.offline) fail_offline(environment, name);
+  const auto client = make_http_client({environment.endpoint, environment.token});
+  const Listing listing = ask_listing(*client, environment, name, options);
+  const FileChoice choice = choose_files(listing, name, options.include);
+  if (!choice.note.empty()) info("{}", choice.note);
+
+  const RepositoryCache repository(environment.cache, name.repository);
+  repository.make(listing.commit);
+  const std::vector<DownloadItem> items =
+      items_to_fetch(repository, listing, choice.files, environment, name);
+  check_space(repository.folder(), items, name);
+
+  PullReport report;
+  report.commit = listing.commit;
+  report.snapshot = repository.snapshot(listing.commit);
+  report.fetched =
+      download(*client, items, {options.connections, options.cancelled, options.progress},
+               environment, name);
+  link_files(repository, listing.commit, choice.files);
+  repository.set_ref(revision_of(name), listing.commit);
+  for (const HubFile& file : choice.files) {
+    report.files.push_back(file.path);
+    report.bytes += file.size;
+  }
+  report.model = model_of(report.snapshot, report.files, name);
+  return report;
+}
+
+fs::path find_or_pull(const HubName& name, const PullOptions& options) {
+  if (const auto cached = find_cached_model(hub_cache_folder(), name)) {
+    if (!cached->note.empty()) info("{}", cached->note);
+    return cached->path;
+  }
+  const PullReport report = pull(read_hub_environment(), name, options);
+  info("{}: {} in {}", name.text(), human_bytes(static_cast<double>(report.bytes)),
+       report.snapshot.string());
+  return report.model;
+}
+
+}  // namespace tq

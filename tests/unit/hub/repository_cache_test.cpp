@@ -1,0 +1,163 @@
+#include "hub/repository_cache.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "hub/cache_contents.h"
+#include "support/expect_error.h"
+#include "support/temp_dir.h"
+
+namespace tq {
+namespace {
+
+using fixtures::expect_error;
+using fixtures::TempDir;
+using fixtures::write_bytes;
+using testing::ElementsAre;
+
+const std::string kCommit(40, 'c');
+const std::string kOther(40, 'd');
+
+// A file of a hash that stands for its content.
+HubFile put(const RepositoryCache& cache, const std::string& commit, const std::string& path,
+            char hash) {
+  const HubFile file{path, 7, std::string(40, hash)};
+  cache.make(commit);
+  write_bytes(cache.blob(file.hash), "content");
+  cache.link(commit, file);
+  return file;
+}
+
+TEST(RepositoryCache, LinksAreRelative) {
+  const TempDir dir;
+  const RepositoryCache cache(dir / "hub", "org/name");
+  EXPECT_EQ(cache.folder(), dir / "hub/models--org--name");
+  const HubFile file{"sub/x.json", 7, std::string(40, 'a')};
+  EXPECT_FALSE(cache.has(kCommit, file));
+  put(cache, kCommit, "sub/x.json", 'a');
+  EXPECT_TRUE(cache.has(kCommit, file));
+  EXPECT_EQ(fs::read_symlink(cache.snapshot(kCommit) / "sub/x.json"),
+            "../../../blobs/" + file.hash);
+  fs::rename(dir / "hub", dir / "moved");
+  EXPECT_EQ(read_text_file(dir / "moved/models--org--name/snapshots" / kCommit / "sub/x.json"),
+            "content");
+}
+
+TEST(RepositoryCache, LinksThatLeadElsewhereAreReplaced) {
+  const TempDir dir;
+  const RepositoryCache cache(dir / "hub", "org/name");
+  cache.make(kCommit);
+  fs::create_symlink("nowhere", cache.snapshot(kCommit) / "x");
+  put(cache, kCommit, "x", 'a');
+  EXPECT_EQ(read_text_file(cache.snapshot(kCommit) / "x"), "content");
+}
+
+TEST(RepositoryCache, Revisions) {
+  const TempDir dir;
+  const RepositoryCache cache(dir / "hub", "org/name");
+  EXPECT_EQ(cache.commit_of("main"), std::nullopt);
+  cache.set_ref("refs/pr/1", kCommit);
+  EXPECT_EQ(cache.commit_of("refs/pr/1"), kCommit);
+  EXPECT_EQ(cache.commit_of(kCommit), std::nullopt);  // nothing of it is there
+  cache.make(kCommit);
+  EXPECT_EQ(cache.commit_of(kCommit), kCommit);
+  write_bytes(cache.folder() / "refs/main", kOther + "\n");
+  EXPECT_EQ(cache.commit_of("main"), kOther);
+  write_bytes(cache.folder() / "refs/main", "../../../etc");
+  EXPECT_EQ(cache.commit_of("main"), std::nullopt);
+}
+
+TEST(RepositoryCache, OnlyWholeModelsAreFound) {
+  const TempDir dir;
+  const RepositoryCache cache(dir / "hub", "org/name");
+  const HubName name = *parse_hub_name("org/name");
+  const auto found = [&](const char* text = "org/name") {
+    return find_cached_model(dir / "hub", *parse_hub_name(text)).has_value();
+  };
+  EXPECT_FALSE(found());
+  cache.set_ref("main", kCommit);
+  put(cache, kCommit, "config.json", 'a');
+  EXPECT_FALSE(found());
+  put(cache, kCommit, "model-00001-of-00002.safetensors", 'b');
+  EXPECT_FALSE(found());
+  EXPECT_EQ(missing_part(cache, kCommit), "model-00002-of-00002.safetensors");
+  put(cache, kCommit, "model-00002-of-00002.safetensors", 'e');
+  EXPECT_TRUE(found());
+  EXPECT_FALSE(found("org/name:v2"));
+  write_bytes(cache.snapshot(kCommit) / "model.safetensors.index.json",
+              R"({"weight_map":{"w":"other.safetensors"}})");
+  EXPECT_EQ(missing_part(cache, kCommit), "other.safetensors");
+  EXPECT_FALSE(found());
+}
+
+TEST(RepositoryCache, GgufModelsAreFoundByQuantization) {
+  const TempDir dir;
+  const RepositoryCache cache(dir / "hub", "org/name");
+  cache.set_ref("main", kCommit);
+  put(cache, kCommit, "x-Q8_0.gguf", 'a');
+  put(cache, kCommit, "x-Q4_K_M-00001-of-00002.gguf", 'b');
+  const auto path_of = [&](const char* text) {
+    const auto found = find_cached_model(dir / "hub", *parse_hub_name(text));
+    return found ? found->path.filename().string() : "";
+  };
+  EXPECT_EQ(path_of("org/name"), "x-Q8_0.gguf");
+  EXPECT_EQ(path_of("org/name:q8_0"), "x-Q8_0.gguf");
+  EXPECT_EQ(path_of("org/name:Q4_K_M"), "");
+  put(cache, kCommit, "x-Q4_K_M-00002-of-00002.gguf", 'e');
+  EXPECT_EQ(path_of("org/name:Q4_K_M"), "x-Q4_K_M-00001-of-00002.gguf");
+  EXPECT_EQ(path_of("org/name"), "x-Q4_K_M-00001-of-00002.gguf");
+}
+
+TEST(CacheContents, RemovesWhatNothingElseNeeds) {
+  const TempDir dir;
+  const RepositoryCache cache(dir / "hub", "org/name");
+  cache.set_ref("main", kCommit);
+  cache.set_ref("v1", kOther);
+  for (const std::string& commit : {kCommit, kOther}) put(cache, commit, "x-Q8_0.gguf", 'a');
+  put(cache, kOther, "x-Q2_K.gguf", 'b');
+  const std::vector<CachedRepository> listed = list_cache(dir / "hub");
+  ASSERT_EQ(listed.size(), 1U);
+  std::vector<std::string> names;
+  for (const CachedEntry& entry : listed[0].entries) names.push_back(entry.name);
+  EXPECT_THAT(names, ElementsAre("org/name:Q8_0", "org/name:v1:Q2_K", "org/name:v1:Q8_0"));
+
+  const auto remove = [&](const char* text, bool dry_run = false) {
+    return remove_cached(dir / "hub", *parse_hub_name(text), dry_run).what.size();
+  };
+  EXPECT_EQ(remove("org/name:v1", true), 2U);
+  EXPECT_TRUE(fs::exists(cache.blob(std::string(40, 'b'))));
+  EXPECT_EQ(remove("org/name:v1"), 2U);
+  EXPECT_FALSE(fs::exists(cache.blob(std::string(40, 'b'))));
+  EXPECT_TRUE(fs::exists(cache.blob(std::string(40, 'a'))));  // main has it, too
+  EXPECT_FALSE(fs::exists(cache.folder() / "refs/v1"));
+  expect_error(ErrorCode::kNotFound, {"org/name:Q2_K", "there are org/name:Q8_0"},
+               [&] { remove("org/name:Q2_K"); });
+  expect_error(ErrorCode::kNotFound, {"org/nam ", "did you mean org/name?"},
+               [&] { remove("org/nam"); });
+  EXPECT_EQ(remove("org/name"), 1U);
+  EXPECT_FALSE(fs::exists(cache.folder()));
+}
+
+TEST(CacheContents, LinksOutOfTheCacheAreNotFollowed) {
+  const TempDir dir;
+  const RepositoryCache cache(dir / "hub", "org/name");
+  put(cache, kCommit, "config.json", 'a');
+  fs::create_directories(dir / "mine");
+  write_bytes(dir / "mine/file", "x");
+  fs::create_directory_symlink(dir / "mine", cache.snapshot(kCommit) / "sub");
+  fs::create_directory_symlink(dir / "mine", dir / "hub/models--org--link");
+  remove_cached(dir / "hub", *parse_hub_name("org/name"), false);
+  EXPECT_THROW(remove_cached(dir / "hub", *parse_hub_name("org/link"), false), Error);
+  EXPECT_TRUE(fs::exists(dir / "mine/file"));
+}
+
+TEST(CacheContents, FoldersOfOtherNames) {
+  EXPECT_EQ(repository_of_folder("models--org--name"), "org/name");
+  for (const char* name :
+       {"datasets--org--name", "models--gpt2", "models--", "models--a--..", "x"}) {
+    EXPECT_EQ(repository_of_folder(name), std::nullopt) << name;
+  }
+}
+
+}  // namespace
+}  // namespace tq
