@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is needed, builds, and runs every test. The one command a developer and CI use.
 #   scripts/test.sh             everything
-#   scripts/test.sh --extended  also the tests that need larger models (740 MB of downloads), the packages openai, anthropic and schemathesis, Chromium and wrk
+#   scripts/test.sh --extended  also the tests that need larger models (740 MB of downloads), the packages openai, anthropic, schemathesis and huggingface_hub, Chromium and wrk
 #   scripts/test.sh --configure only configures the release build, as the test of these scripts does
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -36,6 +36,9 @@ if [ $extended = 1 ]; then
   # What tries an OpenAPI document out on its server, for tests/cli/test_openapi.py.
   [ -d build/schemathesis/schemathesis ] || python3 -m pip install -q --target build/schemathesis schemathesis
   export TQ_SCHEMATHESIS="$PWD/build/schemathesis"
+  # What shares its cache of models with tq pull, for tests/cli/test_hub_package.py.
+  [ -d build/hub_package/huggingface_hub ] || python3 -m pip install -q --target build/hub_package huggingface_hub
+  export TQ_HUB_PACKAGE="$PWD/build/hub_package"
   scripts/install_deps.sh extended
   TQ_BROWSER=$(command -v chromium)
   TQ_WRK=$(command -v wrk)

@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import json
 import re
+import ssl
 import threading
 import time
 import urllib.parse
@@ -50,8 +51,10 @@ class Repository:
 class Hub:
     """with Hub({"org/name": Repository}) as hub: hub.url is for HF_ENDPOINT. What goes wrong is in its fields."""
 
-    def __init__(self, repositories):
+    def __init__(self, repositories, certificate=None):
+        """certificate: PEM file with its key, for https to the hub; the other host speaks http all the same."""
         self.repositories = repositories
+        self.certificate = certificate
         self.token = None          # that private and gated repositories want
         self.log = []              # (server, path, headers in lower case)
         self.body_bytes = 0        # of files, sent
@@ -75,9 +78,13 @@ class Hub:
         for handler in (self.hub_handler(), self.files_handler()):
             server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
             server.daemon_threads = True
+            if self.certificate and not self.servers:
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(self.certificate)
+                server.socket = context.wrap_socket(server.socket, server_side=True)
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
             self.servers.append(server)
-        self.url = f"http://127.0.0.1:{self.servers[0].server_port}"
+        self.url = f"http{'s' if self.certificate else ''}://127.0.0.1:{self.servers[0].server_port}"
         self.files_url = f"http://127.0.0.1:{self.servers[1].server_port}"
         return self
 
@@ -112,7 +119,7 @@ class Hub:
                 pass
 
             def handle(self):
-                with contextlib.suppress(ConnectionError):  # clients that were killed
+                with contextlib.suppress(ConnectionError, ssl.SSLError):  # clients that were killed
                     super().handle()
 
             def note(self):

@@ -19,6 +19,7 @@ from cli_support import TQ, make_model
 from hub_server import Hub, Repository, git_sha1
 
 PROXIES = [name for part in ("http", "https", "all", "no") for name in (f"{part}_proxy", f"{part.upper()}_PROXY")]
+CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 TOKEN = "hf_secretsecretsecret"
 CHUNK = 16 << 20  # of a request: src/hub/download.cpp
 
@@ -49,7 +50,7 @@ class PullCase(unittest.TestCase):
         return hub
 
     def env(self, **more):
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING")) and k not in PROXIES}
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING")) and k not in (*PROXIES, *CERTIFICATES)}
         env |= {"HF_HOME": str(self.home), "HOME": str(self.dir), "NO_PROXY": "127.0.0.1"}
         if hasattr(self, "hub"):
             env["HF_ENDPOINT"] = self.hub.url
@@ -525,6 +526,33 @@ class Trouble(PullCase):
             if env.get("HF_HOME"):
                 expected = "y/hub"
             self.assertTrue(path.is_relative_to(self.dir / expected), (path, env))
+
+
+@unittest.skipIf(shutil.which("openssl") is None, "no openssl, which makes the certificate")
+class Https(PullCase):
+    def setUp(self):
+        super().setUp()
+        self.pem = self.dir / "own.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-keyout", self.dir / "own.key", "-out", self.pem, "-days", "2", "-subj", "/CN=localhost",
+                        "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+        both = self.dir / "both.pem"
+        both.write_bytes(self.pem.read_bytes() + (self.dir / "own.key").read_bytes())
+        self.hub = self.enterContext(Hub({"org/tiny": Repository(gguf_files())}, certificate=both))
+
+    def test_certificates_are_checked(self):
+        self.hub.redirect = None
+        done = self.tq("pull", "org/tiny", code=6)
+        self.assertIn("certificate", done.stderr)
+        self.assertEqual(self.hub.log, [])
+        for name in CERTIFICATES:
+            self.tq("pull", "org/tiny", **{name: str(self.pem)})
+
+    def test_never_from_https_to_http(self):
+        done = self.tq("pull", "org/tiny", code=6, SSL_CERT_FILE=str(self.pem))
+        self.assertIn("redirected from https to http", done.stderr)
+        self.assertEqual(self.hub.requests("files"), [])
+        self.assertEqual(self.seen(), [])
 
 
 class Tokens(PullCase):

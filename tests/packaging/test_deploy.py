@@ -55,7 +55,7 @@ class DeployTest(unittest.TestCase):
                 for option in re.findall(r"(?<![\w-])--[a-z][\w-]+", line):
                     self.assertIn(option, known, file)
             for name in re.findall(r"\bTQ_[A-Z_]+(?==)", text):
-                if name in ("TQ_TESTS", "TQ_CUDA", "TQ_CUDA_PACKAGE", "TQ_SERVER", "TQ_TLS"):  # of CMake
+                if name in ("TQ_TESTS", "TQ_CUDA", "TQ_CUDA_PACKAGE", "TQ_SERVER", "TQ_TLS", "TQ_HUB"):  # of CMake
                     self.assertIn(name, (SOURCE / "CMakeLists.txt").read_text() +
                                   (SOURCE / "cmake/TqCuda.cmake").read_text())
                 elif name != "TQ_MODEL":  # the unit's own

@@ -65,7 +65,7 @@ class InstallTest(unittest.TestCase):
             fields = run("dpkg-deb", "-f", deb).stdout
             self.assertIn("Package: turboquant\n", fields)
             depends = next(line for line in fields.splitlines() if line.startswith("Depends: "))
-            for library in ("libc6", "libfmt", "libsimdjson", "libpcre2-8", "libutf8proc", "libxxhash", "libedit2", "libssl3"):
+            for library in ("libc6", "libfmt", "libsimdjson", "libpcre2-8", "libutf8proc", "libxxhash", "libedit2", "libssl3", "libcurl4"):
                 self.assertIn(library, depends)
             run("dpkg-deb", "-x", deb, f"{out}/root")
             self.assertIn("turboquant.cpp", run(f"{out}/root/usr/bin/tq", "version").stdout)
