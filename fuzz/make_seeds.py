@@ -134,6 +134,22 @@ def make_journals():
     save("journal", "mixed", (texts[0] + "\n" + texts[3] + "\n" + texts[1] + "\n[]\n").encode())
 
 
+def make_hub():
+    lfs = {"sha256": "2" * 64, "size": 70, "pointerSize": 134}
+    for name, paths in {"gguf": ["x-Q4_K_M.gguf", "x-UD-Q8_0.gguf", "mmproj-F16.gguf", "README.md"],
+                        "parts": ["BF16/x-00001-of-00002.gguf", "BF16/x-00002-of-00002.gguf"],
+                        "safetensors": ["config.json", "model-00001-of-00001.safetensors", "tokenizer.json",
+                                        "model.safetensors.index.json", "pytorch_model.bin"],
+                        "hostile": ["../x.gguf"], "adapter": ["adapter_config.json"]}.items():
+        siblings = [{"rfilename": path, "size": 7, "blobId": "1" * 40} for path in paths]
+        siblings[0]["lfs"] = lfs
+        save("hub", name, json.dumps({"id": "a/b", "sha": "c" * 40, "siblings": siblings}).encode())
+    for name, text in {"name": "org/name:refs/pr/1:UD-Q4_K_XL", "page": "https://huggingface.co/a/b/blob/main/x.gguf",
+                       "range": "bytes 5-9/20", "date": "Wed, 21 Oct 2015 07:28:00 GMT",
+                       "origin": "https://user@Host:8080/x"}.items():
+        save("hub", name, text.encode())
+
+
 def main():
     tq = str(pathlib.Path(sys.argv[1]).resolve())
     with tempfile.TemporaryDirectory() as work:
@@ -141,6 +157,7 @@ def main():
     make_texts()
     make_gguf_tokenizers()
     make_journals()
+    make_hub()
 
 
 if __name__ == "__main__":

@@ -101,6 +101,7 @@ class CurlClient final : public HttpClient {
     curl_easy_setopt(easy, CURLOPT_PRIVATE, &one);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, one.message);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);  // of a proxy
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);  // redirect() does, within its limits
     // Parallel ranges are for a connection each.
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);

@@ -33,6 +33,25 @@ std::string revision_of(const HubName& name) {
        missing.empty() ? "" : fmt::format(" ({} is missing)", missing));
 }
 
+// What of a model is there is all that can be said without a network.
+PullReport pull_offline(const HubEnvironment& environment, const HubName& name) {
+  const auto cached = find_cached_model(environment.cache, name);
+  const RepositoryCache repository(environment.cache, name.repository);
+  const auto commit = repository.commit_of(revision_of(name));
+  if (!cached || !commit) fail_offline(environment, name);
+  info("{}: as it was last pulled; HF_HUB_OFFLINE forbids to ask for a newer one", name.text());
+  PullReport report;
+  report.commit = *commit;
+  report.snapshot = repository.snapshot(*commit);
+  report.model = cached->path;
+  report.files = repository.files(*commit);
+  std::error_code none;
+  for (const std::string& file : report.files) {
+    report.bytes += static_cast<int64_t>(fs::file_size(report.snapshot / file, none));
+  }
+  return report;
+}
+
 Listing ask_listing(HttpClient& client, const HubEnvironment& environment, const HubName& name,
                     const PullOptions& options) {
   const std::string url =
@@ -106,7 +125,10 @@ fs::path model_of(const fs::path& snapshot, const std::vector<std::string>& path
 
 PullReport pull(const HubEnvironment& environment, const HubName& name,
                 const PullOptions& options) {
-  if (environment.offline) fail_offline(environment, name);
+  if (environment.offline) {
+    if (!options.include.empty()) fail_offline(environment, name);
+    return pull_offline(environment, name);
+  }
   const auto client = make_http_client({environment.endpoint, environment.token});
   const Listing listing = ask_listing(*client, environment, name, options);
   const FileChoice choice = choose_files(listing, name, options.include);

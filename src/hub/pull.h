@@ -26,9 +26,10 @@ struct PullReport {
   int64_t fetched = 0;  // that came over the network now
 };
 
-// Asks the hub what the name means now and fetches what is not there. All of a model is there
-// before its files are seen in the cache. Throws kNotFound, kUnsupported (a licence to accept, no
-// token, offline), kNoSpace before anything is fetched, kCorrupt, kIo, kCancelled.
+// Asks the hub what the name means now and fetches what is not there; offline, finds what is there.
+// All of a model is there before its files are seen in the cache. Throws kNotFound, kUnsupported (a
+// licence to accept, no token, offline), kNoSpace before anything is fetched, kCorrupt, kIo,
+// kCancelled.
 PullReport pull(const HubEnvironment& environment, const HubName& name, const PullOptions& options);
 
 // A model by name: from the cache if it is there, which does not use the network, else pulled.

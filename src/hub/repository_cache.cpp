@@ -103,7 +103,7 @@ void RepositoryCache::link(std::string_view commit, const HubFile& file) const {
 }
 
 void RepositoryCache::set_ref(const std::string& revision, const std::string& commit) const {
-  if (revision == commit) return;
+  if (revision == commit || commit_of(revision) == commit) return;
   const fs::path ref = folder_ / "refs" / revision;
   make_all(ref.parent_path());
   write_file_atomic(ref, commit);

@@ -13,7 +13,7 @@ import unittest
 
 from cli_support import TQ, make_model
 from hub_server import Hub, Repository
-from test_pull import PROXIES, gguf_files, random_bytes
+from pull_case import PROXIES, gguf_files, random_bytes
 
 PACKAGE = os.environ.get("TQ_HUB_PACKAGE", "")
 

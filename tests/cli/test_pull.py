@@ -4,95 +4,16 @@ network and a hostile server can (hub_server.py)."""
 
 import fcntl
 import json
-import os
 import pathlib
-import random
 import resource
 import shutil
 import signal
-import subprocess
-import tempfile
 import time
 import unittest
 
-from cli_support import TQ, make_model
-from hub_server import Hub, Repository, git_sha1
-
-PROXIES = [name for part in ("http", "https", "all", "no") for name in (f"{part}_proxy", f"{part.upper()}_PROXY")]
-CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-TOKEN = "hf_secretsecretsecret"
-CHUNK = 16 << 20  # of a request: src/hub/download.cpp
-
-
-def random_bytes(n, seed=1):
-    return random.Random(seed).randbytes(n)
-
-
-def gguf_files(**more):
-    return {f"Tiny-{name}.gguf": random_bytes(5000, seed=name) for name in ("Q2_K", "Q4_K_M", "Q8_0")} | more
-
-
-class PullCase(unittest.TestCase):
-    maxDiff = None
-
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.dir = pathlib.Path(folder.name)
-        self.home = self.dir / "hf"
-        self.cache = self.home / "hub"
-
-    def serve(self, repositories):
-        hub = Hub({name: files if isinstance(files, Repository) else Repository(files)
-                   for name, files in repositories.items()})
-        self.enterContext(hub)
-        self.hub = hub
-        return hub
-
-    def env(self, **more):
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING")) and k not in (*PROXIES, *CERTIFICATES)}
-        env |= {"HF_HOME": str(self.home), "HOME": str(self.dir), "NO_PROXY": "127.0.0.1"}
-        if hasattr(self, "hub"):
-            env["HF_ENDPOINT"] = self.hub.url
-        return {k: v for k, v in (env | more).items() if v is not None}
-
-    def tq(self, *args, code=0, before=None, **env):
-        done = subprocess.run([TQ, *map(str, args)], capture_output=True, text=True, env=self.env(**env), timeout=120,
-                              cwd=self.dir, check=False, preexec_fn=before)
-        self.assertEqual(done.returncode, code, done)
-        return done
-
-    def start(self, *args, **env):
-        process = subprocess.Popen([TQ, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                   env=self.env(**env), cwd=self.dir)
-        self.addCleanup(process.communicate)
-        self.addCleanup(process.kill)
-        return process
-
-    def json(self, *args, **env):
-        return json.loads(self.tq(*args, "--json", **env).stdout)
-
-    def folder(self, name="org/tiny"):
-        return self.cache / ("models--" + name.replace("/", "--"))
-
-    def seen(self, name="org/tiny"):
-        """Paths in snapshots whose content is there."""
-        top = self.folder(name) / "snapshots"
-        return sorted(str(p.relative_to(top)) for p in top.rglob("*") if p.is_file())
-
-    def blobs(self, name="org/tiny"):
-        return sorted(p.name for p in (self.folder(name) / "blobs").glob("*"))
-
-    def check_snapshot(self, repository, paths, name="org/tiny"):
-        """These files of the repository are there as the cache has them, and nothing else."""
-        snapshot = self.folder(name) / "snapshots" / repository.commit
-        self.assertEqual(sorted(str(p.relative_to(snapshot)) for p in snapshot.rglob("*") if not p.is_dir()), sorted(paths))
-        for path in paths:
-            link = os.readlink(snapshot / path)
-            up = "../" * (path.count("/") + 2)
-            self.assertEqual(link, f"{up}blobs/{repository.hash(path)[0]}")
-            self.assertEqual((snapshot / path).read_bytes(), repository.files[path])
-        self.assertFalse([b for b in self.blobs(name) if "part" in b or "incomplete" in b])
+from cli_support import make_model
+from hub_server import Repository, git_sha1
+from pull_case import CHUNK, PullCase, gguf_files, random_bytes
 
 
 class Pulling(PullCase):
@@ -119,6 +40,8 @@ class Pulling(PullCase):
             self.assertEqual(found["ids"], expected["ids"])
             self.assertEqual(found["model"], "org/tiny")
         self.assertEqual(hub.log, [])  # what is there is used without asking
+        self.assertEqual(self.json("pull", "org/tiny", HF_HUB_OFFLINE="1")["commit"], repository.commit)
+        self.assertIn("HF_HUB_OFFLINE", self.tq("pull", "org/gone", code=3, HF_HUB_OFFLINE="1").stderr)
 
         (row,) = self.json("list")["models"]
         self.assertEqual((row["model"], row["missing"], row["commit"]), ("org/tiny", "", repository.commit))
@@ -526,82 +449,6 @@ class Trouble(PullCase):
             if env.get("HF_HOME"):
                 expected = "y/hub"
             self.assertTrue(path.is_relative_to(self.dir / expected), (path, env))
-
-
-@unittest.skipIf(shutil.which("openssl") is None, "no openssl, which makes the certificate")
-class Https(PullCase):
-    def setUp(self):
-        super().setUp()
-        self.pem = self.dir / "own.pem"
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                        "-keyout", self.dir / "own.key", "-out", self.pem, "-days", "2", "-subj", "/CN=localhost",
-                        "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
-        both = self.dir / "both.pem"
-        both.write_bytes(self.pem.read_bytes() + (self.dir / "own.key").read_bytes())
-        self.hub = self.enterContext(Hub({"org/tiny": Repository(gguf_files())}, certificate=both))
-
-    def test_certificates_are_checked(self):
-        self.hub.redirect = None
-        done = self.tq("pull", "org/tiny", code=6)
-        self.assertIn("certificate", done.stderr)
-        self.assertEqual(self.hub.log, [])
-        for name in CERTIFICATES:
-            self.tq("pull", "org/tiny", **{name: str(self.pem)})
-
-    def test_never_from_https_to_http(self):
-        done = self.tq("pull", "org/tiny", code=6, SSL_CERT_FILE=str(self.pem))
-        self.assertIn("redirected from https to http", done.stderr)
-        self.assertEqual(self.hub.requests("files"), [])
-        self.assertEqual(self.seen(), [])
-
-
-class Tokens(PullCase):
-    def setUp(self):
-        super().setUp()
-        self.files = gguf_files()
-        self.serve({"org/gated": Repository(self.files, gated=True), "org/open": Repository(self.files),
-                    "org/private": Repository(self.files, private=True)})
-        self.hub.token = TOKEN
-
-    def test_gated(self):
-        done = self.tq("pull", "org/gated", code=5)
-        self.assertIn(f"accept its licence at {self.hub.url}/org/gated", done.stderr)
-        self.assertIn("HF_TOKEN", done.stderr)
-        self.hub.repositories["org/gated"].gated = "refused"
-        self.assertIn("awaits a review", self.tq("pull", "org/gated", code=5, HF_TOKEN=TOKEN).stderr)
-        self.hub.repositories["org/gated"].gated = True
-        self.tq("pull", "org/gated", HF_TOKEN=TOKEN)
-
-    def test_private(self):
-        self.assertIn("private", self.tq("pull", "org/private", code=3).stderr)
-        self.tq("pull", "org/private", HF_TOKEN=TOKEN)
-        self.assertIn("no such repository", self.tq("pull", "org/none", code=3, HF_TOKEN=TOKEN).stderr)
-
-    def test_wrong_tokens_are_not_shown(self):
-        done = self.tq("pull", "org/open", code=2, HF_TOKEN="hf_otherother")
-        self.assertIn("does not accept the token", done.stderr)
-        self.assertNotIn("otherother", done.stderr)
-        done = self.tq("pull", "org/open", code=2, HF_TOKEN="hf_other\nX-Evil: 1")
-        self.assertIn("HF_TOKEN holds characters", done.stderr)
-        self.assertNotIn("hf_other", done.stderr)
-
-    def test_tokens_go_to_the_hub_only(self):
-        self.tq("pull", "org/private", HF_TOKEN=TOKEN)
-        sent = {headers.get("authorization") for _, _, headers in self.hub.requests("hub")}
-        self.assertEqual(sent, {f"Bearer {TOKEN}"})
-        self.assertTrue(self.hub.requests("files"))
-        for _, _, headers in self.hub.requests("files"):
-            self.assertNotIn("authorization", headers)
-
-    def test_token_files(self):
-        self.home.mkdir()
-        (self.home / "token").write_text(TOKEN + "\n")
-        self.tq("pull", "org/private")
-        self.tq("rm", "org/private")
-        self.tq("pull", "org/private", code=3, HF_HUB_DISABLE_IMPLICIT_TOKEN="1")
-        (self.dir / "t").write_text(TOKEN)
-        (self.home / "token").unlink()
-        self.tq("pull", "org/private", HF_TOKEN_PATH=str(self.dir / "t"))
 
 
 if __name__ == "__main__":
