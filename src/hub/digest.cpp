@@ -1,5 +1,6 @@
 #include "hub/digest.h"
 
+#include <fcntl.h>
 #include <openssl/evp.h>
 #include <unistd.h>
 
@@ -73,7 +74,16 @@ bool FileDigest::hash_some(std::span<uint8_t> buffer, int64_t& at) {
   if (n == 0) fail(ErrorCode::kIo, "a file was cut while it was downloaded");
   digest_.add(buffer.first(static_cast<size_t>(n)));
   at += n;
+  write_out(at);
   return true;
+}
+
+// Starts writing the first bytes to the disk, so that little is left for the end.
+void FileDigest::write_out(int64_t at) {
+  constexpr int64_t kBytes = int64_t{8} << 20;
+  if (at - written_out_ < kBytes) return;
+  ::sync_file_range(fd_, written_out_, at - written_out_, SYNC_FILE_RANGE_WRITE);  // advice only
+  written_out_ = at;
 }
 
 void FileDigest::run() {
@@ -83,6 +93,7 @@ void FileDigest::run() {
       if (!hash_some(buffer, at)) return;
     }
     result_ = digest_.finish();
+    if (::fdatasync(fd_) != 0) fail_errno(errno, "writing what was downloaded");
   } catch (...) {
     error_ = std::current_exception();
   }

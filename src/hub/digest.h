@@ -37,7 +37,8 @@ class Digest {
 };
 
 // Hashes a file while it is written, on a thread of its own, as far as it is there from its
-// beginning on. The caller's thread drives it.
+// beginning on, and brings it to the disk, so that who writes it need not wait for either. The
+// caller's thread drives it.
 class FileDigest {
  public:
   // Reads from the descriptor, which must outlive it.
@@ -48,7 +49,7 @@ class FileDigest {
 
   // The first n bytes are there and will not change. Never less than before.
   void advance(int64_t n);
-  // Whether result() has something to say, all bytes being there.
+  // Whether result() has something to say, all bytes being there and on the disk.
   bool done() const { return done_; }
   // Waits for it. Throws kIo when the file could not be read.
   std::string result();
@@ -56,11 +57,13 @@ class FileDigest {
  private:
   void run();
   bool hash_some(std::span<uint8_t> buffer, int64_t& at);
+  void write_out(int64_t at);
 
   Digest digest_;
   const int64_t size_;
   const int fd_;
   std::atomic<int64_t> there_ = 0;
+  int64_t written_out_ = 0;  // the thread's: the disk was told to take them
   std::atomic<bool> stop_ = false;
   std::atomic<bool> done_ = false;
   std::string result_;

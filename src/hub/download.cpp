@@ -20,7 +20,7 @@ using Clock = std::chrono::steady_clock;
 constexpr int64_t kChunkBytes = int64_t{16} << 20;  // of one request, so that all connections work
 constexpr int kAttempts = 6;                        // in a row without a byte
 constexpr auto kSaveInterval = std::chrono::seconds(1);
-constexpr int kSaveShare = 20;  // saving takes one part of so many of the time at most
+constexpr auto kDurableInterval = std::chrono::seconds(30);
 
 // A file that is being fetched.
 struct FetchedFile {
@@ -315,20 +315,21 @@ class Download {
   // ---- Keeping ----
 
   void save_sometimes() {
-    const Clock::time_point begin = Clock::now();
-    if (begin < next_save_) return;
+    const Clock::time_point now = Clock::now();
+    if (now < next_save_) return;
+    const bool durable = now >= next_durable_;  // which keeps all connections waiting
     for (FetchedFile& file : files_) {
-      if (file.partial != nullptr) file.partial->save();
+      if (file.partial != nullptr) file.partial->save(durable);
     }
-    const Clock::duration took = Clock::now() - begin;
-    next_save_ = Clock::now() + std::max<Clock::duration>(kSaveInterval, kSaveShare * took);
+    next_save_ = Clock::now() + kSaveInterval;
+    if (durable) next_durable_ = Clock::now() + kDurableInterval;
   }
 
   // As well as it goes: something has failed already.
   void save_all() {
     for (FetchedFile& file : files_) {
       try {
-        if (file.partial != nullptr) file.partial->save();
+        if (file.partial != nullptr) file.partial->save(/*durable=*/true);
       } catch (const std::exception& error) {
         warn("{}", error.what());
       }
@@ -356,6 +357,7 @@ class Download {
   Clock::time_point pause_until_{};
   Clock::time_point next_look_{};
   Clock::time_point next_save_ = Clock::now() + kSaveInterval;
+  Clock::time_point next_durable_ = Clock::now() + kDurableInterval;
 };
 
 }  // namespace

@@ -27,6 +27,19 @@ std::unique_ptr<OutputFile> open_data(const fs::path& path) {
   return std::make_unique<OutputFile>(fd, path);
 }
 
+// As write_file_atomic(), without waiting for the disk.
+void replace_file(const fs::path& path, std::string_view text) {
+  const fs::path temporary = with_end(path, ".new");
+  std::error_code error;
+  fs::remove(temporary, error);  // of an earlier run
+  {
+    const std::unique_ptr<OutputFile> out = open_data(temporary);
+    out->write_at(0, {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+  }
+  fs::rename(temporary, path, error);
+  if (error) fail_errno(error.value(), path.string());
+}
+
 }  // namespace
 
 fs::path partial_data(const fs::path& place) { return with_end(place, kDataEnd); }
@@ -77,13 +90,19 @@ void PartialFile::write(int64_t at, std::span<const uint8_t> bytes) {
   saved_ = false;
 }
 
-void PartialFile::save() {
-  if (saved_) return;
-  out_->sync();  // the journal must not speak of bytes that a crash can lose
+void PartialFile::save(bool durable) {
+  if (saved_ && (durable_ || !durable)) return;
+  if (durable) out_->sync();  // the journal must not speak of bytes that a crash can lose
   Json ranges = Json::array();
   for (const ByteRange& range : there_.ranges()) ranges.push_back({range.begin, range.end});
-  write_file_atomic(journal_, Json{{"size", size_}, {"ranges", std::move(ranges)}}.dump() + "\n");
+  const std::string text = Json{{"size", size_}, {"ranges", std::move(ranges)}}.dump() + "\n";
+  if (durable) {
+    write_file_atomic(journal_, text);
+  } else {
+    replace_file(journal_, text);
+  }
   saved_ = true;
+  durable_ = durable;
 }
 
 void PartialFile::restart() {
@@ -91,7 +110,7 @@ void PartialFile::restart() {
   fs::remove(journal_, none);
   there_.clear();
   out_->truncate(0);
-  saved_ = true;
+  saved_ = durable_ = true;
 }
 
 void PartialFile::publish() {
@@ -99,6 +118,7 @@ void PartialFile::publish() {
   rename_durable(data_, place_);
   std::error_code none;
   fs::remove(journal_, none);
+  fs::remove(with_end(journal_, ".new"), none);
 }
 
 }  // namespace tq

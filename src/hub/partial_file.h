@@ -24,8 +24,10 @@ class PartialFile {
 
   // Throws kIo, kNoSpace.
   void write(int64_t at, std::span<const uint8_t> bytes);
-  // Makes what was written so far outlast a crash. Nothing to do where nothing is new.
-  void save();
+  // Writes down which bytes are there. Nothing to do where nothing is new. durable: that and the
+  // bytes outlast a crash of the machine, which may take long; otherwise only one of the program. A
+  // machine's crash may then leave other bytes than were written: their hash tells.
+  void save(bool durable);
   // Forgets all bytes.
   void restart();
   // The whole file gets its name. Durable.
@@ -41,6 +43,7 @@ class PartialFile {
   std::unique_ptr<OutputFile> out_;
   ByteRanges there_;
   bool saved_ = true;
+  bool durable_ = true;  // as saved
 };
 
 // The names that a PartialFile has beside a place.

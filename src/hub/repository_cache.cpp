@@ -174,8 +174,8 @@ std::optional<CachedModel> find_cached_model(const fs::path& cache, const HubNam
   const GgufModel* model = choose_gguf_model(models, name);
   if (model == nullptr) return std::nullopt;
   std::string note;
-  if (!wants_gguf) {
-    note = fmt::format("{}: {}", name.repository,
+  if (!wants_gguf && models.size() > 1) {
+    note = fmt::format("{}: using {}, of those in the cache", name.repository,
                        model->quantization.empty() ? model->paths.front() : model->quantization);
   }
   return CachedModel{repository.snapshot(*commit) / model->paths.front(), note};

@@ -23,15 +23,17 @@ class Repository:
         self.files = dict(files)  # path -> bytes
         self.commit = hashlib.sha1(repr(sorted((k, git_sha1(v)) for k, v in self.files.items())).encode()).hexdigest()
         self.revisions = revisions or ["main"]
+        self.hashes = {}
         self.gated = gated
         self.private = private
 
     def hash(self, path):
         """What the file is known by: (hash, whether it is one of LFS)."""
         data = self.files[path]
-        if len(data) >= LFS_FROM:
-            return hashlib.sha256(data).hexdigest(), True
-        return git_sha1(data), False
+        lfs = len(data) >= LFS_FROM
+        if path not in self.hashes:
+            self.hashes[path] = hashlib.sha256(data).hexdigest() if lfs else git_sha1(data)
+        return self.hashes[path], lfs
 
     def sibling(self, path):
         name, lfs = self.hash(path)

@@ -23,7 +23,7 @@ TEST(PartialFile, GoesOnWithWhatWasSaved) {
   {
     PartialFile file(place, 10);
     file.write(6, bytes_of("6789"));
-    file.save();
+    file.save(/*durable=*/false);
     file.write(0, bytes_of("01"));  // not saved: a crash
   }
   PartialFile file(place, 10);
@@ -34,6 +34,18 @@ TEST(PartialFile, GoesOnWithWhatWasSaved) {
   file.publish();
   EXPECT_EQ(read_text_file(place), "0123456789");
   EXPECT_FALSE(fs::exists(partial_data(place)) || fs::exists(partial_journal(place)));
+}
+
+TEST(PartialFile, SavesAreOfTheLastState) {
+  const TempDir dir;
+  const fs::path place = dir / "abc";
+  PartialFile file(place, 10);
+  for (const bool durable : {false, true, false}) {
+    file.write(file.there().total(), bytes_of("xy"));
+    file.save(durable);
+    file.save(!durable);
+    EXPECT_EQ(PartialFile(place, 10).there().total(), file.there().total());
+  }
 }
 
 TEST(PartialFile, BeginsAnewWhereTheStateIsNotKnown) {
