@@ -15,8 +15,8 @@ using fixtures::TempDir;
 using fixtures::write_bytes;
 using testing::ElementsAre;
 
-const std::string kCommit(40, 'c');
-const std::string kOther(40, 'd');
+const std::string kMainCommit(40, 'c');
+const std::string kOtherCommit(40, 'd');
 
 // A file of a hash that stands for its content.
 HubFile put(const RepositoryCache& cache, const std::string& commit, const std::string& path,
@@ -33,36 +33,36 @@ TEST(RepositoryCache, LinksAreRelative) {
   const RepositoryCache cache(dir / "hub", "org/name");
   EXPECT_EQ(cache.folder(), dir / "hub/models--org--name");
   const HubFile file{"sub/x.json", 7, std::string(40, 'a')};
-  EXPECT_FALSE(cache.has(kCommit, file));
-  put(cache, kCommit, "sub/x.json", 'a');
-  EXPECT_TRUE(cache.has(kCommit, file));
-  EXPECT_EQ(fs::read_symlink(cache.snapshot(kCommit) / "sub/x.json"),
+  EXPECT_FALSE(cache.has(kMainCommit, file));
+  put(cache, kMainCommit, "sub/x.json", 'a');
+  EXPECT_TRUE(cache.has(kMainCommit, file));
+  EXPECT_EQ(fs::read_symlink(cache.snapshot(kMainCommit) / "sub/x.json"),
             "../../../blobs/" + file.hash);
   fs::rename(dir / "hub", dir / "moved");
-  EXPECT_EQ(read_text_file(dir / "moved/models--org--name/snapshots" / kCommit / "sub/x.json"),
+  EXPECT_EQ(read_text_file(dir / "moved/models--org--name/snapshots" / kMainCommit / "sub/x.json"),
             "content");
 }
 
 TEST(RepositoryCache, LinksThatLeadElsewhereAreReplaced) {
   const TempDir dir;
   const RepositoryCache cache(dir / "hub", "org/name");
-  cache.make(kCommit);
-  fs::create_symlink("nowhere", cache.snapshot(kCommit) / "x");
-  put(cache, kCommit, "x", 'a');
-  EXPECT_EQ(read_text_file(cache.snapshot(kCommit) / "x"), "content");
+  cache.make(kMainCommit);
+  fs::create_symlink("nowhere", cache.snapshot(kMainCommit) / "x");
+  put(cache, kMainCommit, "x", 'a');
+  EXPECT_EQ(read_text_file(cache.snapshot(kMainCommit) / "x"), "content");
 }
 
 TEST(RepositoryCache, Revisions) {
   const TempDir dir;
   const RepositoryCache cache(dir / "hub", "org/name");
   EXPECT_EQ(cache.commit_of("main"), std::nullopt);
-  cache.set_ref("refs/pr/1", kCommit);
-  EXPECT_EQ(cache.commit_of("refs/pr/1"), kCommit);
-  EXPECT_EQ(cache.commit_of(kCommit), std::nullopt);  // nothing of it is there
-  cache.make(kCommit);
-  EXPECT_EQ(cache.commit_of(kCommit), kCommit);
-  write_bytes(cache.folder() / "refs/main", kOther + "\n");
-  EXPECT_EQ(cache.commit_of("main"), kOther);
+  cache.set_ref("refs/pr/1", kMainCommit);
+  EXPECT_EQ(cache.commit_of("refs/pr/1"), kMainCommit);
+  EXPECT_EQ(cache.commit_of(kMainCommit), std::nullopt);  // nothing of it is there
+  cache.make(kMainCommit);
+  EXPECT_EQ(cache.commit_of(kMainCommit), kMainCommit);
+  write_bytes(cache.folder() / "refs/main", kOtherCommit + "\n");
+  EXPECT_EQ(cache.commit_of("main"), kOtherCommit);
   write_bytes(cache.folder() / "refs/main", "../../../etc");
   EXPECT_EQ(cache.commit_of("main"), std::nullopt);
 }
@@ -75,27 +75,27 @@ TEST(RepositoryCache, OnlyWholeModelsAreFound) {
     return find_cached_model(dir / "hub", *parse_hub_name(text)).has_value();
   };
   EXPECT_FALSE(found());
-  cache.set_ref("main", kCommit);
-  put(cache, kCommit, "config.json", 'a');
+  cache.set_ref("main", kMainCommit);
+  put(cache, kMainCommit, "config.json", 'a');
   EXPECT_FALSE(found());
-  put(cache, kCommit, "model-00001-of-00002.safetensors", 'b');
+  put(cache, kMainCommit, "model-00001-of-00002.safetensors", 'b');
   EXPECT_FALSE(found());
-  EXPECT_EQ(missing_part(cache, kCommit), "model-00002-of-00002.safetensors");
-  put(cache, kCommit, "model-00002-of-00002.safetensors", 'e');
+  EXPECT_EQ(missing_part(cache, kMainCommit), "model-00002-of-00002.safetensors");
+  put(cache, kMainCommit, "model-00002-of-00002.safetensors", 'e');
   EXPECT_TRUE(found());
   EXPECT_FALSE(found("org/name:v2"));
-  write_bytes(cache.snapshot(kCommit) / "model.safetensors.index.json",
+  write_bytes(cache.snapshot(kMainCommit) / "model.safetensors.index.json",
               R"({"weight_map":{"w":"other.safetensors"}})");
-  EXPECT_EQ(missing_part(cache, kCommit), "other.safetensors");
+  EXPECT_EQ(missing_part(cache, kMainCommit), "other.safetensors");
   EXPECT_FALSE(found());
 }
 
 TEST(RepositoryCache, GgufModelsAreFoundByQuantization) {
   const TempDir dir;
   const RepositoryCache cache(dir / "hub", "org/name");
-  cache.set_ref("main", kCommit);
-  put(cache, kCommit, "x-Q8_0.gguf", 'a');
-  put(cache, kCommit, "x-Q4_K_M-00001-of-00002.gguf", 'b');
+  cache.set_ref("main", kMainCommit);
+  put(cache, kMainCommit, "x-Q8_0.gguf", 'a');
+  put(cache, kMainCommit, "x-Q4_K_M-00001-of-00002.gguf", 'b');
   const auto path_of = [&](const char* text) {
     const auto found = find_cached_model(dir / "hub", *parse_hub_name(text));
     return found ? found->path.filename().string() : "";
@@ -103,7 +103,7 @@ TEST(RepositoryCache, GgufModelsAreFoundByQuantization) {
   EXPECT_EQ(path_of("org/name"), "x-Q8_0.gguf");
   EXPECT_EQ(path_of("org/name:q8_0"), "x-Q8_0.gguf");
   EXPECT_EQ(path_of("org/name:Q4_K_M"), "");
-  put(cache, kCommit, "x-Q4_K_M-00002-of-00002.gguf", 'e');
+  put(cache, kMainCommit, "x-Q4_K_M-00002-of-00002.gguf", 'e');
   EXPECT_EQ(path_of("org/name:Q4_K_M"), "x-Q4_K_M-00001-of-00002.gguf");
   EXPECT_EQ(path_of("org/name"), "x-Q4_K_M-00001-of-00002.gguf");
 }
@@ -111,10 +111,11 @@ TEST(RepositoryCache, GgufModelsAreFoundByQuantization) {
 TEST(CacheContents, RemovesWhatNothingElseNeeds) {
   const TempDir dir;
   const RepositoryCache cache(dir / "hub", "org/name");
-  cache.set_ref("main", kCommit);
-  cache.set_ref("v1", kOther);
-  for (const std::string& commit : {kCommit, kOther}) put(cache, commit, "x-Q8_0.gguf", 'a');
-  put(cache, kOther, "x-Q2_K.gguf", 'b');
+  cache.set_ref("main", kMainCommit);
+  cache.set_ref("v1", kOtherCommit);
+  for (const std::string& commit : {kMainCommit, kOtherCommit})
+    put(cache, commit, "x-Q8_0.gguf", 'a');
+  put(cache, kOtherCommit, "x-Q2_K.gguf", 'b');
   const std::vector<CachedRepository> listed = list_cache(dir / "hub");
   ASSERT_EQ(listed.size(), 1U);
   std::vector<std::string> names;
@@ -141,10 +142,10 @@ TEST(CacheContents, RemovesWhatNothingElseNeeds) {
 TEST(CacheContents, LinksOutOfTheCacheAreNotFollowed) {
   const TempDir dir;
   const RepositoryCache cache(dir / "hub", "org/name");
-  put(cache, kCommit, "config.json", 'a');
+  put(cache, kMainCommit, "config.json", 'a');
   fs::create_directories(dir / "mine");
   write_bytes(dir / "mine/file", "x");
-  fs::create_directory_symlink(dir / "mine", cache.snapshot(kCommit) / "sub");
+  fs::create_directory_symlink(dir / "mine", cache.snapshot(kMainCommit) / "sub");
   fs::create_directory_symlink(dir / "mine", dir / "hub/models--org--link");
   remove_cached(dir / "hub", *parse_hub_name("org/name"), false);
   EXPECT_THROW(remove_cached(dir / "hub", *parse_hub_name("org/link"), false), Error);
