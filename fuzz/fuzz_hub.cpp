@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "hub/file_choice.h"
-#include "hub/http_client.h"
+#include "hub/hub_client.h"
 
 namespace {
 

@@ -18,7 +18,7 @@
 namespace tq {
 namespace {
 
-std::string size_text(int64_t bytes) { return human_bytes(static_cast<double>(bytes)); }
+std::string cache_size_text(int64_t bytes) { return human_bytes(static_cast<double>(bytes)); }
 
 std::string list_text(const std::vector<CachedRepository>& repositories, const fs::path& cache) {
   Table table({{"model", Table::Align::kLeft},
@@ -30,17 +30,17 @@ std::string list_text(const std::vector<CachedRepository>& repositories, const f
   for (const CachedRepository& repository : repositories) {
     total += repository.bytes;
     for (const CachedEntry& entry : repository.entries) {
-      table.add_row({printable(entry.name), size_text(entry.bytes),
+      table.add_row({printable(entry.name), cache_size_text(entry.bytes),
                      fmt::format("{:%Y-%m-%d}", fmt::localtime(std::time_t{entry.fetched_time})),
                      entry.commit.substr(0, 8), printable(entry.missing)});
     }
     if (repository.unfinished_bytes > 0 || repository.entries.empty()) {
-      table.add_row({repository.repository, size_text(repository.unfinished_bytes), "", "",
+      table.add_row({repository.repository, cache_size_text(repository.unfinished_bytes), "", "",
                      "not all fetched yet: tq pull goes on"});
     }
   }
   if (repositories.empty()) return fmt::format("no models in {}\n", cache.string());
-  return table.text() + fmt::format("\n{} in {}\n", size_text(total), cache.string());
+  return table.text() + fmt::format("\n{} in {}\n", cache_size_text(total), cache.string());
 }
 
 void run_list(const GlobalOptions& global) {
@@ -85,7 +85,7 @@ void run_remove(const RemoveCommand& command, const GlobalOptions& global) {
     print_json(json);
     return;
   }
-  print_text(fmt::format("{}: {} {}\n", name.text(), size_text(removal.bytes),
+  print_text(fmt::format("{}: {} {}\n", name.text(), cache_size_text(removal.bytes),
                          command.dry_run ? "would be removed" : "removed"));
 }
 

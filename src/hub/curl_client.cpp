@@ -1,4 +1,4 @@
-// HttpClient by libcurl's multi interface. The only source that includes it.
+// HubClient by libcurl's multi interface. The only source that includes it.
 #include <curl/curl.h>
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 #include "base/check.h"
 #include "base/env.h"
 #include "base/error.h"
-#include "hub/http_client.h"
+#include "hub/hub_client.h"
 #include "hub/listing.h"
 
 namespace tq {
@@ -34,11 +34,11 @@ struct FreeEasy {
 
 // One request with the redirects that it takes.
 struct CurlRequest {
-  HttpClient::Id id = 0;
-  HttpRequest request;
+  HubClient::Id id = 0;
+  HubRequest request;
   std::unique_ptr<CURL, FreeEasy> easy;
   std::unique_ptr<curl_slist, FreeSlist> headers;
-  HttpHead head;
+  HubHead head;
   int redirects = 0;
   bool final_head = false;  // on_head was called
   bool ended = false;       // by one of its functions
@@ -47,7 +47,7 @@ struct CurlRequest {
   char message[CURL_ERROR_SIZE] = {};
 };
 
-class CurlClient final : public HttpClient {
+class CurlClient final : public HubClient {
  public:
   explicit CurlClient(const Settings& settings)
       : settings_(settings), origin_(origin_of(settings.endpoint)) {
@@ -63,7 +63,7 @@ class CurlClient final : public HttpClient {
     curl_multi_cleanup(multi_);
   }
 
-  Id start(HttpRequest request) override {
+  Id start(HubRequest request) override {
     auto one = std::make_unique<CurlRequest>();
     one->id = ++last_id_;
     one->request = std::move(request);
@@ -266,7 +266,7 @@ class CurlClient final : public HttpClient {
 
 }  // namespace
 
-std::unique_ptr<HttpClient> make_http_client(const HttpClient::Settings& settings) {
+std::unique_ptr<HubClient> make_hub_client(const HubClient::Settings& settings) {
   return std::make_unique<CurlClient>(settings);
 }
 

@@ -39,16 +39,16 @@ struct FetchedFile {
 };
 
 // One request for bytes of a file.
-struct Connection {
+struct RangeFetch {
   FetchedFile* file = nullptr;
-  ByteRange range;
+  FileRange range;
   int64_t at = 0;
-  HttpClient::Id id = 0;
+  HubClient::Id id = 0;
 };
 
 class Download {
  public:
-  Download(HttpClient& client, const std::vector<DownloadItem>& items,
+  Download(HubClient& client, const std::vector<DownloadItem>& items,
            const DownloadOptions& options, const HubEnvironment& environment, const HubName& name)
       : client_(client), options_(options), environment_(environment), name_(name) {
     for (const DownloadItem& item : items) {
@@ -58,7 +58,7 @@ class Download {
   }
 
   ~Download() {
-    for (const Connection& one : connections_) client_.stop(one.id);
+    for (const RangeFetch& one : connections_) client_.stop(one.id);
   }
 
   int64_t run() {
@@ -157,39 +157,38 @@ class Download {
   }
 
   // The next bytes to ask for: neither there nor on their way.
-  std::optional<ByteRange> next_range(FetchedFile& file) const {
+  std::optional<FileRange> next_range(FetchedFile& file) const {
     if (file.no_ranges) {
       if (file.n_connections > 0 || file.partial->whole()) return std::nullopt;
-      return ByteRange{0, file.partial->size()};
+      return FileRange{0, file.partial->size()};
     }
-    ByteRanges taken = file.partial->there();
-    for (const Connection& one : connections_) {
+    FileRanges taken = file.partial->there();
+    for (const RangeFetch& one : connections_) {
       if (one.file == &file) taken.add({one.at, one.range.end});
     }
     return taken.first_gap(file.partial->size(), kChunkBytes);
   }
 
-  void connect(FetchedFile& file, ByteRange range) {
+  void connect(FetchedFile& file, FileRange range) {
     // A whole file that comes anew replaces what a broken connection left.
     if (file.no_ranges && file.partial->there().total() > 0) restart(file);
-    Connection& one = connections_.emplace_back();
+    RangeFetch& one = connections_.emplace_back();
     one.file = &file;
     one.range = range;
     one.at = range.begin;
     ++file.n_connections;
-    const bool whole = range == ByteRange{0, file.partial->size()};
+    const bool whole = range == FileRange{0, file.partial->size()};
     one.id = client_.start({
         .url = file.direct_url.empty() ? file.item->url : file.direct_url,
-        .range = whole ? ByteRange{} : range,
-        .on_head = [this, &one, whole](const HttpHead& head) { return begin(one, head, whole); },
+        .range = whole ? FileRange{} : range,
+        .on_head = [this, &one, whole](const HubHead& head) { return begin(one, head, whole); },
         .on_body = [this, &one](std::string_view bytes) { return take(one, bytes); },
-        .on_end = [this, &one](const HttpHead& head,
-                               const HttpEnd& ended) { end(one, head, ended); },
+        .on_end = [this, &one](const HubHead& head, const HubEnd& ended) { end(one, head, ended); },
     });
   }
 
   // Whether the body is what was asked for.
-  static bool begin(Connection& one, const HttpHead& head, bool whole) {
+  static bool begin(RangeFetch& one, const HubHead& head, bool whole) {
     FetchedFile& file = *one.file;
     const HubFile& of = file.item->file;
     const std::string linked = head.header("x-linked-etag");
@@ -212,7 +211,7 @@ class Download {
     return false;
   }
 
-  bool take(Connection& one, std::string_view bytes) {
+  bool take(RangeFetch& one, std::string_view bytes) {
     // More than was asked for is not read; the hash tells whether the rest is right.
     const bool too_many = static_cast<int64_t>(bytes.size()) > one.range.end - one.at;
     if (too_many) bytes = bytes.substr(0, static_cast<size_t>(one.range.end - one.at));
@@ -225,10 +224,10 @@ class Download {
     return !too_many;
   }
 
-  void end(Connection& ended, const HttpHead& head, const HttpEnd& how) {
+  void end(RangeFetch& ended, const HubHead& head, const HubEnd& how) {
     const auto at = std::find_if(connections_.begin(), connections_.end(),
-                                 [&](const Connection& one) { return &one == &ended; });
-    const Connection one = *at;
+                                 [&](const RangeFetch& one) { return &one == &ended; });
+    const RangeFetch one = *at;
     connections_.erase(at);
     FetchedFile& file = *one.file;
     --file.n_connections;
@@ -243,7 +242,7 @@ class Download {
   }
 
   // An answer that is no success.
-  void refused(FetchedFile& file, const HttpHead& head) {
+  void refused(FetchedFile& file, const HubHead& head) {
     const std::string why = fmt::format("{} answers {}", origin_of(head.url), head.status);
     // Addresses that the hub leads to are good for a while only; a new one is asked for.
     const bool elsewhere = origin_of(head.url) != origin_of(environment_.endpoint);
@@ -346,12 +345,12 @@ class Download {
     options_.progress(done, total_);
   }
 
-  HttpClient& client_;
+  HubClient& client_;
   const DownloadOptions& options_;
   const HubEnvironment& environment_;
   const HubName& name_;
   std::list<FetchedFile> files_;
-  std::list<Connection> connections_;  // whose addresses requests hold
+  std::list<RangeFetch> connections_;  // whose addresses requests hold
   int64_t total_ = 0;
   int64_t fetched_ = 0;
   Clock::time_point pause_until_{};
@@ -362,7 +361,7 @@ class Download {
 
 }  // namespace
 
-int64_t download(HttpClient& client, const std::vector<DownloadItem>& items,
+int64_t download(HubClient& client, const std::vector<DownloadItem>& items,
                  const DownloadOptions& options, const HubEnvironment& environment,
                  const HubName& name) {
   return Download(client, items, options, environment, name).run();

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "hub/environment.h"
-#include "hub/http_client.h"
+#include "hub/hub_client.h"
 #include "hub/hub_name.h"
 #include "hub/listing.h"
 
@@ -31,7 +31,7 @@ struct DownloadOptions {
 // Bytes that came over the network. Throws kCancelled, kCorrupt for a file that does not have its
 // hash twice, kNoSpace, kIo where the network or the server fails again and again, and what
 // fail_answer() throws; whatever it throws, what came so far is kept for the next time.
-int64_t download(HttpClient& client, const std::vector<DownloadItem>& items,
+int64_t download(HubClient& client, const std::vector<DownloadItem>& items,
                  const DownloadOptions& options, const HubEnvironment& environment,
                  const HubName& name);
 

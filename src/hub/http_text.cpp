@@ -1,4 +1,4 @@
-// What http_client.h has beside the client: parsing of addresses and headers.
+// What hub_client.h has beside the client: parsing of addresses and headers.
 #include <fmt/format.h>
 
 #include <charconv>
@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "base/ascii.h"
-#include "hub/http_client.h"
+#include "hub/hub_client.h"
 
 namespace tq {
 namespace {

@@ -24,7 +24,7 @@ std::string token_text(const HubEnvironment& environment) {
              : "the token that is set (HF_TOKEN or the token file) is not one that may read it";
 }
 
-[[noreturn]] void fail_forbidden(const HttpHead& head, const HubEnvironment& environment,
+[[noreturn]] void fail_forbidden(const HubHead& head, const HubEnvironment& environment,
                                  const HubName& name) {
   const std::string code = head.header("x-error-code");
   const std::string said = head.header("x-error-message");
@@ -51,7 +51,7 @@ std::string token_text(const HubEnvironment& environment) {
        name.repository, environment.endpoint, quoted, token_text(environment));
 }
 
-[[noreturn]] void fail_not_found(const HttpHead& head, const HubEnvironment& environment,
+[[noreturn]] void fail_not_found(const HubHead& head, const HubEnvironment& environment,
                                  const HubName& name, const std::string& file) {
   const std::string code = head.header("x-error-code");
   const std::string revision = name.revision.empty() ? "main" : name.revision;
@@ -85,7 +85,7 @@ bool is_passing(int status) {
          status == 504;
 }
 
-std::optional<int64_t> wanted_delay(const HttpHead& head) {
+std::optional<int64_t> wanted_delay(const HubHead& head) {
   const auto seconds =
       retry_after_seconds(head.header("retry-after"), static_cast<int64_t>(std::time(nullptr)));
   if (seconds && *seconds > kLongestWait) {
@@ -97,7 +97,7 @@ std::optional<int64_t> wanted_delay(const HttpHead& head) {
   return seconds;
 }
 
-void fail_answer(const HttpHead& head, const HubEnvironment& environment, const HubName& name,
+void fail_answer(const HubHead& head, const HubEnvironment& environment, const HubName& name,
                  const std::string& file) {
   if (head.status == 401 || head.status == 403) fail_forbidden(head, environment, name);
   if (head.status == 404) fail_not_found(head, environment, name, file);
@@ -107,19 +107,19 @@ void fail_answer(const HttpHead& head, const HubEnvironment& environment, const 
        said.empty() ? "" : fmt::format(" (\"{}\")", printable(said)));
 }
 
-std::string get_text(HttpClient& client, const TextRequest& request,
+std::string get_text(HubClient& client, const TextRequest& request,
                      const HubEnvironment& environment, const HubName& name) {
   Retries retries(kTextAttempts - 1);
   while (true) {
     std::string text;
     std::string trouble;
-    HttpHead answer;
+    HubHead answer;
     bool ended = false;
     bool permanent = false;
     bool too_long = false;
-    const HttpClient::Id id = client.start({
+    const HubClient::Id id = client.start({
         .url = request.url,
-        .on_head = [](const HttpHead&) { return true; },
+        .on_head = [](const HubHead&) { return true; },
         .on_body =
             [&](std::string_view bytes) {
               too_long = text.size() + bytes.size() > static_cast<size_t>(request.max_bytes);
@@ -127,7 +127,7 @@ std::string get_text(HttpClient& client, const TextRequest& request,
               return !too_long;
             },
         .on_end =
-            [&](const HttpHead& head, const HttpEnd& end) {
+            [&](const HubHead& head, const HubEnd& end) {
               answer = head;
               trouble = end.failure;
               permanent = end.permanent;

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "hub/environment.h"
-#include "hub/http_client.h"
+#include "hub/hub_client.h"
 #include "hub/hub_name.h"
 
 namespace tq {
@@ -34,12 +34,12 @@ class Retries {
 bool is_passing(int status);
 
 // The seconds of Retry-After, now. Throws kIo where they are more than anybody waits for.
-std::optional<int64_t> wanted_delay(const HttpHead& head);
+std::optional<int64_t> wanted_delay(const HubHead& head);
 
 // Throws what a status other than success means: kNotFound for repositories, revisions and files
 // that are not there, kUnsupported for what needs a licence to be accepted or a token, kIo for
 // others; says what to do. `file` is empty for questions about the repository.
-[[noreturn]] void fail_answer(const HttpHead& head, const HubEnvironment& environment,
+[[noreturn]] void fail_answer(const HubHead& head, const HubEnvironment& environment,
                               const HubName& name, const std::string& file);
 
 // The whole text that an address of the hub gives, at most `max_bytes`. Waits and asks again where
@@ -50,7 +50,7 @@ struct TextRequest {
   int64_t max_bytes;
   std::function<bool()> cancelled;  // may be empty
 };
-std::string get_text(HttpClient& client, const TextRequest& request,
+std::string get_text(HubClient& client, const TextRequest& request,
                      const HubEnvironment& environment, const HubName& name);
 
 }  // namespace tq

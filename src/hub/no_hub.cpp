@@ -1,7 +1,7 @@
 // What stands in for libcurl and OpenSSL in a build without them (TQ_HUB).
 #include "base/error.h"
 #include "hub/digest.h"
-#include "hub/http_client.h"
+#include "hub/hub_client.h"
 
 namespace tq {
 namespace {
@@ -29,6 +29,6 @@ FileDigest::~FileDigest() = default;
 void FileDigest::advance(int64_t) {}
 std::string FileDigest::result() { return ""; }
 
-std::unique_ptr<HttpClient> make_http_client(const HttpClient::Settings&) { fail_without_hub(); }
+std::unique_ptr<HubClient> make_hub_client(const HubClient::Settings&) { fail_without_hub(); }
 
 }  // namespace tq

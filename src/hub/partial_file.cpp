@@ -94,7 +94,7 @@ void PartialFile::save(bool durable) {
   if (saved_ && (durable_ || !durable)) return;
   if (durable) out_->sync();  // the journal must not speak of bytes that a crash can lose
   Json ranges = Json::array();
-  for (const ByteRange& range : there_.ranges()) ranges.push_back({range.begin, range.end});
+  for (const FileRange& range : there_.ranges()) ranges.push_back({range.begin, range.end});
   const std::string text = Json{{"size", size_}, {"ranges", std::move(ranges)}}.dump() + "\n";
   if (durable) {
     write_file_atomic(journal_, text);

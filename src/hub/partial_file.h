@@ -8,7 +8,7 @@
 #include <span>
 
 #include "base/file.h"
-#include "hub/byte_ranges.h"
+#include "hub/file_ranges.h"
 
 namespace tq {
 
@@ -18,7 +18,7 @@ class PartialFile {
   PartialFile(fs::path place, int64_t size);
 
   int64_t size() const { return size_; }
-  const ByteRanges& there() const { return there_; }
+  const FileRanges& there() const { return there_; }
   bool whole() const { return there_.total() == size_; }
   int fd() const { return out_->fd(); }
 
@@ -41,7 +41,7 @@ class PartialFile {
   fs::path journal_;
   int64_t size_;
   std::unique_ptr<OutputFile> out_;
-  ByteRanges there_;
+  FileRanges there_;
   bool saved_ = true;
   bool durable_ = true;  // as saved
 };

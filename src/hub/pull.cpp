@@ -52,7 +52,7 @@ PullReport pull_offline(const HubEnvironment& environment, const HubName& name) 
   return report;
 }
 
-Listing ask_listing(HttpClient& client, const HubEnvironment& environment, const HubName& name,
+Listing ask_listing(HubClient& client, const HubEnvironment& environment, const HubName& name,
                     const PullOptions& options) {
   const std::string url =
       fmt::format("{}/api/models/{}/revision/{}?blobs=true", environment.endpoint,
@@ -129,7 +129,7 @@ PullReport pull(const HubEnvironment& environment, const HubName& name,
     if (!options.include.empty()) fail_offline(environment, name);
     return pull_offline(environment, name);
   }
-  const auto client = make_http_client({environment.endpoint, environment.token});
+  const auto client = make_hub_client({environment.endpoint, environment.token});
   const Listing listing = ask_listing(*client, environment, name, options);
   const FileChoice choice = choose_files(listing, name, options.include);
   if (!choice.note.empty()) info("{}", choice.note);

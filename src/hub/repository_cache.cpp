@@ -159,7 +159,7 @@ std::string missing_part(const RepositoryCache& repository, const std::string& c
   return there("config.json") ? "" : "config.json";
 }
 
-std::optional<CachedModel> find_cached_model(const fs::path& cache, const HubName& name) {
+std::optional<FoundModel> find_cached_model(const fs::path& cache, const HubName& name) {
   const RepositoryCache repository(cache, name.repository);
   const auto commit = repository.commit_of(name.revision.empty() ? "main" : name.revision);
   if (!commit) return std::nullopt;
@@ -167,7 +167,7 @@ std::optional<CachedModel> find_cached_model(const fs::path& cache, const HubNam
   const bool wants_gguf = !name.quantization.empty() || !name.file.empty();
   if (!wants_gguf && !safetensors_weights(files).empty()) {
     if (!missing_part(repository, *commit).empty()) return std::nullopt;
-    return CachedModel{repository.snapshot(*commit), ""};
+    return FoundModel{repository.snapshot(*commit), ""};
   }
   std::vector<GgufModel> models = gguf_models(files);
   std::erase_if(models, [](const GgufModel& model) { return !model.complete; });
@@ -178,7 +178,7 @@ std::optional<CachedModel> find_cached_model(const fs::path& cache, const HubNam
     note = fmt::format("{}: using {}, of those in the cache", name.repository,
                        model->quantization.empty() ? model->paths.front() : model->quantization);
   }
-  return CachedModel{repository.snapshot(*commit) / model->paths.front(), note};
+  return FoundModel{repository.snapshot(*commit) / model->paths.front(), note};
 }
 
 }  // namespace tq

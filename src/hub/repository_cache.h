@@ -53,13 +53,13 @@ class RepositoryCache {
 std::optional<std::string> repository_of_folder(std::string_view folder);
 
 // A model in the cache.
-struct CachedModel {
+struct FoundModel {
   fs::path path;     // to open: the snapshot's folder, or the (first) GGUF file
   std::string note;  // what was chosen where the name leaves a choice; empty otherwise
 };
 
 // The model that a name means, if all of it is there. Throws kIo.
-std::optional<CachedModel> find_cached_model(const fs::path& cache, const HubName& name);
+std::optional<FoundModel> find_cached_model(const fs::path& cache, const HubName& name);
 
 // What is missing of a model of which there is something, for messages: "model-00002-of-00004.
 // safetensors"; empty where nothing is there or nothing is missing.

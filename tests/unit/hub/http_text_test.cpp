@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "hub/environment.h"
-#include "hub/http_client.h"
+#include "hub/hub_client.h"
 #include "support/expect_error.h"
 #include "support/temp_dir.h"
 
@@ -40,7 +40,7 @@ TEST(HttpText, RetryAfter) {
 TEST(HttpText, ContentRanges) {
   const auto found = parse_content_range("bytes 5-9/20");
   ASSERT_TRUE(found);
-  EXPECT_EQ(found->range, (ByteRange{5, 10}));
+  EXPECT_EQ(found->range, (FileRange{5, 10}));
   EXPECT_EQ(found->size, 20);
   for (const char* text : {"", "bytes */20", "bytes 5-9/*", "bytes 9-5/20", "bytes 5-20/20",
                            "items 5-9/20", "bytes 5-9/20x", "bytes -1-9/20"}) {

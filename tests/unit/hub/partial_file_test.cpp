@@ -27,7 +27,7 @@ TEST(PartialFile, GoesOnWithWhatWasSaved) {
     file.write(0, bytes_of("01"));  // not saved: a crash
   }
   PartialFile file(place, 10);
-  EXPECT_EQ(file.there().ranges(), (std::vector<ByteRange>{{6, 10}}));
+  EXPECT_EQ(file.there().ranges(), (std::vector<FileRange>{{6, 10}}));
   EXPECT_FALSE(fs::exists(place));
   file.write(0, bytes_of("012345"));
   EXPECT_TRUE(file.whole());

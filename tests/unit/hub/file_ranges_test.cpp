@@ -1,4 +1,4 @@
-#include "hub/byte_ranges.h"
+#include "hub/file_ranges.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
@@ -7,27 +7,27 @@
 namespace tq {
 namespace {
 
-TEST(ByteRanges, GapsAndPrefix) {
-  ByteRanges ranges;
-  EXPECT_EQ(ranges.first_gap(10, 4), (ByteRange{0, 4}));
+TEST(FileRanges, GapsAndPrefix) {
+  FileRanges ranges;
+  EXPECT_EQ(ranges.first_gap(10, 4), (FileRange{0, 4}));
   EXPECT_EQ(ranges.first_gap(0, 4), std::nullopt);
   ranges.add({4, 6});
-  EXPECT_EQ(ranges.first_gap(10, 100), (ByteRange{0, 4}));
+  EXPECT_EQ(ranges.first_gap(10, 100), (FileRange{0, 4}));
   EXPECT_EQ(ranges.prefix(), 0);
   ranges.add({0, 4});
   EXPECT_EQ(ranges.ranges().size(), 1U);
   EXPECT_EQ(ranges.prefix(), 6);
-  EXPECT_EQ(ranges.first_gap(10, 3), (ByteRange{6, 9}));
+  EXPECT_EQ(ranges.first_gap(10, 3), (FileRange{6, 9}));
   ranges.add({6, 10});
   EXPECT_EQ(ranges.first_gap(10, 3), std::nullopt);
   EXPECT_EQ(ranges.total(), 10);
 }
 
 // Against a plain set of bytes.
-RC_GTEST_PROP(ByteRanges, IsASetOfBytes, ()) {
+RC_GTEST_PROP(FileRanges, IsASetOfBytes, ()) {
   constexpr int kSize = 40;
   std::vector<bool> bytes(kSize);
-  ByteRanges ranges;
+  FileRanges ranges;
   for (const auto& [a, b] : *rc::gen::container<std::vector<std::pair<int, int>>>(
            rc::gen::pair(rc::gen::inRange(0, kSize + 1), rc::gen::inRange(0, kSize + 1)))) {
     ranges.add({a, b});
@@ -35,7 +35,7 @@ RC_GTEST_PROP(ByteRanges, IsASetOfBytes, ()) {
   }
   int64_t before = -1;
   std::vector<bool> found(kSize);
-  for (const ByteRange& range : ranges.ranges()) {
+  for (const FileRange& range : ranges.ranges()) {
     RC_ASSERT(range.begin > before && range.end > range.begin);  // none touch
     before = range.end;
     for (int64_t i = range.begin; i < range.end; ++i) found[static_cast<size_t>(i)] = true;

@@ -1,4 +1,4 @@
-// HttpClient: many GET requests at once, on the caller's thread, by libcurl; proxies and
+// HubClient: many GET requests at once, on the caller's thread, by libcurl; proxies and
 // certificates are found as libcurl finds them. Redirects are followed within limits: ten at most,
 // never from https to http, and the token is only ever sent to the endpoint's own scheme, host and
 // port. A build without libcurl (TQ_HUB) has clients that throw.
@@ -12,11 +12,11 @@
 #include <string>
 #include <string_view>
 
-#include "hub/byte_ranges.h"
+#include "hub/file_ranges.h"
 
 namespace tq {
 
-struct HttpHead {
+struct HubHead {
   int status = 0;
   std::string url;                             // that gave this answer, after redirects
   std::map<std::string, std::string> headers;  // of it and the redirects before it; names in lower
@@ -29,25 +29,25 @@ struct HttpHead {
   }
 };
 
-struct HttpEnd {
+struct HubEnd {
   bool done = false;       // the body came to its end
   std::string failure;     // what went wrong below HTTP; empty for an answer, and where a function
                            // ended the request
   bool permanent = false;  // the same would come again
 };
 
-struct HttpRequest {
+struct HubRequest {
   std::string url;
-  ByteRange range;  // empty: the whole
+  FileRange range;  // empty: the whole
   // The final answer's head, before its body. False ends the request.
-  std::function<bool(const HttpHead&)> on_head;
+  std::function<bool(const HubHead&)> on_head;
   // Bytes of the body. False ends the request.
   std::function<bool(std::string_view)> on_body;
   // The last call. It may start and stop requests; the others may not.
-  std::function<void(const HttpHead&, const HttpEnd&)> on_end;
+  std::function<void(const HubHead&, const HubEnd&)> on_end;
 };
 
-class HttpClient {
+class HubClient {
  public:
   using Id = uint64_t;
   struct Settings {
@@ -55,9 +55,9 @@ class HttpClient {
     std::string token;     // empty: none
   };
 
-  virtual ~HttpClient() = default;
+  virtual ~HubClient() = default;
   // What the callbacks throw comes out of step().
-  virtual Id start(HttpRequest request) = 0;
+  virtual Id start(HubRequest request) = 0;
   // Ends a request without a further call of its functions.
   virtual void stop(Id id) = 0;
   // Works on all requests for as long as there is something to do, `timeout_ms` at most.
@@ -66,7 +66,7 @@ class HttpClient {
 };
 
 // Throws kUnsupported in a build without libcurl.
-std::unique_ptr<HttpClient> make_http_client(const HttpClient::Settings& settings);
+std::unique_ptr<HubClient> make_hub_client(const HubClient::Settings& settings);
 
 // "https://host:443" of an address, in lower case; empty for what is no http or https address.
 std::string origin_of(std::string_view url);
@@ -78,7 +78,7 @@ std::optional<int64_t> retry_after_seconds(std::string_view value, int64_t now);
 // "bytes 0-99/1234": the range and the whole size. Nothing for other forms, and for an unknown
 // size.
 struct ContentRange {
-  ByteRange range;
+  FileRange range;
   int64_t size = 0;
 };
 std::optional<ContentRange> parse_content_range(std::string_view value);
