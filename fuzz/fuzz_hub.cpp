@@ -44,6 +44,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (const auto seconds = tq::retry_after_seconds(text, 0)) require(*seconds >= 0);
   const std::string origin = tq::origin_of(text);
   require(origin.empty() || origin == tq::origin_of(origin + "/x"));
+  // What is in front of the path has one reading only.
+  require(origin.find_first_of("@\\ /", origin.find("://") + 3) == std::string::npos ||
+          origin.empty());
   for (const char c : tq::printable(text)) require(c >= ' ' && c < 0x7f);
   try {
     const tq::Listing listing = tq::parse_listing(text, "org/name");

@@ -85,6 +85,11 @@ void run_remove(const RemoveCommand& command, const GlobalOptions& global) {
     print_json(json);
     return;
   }
+  if (removal.what.front().starts_with("refs/")) {
+    print_text(fmt::format("{}: the name {}; other branches or tags have the same commit\n",
+                           name.text(), command.dry_run ? "would be removed" : "removed"));
+    return;
+  }
   print_text(fmt::format("{}: {} {}\n", name.text(), cache_size_text(removal.bytes),
                          command.dry_run ? "would be removed" : "removed"));
 }

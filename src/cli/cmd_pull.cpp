@@ -1,7 +1,6 @@
 // tq pull: a model of the Hugging Face hub into the cache that all its tools share.
 #include <fmt/format.h>
 
-#include <csignal>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,8 +26,7 @@ void run_pull(const PullCommand& command, const GlobalOptions& global) {
   const HubName name = read_hub_name(command.model);
   Progress progress(global, "pulling", ProgressUnit::kBytes);
   const InterruptScope interrupt;
-  // A file size limit (ulimit -f) becomes an error of write() like a full disk, not the end of us.
-  std::signal(SIGXFSZ, SIG_IGN);
+  const NetworkSignals signals;
   PullOptions options;
   options.include = command.include;
   options.connections = command.connections;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "base/ascii.h"
@@ -13,18 +14,22 @@
 #include "base/nearest.h"
 #include "hub/file_choice.h"
 #include "hub/file_lock.h"
+#include "hub/listing.h"
 #include "hub/partial_file.h"
 #include "hub/repository_cache.h"
 
 namespace tq {
 namespace {
 
-// The names in a folder, sorted; empty where there is none.
+// The names in a folder, sorted; empty where there is none. Throws kIo.
 std::vector<std::string> names_in(const fs::path& folder) {
   std::vector<std::string> names;
   std::error_code error;
   for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
     names.push_back(at->path().filename().string());
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    fail_errno(error.value(), folder.string());
   }
   std::sort(names.begin(), names.end());
   return names;
@@ -34,6 +39,14 @@ std::vector<std::string> commits_of(const RepositoryCache& repository) {
   std::vector<std::string> commits = names_in(repository.folder() / "snapshots");
   std::erase_if(commits, [](const std::string& name) { return !is_hex(name, 40); });
   return commits;
+}
+
+// Whether a snapshot is a folder of the cache itself: what links lead to is not ours to remove.
+bool is_own(const RepositoryCache& repository, const std::string& commit) {
+  std::error_code none;
+  const fs::path folder = repository.snapshot(commit);
+  return !fs::is_symlink(fs::symlink_status(folder.parent_path(), none)) &&
+         !fs::is_symlink(fs::symlink_status(folder, none));
 }
 
 // Branches and tags by the commit that they were last seen at.
@@ -133,19 +146,28 @@ CachedRepository list_repository(const fs::path& cache, const std::string& name)
   return out;
 }
 
+FileLock take_alone(const fs::path& path, const HubName& name) {
+  auto lock = FileLock::try_take(path);
+  if (lock) return *std::move(lock);
+  fail(ErrorCode::kInvalidArgument, "{} is being fetched by another program; stop that first",
+       name.repository);
+}
+
 // Locks on what is being fetched. Throws when another program has one.
 std::vector<FileLock> lock_unfinished(const RepositoryCache& repository, const HubName& name) {
   std::vector<FileLock> locks;
   for (const std::string& blob : names_in(repository.folder() / "blobs")) {
     if (!is_unfinished(blob) || blob.ends_with(".json")) continue;
-    auto lock = FileLock::try_take(repository.lock(blob.substr(0, blob.find('.'))));
-    if (!lock) {
-      fail(ErrorCode::kInvalidArgument, "{} is being fetched by another program; stop that first",
-           name.repository);
-    }
-    locks.push_back(std::move(*lock));
+    locks.push_back(take_alone(repository.lock(blob.substr(0, blob.find('.'))), name));
   }
   return locks;
+}
+
+// One that is not there any more is removed.
+void remove_one(const fs::path& path) {
+  std::error_code error;
+  fs::remove(path, error);
+  if (error) fail_errno(error.value(), path.string());
 }
 
 void remove_tree(const fs::path& path) {
@@ -158,7 +180,10 @@ Removal remove_repository(const RepositoryCache& repository, const HubName& name
   Removal removal;
   removal.what.push_back(name.repository);
   const fs::path blobs = repository.folder() / "blobs";
-  for (const std::string& blob : names_in(blobs)) removal.bytes += disk_bytes(blobs / blob);
+  std::error_code none;
+  if (!fs::is_symlink(fs::symlink_status(blobs, none))) {  // what it leads to stays
+    for (const std::string& blob : names_in(blobs)) removal.bytes += disk_bytes(blobs / blob);
+  }
   if (dry_run) return removal;
   const std::vector<FileLock> locks = lock_unfinished(repository, name);
   // In this order nobody finds a part of a model in between.
@@ -173,7 +198,7 @@ Removal remove_repository(const RepositoryCache& repository, const HubName& name
 std::map<fs::path, std::string> blobs_by_link(const RepositoryCache& repository) {
   std::map<fs::path, std::string> blobs;
   for (const std::string& commit : commits_of(repository)) {
-    for (const std::string& file : repository.files(commit)) {
+    for (const std::string& file : repository.all_files(commit)) {
       const fs::path link = repository.snapshot(commit) / file;
       std::error_code none;
       const fs::path target = fs::read_symlink(link, none);
@@ -190,11 +215,16 @@ std::set<fs::path> links_of(const RepositoryCache& repository, const HubName& na
     const auto commit = repository.commit_of(name.revision);
     commits.clear();
     if (commit) commits.push_back(*commit);
+    if (commit && !is_own(repository, *commit)) {
+      fail(ErrorCode::kInvalidArgument, "{} is or lies behind a link; remove that by hand",
+           repository.snapshot(*commit).string());
+    }
   }
+  std::erase_if(commits, [&](const std::string& commit) { return !is_own(repository, commit); });
   std::set<fs::path> links;
   const bool gguf = !name.quantization.empty() || !name.file.empty();
   for (const std::string& commit : commits) {
-    std::vector<std::string> files = repository.files(commit);
+    std::vector<std::string> files = repository.all_files(commit);
     if (gguf) {
       const std::vector<GgufModel> models = gguf_models(files);
       const GgufModel* model = choose_gguf_model(models, name);
@@ -218,12 +248,24 @@ void remove_stale_refs(const RepositoryCache& repository) {
   std::error_code none;
   for (const auto& [commit, revision] : refs_of(repository)) {
     if (!fs::exists(repository.snapshot(commit), none)) {
-      fs::remove(repository.folder() / "refs" / revision, none);
+      remove_one(repository.folder() / "refs" / revision);
     }
   }
 }
 
+// Whether a name is a branch or tag whose commit others name as well: then only it goes.
+bool is_one_of_many(const RepositoryCache& repository, const HubName& name) {
+  if (name.revision.empty() || is_hex(name.revision, 40)) return false;
+  if (!name.quantization.empty() || !name.file.empty()) return false;
+  const auto commit = repository.commit_of(name.revision);
+  return commit && refs_of(repository).count(*commit) > 1;
+}
+
 Removal remove_tagged(const RepositoryCache& repository, const HubName& name, bool dry_run) {
+  if (is_one_of_many(repository, name)) {
+    if (!dry_run) remove_one(repository.folder() / "refs" / name.revision);
+    return {{"refs/" + name.revision}, 0};
+  }
   const auto blobs = blobs_by_link(repository);
   const std::set<fs::path> links = links_of(repository, name);
   std::set<std::string> kept;
@@ -240,12 +282,27 @@ Removal remove_tagged(const RepositoryCache& repository, const HubName& name, bo
                 [&](const std::string& blob) { return blob.empty() || kept.contains(blob); });
   for (const std::string& blob : unneeded) removal.bytes += disk_bytes(repository.blob(blob));
   if (dry_run || links.empty()) return removal;
-  std::error_code none;
-  for (const fs::path& link : links) fs::remove(link, none);
-  for (const std::string& blob : unneeded) fs::remove(repository.blob(blob), none);
+  // Of other tools, which know these locks only.
+  std::vector<FileLock> locks;
+  for (const std::string& blob : unneeded) {
+    locks.push_back(take_alone(repository.lock(blob), name));
+  }
+  for (const fs::path& link : links) remove_one(link);
+  for (const std::string& blob : unneeded) remove_one(repository.blob(blob));
   remove_empty_folders(repository.folder() / "snapshots");
   remove_stale_refs(repository);
   return removal;
+}
+
+// What there is, for a message.
+std::string shown_names(const std::vector<std::string>& names) {
+  constexpr size_t kMost = 20;
+  std::vector<std::string> shown;
+  for (const std::string& name : names) {
+    if (shown.size() == kMost) break;
+    shown.push_back(printable(name));
+  }
+  return fmt::format("{}{}", fmt::join(shown, ", "), names.size() > kMost ? ", ..." : "");
 }
 
 }  // namespace
@@ -272,14 +329,18 @@ Removal remove_cached(const fs::path& cache, const HubName& name, bool dry_run) 
   const bool tagged = !name.revision.empty() || !name.quantization.empty() || !name.file.empty();
   std::vector<std::string> known;
   if (is_folder(repository.folder())) {
+    std::optional<FileLock> lock;
+    if (!dry_run) lock = take_alone(repository.use_lock(), name);
     Removal removal = tagged ? remove_tagged(repository, name, dry_run)
                              : remove_repository(repository, name, dry_run);
     if (!removal.what.empty()) return removal;
     for (const CachedEntry& entry : list_repository(cache, name.repository).entries) {
       known.push_back(entry.name);
     }
-    fail(ErrorCode::kNotFound, "there is no {} in {}; there are {}", name.text(), cache.string(),
-         fmt::join(known, ", "));
+    fail(ErrorCode::kNotFound, "there is no {} in {}; {}", name.text(), cache.string(),
+         known.empty()
+             ? fmt::format("`tq rm {}` removes what an interrupted pull has left", name.repository)
+             : "there are " + shown_names(known));
   }
   for (const CachedRepository& one : list_cache(cache)) known.push_back(one.repository);
   fail(ErrorCode::kNotFound, "there is no {} in {}{}", name.repository, cache.string(),

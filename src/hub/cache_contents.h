@@ -37,8 +37,9 @@ struct Removal {
 };
 
 // Removes a whole repository, or of a name with a tag the revision, the quantization or the file,
-// with the blobs that nothing else of the cache needs. dry_run: only says what would go. Throws
-// kNotFound with what there is, kInvalidArgument while another program fetches it, kIo.
+// with the blobs that nothing else of the cache needs; of a revision that is one of several for the
+// same commit only the name. dry_run: only says what would go. Throws kNotFound with what there is,
+// kInvalidArgument while another program fetches it and for what lies behind a link, kIo.
 Removal remove_cached(const fs::path& cache, const HubName& name, bool dry_run);
 
 }  // namespace tq

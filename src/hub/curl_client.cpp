@@ -1,10 +1,10 @@
 // HubClient by libcurl's multi interface. The only source that includes it.
 #include <curl/curl.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
 #include <exception>
-#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -47,12 +47,35 @@ struct CurlRequest {
   char message[CURL_ERROR_SIZE] = {};
 };
 
+struct FreeUrl {
+  void operator()(CURLU* url) const { curl_url_cleanup(url); }
+};
+
+// A part of an address; empty where it has none.
+std::string url_part(CURLU* url, CURLUPart part) {
+  char* text = nullptr;
+  if (curl_url_get(url, part, &text, CURLU_DEFAULT_PORT) != CURLUE_OK) return "";
+  const std::unique_ptr<char, decltype(&curl_free)> held(text, curl_free);
+  return text;
+}
+
+CURLcode start_curl() {
+  static const CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
+  return code;
+}
+
+void require_curl() {
+  const CURLcode code = start_curl();
+  if (code == CURLE_OK) return;
+  fail(ErrorCode::kUnsupported, "libcurl could not be started: {}; is it installed as a whole?",
+       curl_easy_strerror(code));
+}
+
 class CurlClient final : public HubClient {
  public:
   explicit CurlClient(const Settings& settings)
       : settings_(settings), origin_(origin_of(settings.endpoint)) {
-    static std::once_flag once;
-    std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
+    require_curl();
     multi_ = curl_multi_init();
     if (multi_ == nullptr) fail(ErrorCode::kOutOfMemory, "libcurl could not be started");
   }
@@ -130,19 +153,24 @@ class CurlClient final : public HubClient {
       curl_easy_setopt(easy, CURLOPT_CAINFO, file.c_str());
       break;
     }
-    // libcurl reads the others itself, but this name only in lower case.
+  }
+
+  // A redirect may lead to another scheme, which has another proxy. libcurl reads their variables
+  // itself, but http's only in lower case.
+  static void set_proxy(CURL* easy, const std::string& origin) {
     const std::string proxy = env_or("http_proxy", env_or("HTTP_PROXY", ""));
-    if (!proxy.empty() && lower_case(one.request.url).starts_with("http:")) {
-      curl_easy_setopt(easy, CURLOPT_PROXY, proxy.c_str());
-    }
+    const bool given = !proxy.empty() && origin.starts_with("http:");
+    curl_easy_setopt(easy, CURLOPT_PROXY, given ? proxy.c_str() : nullptr);
   }
 
   void send(CurlRequest& one, const std::string& url) {
     one.head.url = url;
     one.head.status = 0;
+    const std::string origin = origin_of(url);
+    set_proxy(one.easy.get(), origin);
     curl_slist* list = nullptr;
     // Never to another host, whatever redirects to it.
-    if (!settings_.token.empty() && origin_of(url) == origin_) {
+    if (!settings_.token.empty() && !origin.empty() && origin == origin_) {
       list = curl_slist_append(list, ("Authorization: Bearer " + settings_.token).c_str());
     }
     one.headers.reset(list);
@@ -161,7 +189,7 @@ class CurlClient final : public HubClient {
     const std::string target = origin_of(to);
     if (target.empty()) {
       one.refused = "redirected to what is no address of the web: " + printable(to);
-    } else if (from.starts_with("https:") && !target.starts_with("https:")) {
+    } else if (origin_of(from).starts_with("https:") && !target.starts_with("https:")) {
       one.refused = "redirected from https to http, which is not followed: " + target;
     } else if (++one.redirects > kMaxRedirects) {
       one.refused = fmt::format("redirected more than {} times", kMaxRedirects);
@@ -193,12 +221,28 @@ class CurlClient final : public HubClient {
     if (one.error) std::rethrow_exception(one.error);
     std::string failure = one.refused;
     if (failure.empty() && code != CURLE_OK && !one.ended) {
-      failure = one.message[0] != '\0' ? printable(one.message) : curl_easy_strerror(code);
+      failure = failure_text(one, code);
     }
     if (failure.empty() && !one.ended && !one.final_head) call_head(one);  // without a body
     if (one.error) std::rethrow_exception(one.error);
     const bool done = code == CURLE_OK && failure.empty() && !one.ended;
     one.request.on_end(one.head, {done, failure, !one.refused.empty() || is_permanent(code)});
+  }
+
+  // libcurl quotes the proxies that it cannot use, with their passwords.
+  static std::string failure_text(const CurlRequest& one, CURLcode code) {
+    if (code == CURLE_COULDNT_RESOLVE_PROXY) {
+      return "the proxy that is set (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY) has no address that is "
+             "known; correct or unset it";
+    }
+    const std::string_view said = one.message;
+    if (said.empty()) return curl_easy_strerror(code);
+    if (said.find('@') != std::string_view::npos) {
+      return fmt::format(
+          "{}; is the proxy that is set (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY) right?",
+          curl_easy_strerror(code));
+    }
+    return printable(said);
   }
 
   static bool is_permanent(CURLcode code) {
@@ -224,7 +268,11 @@ class CurlClient final : public HubClient {
   static size_t on_header_line(char* data, size_t size, size_t n, void* user) {
     auto& one = *static_cast<CurlRequest*>(user);
     const std::string_view line = trim({data, size * n});
-    if (line.starts_with("HTTP/")) {  // also after "100 Continue" and a proxy's own answer
+    if (one.final_head) return size * n;  // behind the body
+    if (line.starts_with("HTTP/")) {      // also after "100 Continue" and of each redirect's target
+      auto linked = one.head.headers.extract("x-linked-etag");
+      one.head.headers.clear();
+      if (linked) one.head.headers.insert(std::move(linked));
       one.head.status = 0;
       const size_t blank = line.find(' ');
       if (blank != std::string_view::npos) {
@@ -265,6 +313,37 @@ class CurlClient final : public HubClient {
 };
 
 }  // namespace
+
+// By libcurl's own parser, so that what is compared is what it connects to. What parsers read
+// differently is refused before: a user's name, a backslash, and slashes too few or too many.
+std::string origin_of(std::string_view url) {
+  const size_t colon = url.find("://");
+  if (colon == std::string_view::npos) return "";
+  const std::string scheme = lower_case(url.substr(0, colon));
+  if (scheme != "http" && scheme != "https") return "";
+  const std::string_view rest = url.substr(colon + 3);
+  const std::string_view authority = rest.substr(0, rest.find_first_of("/?#"));
+  if (authority.empty() || authority.find_first_of("@\\") != std::string_view::npos) return "";
+  const std::unique_ptr<CURLU, FreeUrl> parsed(curl_url());
+  if (parsed == nullptr) fail(ErrorCode::kOutOfMemory, "libcurl could not read an address");
+  const std::string text(url);
+  if (text.find('\0') != std::string::npos ||
+      curl_url_set(parsed.get(), CURLUPART_URL, text.c_str(), 0) != CURLUE_OK) {
+    return "";
+  }
+  const std::string host = url_part(parsed.get(), CURLUPART_HOST);
+  const std::string port = url_part(parsed.get(), CURLUPART_PORT);
+  if (host.empty() || port.empty() || !url_part(parsed.get(), CURLUPART_USER).empty()) return "";
+  return scheme + "://" + lower_case(host) + ":" + port;
+}
+
+void prepare_hub_client() {
+#ifdef CURL_VERSION_THREADSAFE
+  // Then a thread may do it, and who pulls nothing need not wait for it.
+  if ((curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_THREADSAFE) != 0) return;
+#endif
+  start_curl();
+}
 
 std::unique_ptr<HubClient> make_hub_client(const HubClient::Settings& settings) {
   return std::make_unique<CurlClient>(settings);

@@ -71,7 +71,9 @@ bool FileDigest::hash_some(std::span<uint8_t> buffer, int64_t& at) {
   const ssize_t n = ::pread(fd_, buffer.data(), static_cast<size_t>(most), at);
   if (n < 0 && errno == EINTR) return true;
   if (n < 0) fail_errno(errno, "reading what was downloaded");
-  if (n == 0) fail(ErrorCode::kIo, "a file was cut while it was downloaded");
+  if (n == 0)
+    fail(ErrorCode::kIo,
+         "another program cut the file while it was downloaded; stop that, and pull again");
   digest_.add(buffer.first(static_cast<size_t>(n)));
   at += n;
   write_out(at);

@@ -35,6 +35,7 @@ struct FetchedFile {
   bool waits = false;      // for another process; said once
   bool done = false;
   int n_connections = 0;
+  Clock::time_point failed{};  // when a failure was last counted
   Retries retries{kAttempts - 1};
 };
 
@@ -44,6 +45,8 @@ struct RangeFetch {
   FileRange range;
   int64_t at = 0;
   HubClient::Id id = 0;
+  bool whole = false;  // the file's, which is asked for without a range
+  Clock::time_point started = Clock::now();
 };
 
 class Download {
@@ -151,6 +154,10 @@ class Download {
       at = connections_.erase(at);
     }
     file.n_connections = 0;
+    forget(file);
+  }
+
+  static void forget(FetchedFile& file) {
     file.digest.reset();  // before the bytes that it reads go
     file.partial->restart();
     start_digest(file);
@@ -170,25 +177,23 @@ class Download {
   }
 
   void connect(FetchedFile& file, FileRange range) {
-    // A whole file that comes anew replaces what a broken connection left.
-    if (file.no_ranges && file.partial->there().total() > 0) restart(file);
     RangeFetch& one = connections_.emplace_back();
     one.file = &file;
     one.range = range;
     one.at = range.begin;
     ++file.n_connections;
-    const bool whole = range == FileRange{0, file.partial->size()};
+    one.whole = range == FileRange{0, file.partial->size()};
     one.id = client_.start({
         .url = file.direct_url.empty() ? file.item->url : file.direct_url,
-        .range = whole ? FileRange{} : range,
-        .on_head = [this, &one, whole](const HubHead& head) { return begin(one, head, whole); },
+        .range = one.whole ? FileRange{} : range,
+        .on_head = [&one](const HubHead& head) { return begin(one, head); },
         .on_body = [this, &one](std::string_view bytes) { return take(one, bytes); },
         .on_end = [this, &one](const HubHead& head, const HubEnd& ended) { end(one, head, ended); },
     });
   }
 
   // Whether the body is what was asked for.
-  static bool begin(RangeFetch& one, const HubHead& head, bool whole) {
+  static bool begin(RangeFetch& one, const HubHead& head) {
     FetchedFile& file = *one.file;
     const HubFile& of = file.item->file;
     const std::string linked = head.header("x-linked-etag");
@@ -196,17 +201,24 @@ class Download {
       fail(ErrorCode::kCorrupt, "{}: the hub sends another file than it lists; pull again",
            printable(of.path));
     }
-    if (head.status == 200 && whole) return true;
+    const std::string length = head.header("content-length");
+    const std::string size = std::to_string(of.size);
+    if (head.status == 200 && one.whole && (length.empty() || length == size)) {
+      // A whole file that comes anew replaces what there was, but not before it comes.
+      if (file.no_ranges && file.partial->there().total() > 0) forget(file);
+      return true;
+    }
     const auto got = parse_content_range(head.header("content-range"));
-    if (head.status == 206 && !whole && got && got->range.begin == one.range.begin &&
+    if (head.status == 206 && !one.whole && got && got->range.begin == one.range.begin &&
         got->range.end <= one.range.end && got->size == of.size) {
       return true;
     }
     // A server that sends the whole, or another range than it was asked for, is asked for the
-    // whole.
-    if (!whole && (head.status == 200 || head.status == 206)) {
+    // whole. A page of something on the way is neither.
+    const bool is_file = length == size || head.header("etag") == "\"" + of.hash + "\"";
+    if (!one.whole &&
+        ((head.status == 200 && is_file) || (head.status == 206 && got && got->size == of.size))) {
       file.no_ranges = true;
-      file.restart = true;
     }
     return false;
   }
@@ -231,36 +243,46 @@ class Download {
     connections_.erase(at);
     FetchedFile& file = *one.file;
     --file.n_connections;
-    if (file.restart) return;
+    if (file.restart || (file.no_ranges && !one.whole)) return;
     if (one.at == one.range.end) {
       if (head.url != file.item->url) file.direct_url = head.url;
       return;
     }
     if (how.permanent) fail_connection(file, how.failure);
-    if (how.failure.empty() && head.status >= 300) return refused(file, head);
-    try_again(file, how.failure.empty() ? "the answer ended early" : how.failure, std::nullopt);
+    if (how.failure.empty() && head.status >= 300) return refused(one, head);
+    std::string why = how.failure;
+    if (why.empty()) {
+      why = one.at > one.range.begin
+                ? "the answer ended early"
+                : origin_of(head.url) + " sends something else (does the network want a login?)";
+      file.direct_url.clear();
+    }
+    try_again(one, why, std::nullopt);
   }
 
   // An answer that is no success.
-  void refused(FetchedFile& file, const HubHead& head) {
+  void refused(const RangeFetch& one, const HubHead& head) {
+    FetchedFile& file = *one.file;
     const std::string why = fmt::format("{} answers {}", origin_of(head.url), head.status);
     // Addresses that the hub leads to are good for a while only; a new one is asked for.
     const bool elsewhere = origin_of(head.url) != origin_of(environment_.endpoint);
     file.direct_url.clear();
     if (is_passing(head.status)) {
       const auto seconds = wanted_delay(head);
-      try_again(file, why, seconds);
+      try_again(one, why, seconds);
       if (head.status == 429) pause_until_ = std::max(pause_until_, file.retries.not_before());
     } else if (elsewhere || head.status == 416) {
-      try_again(file, why, std::nullopt);
+      try_again(one, why, std::nullopt);
     } else {
       fail_answer(head, environment_, name_, file.item->file.path);
     }
   }
 
-  void try_again(FetchedFile& file, const std::string& why, std::optional<int64_t> seconds) {
-    // Requests of a file that fail together are one failure.
-    const bool counted = Clock::now() < file.retries.not_before();
+  void try_again(const RangeFetch& one, const std::string& why, std::optional<int64_t> seconds) {
+    FetchedFile& file = *one.file;
+    // Requests of a file that were on their way at once are one failure.
+    const bool counted = one.started <= file.failed;
+    if (!counted) file.failed = Clock::now();
     if (!counted && !file.retries.again(seconds)) fail_connection(file, why);
     if (!counted && seconds) {
       info("{}: {}; going on in {} s", printable(file.item->file.path), why, *seconds);

@@ -33,8 +33,9 @@ std::string read_endpoint() {
   std::string endpoint = env_or("HF_ENDPOINT", kPublicHub);
   while (endpoint.ends_with('/')) endpoint.pop_back();
   const bool http = endpoint.starts_with("http://") || endpoint.starts_with("https://");
-  const bool plain = std::all_of(endpoint.begin(), endpoint.end(),
-                                 [](char c) { return c > ' ' && c < 0x7f && c != '@'; });
+  const bool plain = std::all_of(endpoint.begin(), endpoint.end(), [](char c) {
+    return c > ' ' && c < 0x7f && c != '@' && c != '\\';
+  });
   if (!http || !plain || endpoint.find_first_of("?#") != std::string::npos ||
       endpoint.size() == endpoint.find("//") + 2) {
     fail(ErrorCode::kInvalidArgument,
@@ -45,9 +46,10 @@ std::string read_endpoint() {
 }
 
 std::string read_token() {
+  if (is_true(env_or("HF_HUB_DISABLE_IMPLICIT_TOKEN", ""))) return "";
   std::string token(trim(env_or("HF_TOKEN", env_or("HUGGING_FACE_HUB_TOKEN", ""))));
   std::string from = "HF_TOKEN";
-  if (token.empty() && !is_true(env_or("HF_HUB_DISABLE_IMPLICIT_TOKEN", ""))) {
+  if (token.empty()) {
     const fs::path file = expanded(env_or("HF_TOKEN_PATH", (home_folder() / "token").string()));
     if (!is_file(file)) return "";
     token = trim(read_text_file(file, kMaxTokenFileBytes));

@@ -10,7 +10,8 @@ namespace tq {
 struct HubEnvironment {
   std::string endpoint;  // HF_ENDPOINT or https://huggingface.co, without a slash at its end
   fs::path cache;        // HF_HUB_CACHE, or "hub" in HF_HOME (~/.cache/huggingface)
-  std::string token;     // HF_TOKEN or the token file's; empty: none
+  std::string token;     // HF_TOKEN or the token file's; empty: none, also by
+                         // HF_HUB_DISABLE_IMPLICIT_TOKEN
   bool offline = false;  // HF_HUB_OFFLINE
 };
 

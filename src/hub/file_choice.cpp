@@ -88,7 +88,7 @@ FileChoice choose_included(const Listing& listing, const HubName& name,
 
 [[noreturn]] void refuse_gguf(const std::vector<GgufModel>& models, const HubName& name) {
   std::vector<std::string> files;
-  for (const GgufModel& model : models) files.push_back(model.paths.front());
+  for (const GgufModel& model : models) files.push_back(printable(model.paths.front()));
   if (!name.file.empty()) {
     fail(ErrorCode::kNotFound, "{} has no file {}{}; there are {}", name.repository, name.file,
          did_you_mean(name.file, files), shown(files));

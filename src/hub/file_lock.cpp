@@ -23,7 +23,7 @@ bool is_still(int fd, const fs::path& path) {
 
 }  // namespace
 
-std::optional<FileLock> FileLock::try_take(const fs::path& path) {
+std::optional<FileLock> FileLock::try_take(const fs::path& path, Kind kind) {
   constexpr int kAttempts = 100;
   std::error_code error;
   fs::create_directories(path.parent_path(), error);
@@ -31,7 +31,7 @@ std::optional<FileLock> FileLock::try_take(const fs::path& path) {
   for (int i = 0; i < kAttempts; ++i) {
     FileLock lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0664));
     if (lock.fd_ < 0) fail_errno(errno, path.string());
-    if (::flock(lock.fd_, LOCK_EX | LOCK_NB) != 0) {
+    if (::flock(lock.fd_, (kind == Kind::kAlone ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0) {
       if (errno == EWOULDBLOCK) return std::nullopt;
       if (errno == EINTR) continue;
       fail_errno(errno, path.string() + ": lock");

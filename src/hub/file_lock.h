@@ -3,6 +3,7 @@
 // process ends, however it does.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 
 #include "base/file.h"
@@ -11,9 +12,11 @@ namespace tq {
 
 class FileLock {
  public:
-  // Takes the lock, making the file and the folders above it, if no other process has it. Throws
-  // kIo.
-  static std::optional<FileLock> try_take(const fs::path& path);
+  enum class Kind : uint8_t { kAlone, kShared };
+
+  // Takes the lock, making the file and the folders above it, if no other process has it, or of a
+  // shared one only others that share it. Throws kIo.
+  static std::optional<FileLock> try_take(const fs::path& path, Kind kind = Kind::kAlone);
   ~FileLock();
   FileLock(FileLock&& other) noexcept;
   FileLock& operator=(FileLock&& other) noexcept;

@@ -30,25 +30,6 @@ bool take(std::string_view& text, std::string_view what) {
 
 }  // namespace
 
-std::string origin_of(std::string_view url) {
-  const size_t colon = url.find("://");
-  if (colon == std::string_view::npos) return "";
-  const std::string scheme = lower_case(url.substr(0, colon));
-  if (scheme != "http" && scheme != "https") return "";
-  std::string_view authority = url.substr(colon + 3);
-  authority = authority.substr(0, authority.find_first_of("/?#\\"));
-  if (const size_t user = authority.rfind('@'); user != std::string_view::npos) {
-    authority.remove_prefix(user + 1);
-  }
-  if (authority.empty()) return "";
-  const size_t port = authority.rfind(':');
-  const bool has_port =
-      port != std::string_view::npos && authority.find(']', port) == std::string_view::npos;
-  std::string out = scheme + "://" + lower_case(authority);
-  if (!has_port) out += scheme == "https" ? ":443" : ":80";
-  return out;
-}
-
 std::optional<int64_t> retry_after_seconds(std::string_view value, int64_t now) {
   value = trim(value);
   if (std::string_view rest = value; const auto seconds = take_number(rest)) {

@@ -102,7 +102,9 @@ void fail_answer(const HubHead& head, const HubEnvironment& environment, const H
   if (head.status == 401 || head.status == 403) fail_forbidden(head, environment, name);
   if (head.status == 404) fail_not_found(head, environment, name, file);
   const std::string said = head.header("x-error-message");
-  fail(ErrorCode::kIo, "{}: {} answers {}{}{}", name.repository, origin_of(head.url), head.status,
+  fail(ErrorCode::kIo,
+       "{}: {} answers {}{}{}; try again later, and look at HF_ENDPOINT and proxies (HTTPS_PROXY)",
+       name.repository, origin_of(head.url), head.status,
        file.empty() ? "" : " for " + printable(file),
        said.empty() ? "" : fmt::format(" (\"{}\")", printable(said)));
 }
@@ -137,22 +139,25 @@ std::string get_text(HubClient& client, const TextRequest& request,
     const auto check_cancelled = [&] {
       if (!request.cancelled || !request.cancelled()) return;
       client.stop(id);  // its functions would outlive what they refer to
-      fail(ErrorCode::kCancelled, "interrupted");
+      fail(ErrorCode::kCancelled, "interrupted before anything was fetched");
     };
     while (!ended) {
       check_cancelled();
       client.step(100);
     }
     if (too_long) {
-      fail(ErrorCode::kCorrupt, "{}: the hub's answer is longer than {} bytes", name.repository,
-           request.max_bytes);
+      fail(ErrorCode::kCorrupt,
+           "{}: the hub's answer is longer than {} bytes; is HF_ENDPOINT ({}) a hub?",
+           name.repository, request.max_bytes, environment.endpoint);
     }
     if (trouble.empty() && answer.status == 200) return text;
     if (trouble.empty() && !is_passing(answer.status)) fail_answer(answer, environment, name, "");
     if (permanent || !retries.again(trouble.empty() ? wanted_delay(answer) : std::nullopt)) {
       if (trouble.empty()) fail_answer(answer, environment, name, "");
-      fail(ErrorCode::kIo, "{}: no answer from {}: {}", name.repository, environment.endpoint,
-           trouble);
+      fail(ErrorCode::kIo,
+           "{}: no answer from {}: {}; look at the network, HF_ENDPOINT and proxies (HTTPS_PROXY). "
+           "HF_HUB_OFFLINE=1 uses what is in the cache without asking",
+           name.repository, environment.endpoint, trouble);
     }
     if (trouble.empty()) {
       info("{} answers {}; asking again", origin_of(answer.url), answer.status);

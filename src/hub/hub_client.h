@@ -19,8 +19,8 @@ namespace tq {
 struct HubHead {
   int status = 0;
   std::string url;                             // that gave this answer, after redirects
-  std::map<std::string, std::string> headers;  // of it and the redirects before it; names in lower
-                                               // case, the last of a name counts
+  std::map<std::string, std::string> headers;  // of it, and x-linked-etag of redirects before it;
+                                               // names in lower case, the last of a name counts
 
   // Empty where there is none.
   std::string header(const std::string& name) const {
@@ -68,7 +68,12 @@ class HubClient {
 // Throws kUnsupported in a build without libcurl.
 std::unique_ptr<HubClient> make_hub_client(const HubClient::Settings& settings);
 
-// "https://host:443" of an address, in lower case; empty for what is no http or https address.
+// What is to be done on the main thread before there are others, where clients may be made on any.
+void prepare_hub_client();
+
+// "https://host:443" of an address as libcurl reads it, in lower case; empty for what is no http or
+// https address, has a user's name or a backslash in front of its path, and in a build without
+// libcurl.
 std::string origin_of(std::string_view url);
 
 // The seconds that a Retry-After header asks for: a number, or a date to which `now` (seconds since

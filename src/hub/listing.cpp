@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -13,6 +14,8 @@ namespace {
 constexpr size_t kMaxPathBytes = 1024;
 constexpr size_t kMaxPartBytes = 200;  // 255, less what temporary names add
 constexpr size_t kMaxShown = 200;
+constexpr int64_t kMaxTotalBytes = std::numeric_limits<int64_t>::max() / 4;
+constexpr const char* kWhatToDo = "; is HF_ENDPOINT a hub, and no proxy's page in between?";
 
 const Json* hub_member(const Json& object, const char* key) {
   if (!object.is_object()) return nullptr;
@@ -29,15 +32,13 @@ HubFile read_file(const Json& entry, const std::string& name) {
   HubFile file;
   file.path = hub_text(entry, "rfilename");
   if (!is_safe_path(file.path)) {
-    fail(ErrorCode::kCorrupt, "{}: the hub names a file that is no path inside a repository: {}",
-         name, printable(file.path));
+    fail(ErrorCode::kCorrupt, "{}: the hub names a file that is no path inside a repository: {}{}",
+         name, printable(file.path), kWhatToDo);
   }
   const Json* lfs = hub_member(entry, "lfs");
   const Json* size = hub_member(lfs != nullptr ? *lfs : entry, "size");
   file.hash = lfs != nullptr ? hub_text(*lfs, "sha256") : hub_text(entry, "blobId");
-  const auto bytes = size != nullptr
-                         ? json_integer(*size, 0, std::numeric_limits<int64_t>::max() / 4)
-                         : std::nullopt;
+  const auto bytes = size != nullptr ? json_integer(*size, 0, kMaxTotalBytes) : std::nullopt;
   if (!bytes || !is_hex(file.hash, lfs != nullptr ? 64 : 40)) {
     fail(ErrorCode::kCorrupt,
          "{}: the hub's answer has no size or no hash of {}, so what comes could not be checked",
@@ -45,6 +46,23 @@ HubFile read_file(const Json& entry, const std::string& name) {
   }
   file.size = *bytes;
   return file;
+}
+
+// One content has one size, and sums of sizes are numbers.
+void check_sizes(const Listing& listing, const std::string& name) {
+  std::map<std::string_view, int64_t> sizes;
+  int64_t total = 0;
+  for (const HubFile& file : listing.files) {
+    if (sizes.emplace(file.hash, file.size).first->second != file.size) {
+      fail(ErrorCode::kCorrupt, "{}: the hub lists the content of {} with two sizes{}", name,
+           printable(file.path), kWhatToDo);
+    }
+    if (file.size > kMaxTotalBytes - total) {
+      fail(ErrorCode::kCorrupt, "{}: the hub lists more bytes than any disk holds{}", name,
+           kWhatToDo);
+    }
+    total += file.size;
+  }
 }
 
 }  // namespace
@@ -81,12 +99,14 @@ Listing parse_listing(std::string_view json, const std::string& name) {
   const Json* siblings = hub_member(answer, "siblings");
   if (!is_hex(listing.commit, 40) || siblings == nullptr || !siblings->is_array()) {
     fail(ErrorCode::kCorrupt,
-         "{}: the answer is not a hub's: it has no commit (sha) or no list of files (siblings)",
-         name);
+         "{}: the answer is not a hub's: it has no commit (sha) or no list of files (siblings)"
+         "{}",
+         name, kWhatToDo);
   }
   if (siblings->size() > kMaxListedFiles) {
-    fail(ErrorCode::kCorrupt, "{}: the hub lists {} files, more than {}", name, siblings->size(),
-         kMaxListedFiles);
+    fail(ErrorCode::kCorrupt,
+         "{}: the hub lists {} files, more than {}; fetch it with another tool (hf download)", name,
+         siblings->size(), kMaxListedFiles);
   }
   for (const Json& entry : *siblings) listing.files.push_back(read_file(entry, name));
   std::sort(listing.files.begin(), listing.files.end(),
@@ -95,8 +115,10 @@ Listing parse_listing(std::string_view json, const std::string& name) {
       std::adjacent_find(listing.files.begin(), listing.files.end(),
                          [](const HubFile& a, const HubFile& b) { return a.path == b.path; });
   if (twice != listing.files.end()) {
-    fail(ErrorCode::kCorrupt, "{}: the hub lists {} twice", name, printable(twice->path));
+    fail(ErrorCode::kCorrupt, "{}: the hub lists {} twice{}", name, printable(twice->path),
+         kWhatToDo);
   }
+  check_sizes(listing, name);
   return listing;
 }
 

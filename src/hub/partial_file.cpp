@@ -61,6 +61,15 @@ PartialFile::PartialFile(fs::path place, int64_t size)
   } catch (const Error&) {  // cut or of another form: what it spoke of is not known
     there_.clear();
   }
+  // Bytes that no journal speaks of, or behind the end, would never be hashed.
+  const int64_t most = there_.total() == 0 ? 0 : size_;
+  if (data_bytes() > most) out_->truncate(static_cast<uint64_t>(most));
+}
+
+int64_t PartialFile::data_bytes() const {
+  struct stat info {};
+  if (::fstat(out_->fd(), &info) != 0) fail_errno(errno, data_.string());
+  return info.st_size;
 }
 
 // Throws for a journal that does not fit the data.
@@ -69,8 +78,7 @@ void PartialFile::read_journal() {
   const std::string name = journal_.string();
   const Json json = parse_json(read_text_file(journal_, kMaxJournalBytes), name);
   const auto wrong = [&]() { fail(ErrorCode::kCorrupt, "{}: not as tq writes it", name); };
-  struct stat info {};
-  if (::fstat(out_->fd(), &info) != 0) fail_errno(errno, data_.string());
+  const int64_t there = data_bytes();
   const bool formed = json.is_object() && json.contains("size") && json.contains("ranges");
   if (!formed || json_integer(json["size"], size_, size_) != size_ || !json["ranges"].is_array()) {
     wrong();
@@ -78,7 +86,7 @@ void PartialFile::read_journal() {
   for (const Json& item : json["ranges"]) {
     if (!item.is_array() || item.size() != 2) wrong();
     const auto begin = json_integer(item[0], 0, size_);
-    const auto end = json_integer(item[1], 0, std::min<int64_t>(size_, info.st_size));
+    const auto end = json_integer(item[1], 0, std::min(size_, there));
     if (!begin || !end) wrong();
     there_.add({*begin, *end});
   }
@@ -114,6 +122,12 @@ void PartialFile::restart() {
 }
 
 void PartialFile::publish() {
+  if (const int64_t bytes = data_bytes(); bytes != size_) {
+    fail(ErrorCode::kIo,
+         "{}: {} bytes, not {}: another program writes to it; stop that, and pull "
+         "again",
+         data_.string(), bytes, size_);
+  }
   out_->sync();
   rename_durable(data_, place_);
   std::error_code none;

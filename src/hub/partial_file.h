@@ -30,11 +30,12 @@ class PartialFile {
   void save(bool durable);
   // Forgets all bytes.
   void restart();
-  // The whole file gets its name. Durable.
+  // The whole file gets its name. Durable. Throws kIo, also where it is not of its size.
   void publish();
 
  private:
   void read_journal();
+  int64_t data_bytes() const;
 
   fs::path place_;
   fs::path data_;

@@ -4,13 +4,16 @@
 #include <sys/statvfs.h>
 
 #include <algorithm>
+#include <chrono>
 #include <set>
+#include <thread>
 
 #include "base/error.h"
 #include "base/human.h"
 #include "base/log.h"
 #include "hub/download.h"
 #include "hub/file_choice.h"
+#include "hub/file_lock.h"
 #include "hub/hub_answer.h"
 #include "hub/partial_file.h"
 #include "hub/repository_cache.h"
@@ -59,7 +62,14 @@ Listing ask_listing(HubClient& client, const HubEnvironment& environment, const 
                   url_encoded(name.repository), url_encoded(revision_of(name), /*segment=*/true));
   const std::string text =
       get_text(client, {url, kMaxListingBytes, options.cancelled}, environment, name);
-  return parse_listing(text, name.repository);
+  Listing listing = parse_listing(text, name.repository);
+  if (is_hex(name.revision, 40) && listing.commit != name.revision) {
+    fail(ErrorCode::kCorrupt,
+         "{}: {} answers with commit {} where {} was asked for; nothing was fetched, ask another "
+         "hub (HF_ENDPOINT)",
+         name.repository, environment.endpoint, listing.commit, name.revision);
+  }
+  return listing;
 }
 
 // The bytes of a partial file that the disk already holds.
@@ -102,13 +112,32 @@ std::vector<DownloadItem> items_to_fetch(const RepositoryCache& repository, cons
   return items;
 }
 
-// Weights first, and what says that there is a model last.
+// What says that there is a model last: the weights, and config.json after all. Other tools may
+// have put that there before, so the weights come after the tokenizer, too.
 void link_files(const RepositoryCache& repository, const std::string& commit,
                 std::vector<HubFile> files) {
-  std::stable_partition(files.begin(), files.end(),
-                        [](const HubFile& file) { return !file.path.ends_with(".json"); });
+  const auto rank = [](const HubFile& file) {
+    if (file.path == "config.json") return 2;
+    return file.path.ends_with(".safetensors") || file.path.ends_with(".gguf") ? 1 : 0;
+  };
+  std::stable_sort(files.begin(), files.end(),
+                   [&](const HubFile& a, const HubFile& b) { return rank(a) < rank(b); });
   for (const HubFile& file : files) repository.link(commit, file);
   sync_folder(repository.snapshot(commit));
+}
+
+// While a pull has it, tq rm takes nothing of the repository away.
+FileLock lock_repository(const RepositoryCache& repository, const PullOptions& options) {
+  bool waits = false;
+  while (true) {
+    auto lock = FileLock::try_take(repository.use_lock(), FileLock::Kind::kShared);
+    if (lock) return *std::move(lock);
+    if (!waits)
+      info("waiting for another program that removes some of {}", repository.folder().string());
+    waits = true;
+    if (options.cancelled && options.cancelled()) fail(ErrorCode::kCancelled, "interrupted");
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
 }
 
 // What of the files is to be opened.
@@ -135,10 +164,12 @@ PullReport pull(const HubEnvironment& environment, const HubName& name,
   if (!choice.note.empty()) info("{}", choice.note);
 
   const RepositoryCache repository(environment.cache, name.repository);
+  repository.check_ref(revision_of(name));
+  const FileLock lock = lock_repository(repository, options);
   repository.make(listing.commit);
   const std::vector<DownloadItem> items =
       items_to_fetch(repository, listing, choice.files, environment, name);
-  check_space(repository.folder(), items, name);
+  check_space(repository.folder() / "blobs", items, name);
 
   PullReport report;
   report.commit = listing.commit;

@@ -29,6 +29,23 @@ void make_all(const fs::path& folder) {
   if (error) fail_errno(error.value(), folder.string());
 }
 
+bool has_size(const fs::path& path, int64_t size) {
+  std::error_code none;
+  return is_file(path) && static_cast<int64_t>(fs::file_size(path, none)) == size;
+}
+
+// Whether a place in a snapshot has a file's content: by the hash that a link leads to, whose
+// content was checked; only of a file of its own, which Hugging Face's tools make where links do
+// not work, the size is all that can be told.
+bool holds(const fs::path& place, const HubFile& file) {
+  std::error_code none;
+  if (fs::is_symlink(fs::symlink_status(place, none)) &&
+      fs::read_symlink(place, none).filename() != file.hash) {
+    return false;
+  }
+  return has_size(place, file.size);
+}
+
 // The names in a list, among them the wanted ones; the first that is not there.
 std::string first_missing(const std::set<std::string>& wanted,
                           const std::vector<std::string>& names) {
@@ -48,6 +65,10 @@ fs::path RepositoryCache::lock(std::string_view hash) const {
 }
 
 std::optional<std::string> RepositoryCache::commit_of(const std::string& revision) const {
+  if (is_hex(revision, 40)) {
+    if (is_folder(snapshot(revision))) return revision;
+    return std::nullopt;
+  }
   constexpr int64_t kMaxRefBytes = 4096;
   const fs::path ref = folder_ / "refs" / revision;
   if (is_file(ref)) {
@@ -55,16 +76,11 @@ std::optional<std::string> RepositoryCache::commit_of(const std::string& revisio
     if (is_hex(commit, 40)) return commit;
     return std::nullopt;
   }
-  if (is_hex(revision, 40) && is_folder(snapshot(revision))) return revision;
   return std::nullopt;
 }
 
 bool RepositoryCache::has(std::string_view commit, const HubFile& file) const {
-  std::error_code none;
-  for (const fs::path& path : {blob(file.hash), snapshot(commit) / file.path}) {
-    if (is_file(path) && static_cast<int64_t>(fs::file_size(path, none)) == file.size) return true;
-  }
-  return false;
+  return has_size(blob(file.hash), file.size) || holds(snapshot(commit) / file.path, file);
 }
 
 void RepositoryCache::make(std::string_view commit) const {
@@ -75,17 +91,20 @@ void RepositoryCache::make(std::string_view commit) const {
 
 void RepositoryCache::link(std::string_view commit, const HubFile& file) const {
   const fs::path place = snapshot(commit) / file.path;
-  std::error_code none;
-  // A file of its own is what Hugging Face's tools make where links do not work.
-  if (is_file(place) && static_cast<int64_t>(fs::file_size(place, none)) == file.size) return;
+  if (holds(place, file)) return;
+  if (!has_size(blob(file.hash), file.size)) {
+    fail(ErrorCode::kIo, "{}: its content {} was removed while it was pulled; pull again",
+         place.string(), blob(file.hash).string());
+  }
   make_all(place.parent_path());
   std::string target = "../../";
   for (const char c : file.path) {
     if (c == '/') target += "../";
   }
   target += "blobs/" + file.hash;
-  const fs::path temporary =
-      place.parent_path() / fmt::format(".{}.{}.tq-link", file.hash, ::getpid());
+  // Outside of the snapshot, where one that kill -9 leaves would count as a file.
+  const fs::path temporary = folder_ / fmt::format(".{}.{}.tq-link", file.hash, ::getpid());
+  std::error_code none;
   fs::remove(temporary, none);
   std::error_code error;
   fs::create_symlink(target, temporary, error);
@@ -102,8 +121,22 @@ void RepositoryCache::link(std::string_view commit, const HubFile& file) const {
   }
 }
 
+void RepositoryCache::check_ref(const std::string& revision) const {
+  if (is_hex(revision, 40)) return;
+  const auto in_the_way = [&](const std::string& other) {
+    fail(ErrorCode::kInvalidArgument,
+         "the cache has a branch or tag {} of before, beside which there can be no {}; remove {} "
+         "first",
+         other, revision, (folder_ / "refs" / other).string());
+  };
+  for (size_t at = revision.find('/'); at != std::string::npos; at = revision.find('/', at + 1)) {
+    if (is_file(folder_ / "refs" / revision.substr(0, at))) in_the_way(revision.substr(0, at));
+  }
+  if (is_folder(folder_ / "refs" / revision)) in_the_way(revision + "/...");
+}
+
 void RepositoryCache::set_ref(const std::string& revision, const std::string& commit) const {
-  if (revision == commit || commit_of(revision) == commit) return;
+  if (is_hex(revision, 40) || commit_of(revision) == commit) return;
   const fs::path ref = folder_ / "refs" / revision;
   make_all(ref.parent_path());
   write_file_atomic(ref, commit);
@@ -121,6 +154,23 @@ std::vector<std::string> RepositoryCache::files(std::string_view commit) const {
       names.push_back(at->path().lexically_relative(top).string());
     }
     at.increment(error);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::vector<std::string> RepositoryCache::all_files(std::string_view commit) const {
+  const fs::path top = snapshot(commit);
+  std::vector<std::string> names;
+  std::error_code error;
+  fs::recursive_directory_iterator at(top, error);
+  for (; !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
+    std::error_code none;
+    if (fs::is_directory(at->symlink_status(none))) continue;
+    names.push_back(at->path().lexically_relative(top).string());
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    fail_errno(error.value(), top.string());
   }
   std::sort(names.begin(), names.end());
   return names;
@@ -148,7 +198,8 @@ std::string missing_part(const RepositoryCache& repository, const std::string& c
          read_safetensors_index(repository.snapshot(commit) / kSafetensorsIndexName)) {
       wanted.insert(shard);
     }
-    return first_missing(wanted, files);
+    if (std::string missing = first_missing(wanted, files); !missing.empty()) return missing;
+    return there("config.json") ? "" : "config.json";
   }
   if (weights.empty()) return "";
   if (const auto part = parse_shard_name(weights.front())) {

@@ -67,7 +67,11 @@ class Hub:
         self.ignore_ranges = False
         self.wrong_bytes = 0       # so many requests for large files get other bytes
         self.delay = 0.0           # seconds before each 64 KiB of a body
-        self.redirect = "other"    # "other" host, "loop", "ftp", None: served by the hub itself
+        self.redirect = "other"    # "other" host, "loop", "ftp", "disguised", "https", None: served by the hub itself
+        self.redirect_headers = {} # of such an answer, more
+        self.links_busy = 0        # so many requests to the other host are answered with 503
+        self.login_pages = 0       # so many with a page of something on the way
+        self.waiting = None        # see barrier()
         self.api_text = None       # instead of every answer about a repository
         self.links_expire = 0      # so many requests to the other host are answered with 403
         self.shift = False         # ranges come from elsewhere in the file
@@ -94,6 +98,10 @@ class Hub:
         for server in self.servers:
             server.shutdown()
             server.server_close()
+
+    def barrier(self, n):
+        """The next n requests for files of the hub itself are answered when all of them have come."""
+        self.waiting = (threading.Barrier(n), threading.Semaphore(n))
 
     def wait_for_bytes(self, n, seconds=30):
         """Until so many bytes of files have been sent."""
@@ -262,6 +270,8 @@ class Hub:
                     return None
                 if path not in repository.files:
                     return self.answer(404, b"{}", X_Error_Code="EntryNotFound", X_Error_Message="Entry not found")
+                if hub.waiting and hub.waiting[1].acquire(blocking=False):
+                    hub.waiting[0].wait(timeout=30)
                 if self.next_failure(hub.fail):
                     return None
                 digest, lfs = repository.hash(path)
@@ -269,7 +279,9 @@ class Hub:
                 if not lfs or hub.redirect is None:
                     return self.send_file(repository.files[path], **headers)
                 to = {"other": f"{hub.files_url}/{name}/{digest}?signature=1", "loop": hub.url + self.path,
-                      "ftp": "ftp://127.0.0.1/x"}[hub.redirect]
+                      "ftp": "ftp://127.0.0.1/x", "disguised": f"{hub.url}\\@{hub.files_url[7:]}/x",
+                      "https": "https://files.invalid/x"}[hub.redirect]
+                headers |= {name.replace("-", "_"): value for name, value in hub.redirect_headers.items()}
                 return self.answer(302, b"", Location=to, X_Linked_ETag=f'"{digest}"',
                                    X_Linked_Size=str(len(repository.files[path])), **headers)
 
@@ -281,6 +293,10 @@ class Hub:
         hub = self
 
         class Handler(self.base("files")):
+            def do_CONNECT(self):  # as a proxy
+                self.note()
+                self.answer(403, b"no tunnel")
+
             def do_HEAD(self):
                 self.do_GET()
 
@@ -289,6 +305,14 @@ class Hub:
                 with hub.lock:
                     expired = hub.links_expire > 0
                     hub.links_expire -= expired
+                    busy = hub.links_busy > 0
+                    hub.links_busy -= busy
+                    page = hub.login_pages > 0
+                    hub.login_pages -= page
+                if busy:
+                    return self.answer(503, b"busy")
+                if page:
+                    return self.answer(200, b"<html>log in</html>")
                 if expired:
                     return self.answer(403, b"expired")
                 digest = urllib.parse.urlsplit(self.path).path.rsplit("/", 1)[1]

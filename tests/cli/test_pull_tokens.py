@@ -80,6 +80,7 @@ class Tokens(PullCase):
         self.tq("pull", "org/private")
         self.tq("rm", "org/private")
         self.tq("pull", "org/private", code=3, HF_HUB_DISABLE_IMPLICIT_TOKEN="1")
+        self.tq("pull", "org/private", code=3, HF_TOKEN=TOKEN, HF_HUB_DISABLE_IMPLICIT_TOKEN="1")
         (self.dir / "t").write_text(TOKEN)
         (self.home / "token").unlink()
         self.tq("pull", "org/private", HF_TOKEN_PATH=str(self.dir / "t"))

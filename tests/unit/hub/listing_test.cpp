@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "support/expect_error.h"
 
 namespace tq {
@@ -52,6 +54,24 @@ TEST(Listing, WhatCannotBeChecked) {
           "no hash");
   refused(fmt::format(R"({{"rfilename":"x","size":1,"blobId":"{}","lfs":{{"size":1}}}})", kSha1),
           "no hash");
+}
+
+TEST(Listing, SizesFitTogether) {
+  const auto entry = [](const char* path, const std::string& hash, int64_t size) {
+    return fmt::format(R"({{"rfilename":"{}","size":{},"blobId":"{}"}})", path, size, hash);
+  };
+  const auto refused = [](const std::string& entries, const char* part) {
+    expect_error(ErrorCode::kCorrupt, {"a/b", part},
+                 [&] { parse_listing(listing(entries), "a/b"); });
+  };
+  const std::string other(40, '3');
+  EXPECT_EQ(
+      parse_listing(listing(entry("x", kSha1, 5) + "," + entry("y", kSha1, 5)), "a/b").files.size(),
+      2U);
+  refused(entry("x", kSha1, 5) + "," + entry("y", kSha1, 9), "two sizes");
+  const int64_t most = std::numeric_limits<int64_t>::max() / 4;
+  EXPECT_EQ(parse_listing(listing(entry("x", kSha1, most)), "a/b").files.size(), 1U);
+  refused(entry("x", kSha1, most) + "," + entry("y", other, 1), "more bytes than any disk holds");
 }
 
 TEST(Listing, PathsStayInTheFolder) {

@@ -10,6 +10,7 @@
 namespace tq {
 namespace {
 
+using fixtures::expect_error;
 using fixtures::TempDir;
 using fixtures::write_bytes;
 
@@ -59,12 +60,34 @@ TEST(PartialFile, BeginsAnewWhereTheStateIsNotKnown) {
     write_bytes(partial_journal(place), journal);
     EXPECT_EQ(PartialFile(place, 10).there().total(), 0) << journal;
   }
+  write_bytes(partial_data(place), "0123");
   write_bytes(partial_journal(place), R"({"size":10,"ranges":[[0,4]]})");
   PartialFile file(place, 10);
   EXPECT_EQ(file.there().prefix(), 4);
   file.restart();
   EXPECT_EQ(file.there().total(), 0);
   EXPECT_EQ(PartialFile(place, 10).there().total(), 0);
+}
+
+// What no journal speaks of would not be hashed.
+TEST(PartialFile, BytesOfALongerFileGo) {
+  const TempDir dir;
+  const fs::path place = dir / "abc";
+  const std::string longer(15, 'E');
+  for (const char* journal : {"", R"({"size":15,"ranges":[[0,15]]})"}) {
+    write_bytes(partial_data(place), longer);
+    write_bytes(partial_journal(place), journal);
+    EXPECT_EQ(PartialFile(place, 10).there().total(), 0);
+    EXPECT_EQ(fs::file_size(partial_data(place)), 0U) << journal;
+  }
+  write_bytes(partial_data(place), longer);
+  write_bytes(partial_journal(place), R"({"size":10,"ranges":[[0,10]]})");
+  PartialFile file(place, 10);
+  EXPECT_TRUE(file.whole());
+  EXPECT_EQ(fs::file_size(partial_data(place)), 10U);
+  write_bytes(partial_data(place), longer);  // by somebody else
+  expect_error(ErrorCode::kIo, {"15 bytes, not 10"}, [&] { file.publish(); });
+  EXPECT_FALSE(fs::exists(place));
 }
 
 TEST(PartialFile, FollowsNoLink) {
@@ -81,6 +104,20 @@ TEST(FileLock, OneAtATime) {
   EXPECT_FALSE(FileLock::try_take(dir / "a/b.lock"));
   lock.reset();
   EXPECT_TRUE(FileLock::try_take(dir / "a/b.lock"));
+}
+
+TEST(FileLock, SomeAreShared) {
+  const TempDir dir;
+  const fs::path path = dir / "tq.lock";
+  auto one = FileLock::try_take(path, FileLock::Kind::kShared);
+  auto two = FileLock::try_take(path, FileLock::Kind::kShared);
+  ASSERT_TRUE(one && two);
+  one.reset();
+  EXPECT_FALSE(FileLock::try_take(path));
+  two.reset();
+  one = FileLock::try_take(path);
+  EXPECT_TRUE(one);
+  EXPECT_FALSE(FileLock::try_take(path, FileLock::Kind::kShared));
 }
 
 // Whether this build has hashes (TQ_HUB).

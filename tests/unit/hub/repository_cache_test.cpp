@@ -2,8 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "hub/cache_contents.h"
+#include "hub/file_lock.h"
+#include "hub/partial_file.h"
 #include "support/expect_error.h"
 #include "support/temp_dir.h"
 
@@ -52,6 +55,68 @@ TEST(RepositoryCache, LinksThatLeadElsewhereAreReplaced) {
   EXPECT_EQ(read_text_file(cache.snapshot(kMainCommit) / "x"), "content");
 }
 
+// A hub that named another content for the same commit must not win for ever.
+TEST(RepositoryCache, LinksToAnotherHashAreNotTheFile) {
+  const TempDir dir;
+  const RepositoryCache cache(dir / "hub", "org/name");
+  put(cache, kMainCommit, "x", 'a');
+  const HubFile right{"x", 7, std::string(40, 'b')};
+  EXPECT_FALSE(cache.has(kMainCommit, right));
+  write_bytes(cache.blob(right.hash), "CONTENT");
+  cache.link(kMainCommit, right);
+  EXPECT_EQ(read_text_file(cache.snapshot(kMainCommit) / "x"), "CONTENT");
+  // Of a copy the size is all that there is.
+  write_bytes(cache.snapshot(kMainCommit) / "copy", "content");
+  EXPECT_TRUE(cache.has(kMainCommit, {"copy", 7, std::string(40, 'd')}));
+  EXPECT_FALSE(cache.has(kMainCommit, {"copy", 8, std::string(40, 'd')}));
+}
+
+TEST(RepositoryCache, OnlyWhatIsThereIsLinked) {
+  const TempDir dir;
+  const RepositoryCache cache(dir / "hub", "org/name");
+  const HubFile file = put(cache, kMainCommit, "x", 'a');
+  fs::remove(cache.blob(file.hash));
+  expect_error(ErrorCode::kIo, {"removed while it was pulled"},
+               [&] { cache.link(kMainCommit, file); });
+}
+
+// Where a link cannot get its place, nothing of it is left in the snapshot.
+TEST(RepositoryCache, TemporaryLinksAreOutsideOfSnapshots) {
+  const TempDir dir;
+  const RepositoryCache cache(dir / "hub", "org/name");
+  const HubFile file = put(cache, kMainCommit, "x", 'a');
+  fs::create_directories(cache.snapshot(kOtherCommit) / "x");
+  cache.make(kOtherCommit);
+  const fs::path temporary = cache.folder() / fmt::format(".{}.{}.tq-link", file.hash, ::getpid());
+  fs::create_directories(temporary / "full");  // so that it cannot be made
+  EXPECT_THROW(cache.link(kOtherCommit, {"y", 7, file.hash}), Error);
+  fs::remove_all(temporary);
+  EXPECT_THROW(cache.link(kOtherCommit, {"x", 7, file.hash}), Error);
+  EXPECT_THAT(cache.all_files(kOtherCommit), ElementsAre());
+}
+
+TEST(RepositoryCache, NoReferenceMakesACommitAnother) {
+  const TempDir dir;
+  const RepositoryCache cache(dir / "hub", "org/name");
+  cache.make(kMainCommit);
+  cache.set_ref(kMainCommit, kOtherCommit);
+  EXPECT_FALSE(fs::exists(cache.folder() / "refs" / kMainCommit));
+  write_bytes(cache.folder() / "refs" / kMainCommit, kOtherCommit);
+  EXPECT_EQ(cache.commit_of(kMainCommit), kMainCommit);
+}
+
+TEST(RepositoryCache, BranchesInEachOthersWay) {
+  const TempDir dir;
+  const RepositoryCache cache(dir / "hub", "org/name");
+  cache.set_ref("f", kMainCommit);
+  cache.check_ref("f");
+  cache.check_ref("g/x");
+  expect_error(ErrorCode::kInvalidArgument, {"refs/f first"}, [&] { cache.check_ref("f/x"); });
+  fs::remove(cache.folder() / "refs/f");
+  cache.set_ref("f/x", kMainCommit);
+  expect_error(ErrorCode::kInvalidArgument, {"there can be no f;"}, [&] { cache.check_ref("f"); });
+}
+
 TEST(RepositoryCache, Revisions) {
   const TempDir dir;
   const RepositoryCache cache(dir / "hub", "org/name");
@@ -76,16 +141,20 @@ TEST(RepositoryCache, OnlyWholeModelsAreFound) {
   };
   EXPECT_FALSE(found());
   cache.set_ref("main", kMainCommit);
-  put(cache, kMainCommit, "config.json", 'a');
-  EXPECT_FALSE(found());
   put(cache, kMainCommit, "model-00001-of-00002.safetensors", 'b');
   EXPECT_FALSE(found());
   EXPECT_EQ(missing_part(cache, kMainCommit), "model-00002-of-00002.safetensors");
   put(cache, kMainCommit, "model-00002-of-00002.safetensors", 'e');
+  const fs::path index = cache.snapshot(kMainCommit) / "model.safetensors.index.json";
+  write_bytes(index, R"({"weight_map":{"w":"model-00001-of-00002.safetensors"}})");
+  EXPECT_EQ(missing_part(cache, kMainCommit), "config.json");
+  fs::remove(index);
+  EXPECT_EQ(missing_part(cache, kMainCommit), "config.json");
+  EXPECT_FALSE(found());
+  put(cache, kMainCommit, "config.json", 'a');
   EXPECT_TRUE(found());
   EXPECT_FALSE(found("org/name:v2"));
-  write_bytes(cache.snapshot(kMainCommit) / "model.safetensors.index.json",
-              R"({"weight_map":{"w":"other.safetensors"}})");
+  write_bytes(index, R"({"weight_map":{"w":"other.safetensors"}})");
   EXPECT_EQ(missing_part(cache, kMainCommit), "other.safetensors");
   EXPECT_FALSE(found());
 }
@@ -150,6 +219,91 @@ TEST(CacheContents, LinksOutOfTheCacheAreNotFollowed) {
   remove_cached(dir / "hub", *parse_hub_name("org/name"), false);
   EXPECT_THROW(remove_cached(dir / "hub", *parse_hub_name("org/link"), false), Error);
   EXPECT_TRUE(fs::exists(dir / "mine/file"));
+}
+
+TEST(CacheContents, LinkedSnapshotsAreNotRemoved) {
+  const TempDir dir;
+  const RepositoryCache cache(dir / "hub", "org/name");
+  cache.make(kOtherCommit);
+  cache.set_ref("main", kMainCommit);
+  fs::create_directories(dir / "mine");
+  write_bytes(dir / "mine/x-Q8_0.gguf", "x");
+  fs::create_directory_symlink(dir / "mine", cache.snapshot(kMainCommit));
+  for (const char* name : {"org/name:main", "org/name:main:Q8_0"}) {
+    expect_error(ErrorCode::kInvalidArgument, {"behind a link"},
+                 [&] { remove_cached(dir / "hub", *parse_hub_name(name), false); });
+  }
+  EXPECT_THROW(remove_cached(dir / "hub", *parse_hub_name("org/name:Q8_0"), false), Error);
+  EXPECT_TRUE(fs::exists(dir / "mine/x-Q8_0.gguf"));
+  // All of the snapshots as well.
+  fs::remove_all(cache.folder() / "snapshots");
+  fs::create_directories(dir / "all" / kMainCommit);
+  write_bytes(dir / "all" / kMainCommit / "x-Q8_0.gguf", "x");
+  fs::create_directory_symlink(dir / "all", cache.folder() / "snapshots");
+  for (const char* name : {"org/name:main", "org/name:Q8_0"}) {
+    EXPECT_THROW(remove_cached(dir / "hub", *parse_hub_name(name), false), Error);
+  }
+  EXPECT_TRUE(fs::exists(dir / "all" / kMainCommit / "x-Q8_0.gguf"));
+  remove_cached(dir / "hub", *parse_hub_name("org/name"), false);
+  EXPECT_TRUE(fs::exists(dir / "all" / kMainCommit / "x-Q8_0.gguf"));
+}
+
+TEST(CacheContents, OneOfTwoNamesOfACommit) {
+  const TempDir dir;
+  const RepositoryCache cache(dir / "hub", "org/name");
+  put(cache, kMainCommit, "x-Q8_0.gguf", 'a');
+  cache.set_ref("main", kMainCommit);
+  cache.set_ref("v1", kMainCommit);
+  const auto removed = [&](const char* name, bool dry_run) {
+    return remove_cached(dir / "hub", *parse_hub_name(name), dry_run).what;
+  };
+  EXPECT_THAT(removed("org/name:v1", true), ElementsAre("refs/v1"));
+  EXPECT_TRUE(fs::exists(cache.folder() / "refs/v1"));
+  EXPECT_THAT(removed("org/name:v1", false), ElementsAre("refs/v1"));
+  EXPECT_FALSE(fs::exists(cache.folder() / "refs/v1"));
+  EXPECT_TRUE(find_cached_model(dir / "hub", *parse_hub_name("org/name")));
+  removed("org/name:main", false);
+  EXPECT_FALSE(fs::exists(cache.blob(std::string(40, 'a'))));
+}
+
+TEST(CacheContents, DeepFilesKeepTheirBlobs) {
+  const TempDir dir;
+  const RepositoryCache cache(dir / "hub", "org/name");
+  std::string deep;
+  for (int i = 0; i < 30; ++i) deep += "d/";
+  put(cache, kMainCommit, deep + "x.json", 'a');
+  put(cache, kOtherCommit, "y.json", 'a');
+  cache.set_ref("v1", kOtherCommit);
+  remove_cached(dir / "hub", *parse_hub_name("org/name:v1"), false);
+  EXPECT_EQ(read_text_file(cache.snapshot(kMainCommit) / (deep + "x.json")), "content");
+}
+
+TEST(CacheContents, WhatCannotBeRemovedIsSaid) {
+  const TempDir dir;
+  const RepositoryCache cache(dir / "hub", "org/name");
+  const HubFile file = put(cache, kMainCommit, "x-Q8_0.gguf", 'a');
+  fs::remove(cache.blob(file.hash));
+  fs::create_directories(cache.blob(file.hash) / "full");
+  EXPECT_THROW(remove_cached(dir / "hub", *parse_hub_name("org/name:Q8_0"), false), Error);
+  write_bytes(dir / "file", "x");
+  EXPECT_THROW(list_cache(dir / "file"), Error);
+  EXPECT_TRUE(list_cache(dir / "none").empty());
+}
+
+TEST(CacheContents, NothingGoesWhileItIsPulled) {
+  const TempDir dir;
+  const RepositoryCache cache(dir / "hub", "org/name");
+  const HubFile file = put(cache, kMainCommit, "x-Q8_0.gguf", 'a');
+  for (const fs::path& path : {cache.use_lock(), cache.lock(file.hash)}) {
+    const auto lock = FileLock::try_take(path, FileLock::Kind::kShared);
+    expect_error(ErrorCode::kInvalidArgument, {"is being fetched"},
+                 [&] { remove_cached(dir / "hub", *parse_hub_name("org/name:Q8_0"), false); });
+  }
+  EXPECT_TRUE(fs::exists(cache.blob(file.hash)));
+  EXPECT_EQ(remove_cached(dir / "hub", *parse_hub_name("org/name:Q8_0"), false).what.size(), 1U);
+  write_bytes(partial_data(cache.blob(file.hash)), "x");
+  expect_error(ErrorCode::kNotFound, {"`tq rm org/name` removes what an interrupted pull"},
+               [&] { remove_cached(dir / "hub", *parse_hub_name("org/name:Q8_0"), false); });
 }
 
 TEST(CacheContents, FoldersOfOtherNames) {
