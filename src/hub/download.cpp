@@ -304,9 +304,17 @@ class Download {
     }
   }
 
+  static std::string hash_of(const FetchedFile& file) {
+    try {
+      return file.digest->result();
+    } catch (const Error& error) {
+      fail(error.code(), "{}: {}", printable(file.item->file.path), error.what());
+    }
+  }
+
   void finish(FetchedFile& file) {
     const HubFile& of = file.item->file;
-    const std::string hash = file.digest->result();
+    const std::string hash = hash_of(file);
     if (hash == of.hash) {
       file.partial->publish();
       file.digest.reset();

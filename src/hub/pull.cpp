@@ -135,7 +135,9 @@ FileLock lock_repository(const RepositoryCache& repository, const PullOptions& o
     if (!waits)
       info("waiting for another program that removes some of {}", repository.folder().string());
     waits = true;
-    if (options.cancelled && options.cancelled()) fail(ErrorCode::kCancelled, "interrupted");
+    if (options.cancelled && options.cancelled()) {
+      fail(ErrorCode::kCancelled, "interrupted before anything was fetched");
+    }
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
 }

@@ -161,6 +161,10 @@ TEST(FileDigest, FollowsAFileThatGrows) {
   }
   EXPECT_EQ(digest.result(), whole.finish());
   EXPECT_TRUE(digest.done());
+  PartialFile shorter(dir / "y", 3);
+  FileDigest cut(DigestKind::kSha256, 3, shorter.fd());
+  cut.advance(3);  // which nobody wrote
+  expect_error(ErrorCode::kIo, {"another program cut the file"}, [&] { cut.result(); });
   const FileDigest left(DigestKind::kSha256, 3'000'000, file.fd());  // waits for no byte any more
 }
 
