@@ -315,7 +315,8 @@ class CurlClient final : public HubClient {
 }  // namespace
 
 // By libcurl's own parser, so that what is compared is what it connects to. What parsers read
-// differently is refused before: a user's name, a backslash, and slashes too few or too many.
+// differently is refused before: a user's name, a backslash, slashes too few or too many, and hosts
+// that are encoded twice or not in ASCII.
 std::string origin_of(std::string_view url) {
   const size_t colon = url.find("://");
   if (colon == std::string_view::npos) return "";
@@ -333,7 +334,10 @@ std::string origin_of(std::string_view url) {
   }
   const std::string host = url_part(parsed.get(), CURLUPART_HOST);
   const std::string port = url_part(parsed.get(), CURLUPART_PORT);
-  if (host.empty() || port.empty() || !url_part(parsed.get(), CURLUPART_USER).empty()) return "";
+  const bool plain =
+      std::all_of(host.begin(), host.end(), [](char c) { return c > ' ' && c < 0x7f && c != '%'; });
+  if (!plain || host.empty() || port.empty() || !url_part(parsed.get(), CURLUPART_USER).empty())
+    return "";
   return scheme + "://" + lower_case(host) + ":" + port;
 }
 

@@ -17,12 +17,13 @@ TEST(HttpText, Origins) {
   EXPECT_EQ(origin_of("https://Huggingface.co/a/b"), "https://huggingface.co:443");
   EXPECT_EQ(origin_of("http://h:8080?x"), "http://h:8080");
   EXPECT_EQ(origin_of("HTTPS://h/x"), "https://h:443");
+  EXPECT_EQ(origin_of("http://%41/x"), "http://a:80");  // what libcurl connects to
   // Who is before the '@' and who behind it depends on the parser.
   for (const char* url :
        {"https://huggingface.co\\@evil.org/x", "https://evil.org\\@huggingface.co/x",
         "https://huggingface.co@evil.org/x", "https://evil.org@huggingface.co/x",
         "https://a:b@huggingface.co", "https://huggingface.co\\/x", "https://h\n.evil.org/x",
-        "https://h:99999999/x", "https://h evil.org/x"}) {
+        "https://h:99999999/x", "https://h evil.org/x", "https://%2541/", "https://h\xc3\xa4/"}) {
     EXPECT_EQ(origin_of(url), "") << url;
   }
   EXPECT_EQ(origin_of(std::string_view("https://h\0.org/x", 17)), "");
