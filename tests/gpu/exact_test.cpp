@@ -15,7 +15,7 @@ using fixtures::RandomStack;
 using fixtures::relative_error;
 using fixtures::same_bits;
 
-constexpr double kTolerance = 2e-6;
+constexpr double kExactTolerance = 2e-6;
 
 cuda::ProductOptions exact_options() {
   cuda::ProductOptions options;
@@ -43,7 +43,7 @@ TEST_P(GpuExact, EqualsTheCpuAndDoesNotDependOnTheBatch) {
       const std::vector<float> actual = out.read();
       if (all.empty()) all = actual;
       EXPECT_LT(relative_error(actual, {expected.begin(), expected.begin() + tokens * rows}),
-                kTolerance)
+                kExactTolerance)
           << rows << " x " << in << ", " << tokens << " tokens";
       EXPECT_TRUE(same_bits(actual, {all.begin(), all.begin() + tokens * rows}))
           << rows << " x " << in << ", " << tokens << " tokens";
@@ -79,7 +79,7 @@ TEST_P(GpuExact, MapsRowsAddsBiasAndAccumulates) {
   args.out = out.get();
   args.out_rows = {device_out_rows.get()};
   cuda::matmul(args, exact_options(), nullptr);
-  EXPECT_LT(relative_error(out.read(), expected), kTolerance);
+  EXPECT_LT(relative_error(out.read(), expected), kExactTolerance);
 }
 
 TEST_P(GpuExact, HeadsEqualTheCpu) {
@@ -92,7 +92,7 @@ TEST_P(GpuExact, HeadsEqualTheCpu) {
       {.weights = stack.host(), .x = x.host, .out = expected.data(), .out_stride = 50});
   cuda::matmul_heads({.weights = stack.device(), .x = x.device, .out = out.get(), .out_stride = 50},
                      exact_options(), nullptr);
-  EXPECT_LT(relative_error(out.read(), expected), kTolerance);
+  EXPECT_LT(relative_error(out.read(), expected), kExactTolerance);
 }
 
 TEST_P(GpuExact, ExpertsEqualTheCpu) {
@@ -117,7 +117,7 @@ TEST_P(GpuExact, ExpertsEqualTheCpu) {
                         .out = out.get(),
                         .pairs = pairs},
                        exact_options(), nullptr);
-  EXPECT_LT(relative_error(out.read(), expected), kTolerance);
+  EXPECT_LT(relative_error(out.read(), expected), kExactTolerance);
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, GpuExact, ::testing::ValuesIn(fixtures::formats()),
