@@ -184,7 +184,8 @@ class Exports(TqTest):
                 (("--layout", "awq", "--group-size", "48"), USAGE, "32, 64 or 128"),
                 (("--layout", "awq", "--group-size", "128"), UNSUPPORTED, "down_proj"),
                 (("--layout", "awq", "--tp", "4"), USAGE, "--tp 3 can"),
-                (("--bits", "8"), USAGE, "layouts of integers"),
+                (("--bits", "8", "--format", "tq3"), USAGE, "layouts of integers"),
+                (("--group-size", "64"), USAGE, "layouts of integers"),
                 (("--layout", "gptq"), USAGE, "awq")]:
             with self.subTest(options):
                 result = run_tq("convert", self.source, self.dir / "none", *options)
