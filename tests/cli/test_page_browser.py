@@ -222,10 +222,10 @@ class RealServerTest(BrowserTest):
         self.assertEqual(page.js("JSON.stringify(localStorage).includes('secret')"), False)
 
 
-@unittest.skipUnless(os.environ.get("TQ_TEST_SMOLLM2"), "no model (see scripts/test.sh)")
+@unittest.skipUnless(os.environ.get("TQ_TEST_QWEN25"), "no model (scripts/test.sh --extended)")
 class RealModelTest(BrowserTest):
     def test_an_answer_is_one(self):
-        server = Server("--format", "tq8", "--ctx", "2k", model=os.environ["TQ_TEST_SMOLLM2"])
+        server = Server("--format", "tq8", "--ctx", "2k", model=os.environ["TQ_TEST_QWEN25"])
         self.addCleanup(server.stop)
         page = self.ready(f"http://127.0.0.1:{server.port}/")
         self.send(page, "What is the capital of France?")
