@@ -8,32 +8,22 @@
 
 #include "backend/backend.h"
 #include "io/checkpoint.h"
+#include "support/forwarding_model.h"
 
 namespace tq {
 namespace {
 
 // A model that counts the tokens that it is given.
-class CountingModel : public Model {
+class CountingModel : public fixtures::ForwardingModel {
  public:
-  explicit CountingModel(Model& model) : model_(model) {}
+  using ForwardingModel::ForwardingModel;
 
-  const ModelSpec& spec() const override { return model_.spec(); }
-  Backend& backend() const override { return model_.backend(); }
-  const LoadOptions& options() const override { return model_.options(); }
-  KvLayout kv_layout() const override { return model_.kv_layout(); }
-  int64_t weight_bytes() const override { return model_.weight_bytes(); }
-  int64_t bytes_per_token() const override { return model_.bytes_per_token(); }
-  int64_t n_parameters() const override { return model_.n_parameters(); }
-  void set_observer(Observer observer) override { model_.set_observer(std::move(observer)); }
   void forward(Batch batch, KvCache& kv, std::span<float> logits) override {
     for (const BatchSequence& run : batch) n_tokens += static_cast<int64_t>(run.token_ids.size());
-    model_.forward(batch, kv, logits);
+    ForwardingModel::forward(batch, kv, logits);
   }
 
   int64_t n_tokens = 0;
-
- private:
-  Model& model_;
 };
 
 class CandidateScores : public ::testing::Test {

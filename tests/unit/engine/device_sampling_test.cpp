@@ -9,6 +9,7 @@
 #include "base/env.h"
 #include "engine/engine.h"
 #include "io/checkpoint.h"
+#include "support/forwarding_model.h"
 #include "support/kv_formats.h"
 #include "unit/engine/choosing_toy.h"
 #include "unit/engine/received.h"
@@ -122,23 +123,9 @@ TEST(DeviceSampling, ABrokenRowEndsItsRequestOnly) {
 }
 
 // A model of whose device only logits are asked.
-class LogitsOnly : public Model {
+class LogitsOnly : public fixtures::ForwardingModel {
  public:
-  explicit LogitsOnly(Model& model) : model_(model) {}
-  const ModelSpec& spec() const override { return model_.spec(); }
-  Backend& backend() const override { return model_.backend(); }
-  const LoadOptions& options() const override { return model_.options(); }
-  KvLayout kv_layout() const override { return model_.kv_layout(); }
-  int64_t weight_bytes() const override { return model_.weight_bytes(); }
-  int64_t bytes_per_token() const override { return model_.bytes_per_token(); }
-  int64_t n_parameters() const override { return model_.n_parameters(); }
-  void set_observer(Observer observer) override { model_.set_observer(std::move(observer)); }
-  void forward(Batch batch, KvCache& kv, std::span<float> logits) override {
-    model_.forward(batch, kv, logits);
-  }
-
- private:
-  Model& model_;
+  using ForwardingModel::ForwardingModel;
 };
 
 // A golden checkpoint on the device under test, whose logits do not depend on the batch.
