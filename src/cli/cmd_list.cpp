@@ -85,7 +85,7 @@ void run_remove(const RemoveCommand& command, const GlobalOptions& global) {
     print_json(json);
     return;
   }
-  if (removal.what.front().starts_with("refs/")) {
+  if (removal.only_name) {
     print_text(fmt::format("{}: the name {}; other branches or tags have the same commit\n",
                            name.text(), command.dry_run ? "would be removed" : "removed"));
     return;

@@ -31,9 +31,7 @@ std::optional<fs::path> find_hub_model(const fs::path& path, const GlobalOptions
     progress.finish();
     return found;
   } catch (const Error& error) {
-    if (error.code() != ErrorCode::kNotFound || path.string().find("://") != std::string::npos) {
-      throw;
-    }
+    if (error.code() != ErrorCode::kNotFound || is_address) throw;
     fail(ErrorCode::kNotFound, "{}: no such file or folder, and as a name of the hub: {}",
          path.string(), error.what());
   }

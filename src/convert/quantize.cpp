@@ -104,12 +104,8 @@ TensorWriter::TensorWriter(const Checkpoint& source, ThreadPool& pool,
 
 Workload TensorWriter::workload() const {
   Workload sum{.n_threads = pool_.size()};
-  for (const ThreadState& thread : threads_) {
-    sum.n_weights += thread.work.n_weights;
-    sum.encode_cpu_seconds += thread.work.encode_cpu_seconds;
-    sum.written_bytes += thread.work.written_bytes;
-    sum.write_seconds += thread.work.write_seconds / sum.n_threads;
-  }
+  for (const ThreadState& thread : threads_) sum.add(thread.work);
+  sum.write_seconds /= sum.n_threads;
   return sum;
 }
 

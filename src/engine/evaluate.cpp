@@ -105,6 +105,11 @@ double divergence_term(double log_p, double log_q) {
   return p * d - p + std::exp(static_cast<float>(log_q));
 }
 
+struct MeasuredToken {
+  Divergence divergence;
+  bool same_top1 = false;
+};
+
 double nll_of(int32_t token, std::span<const float> logits) {
   return checked_log_sum_exp(logits) - logits[static_cast<size_t>(token)];
 }
@@ -175,6 +180,7 @@ double checked_log_sum_exp(std::span<const float> row) {
 void KldResult::add(const Divergence& one, bool is_same_top1) {
   kld.add(one.kld);
   nll.add(one.nll);
+  reference_nll.add(one.reference_nll);
   same_top1.add(is_same_top1 ? 1 : 0);
 }
 
@@ -234,47 +240,33 @@ RunningMean evaluate_nll(LogitReader& model, const EvalText& text, const EvalPro
 
 KldResult evaluate_kld(LogitReader& model, LogitReader& reference, const EvalText& text,
                        const EvalProgress& progress) {
-  struct Measured {
-    Divergence divergence;
-    bool same_top1;
-  };
   KldResult result;
   LogitReader* const readers[] = {&model, &reference};
-  measure_tokens<Measured>(
+  measure_tokens<MeasuredToken>(
       readers, text, progress,
       [](const ScoredChunk& chunk, int64_t i, int64_t /*place*/) {
         const std::span<const float> q = chunk.row(0, i), p = chunk.row(1, i);
-        return Measured{divergence(chunk.tokens[static_cast<size_t>(i)], q, p),
-                        argmax(q) == argmax(p)};
+        return MeasuredToken{divergence(chunk.tokens[static_cast<size_t>(i)], q, p),
+                             argmax(q) == argmax(p)};
       },
-      [&](const Measured& one) {
-        result.add(one.divergence, one.same_top1);
-        result.reference_nll.add(one.divergence.reference_nll);
-      });
+      [&](const MeasuredToken& one) { result.add(one.divergence, one.same_top1); });
   return result;
 }
 
 KldResult evaluate_kld(LogitReader& model, const ReferenceRowAt& reference, const EvalText& text,
                        const EvalProgress& progress) {
-  struct Measured {
-    Divergence divergence;
-    double reference_nll;
-    bool same_top1;
-  };
   KldResult result;
   LogitReader* const readers[] = {&model};
-  measure_tokens<Measured>(
+  measure_tokens<MeasuredToken>(
       readers, text, progress,
       [&](const ScoredChunk& chunk, int64_t i, int64_t place) {
         const std::span<const float> logits = chunk.row(0, i);
         const ReferenceRow row = reference(place);
-        return Measured{divergence(chunk.tokens[static_cast<size_t>(i)], logits, row.log_p),
-                        row.nll, argmax(logits) == row.best};
+        Divergence one = divergence(chunk.tokens[static_cast<size_t>(i)], logits, row.log_p);
+        one.reference_nll = row.nll;  // exactly, which rounded log p is not
+        return MeasuredToken{one, argmax(logits) == row.best};
       },
-      [&](const Measured& one) {
-        result.add(one.divergence, one.same_top1);
-        result.reference_nll.add(one.reference_nll);
-      });
+      [&](const MeasuredToken& one) { result.add(one.divergence, one.same_top1); });
   return result;
 }
 

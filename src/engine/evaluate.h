@@ -100,7 +100,7 @@ struct KldResult {
   RunningMean kld;            // KL(reference || model) a token
   RunningMean same_top1;      // 1 where both rank the same token first
 
-  void add(const Divergence& one, bool is_same_top1);  // but for reference_nll
+  void add(const Divergence& one, bool is_same_top1);
 };
 
 // Called with (done, in all): tokens, unless it is said of what.

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "base/float16.h"
+#include "format/packing.h"
 
 namespace tq {
 namespace {
@@ -203,24 +204,6 @@ class GroupSearch {
   Candidate best_;
 };
 
-void pack_three_bits(const uint8_t* codes, int64_t n, uint8_t* out) {
-  for (int64_t i = 0; i < n; i += 8, out += 3) {
-    uint32_t word = 0;
-    for (int j = 0; j < 8; ++j) word |= static_cast<uint32_t>(codes[i + j]) << (3 * j);
-    out[0] = static_cast<uint8_t>(word);
-    out[1] = static_cast<uint8_t>(word >> 8);
-    out[2] = static_cast<uint8_t>(word >> 16);
-  }
-}
-
-}  // namespace
-
-std::string IntScheme::name() const {
-  return fmt::format("{}{}-g{}", symmetric ? "int" : "uint", bits, group);
-}
-
-namespace {
-
 // Codes, scale and zero point of one group; the error is infinite where no scale can be stored.
 EncodeStats store_group(const GroupSearch& search, const Candidate& chosen, const IntScheme& scheme,
                         const float* x, const IntRow& out) {
@@ -257,6 +240,10 @@ EncodeStats encode_group(const float* x, const IntScheme& scheme, Effort effort,
 
 }  // namespace
 
+std::string IntScheme::name() const {
+  return fmt::format("{}{}-g{}", symmetric ? "int" : "uint", bits, group);
+}
+
 EncodeStats encode_int_row(const float* x, int64_t in, const IntScheme& scheme, Effort effort,
                            const IntRow& out) {
   EncodeStats stats;
@@ -280,7 +267,7 @@ void decode_int_row(const IntScheme& scheme, const uint8_t* codes, const uint16_
 }
 
 void pack_codes(const uint8_t* codes, int64_t n, int bits, uint8_t* out) {
-  if (bits == 3) return pack_three_bits(codes, n, out);
+  if (bits == 3) return pack<3>(codes, n, out);
   if (bits == 8) {
     std::copy_n(codes, n, out);
     return;
@@ -291,13 +278,7 @@ void pack_codes(const uint8_t* codes, int64_t n, int bits, uint8_t* out) {
 }
 
 void unpack_codes(const uint8_t* packed, int64_t n, int bits, uint8_t* codes) {
-  const auto mask = static_cast<uint8_t>((1 << bits) - 1);
-  for (int64_t i = 0; i < n; ++i) {
-    const int64_t bit = i * bits;
-    unsigned two = packed[bit / 8];
-    if (bit % 8 + bits > 8) two |= static_cast<unsigned>(packed[bit / 8 + 1]) << 8;
-    codes[i] = static_cast<uint8_t>(two >> (bit % 8)) & mask;
-  }
+  for (int64_t i = 0; i < n; ++i) codes[i] = static_cast<uint8_t>(unpack_index(packed, bits, i));
 }
 
 uint32_t awq_word(const uint8_t* codes, int64_t stride) {

@@ -45,8 +45,7 @@ std::vector<std::string> commits_of(const RepositoryCache& repository) {
 bool is_own(const RepositoryCache& repository, const std::string& commit) {
   std::error_code none;
   const fs::path folder = repository.snapshot(commit);
-  return !fs::is_symlink(fs::symlink_status(folder.parent_path(), none)) &&
-         !fs::is_symlink(fs::symlink_status(folder, none));
+  return !fs::is_symlink(folder.parent_path(), none) && !fs::is_symlink(folder, none);
 }
 
 // Branches and tags by the commit that they were last seen at.
@@ -181,7 +180,7 @@ Removal remove_repository(const RepositoryCache& repository, const HubName& name
   removal.what.push_back(name.repository);
   const fs::path blobs = repository.folder() / "blobs";
   std::error_code none;
-  if (!fs::is_symlink(fs::symlink_status(blobs, none))) {  // what it leads to stays
+  if (!fs::is_symlink(blobs, none)) {  // what it leads to stays
     for (const std::string& blob : names_in(blobs)) removal.bytes += disk_bytes(blobs / blob);
   }
   if (dry_run) return removal;
@@ -222,7 +221,7 @@ std::set<fs::path> links_of(const RepositoryCache& repository, const HubName& na
   }
   std::erase_if(commits, [&](const std::string& commit) { return !is_own(repository, commit); });
   std::set<fs::path> links;
-  const bool gguf = !name.quantization.empty() || !name.file.empty();
+  const bool gguf = name.wants_gguf();
   for (const std::string& commit : commits) {
     std::vector<std::string> files = repository.all_files(commit);
     if (gguf) {
@@ -255,8 +254,7 @@ void remove_stale_refs(const RepositoryCache& repository) {
 
 // Whether a name is a branch or tag whose commit others name as well: then only it goes.
 bool is_one_of_many(const RepositoryCache& repository, const HubName& name) {
-  if (name.revision.empty() || is_hex(name.revision, 40)) return false;
-  if (!name.quantization.empty() || !name.file.empty()) return false;
+  if (name.revision.empty() || is_hex(name.revision, 40) || name.wants_gguf()) return false;
   const auto commit = repository.commit_of(name.revision);
   return commit && refs_of(repository).count(*commit) > 1;
 }
@@ -264,7 +262,7 @@ bool is_one_of_many(const RepositoryCache& repository, const HubName& name) {
 Removal remove_tagged(const RepositoryCache& repository, const HubName& name, bool dry_run) {
   if (is_one_of_many(repository, name)) {
     if (!dry_run) remove_one(repository.folder() / "refs" / name.revision);
-    return {{"refs/" + name.revision}, 0};
+    return {{"refs/" + name.revision}, 0, /*only_name=*/true};
   }
   const auto blobs = blobs_by_link(repository);
   const std::set<fs::path> links = links_of(repository, name);
@@ -326,7 +324,7 @@ Removal remove_cached(const fs::path& cache, const HubName& name, bool dry_run) 
     fail(ErrorCode::kInvalidArgument, "{} is a link; remove it and what it leads to by hand",
          repository.folder().string());
   }
-  const bool tagged = !name.revision.empty() || !name.quantization.empty() || !name.file.empty();
+  const bool tagged = !name.revision.empty() || name.wants_gguf();
   std::vector<std::string> known;
   if (is_folder(repository.folder())) {
     std::optional<FileLock> lock;

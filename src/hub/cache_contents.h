@@ -34,6 +34,7 @@ std::vector<CachedRepository> list_cache(const fs::path& cache);
 struct Removal {
   std::vector<std::string> what;  // "org/name" or paths in its snapshots
   int64_t bytes = 0;              // that this frees
+  bool only_name = false;         // "refs/..." of a commit that has others: no file goes
 };
 
 // Removes a whole repository, or of a name with a tag the revision, the quantization or the file,

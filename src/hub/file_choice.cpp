@@ -113,9 +113,8 @@ FileChoice choose_gguf_files(const Listing& listing, const HubName& name,
   }
   FileChoice choice;
   choice.files = with_paths(listing, {model->paths.begin(), model->paths.end()});
-  if (name.quantization.empty() && name.file.empty() && models.size() > 1) {
-    const std::string taken =
-        model->quantization.empty() ? model->paths.front() : model->quantization;
+  if (!name.wants_gguf() && models.size() > 1) {
+    const std::string taken = model->label();
     std::vector<std::string> known = quantizations(models);
     if (known.size() < models.size()) {  // several of one name, or of none: files tell them apart
       known.clear();
@@ -154,21 +153,16 @@ FileChoice choose_gguf_files(const Listing& listing, const HubName& name,
 
 std::vector<GgufModel> gguf_models(std::span<const std::string> paths) {
   std::map<std::string, GgufModel> models;  // by the first part's path
-  std::map<std::string, std::set<int64_t>> parts;
   for (const std::string& path : paths) {
     const std::string name = lower_case(file_name(path));
     if (!is_gguf(path) || name.starts_with("mmproj") || name.find("imatrix") != std::string::npos) {
       continue;
     }
     const auto part = parse_shard_name(path);
-    const std::string key = part ? shard_name(*part, 1) : path;
-    GgufModel& model = models[key];
+    GgufModel& model = models[part ? shard_name(*part, 1) : path];
     model.quantization = quantization_of(path);
     model.paths.push_back(path);
-    if (part) {
-      parts[key].insert(part->number);
-      model.complete = static_cast<int64_t>(parts[key].size()) == part->count;
-    }
+    if (part) model.complete = static_cast<int64_t>(model.paths.size()) == part->count;
   }
   std::vector<GgufModel> out;
   for (auto& [key, model] : models) {
@@ -232,7 +226,7 @@ FileChoice choose_files(const Listing& listing, const HubName& name,
   for (const HubFile& file : listing.files) paths.push_back(file.path);
   const std::vector<std::string> weights = safetensors_weights(paths);
   const std::vector<GgufModel> models = gguf_models(paths);
-  const bool wants_gguf = !name.quantization.empty() || !name.file.empty();
+  const bool wants_gguf = name.wants_gguf();
   if (!models.empty() && (wants_gguf || weights.empty())) {
     return choose_gguf_files(listing, name, models);
   }

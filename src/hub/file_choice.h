@@ -28,6 +28,8 @@ struct GgufModel {
   std::string quantization;        // upper case; empty where its name has none
   std::vector<std::string> paths;  // the parts in order
   bool complete = true;            // all parts are there
+
+  const std::string& label() const { return quantization.empty() ? paths.front() : quantization; }
 };
 
 // The models among paths, without projectors and importance matrices, by name.

@@ -54,7 +54,7 @@ std::string token_text(const HubEnvironment& environment) {
 [[noreturn]] void fail_not_found(const HubHead& head, const HubEnvironment& environment,
                                  const HubName& name, const std::string& file) {
   const std::string code = head.header("x-error-code");
-  const std::string revision = name.revision.empty() ? "main" : name.revision;
+  const std::string revision = name.revision_or_main();
   if (code == "RevisionNotFound") {
     fail(ErrorCode::kNotFound,
          "{} has no revision {}; its branches and tags are at {}/tree/main. (Of a GGUF "

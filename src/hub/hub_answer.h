@@ -37,19 +37,20 @@ bool is_passing(int status);
 std::optional<int64_t> wanted_delay(const HubHead& head);
 
 // Throws what a status other than success means: kNotFound for repositories, revisions and files
-// that are not there, kUnsupported for what needs a licence to be accepted or a token, kIo for
-// others; says what to do. `file` is empty for questions about the repository.
+// that are not there, kUnsupported for what needs a licence to be accepted, kInvalidArgument
+// for a token that the hub refuses, kIo for others; says what to do. `file` is empty for questions
+// about the repository.
 [[noreturn]] void fail_answer(const HubHead& head, const HubEnvironment& environment,
                               const HubName& name, const std::string& file);
 
-// The whole text that an address of the hub gives, at most `max_bytes`. Waits and asks again where
-// that may help. Throws as above, kIo when there is no answer, kCorrupt for too long a text,
-// kCancelled.
 struct TextRequest {
   std::string url;
   int64_t max_bytes;
   std::function<bool()> cancelled;  // may be empty
 };
+// The whole text that an address of the hub gives, at most `max_bytes`. Waits and asks again where
+// that may help. Throws as above, kIo when there is no answer, kCorrupt for too long a text,
+// kCancelled.
 std::string get_text(HubClient& client, const TextRequest& request,
                      const HubEnvironment& environment, const HubName& name);
 

@@ -15,6 +15,8 @@ struct HubName {
   std::string quantization;  // of GGUF files, in upper case: "Q4_K_M"; empty: the default
   std::string file;          // one .gguf file of the repository; empty: by quantization
 
+  bool wants_gguf() const { return !quantization.empty() || !file.empty(); }
+  std::string revision_or_main() const { return revision.empty() ? "main" : revision; }
   // As it would be typed.
   std::string text() const;
 };

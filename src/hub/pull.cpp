@@ -145,7 +145,7 @@ FileLock lock_repository(const RepositoryCache& repository, const PullOptions& o
 // What of the files is to be opened.
 fs::path model_of(const fs::path& snapshot, const std::vector<std::string>& paths,
                   const HubName& name) {
-  const bool wants_gguf = !name.quantization.empty() || !name.file.empty();
+  const bool wants_gguf = name.wants_gguf();
   if (!wants_gguf && !safetensors_weights(paths).empty()) return snapshot;
   const std::vector<GgufModel> models = gguf_models(paths);
   const GgufModel* model = choose_gguf_model(models, name);

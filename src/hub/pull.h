@@ -27,8 +27,9 @@ struct PullReport {
 };
 
 // Asks the hub what the name means now and fetches what is not there; offline, finds what is there.
-// All of a model is there before its files are seen in the cache. Throws kNotFound, kUnsupported (a
-// licence to accept, no token, offline), kNoSpace before anything is fetched, kCorrupt, kIo,
+// All of a model is there before its files are seen in the cache. Throws kNotFound (also
+// offline, of what is not there), kUnsupported (a licence to accept), kInvalidArgument (a token
+// that the hub refuses, a branch in the way), kNoSpace before anything is fetched, kCorrupt, kIo,
 // kCancelled.
 PullReport pull(const HubEnvironment& environment, const HubName& name, const PullOptions& options);
 

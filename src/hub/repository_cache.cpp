@@ -39,8 +39,7 @@ bool has_size(const fs::path& path, int64_t size) {
 // not work, the size is all that can be told.
 bool holds(const fs::path& place, const HubFile& file) {
   std::error_code none;
-  if (fs::is_symlink(fs::symlink_status(place, none)) &&
-      fs::read_symlink(place, none).filename() != file.hash) {
+  if (fs::is_symlink(place, none) && fs::read_symlink(place, none).filename() != file.hash) {
     return false;
   }
   return has_size(place, file.size);
@@ -71,12 +70,9 @@ std::optional<std::string> RepositoryCache::commit_of(const std::string& revisio
   }
   constexpr int64_t kMaxRefBytes = 4096;
   const fs::path ref = folder_ / "refs" / revision;
-  if (is_file(ref)) {
-    const std::string commit(trim(read_text_file(ref, kMaxRefBytes)));
-    if (is_hex(commit, 40)) return commit;
-    return std::nullopt;
-  }
-  return std::nullopt;
+  if (!is_file(ref)) return std::nullopt;
+  const std::string commit(trim(read_text_file(ref, kMaxRefBytes)));
+  return is_hex(commit, 40) ? std::optional(commit) : std::nullopt;
 }
 
 bool RepositoryCache::has(std::string_view commit, const HubFile& file) const {
@@ -212,10 +208,10 @@ std::string missing_part(const RepositoryCache& repository, const std::string& c
 
 std::optional<FoundModel> find_cached_model(const fs::path& cache, const HubName& name) {
   const RepositoryCache repository(cache, name.repository);
-  const auto commit = repository.commit_of(name.revision.empty() ? "main" : name.revision);
+  const auto commit = repository.commit_of(name.revision_or_main());
   if (!commit) return std::nullopt;
   const std::vector<std::string> files = repository.files(*commit);
-  const bool wants_gguf = !name.quantization.empty() || !name.file.empty();
+  const bool wants_gguf = name.wants_gguf();
   if (!wants_gguf && !safetensors_weights(files).empty()) {
     if (!missing_part(repository, *commit).empty()) return std::nullopt;
     return FoundModel{repository.snapshot(*commit), ""};
@@ -226,8 +222,7 @@ std::optional<FoundModel> find_cached_model(const fs::path& cache, const HubName
   if (model == nullptr) return std::nullopt;
   std::string note;
   if (!wants_gguf && models.size() > 1) {
-    note = fmt::format("{}: using {}, of those in the cache", name.repository,
-                       model->quantization.empty() ? model->paths.front() : model->quantization);
+    note = fmt::format("{}: using {}, of those in the cache", name.repository, model->label());
   }
   return FoundModel{repository.snapshot(*commit) / model->paths.front(), note};
 }

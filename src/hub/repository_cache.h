@@ -27,7 +27,7 @@ class RepositoryCache {
   const fs::path& folder() const { return folder_; }
   fs::path blob(std::string_view hash) const { return folder_ / "blobs" / hash; }
   fs::path lock(std::string_view hash) const;
-  fs::path use_lock() const { return lock("tq").parent_path() / "tq.lock"; }
+  fs::path use_lock() const { return lock("tq"); }
   fs::path snapshot(std::string_view commit) const { return folder_ / "snapshots" / commit; }
 
   // Of a branch or tag as it was last seen, or of a commit that is there, which no reference can

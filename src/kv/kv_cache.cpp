@@ -93,8 +93,7 @@ std::vector<int64_t> KvLayout::pages_of(int64_t n_sequences, int64_t n_pages) co
       pages.push_back(n_pages);
       continue;
     }
-    const int64_t n_sinks =
-        near_group > 0 && g == static_cast<size_t>(near_group) ? near_pages().n_sinks : 0;
+    const int64_t n_sinks = g == static_cast<size_t>(near_group) ? near_pages().n_sinks : 0;
     // Each sequence keeps a window and the page it writes; together they run max_step_tokens.
     const int64_t all_windows = n_sequences * (ceil_div(window - 1, kKvBlockTokens) + 2 + n_sinks) +
                                 ceil_div(max_step_tokens, kKvBlockTokens);
@@ -120,7 +119,7 @@ KvCache::KvCache(Device& device, const KvLayout& layout, KvFormatId format,
       n_pages_(n_pages.begin(), n_pages.end()),
       shapes_(layout.layers),
       near_views_(layout.layers.size()),
-      near_group_(layout.near_group) {
+      planes_(n_pages.size()) {
   check_kv_format(format, layout.layers);
   TQ_CHECK(format == layout.kv.format ||
                (!layout.kv.is_compressed() && !kv_format_traits(format).is_compressed()),
@@ -134,11 +133,9 @@ KvCache::KvCache(Device& device, const KvLayout& layout, KvFormatId format,
   try {
     for (size_t i = 0; i < shapes_.size(); ++i) {
       const KvLayerShape& layer = shapes_[i];
-      KvLayerView view =
-          make_view(layer, layer.format_in(format), n_pages[static_cast<size_t>(layer.group)]);
+      KvLayerView view = make_view(layer, layer.format_in(format), layer.group);
       if (layer.near) {
-        near_views_[i] =
-            make_view(layer, default_kv_format(), n_pages[static_cast<size_t>(near_group_)]);
+        near_views_[i] = make_view(layer, default_kv_format(), layout.near_group);
         view.near = &near_views_[i];
         view.sinks = layout.kv.sinks;
         view.tail = layout.kv.tail;
@@ -153,23 +150,27 @@ KvCache::KvCache(Device& device, const KvLayout& layout, KvFormatId format,
   }
 }
 
-void* KvCache::make_plane(const KvLayerView& view, int64_t vector_bytes) {
-  if (vector_bytes == 0) return nullptr;
-  const int64_t size = view.n_blocks * view.n_kv_heads * kKvBlockTokens * vector_bytes;
-  buffers_.push_back(device_.allocate(static_cast<size_t>(size)));
-  return buffers_.back().data();
-}
-
-KvLayerView KvCache::make_view(const KvLayerShape& layer, KvFormatId format, int64_t n_pages) {
+KvLayerView KvCache::make_view(const KvLayerShape& layer, KvFormatId format, int64_t group) {
   const KvVectorTraits& keys = kv_format_traits(format).keys;
   const KvVectorTraits& values = kv_format_traits(format).values;
-  KvLayerView view{format, n_pages, layer.n_kv_heads, layer.k_dim, layer.v_dim};
+  KvLayerView view{format, n_pages(group), layer.n_kv_heads, layer.k_dim, layer.v_dim};
+  // Room for vectors of so many bytes; null for vectors of no bytes.
+  const auto make_plane = [&](int64_t vector_bytes) -> uint8_t* {
+    if (vector_bytes == 0) return nullptr;
+    const auto page = static_cast<size_t>(view.n_kv_heads * kKvBlockTokens * vector_bytes);
+    buffers_.push_back(device_.allocate(page * static_cast<size_t>(view.n_blocks)));
+    planes_[static_cast<size_t>(group)].push_back({buffers_.back().data(), page});
+    return buffers_.back().data();
+  };
+  const auto make_gains = [&](int64_t vector_bytes) {
+    return reinterpret_cast<uint16_t*>(make_plane(vector_bytes));
+  };
   if (layer.n_kv_heads == 0) return view;
-  view.k = make_plane(view, keys.code_bytes(layer.k_dim));
-  view.k_gains = static_cast<uint16_t*>(make_plane(view, keys.gain_bytes(layer.k_dim)));
+  view.k = make_plane(keys.code_bytes(layer.k_dim));
+  view.k_gains = make_gains(keys.gain_bytes(layer.k_dim));
   if (layer.v_in_k) return view;
-  view.v = make_plane(view, values.code_bytes(layer.v_dim));
-  view.v_gains = static_cast<uint16_t*>(make_plane(view, values.gain_bytes(layer.v_dim)));
+  view.v = make_plane(values.code_bytes(layer.v_dim));
+  view.v_gains = make_gains(values.gain_bytes(layer.v_dim));
   return view;
 }
 
@@ -179,54 +180,25 @@ int64_t KvCache::size_bytes() const {
   return total;
 }
 
-template <typename Visit>
-void KvCache::visit_planes(size_t group, const Visit& visit) const {
-  const auto visit_view = [&](const KvLayerView& view) {
-    if (view.k == nullptr) return;
-    const auto plane = [&](void* bytes, int64_t vector_bytes) {
-      if (bytes == nullptr) return;
-      visit(static_cast<uint8_t*>(bytes),
-            static_cast<size_t>(view.n_kv_heads * kKvBlockTokens * vector_bytes));
-    };
-    const KvFormatTraits& format = kv_format_traits(view.format);
-    plane(view.k, format.keys.code_bytes(view.k_dim));
-    plane(view.k_gains, format.keys.gain_bytes(view.k_dim));
-    plane(view.v, format.values.code_bytes(view.v_dim));
-    plane(view.v_gains, format.values.gain_bytes(view.v_dim));
-  };
-  if (near_group_ > 0 && group == static_cast<size_t>(near_group_)) {
-    for (const KvLayerView& view : near_views_) visit_view(view);
-    return;
-  }
-  for (size_t i = 0; i < views_.size(); ++i) {
-    if (static_cast<size_t>(shapes_[i].group) == group) visit_view(views_[i]);
-  }
-}
-
 void KvCache::copy_page(int64_t group, int32_t from, int32_t to) {
-  visit_planes(static_cast<size_t>(group), [&](uint8_t* plane, size_t n) {
-    device_.copy(plane + static_cast<size_t>(from) * n, plane + static_cast<size_t>(to) * n, n);
-  });
+  for (const PagePlane& plane : planes_[static_cast<size_t>(group)]) {
+    device_.copy(plane.first + static_cast<size_t>(from) * plane.page_bytes,
+                 plane.first + static_cast<size_t>(to) * plane.page_bytes, plane.page_bytes);
+  }
 }
 
 int64_t KvCache::page_bytes(size_t group) const {
   size_t bytes = 0;
-  visit_planes(group, [&](uint8_t*, size_t n) { bytes += n; });
+  for (const PagePlane& plane : planes_[group]) bytes += plane.page_bytes;
   return static_cast<int64_t>(bytes);
 }
 
-std::span<const PagePlane> KvCache::planes_of(size_t group) {
-  planes_.clear();
-  visit_planes(group, [&](uint8_t* plane, size_t n) { planes_.push_back({plane, n}); });
-  return planes_;
-}
-
 void KvCache::save(size_t group, PageId page, std::byte* to) {
-  device_.save_page(planes_of(group), page, to);
+  device_.save_page(planes_[group], page, to);
 }
 
 void KvCache::load(size_t group, PageId page, const std::byte* from) {
-  device_.load_page(planes_of(group), page, from);
+  device_.load_page(planes_[group], page, from);
 }
 
 int64_t KvCache::bytes_per_token(std::span<const KvLayerShape> layers, KvFormatId format) {

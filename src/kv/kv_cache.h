@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "base/math.h"
 #include "kernels/op_types.h"
 #include "kernels/ops/kv.h"
 #include "kv/host_pages.h"
@@ -69,7 +70,7 @@ struct KvLayout {
 
   NearPages near_pages() const {
     return {.group = static_cast<size_t>(near_group),
-            .n_sinks = near_group > 0 ? (kv.sinks + kKvBlockTokens - 1) / kKvBlockTokens : 0};
+            .n_sinks = near_group > 0 ? ceil_div(kv.sinks, kKvBlockTokens) : 0};
   }
   // Pages of each group for n sequences that have n_pages of group 0 in all.
   std::vector<int64_t> pages_of(int64_t n_sequences, int64_t n_pages) const;
@@ -109,13 +110,8 @@ class KvCache : public PageMover {
   static int64_t bytes_per_token(std::span<const KvLayerShape> layers, KvFormatId format);
 
  private:
-  KvLayerView make_view(const KvLayerShape& layer, KvFormatId format, int64_t n_pages);
-  // Room for a layer's vectors of so many bytes; null for vectors of no bytes.
-  void* make_plane(const KvLayerView& view, int64_t vector_bytes);
-  // Calls visit(plane, bytes of a page in it) for each plane of a group's layers.
-  template <typename Visit>
-  void visit_planes(size_t group, const Visit& visit) const;
-  std::span<const PagePlane> planes_of(size_t group);
+  // With memory for the group's pages.
+  KvLayerView make_view(const KvLayerShape& layer, KvFormatId format, int64_t group);
 
   Device& device_;
   std::vector<int64_t> n_pages_;  // of each group
@@ -123,8 +119,7 @@ class KvCache : public PageMover {
   std::vector<Buffer> buffers_;
   std::vector<KvLayerView> views_;
   std::vector<KvLayerView> near_views_;  // of each layer, without planes where it has no near pages
-  int64_t near_group_ = 0;
-  std::vector<PagePlane> planes_;  // of the group that was moved last
+  std::vector<std::vector<PagePlane>> planes_;  // of each group
 };
 
 }  // namespace tq

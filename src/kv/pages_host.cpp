@@ -74,9 +74,9 @@ std::vector<Pages::Missing> Pages::missing_of(const Path& path,
   };
   // A part of a tail is of no use, and its pages would take the place of others that are.
   bool tail_is_whole = near_.group > 0;
-  for (size_t i = 0; i < path.nodes.size() && tail_is_whole; ++i) {
-    const bool is_tail = static_cast<int64_t>(i) >= first_page_seen(end, windows_[near_.group]);
-    tail_is_whole = !is_tail || is_here(near_.group, i) || is_on_host(near_.group, i);
+  for (auto i = static_cast<size_t>(first_page_seen(end, windows_[near_.group]));
+       i < path.nodes.size() && tail_is_whole; ++i) {
+    tail_is_whole = is_here(near_.group, i) || is_on_host(near_.group, i);
   }
   for (size_t i = 0; i < path.nodes.size(); ++i) {
     for (size_t g = 0; g < n_groups(); ++g) {

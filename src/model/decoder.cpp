@@ -250,8 +250,8 @@ void Decoder::check_shared_layers() const {
 
 // The layer whose pages a layer's attention reads.
 int64_t Decoder::kv_layer(int64_t layer) const {
-  const auto* gqa = std::get_if<GqaSpec>(&spec_.layers[static_cast<size_t>(layer)].attention);
-  return gqa != nullptr && gqa->kv_from ? *gqa->kv_from : layer;
+  const int64_t from = kv_.layers[static_cast<size_t>(layer)].from;
+  return from < 0 ? layer : from;
 }
 
 BlockInputs Decoder::next_inputs(const Step& step, const AddResultsArgs& add,

@@ -46,13 +46,14 @@ size_t Decoder::batch_bytes() const {
 
 // A cache that other layers read keeps its bias: they would have to know of it.
 void Decoder::set_biases_apart() {
+  if (!kv_.kv.is_compressed()) return;
   for (size_t i = 0; i < weights_.layers.size(); ++i) {
     auto* gqa = std::get_if<Gqa>(&weights_.layers[i].attention);
     if (gqa == nullptr || gqa->k.bias == nullptr || gqa->spec.qk_norm) continue;
     const bool has_readers = std::any_of(
         kv_.layers.begin(), kv_.layers.end(),
         [&](const KvLayerShape& layer) { return layer.from == static_cast<int64_t>(i); });
-    gqa->key_bias_apart = kv_.kv.is_compressed() && !kv_.layers[i].wide && !has_readers;
+    gqa->key_bias_apart = !kv_.layers[i].wide && !has_readers;
   }
 }
 

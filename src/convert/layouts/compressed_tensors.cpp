@@ -1,6 +1,7 @@
 // compressed-tensors: what llm-compressor writes as "pack-quantized", 3, 4 or 8 bits with or
 // without zero points, for vLLM and others (docs/exports.md).
 #include <algorithm>
+#include <numeric>
 
 #include "base/error.h"
 #include "convert/layouts/int_export.h"
@@ -36,9 +37,7 @@ std::shared_ptr<const IntExport> survey(const Checkpoint& source, const PlanOpti
                          .symmetric = options.ints.symmetric.value_or(true),
                          .scale = scale_type(source.config())};
   // Zero points of a column are a stream of bits in whole words.
-  const int together = scheme.symmetric   ? 1
-                       : scheme.bits == 3 ? kWordBits
-                                          : kWordBits / scheme.bits;
+  const int together = scheme.symmetric ? 1 : kWordBits / std::gcd(kWordBits, scheme.bits);
   const IntFileRules rules{"compressed-tensors", together, /*one_group=*/false};
   auto ints = std::make_shared<IntExport>(survey_ints(source, options, scheme, rules, notes));
   if (scheme.bits == 3) {

@@ -1,5 +1,7 @@
 #include "convert/layouts/int_export.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
 #include <set>
@@ -126,25 +128,19 @@ class Survey {
     }
     ints_.scheme.group = used.front();
     if (!odd_rows_.empty()) {
-      notes.push_back(
-          fmt::format("stay at 16 bits, as no group divides their inputs: {}", list(odd_rows_)));
+      notes.push_back(fmt::format("stay at 16 bits, as no group divides their inputs: {}",
+                                  fmt::join(odd_rows_, ", ")));
     }
     if (!odd_kinds_.empty()) {
       notes.push_back(fmt::format(
           "not every GPU kernel takes these shapes (vLLM's Marlin wants inputs a multiple of {} "
           "and outputs of {} on a GPU): {}",
-          kMarlinInputs, kMarlinOutputs, list(odd_kinds_)));
+          kMarlinInputs, kMarlinOutputs, fmt::join(odd_kinds_, ", ")));
     }
     return std::move(ints_);
   }
 
  private:
-  static std::string list(const std::set<std::string>& kinds) {
-    std::string text;
-    for (const std::string& kind : kinds) text += (text.empty() ? "" : ", ") + kind;
-    return text;
-  }
-
   void check_outputs(const Linear16& linear, int64_t parts) const {
     // Keys and values are repeated where there are fewer heads than GPUs.
     if (linear.role == TensorRole::kKeysValues) parts = 1;

@@ -94,11 +94,6 @@ class IntCheckpoint : public SafetensorsCheckpoint {
     }
   }
 
-  std::optional<WeightView> view(const TensorEntry& tensor) const override {
-    if (planes_of(tensor).codes != nullptr) return std::nullopt;
-    return SafetensorsCheckpoint::view(tensor);
-  }
-
   std::vector<StoredPlane> stored_planes(const TensorEntry& tensor) const override {
     const IntPlanes& planes = planes_of(tensor);
     std::vector<StoredPlane> list;

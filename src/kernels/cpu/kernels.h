@@ -60,7 +60,7 @@ struct AttentionTile {
 struct alignas(64) AttentionScratch {
   float k[kKvBlockTokens * kMaxHeadDim];  // a page as fp32
   float v[kKvBlockTokens * kMaxHeadDim];
-  float q[kAttentionRows * kMaxHeadDim];     // the tile's rows, where a kernel wants them padded
+  float q[kAttentionRows * kMaxHeadDim];     // the tile's rows, padded or in the keys' basis
   float bias[kAttentionRows * kMaxHeadDim];  // bias_factors() of the rows (attention_rows.h)
   float bias_rest[kAttentionRows];
   float out[kAttentionRows * kMaxHeadDim];  // each row's sum of weighted values so far,

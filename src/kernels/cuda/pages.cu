@@ -54,8 +54,7 @@ void move_page(std::span<const PagePlane> planes, int32_t page, std::byte* host,
       most = std::max(most, params.pieces[i]);
     }
     launch("move_page", move_page_kernel,
-           {dim3((most + kPerBlock - 1) / kPerBlock, static_cast<unsigned>(some.size())),
-            dim3(kThreads)},
+           {dim3(blocks_for(most, kPerBlock), static_cast<unsigned>(some.size())), dim3(kThreads)},
            stream, params, page, reinterpret_cast<uint4*>(host), save);
     host += begin * kPiece;
   }
