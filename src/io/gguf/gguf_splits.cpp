@@ -37,6 +37,7 @@ enum class Split : uint8_t {
   kQwen35,
   kTekken,
   kO200k,
+  kDeepseekLlm,
   kDeepseekCoder,
   kDeepseekV3,
 };
@@ -100,6 +101,7 @@ constexpr NamedSplit kSplits[] = {
     {"kanana2", Split::kO200k},
     {"llama4", Split::kO200k},
     {"minimax-m2", Split::kO200k},
+    {"deepseek-llm", Split::kDeepseekLlm},
     {"deepseek-coder", Split::kDeepseekCoder},
     {"deepseek-v3", Split::kDeepseekV3},
     {"hunyuan-dense", Split::kDeepseekV3},
@@ -135,6 +137,23 @@ std::string cased_words(const std::string& end) {
          end + "|";
 }
 
+// Letters that have a case, as DeepSeek LLM's tokenizer lists them: those of an older Unicode, and
+// not all of them.
+constexpr char kDeepseekCased[] =
+    "A-Za-z\u00b5\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u01ba\u01bc-\u01bf\u01c4-\u0293"
+    "\u0295-\u02af\u0370-\u0373\u0376\u0377\u037b-\u037d\u037f\u0386\u0388-\u038a\u038c"
+    "\u038e-\u03a1\u03a3-\u03f5\u03f7-\u0481\u048a-\u052f\u0531-\u0556\u10a0-\u10c5"
+    "\u13a0-\u13f5\u13f8-\u13fd\u1c90-\u1cba\u1cbd-\u1cbf\u1d00-\u1d2b\u1d6b-\u1d77"
+    "\u1d79-\u1d9a\u1e00-\u1f15\u1f18-\u1f1d\u1f20-\u1f45\u1f48-\u1f4d\u1f50-\u1f57\u1f59"
+    "\u1f5b\u1f5d\u1f5f-\u1f7d\u1f80-\u1fb4\u1fb6-\u1fbc\u1fbe\u1fc2-\u1fc4\u1fc6-\u1fcc"
+    "\u1fd0-\u1fd3\u1fd6-\u1fdb\u1fe0-\u1fec\u1ff2-\u1ff4\u1ff6-\u1ffc\u2102\u2107"
+    "\u210a-\u2113\u2115\u2119-\u211d\u2124\u2126\u2128\u212a-\u212d\u212f-\u2134\u2139"
+    "\u213c-\u213f\u2145-\u2149\u214e\u2183\u2184\u2c00-\u2c7b\u2c7e-\u2ce4\u2ceb-\u2cee"
+    "\u2cf2\u2cf3\ua640-\ua66d\ua680-\ua69b\ua722-\ua76f\ua771-\ua787\ua78b-\ua78e"
+    "\uab70-\uabbf\ufb00-\ufb06\ufb13-\ufb17\uff21-\uff3a\uff41-\uff5a"
+    "\U00010400-\U0001044f\U000104b0-\U000104d3\U000104d8-\U000104fb\U00010c80-\U00010cb2"
+    "\U00010cc0-\U00010cf2\U000118a0-\U000118df\U0001e900-\U0001e943";
+
 // Of all but GPT-2's: the regexes that a text is split by, one after the other.
 std::vector<std::string> regexes_of(Split split) {
   const std::string kContractions = R"((?i:'s|'t|'re|'ve|'m|'ll|'d))";
@@ -143,6 +162,7 @@ std::vector<std::string> regexes_of(Split split) {
   const std::string kTail = R"(| ?[^\s\p{L}\p{N}]+[\r\n]*)" + kSpaces;
   const std::string kSlashTail = R"(| ?[^\s\p{L}\p{N}]+[\r\n/]*)" + kSpaces;
   const std::string kDigit = R"(\p{N})";
+  const std::string kHanHangul = "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+";
   const std::string kThreeDigits = R"(\p{N}{1,3})";
   switch (split) {
     case Split::kGpt2:
@@ -160,9 +180,15 @@ std::vector<std::string> regexes_of(Split split) {
       return {cased_words("") + kDigit + kSlashTail};
     case Split::kO200k:
       return {cased_words(kContractions + "?") + kThreeDigits + kSlashTail};
+    case Split::kDeepseekLlm:
+      return {R"([\r\n])",
+              fmt::format(R"(\s?[{}]+)", kDeepseekCased),
+              "\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+",
+              R"(\s+$)",
+              kHanHangul,
+              R"(\p{N}+)"};
     case Split::kDeepseekCoder:
-      return {R"([\r\n])", R"(\s?\p{L}+)", R"(\s?\p{P}+)",
-              "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+", kDigit};
+      return {R"([\r\n])", R"(\s?\p{L}+)", R"(\s?\p{P}+)", kHanHangul, kDigit};
     case Split::kDeepseekV3:
       return {kThreeDigits, "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+",
               R"re([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+)re"

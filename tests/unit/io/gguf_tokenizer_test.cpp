@@ -131,6 +131,7 @@ TEST(GgufTokenizer, PreIsWhatThePublishedTokenizersHave) {
   const std::pair<const char*, const char*> same[] = {{"qwen35", "qwen35"},
                                                       {"tekken", "tekken"},
                                                       {"gpt-4o", "gpt4o"},
+                                                      {"deepseek-llm", "deepseek_llm"},
                                                       {"deepseek-coder", "deepseek_coder"},
                                                       {"deepseek-v3", "deepseek_v3"},
                                                       {"qwen2", "qwen3"},

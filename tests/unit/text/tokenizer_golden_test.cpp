@@ -48,8 +48,8 @@ TEST_P(TokenizerGolden, DecodeIsTheBytesOfTheTokens) {
 INSTANTIATE_TEST_SUITE_P(All, TokenizerGolden,
                          testing::Values("smollm", "qwen", "glm", "llama3", "gemma", "llama2",
                                          "metaspace", "generic_split", "qwen3", "glm4", "gemma4",
-                                         "qwen35", "tekken", "gpt4o", "deepseek_coder",
-                                         "deepseek_v3"),
+                                         "qwen35", "tekken", "gpt4o", "deepseek_llm",
+                                         "deepseek_coder", "deepseek_v3"),
                          [](const auto& param) { return std::string(param.param); });
 
 }  // namespace
