@@ -11,6 +11,8 @@
 
 #include "base/indexed_map.h"
 
+extern template class nlohmann::basic_json<tq::IndexedMap>;  // in json.cpp: compiled once
+
 namespace tq {
 
 using Json = nlohmann::basic_json<IndexedMap>;  // keeps key order: what is read is written back so
