@@ -16,7 +16,7 @@
 #include "bandwidth.h"
 #include "base/thread_pool.h"
 #include "engine/evaluate.h"
-#include "forwarding_backend.h"
+#include "backend/forwarding_backend.h"
 #include "io/checkpoint.h"
 #include "model/model.h"
 

@@ -7,7 +7,7 @@
 
 #include "backend/backend.h"
 #include "bench.h"
-#include "forwarding_backend.h"
+#include "backend/forwarding_backend.h"
 #include "io/synth/synth_checkpoint.h"
 #include "kv/pages.h"
 #include "model/model.h"

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/convert_report.h"
+#include "cli/data_options.h"
 #include "cli/fit_options.h"
 #include "cli/interrupt.h"
 #include "cli/measured.h"
@@ -39,7 +40,8 @@ struct ConvertCommand {
   std::string device = "cpu";  // to measure on
   std::string write_plan;      // file, instead of a destination
   std::string rules;
-  std::string effort;  // empty: what the layout implies
+  std::string effort;  // empty: what the layout implies; or kDataEffort
+  DataOptions data;
   std::string layout = "native";
   IntOptions ints;
   SizeTarget target;
@@ -54,9 +56,11 @@ struct ConvertCommand {
 
 constexpr const char* kMeasured = "measured";  // a file of this name is ./measured
 
+constexpr const char* kDataEffort = "data";
 const std::map<std::string, Effort> kEfforts = {{"fast", Effort::kFast},
                                                 {"default", Effort::kDefault},
                                                 {"best", Effort::kBest},
+                                                {kDataEffort, Effort::kDefault},
                                                 {"reference", Effort::kReference}};
 
 // Those that this command writes.
@@ -177,6 +181,20 @@ void write_plan(const ConvertCommand& command, const Checkpoint& source,
   }
 }
 
+// --effort data; null for any other.
+std::unique_ptr<HessianMeter> hessian_meter(const ConvertCommand& command, const Checkpoint& source,
+                                            const GlobalOptions& global) {
+  if (command.effort != kDataEffort) {
+    if (command.data.text.empty()) return nullptr;
+    fail(ErrorCode::kInvalidArgument, "--data is read with --effort data");
+  }
+  if (command.layout != kNativeLayout.name) {
+    fail(ErrorCode::kInvalidArgument, "--effort data is for --layout {}: {} cannot be used with it",
+         kNativeLayout.name, command.layout);
+  }
+  return make_hessian_meter(source, command.data, command.threads, global);
+}
+
 void run_convert(const ConvertCommand& command, const GlobalOptions& global) {
   if (command.destination.empty() == command.write_plan.empty()) {
     fail(ErrorCode::kInvalidArgument, "give DST, the folder to write, or --write-plan FILE");
@@ -208,6 +226,9 @@ void run_convert(const ConvertCommand& command, const GlobalOptions& global) {
   require_sound_source(*source, command.anyway);
   if (!command.write_plan.empty()) return write_plan(command, *source, global);
   options.plan = plan_options(command, *source, global);
+  const InterruptScope interrupt;
+  const std::unique_ptr<HessianMeter> hessians = hessian_meter(command, *source, global);
+  options.hessians = hessians.get();
   Progress progress(global, "converting", ProgressUnit::kBytes);
   options.progress = [&](const ConvertProgress& now) {
     progress.update(now.done_bytes, now.total_bytes);
@@ -215,7 +236,6 @@ void run_convert(const ConvertCommand& command, const GlobalOptions& global) {
   options.notes = [](const std::vector<std::string>& notes) {
     for (const std::string& note : notes) info("{}", note);
   };
-  const InterruptScope interrupt;
   options.cancelled = InterruptScope::interrupted;
   const ConvertReport report = convert(*source, options);
   progress.finish();
@@ -308,8 +328,11 @@ void add_convert(CLI::App& app, const GlobalOptions& global) {
       "before the default rules");
   command
       ->add_option("--effort", options->effort,
-                   "Search of the encoder: fast, default, best, or reference for its exact bytes")
-      ->check(one_of({"fast", "default", "best", "reference"}));
+                   "Search of the encoder: fast, default, best, or reference for its exact bytes; "
+                   "or data: rounds by what a text shows of the linears' inputs, which takes long "
+                   "and loses less")
+      ->check(one_of({"fast", "default", "best", "reference", kDataEffort}));
+  add_data_options(*command, options->data);
   command->add_option("--layout", options->layout, layout_help())->check(one_of(layouts()));
   add_int_options(*command, options);
   command

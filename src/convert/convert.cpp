@@ -65,13 +65,14 @@ Json identity(Json files, const Checkpoint& source, const TextFiles& texts,
   }
   files["config.json"] = content_hash(source.config().dump());
   for (const auto& [name, text] : texts) files[name] = content_hash(text);
+  Json option = {{"layout", plan.layout->name},
+                 {"format", plan.format},
+                 {"effort", effort_name(encode_options(options).effort)},
+                 {"allow_nan", options.allow_nan},
+                 {"shard_size", options.shard_bytes}};
+  if (options.hessians != nullptr) option["data"] = options.hessians->describe();
   return {{"source", std::move(files)},
-          {"option",
-           {{"layout", plan.layout->name},
-            {"format", plan.format},
-            {"effort", effort_name(encode_options(options).effort)},
-            {"allow_nan", options.allow_nan},
-            {"shard_size", options.shard_bytes}}},
+          {"option", std::move(option)},
           {"plan", {{"version", TQ_VERSION}, {"tensors", content_hash(tensors)}}}};
 }
 
@@ -226,8 +227,9 @@ class Converter {
   void write_tensors() {
     for (size_t t = 0; t < plan_.tensors.size(); ++t) total_bytes_ += bytes_of(t);
     ThreadPool pool(options_.n_threads);
-    const QuantizeOptions quantize{encode_, options_.allow_nan,
+    const QuantizeOptions quantize{encode_, options_.allow_nan, options_.hessians,
                                    [this](int64_t n) { after_block(n); }};
+    if (options_.hessians != nullptr) options_.hessians->announce(tensors_to_encode());
     TensorWriter writer(source_, pool, quantize);
     size_t begin = 0;
     for (size_t s = 0; s < shards_.shards.size(); ++s) {
@@ -239,6 +241,15 @@ class Converter {
     const double waited = work_.write_seconds;
     work_ = writer.workload();
     work_.write_seconds += waited;
+  }
+
+  std::vector<std::string> tensors_to_encode() const {
+    std::vector<std::string> names;
+    for (size_t t = 0; t < plan_.tensors.size(); ++t) {
+      if (plan_.tensors[t].action != TensorAction::kEncode || is_finished(t)) continue;
+      names.push_back(entry_of(t).name);
+    }
+    return names;
   }
 
   void write_shard(const Shard& shard, size_t begin, size_t end, TensorWriter& writer) {
@@ -325,6 +336,7 @@ class Converter {
   // The description comes last: its presence says that the checkpoint is complete.
   ConvertReport commit() {
     ConvertReport report = make_report(source_, plan_, results_);
+    if (options_.hessians != nullptr) report.data = options_.hessians->describe();
     if (!journal_->commit()) {
       refuse_changed_source();
       write_side_files(report);

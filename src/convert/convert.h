@@ -39,6 +39,8 @@ struct ConvertOptions {
   int n_threads = 0;             // 0: all CPUs
   uint64_t shard_bytes = 4'000'000'000;
   bool allow_nan = false;  // store weights that are not finite as 0
+  // Rounds linears of the decoder with feedback (ldlq.h); null: without.
+  HessianSource* hessians = nullptr;
   bool resume = true;      // continue what an interrupted run left
   bool overwrite = false;  // replace a complete checkpoint of ours
   bool anyway = false;     // leave out small files that cannot be read, with a note
@@ -68,6 +70,7 @@ struct ConvertReport {
   int64_t source_bytes = 0;  // of tensors as stored
   int64_t stored_bytes = 0;  // of the files written
   int64_t non_finite = 0;    // weights stored as 0
+  Json data;                 // HessianSource::describe(); null without one
   int64_t resumed = 0;       // tensors an earlier run had finished
   double seconds = 0;        // of this run
   Workload work;             // of this run

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <memory>
 #include <span>
 
 #include "base/math.h"
 #include "convert/blocks.h"
 #include "convert/int_writer.h"
+#include "convert/ldlq.h"
 #include "format/row_encoder.h"
 #include "io/native/content_hash.h"
 #include "tensor/buffer.h"
@@ -17,6 +19,7 @@ namespace {
 
 constexpr int64_t kCopyBytes = int64_t{16} << 20;
 constexpr uint64_t kHashBytes = uint64_t{8} << 20;
+constexpr int64_t kFeedbackRows = 64;  // of a chunk, as each reads all of the feedback
 
 // A copy of the bytes in `copy` with these elements zero.
 std::span<const uint8_t> zero_elements(std::span<const uint8_t> bytes,
@@ -61,10 +64,13 @@ struct TensorWriter::Block {
   Buffer gains;                     // [n_rows, gains_per_row]
   std::vector<EncodeStats> stats;   // per chunk
   std::vector<int64_t> non_finite;  // per chunk
+  std::unique_ptr<const ErrorFeedback> feedback;
 
-  Block(const PlannedTensor& planned, const TensorEntry& source, const TensorPlace& target)
+  Block(const PlannedTensor& planned, const TensorEntry& source, const TensorPlace& target,
+        bool with_feedback)
       : tensor(planned), entry(source), place(target) {
-    chunk_rows = std::max<int64_t>(1, kChunkFloats / std::max<int64_t>(1, tensor.in_padded));
+    chunk_rows = std::max<int64_t>(with_feedback ? kFeedbackRows : 1,
+                                   kChunkFloats / std::max<int64_t>(1, tensor.in_padded));
     chunk_rows = round_up(chunk_rows, tensor.traits->rows_together);
     code_row_bytes = tensor.traits->code_row_bytes(tensor.in_padded);
     if (tensor.compressed()) {
@@ -90,9 +96,10 @@ struct TensorWriter::Block {
   int64_t gain_row_bytes() const { return gains_per_row * gain_bytes; }
   int64_t n_chunks() const { return (n_rows + chunk_rows - 1) / chunk_rows; }
 
-  void start(int64_t row) {
+  // Rows from `row` on, before `end`.
+  void start(int64_t row, int64_t end) {
     row_begin = row;
-    n_rows = std::min(max_rows(), entry.n_rows() - row);
+    n_rows = std::min(max_rows(), end - row);
     stats.assign(static_cast<size_t>(n_chunks()), {});
     non_finite.assign(static_cast<size_t>(n_chunks()), 0);
   }
@@ -165,25 +172,49 @@ TensorResult TensorWriter::copy(const PlannedTensor& tensor, const TensorEntry& 
 
 TensorResult TensorWriter::encode(const PlannedTensor& tensor, const TensorEntry& entry,
                                   const TensorPlace& place) {
-  Block block(tensor, entry, place);
+  const std::vector<HessianPart> parts = parts_of(tensor, entry);
+  Block block(tensor, entry, place, parts.size() > 1 || parts[0].hessian != nullptr);
   std::array<ContentHash, kMaxPlanes> hashes;
   TensorResult result;
-  for (int64_t row = 0; row < entry.n_rows(); row += block.n_rows) {
-    block.start(row);
-    auto encode_chunks = [&](int64_t begin, int64_t end, int thread) {
-      for (int64_t chunk = begin; chunk < end; ++chunk) encode_chunk(block, chunk, thread);
-    };
-    pool_.parallel_for(block.n_chunks(), 1, encode_chunks);
-    for (const EncodeStats& stats : block.stats) result.stats.add(stats);
-    for (const int64_t count : block.non_finite) result.non_finite += count;
-    hashes[0].update(as_bytes(block.codes.data(), block.n_rows * block.code_row_bytes));
-    hashes[1].update(as_bytes(block.gains.data(), block.n_rows * block.gain_row_bytes()));
-    // From the start: pages that straddle two blocks go too, so that none stay behind.
-    source_.drop_rows(entry, 0, row + block.n_rows);
-    if (options_.tick) options_.tick(block.n_rows * entry.in());
+  std::shared_ptr<const Hessian> factored;
+  for (const HessianPart& part : parts) {
+    if (part.hessian != factored) {
+      factored = part.hessian;
+      block.feedback.reset();
+      if (factored) {
+        block.feedback =
+            std::make_unique<ErrorFeedback>(*factored, tensor.in_padded, tensor.group, pool_);
+      }
+    }
+    for (int64_t row = part.row_begin; row < part.row_end; row += block.n_rows) {
+      block.start(row, part.row_end);
+      encode_block(block, result);
+      hashes[0].update(as_bytes(block.codes.data(), block.n_rows * block.code_row_bytes));
+      hashes[1].update(as_bytes(block.gains.data(), block.n_rows * block.gain_row_bytes()));
+    }
   }
   for (size_t p = 0; p < tensor.planes.size(); ++p) result.hashes[p] = hashes[p].hex();
   return result;
+}
+
+// What the inputs of its rows are known to be; all rows, in order.
+std::vector<HessianPart> TensorWriter::parts_of(const PlannedTensor& tensor,
+                                                const TensorEntry& entry) const {
+  const bool by_groups = tensor.compressed() && tensor.traits->rows_together == 1;
+  if (options_.hessians == nullptr || !by_groups) return {{0, entry.n_rows(), nullptr}};
+  return options_.hessians->parts(entry);
+}
+
+void TensorWriter::encode_block(Block& block, TensorResult& result) {
+  auto encode_chunks = [&](int64_t begin, int64_t end, int thread) {
+    for (int64_t chunk = begin; chunk < end; ++chunk) encode_chunk(block, chunk, thread);
+  };
+  pool_.parallel_for(block.n_chunks(), 1, encode_chunks);
+  for (const EncodeStats& stats : block.stats) result.stats.add(stats);
+  for (const int64_t count : block.non_finite) result.non_finite += count;
+  // From the start: pages that straddle two blocks go too, so that none stay behind.
+  source_.drop_rows(block.entry, 0, block.row_begin + block.n_rows);
+  if (options_.tick) options_.tick(block.n_rows * block.entry.in());
 }
 
 void TensorWriter::encode_chunk(Block& block, int64_t chunk, int thread) {
@@ -205,9 +236,15 @@ void TensorWriter::encode_chunk(Block& block, int64_t chunk, int thread) {
   EncodeStats& stats = block.stats[static_cast<size_t>(chunk)];
   const double start = thread_cpu_seconds();
   RowEncoder encoder(block.entry.name, block.shape(), options_.encode);
-  stats = block.gain_bytes == 4  // f16 in our files, f32 in the reference's
-              ? encoder.encode(rows.data(), n, codes_out, reinterpret_cast<float*>(gains_out))
-              : encoder.encode(rows.data(), n, codes_out, reinterpret_cast<uint16_t*>(gains_out));
+  if (block.gain_bytes == 4) {  // f16 in our files, f32 in the reference's
+    stats = encoder.encode(rows.data(), n, codes_out, reinterpret_cast<float*>(gains_out));
+  } else if (block.feedback == nullptr) {
+    stats = encoder.encode(rows.data(), n, codes_out, reinterpret_cast<uint16_t*>(gains_out));
+  } else {
+    FeedbackEncoder with_feedback(block.entry.name, block.shape(), options_.encode,
+                                  *block.feedback);
+    stats = with_feedback.encode(rows.data(), n, codes_out, reinterpret_cast<uint16_t*>(gains_out));
+  }
   state.work.encode_cpu_seconds += thread_cpu_seconds() - start;
   state.work.n_weights += n * in;
   write_chunk(block, first, n, state.work);

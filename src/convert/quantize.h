@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "base/thread_pool.h"
+#include "convert/hessian.h"
 #include "convert/plan.h"
 #include "format/traits.h"
 #include "io/checkpoint.h"
@@ -24,6 +25,7 @@ constexpr size_t kMaxPlanes = 4;
 struct QuantizeOptions {
   EncodeOptions encode;
   bool allow_nan = false;  // store non-finite weights as 0 and count them, rather than refuse
+  HessianSource* hessians = nullptr;             // null: weights are rounded without feedback
   std::function<void(int64_t n_elements)> tick;  // after each block; may throw to stop
 };
 
@@ -87,6 +89,8 @@ class TensorWriter {
                       const TensorPlace& place);
   TensorResult integers(const PlannedTensor& tensor, const TensorEntry& entry,
                         const TensorPlace& place);
+  std::vector<HessianPart> parts_of(const PlannedTensor& tensor, const TensorEntry& entry) const;
+  void encode_block(Block& block, TensorResult& result);
   void encode_chunk(Block& block, int64_t chunk, int thread);
   void write_chunk(const Block& block, int64_t first_row, int64_t n_rows, Workload& work) const;
 

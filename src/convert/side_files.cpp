@@ -48,6 +48,7 @@ NativeManifest base_manifest(const Conversion& conversion) {
   manifest.tool_version = TQ_VERSION;
   manifest.encoder = {{"effort", effort_name(conversion.encode.effort)},
                       {"beta", conversion.encode.beta}};
+  if (!conversion.report.data.is_null()) manifest.encoder["data"] = conversion.report.data;
   manifest.source = source_json(conversion.source, conversion.report.source_bytes);
   manifest.report = conversion.report.to_json();
   manifest.files = conversion.files;

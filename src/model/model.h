@@ -17,6 +17,13 @@
 
 namespace tq {
 
+// Rows of a checkpoint's tensor where operators read them as a matrix.
+struct PlacedMatrix {
+  const TensorEntry& tensor;
+  int64_t first_row;  // over all experts
+  const WeightView& weight;
+};
+
 struct LoadOptions {
   int64_t max_batch_tokens = 512;  // tokens of one forward call; scratch is planned for it
   int64_t max_logit_rows = 0;      // rows of logits of one forward call; 0: max_batch_tokens
@@ -31,6 +38,8 @@ struct LoadOptions {
   int threads = 0;       // for preparing weights; 0: every CPU the process may use
   // Called with (bytes done, bytes in all) while weights are prepared; may be empty.
   std::function<void(int64_t, int64_t)> progress;
+  // Told of every matrix that products are made with; may be empty.
+  std::function<void(const PlacedMatrix&)> placed;
 };
 
 // What a loaded model takes of its backend's memory, and what a KV cache for it must be.

@@ -28,9 +28,10 @@ struct WeightLoading {
   Backend& backend;
   Materializer& materializer;
   DecoderWeights& weights;
+  const std::function<void(const PlacedMatrix&)>& placed;  // LoadOptions::placed
 
-  // The tensor that is being bound, where the device compresses it: place() then reads its rows.
-  const TensorEntry* encoded = nullptr;
+  const TensorEntry* tensor = nullptr;  // that is being bound
+  bool encodes = false;                 // the device compresses it: place() then reads its rows
 
   WeightView place(const LoadedMatrix& matrix) const;
   // Takes the host memory that placed weights came from: needed on if they are read in place.

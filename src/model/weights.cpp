@@ -21,7 +21,7 @@ class TensorLoader {
         weights_(weights),
         values_(values),
         materializer_(checkpoint, options.encode, options.threads, values),
-        loading_{backend, materializer_, weights} {
+        loading_{backend, materializer_, weights, options.placed} {
     // What a load that failed has left.
     if (WeightEncoder* encoder = backend_.encoder()) encoder->finish();
   }
@@ -37,9 +37,10 @@ class TensorLoader {
     } else {
       Buffer storage;
       const WeightView view = load_matrix(request, storage);
+      loading_.tensor = &entry;
       request.bind({view}, loading_);
-      if (loading_.encoded != nullptr) checkpoint_.drop_rows(entry, 0, entry.n_rows());
-      loading_.encoded = nullptr;
+      if (loading_.encodes) checkpoint_.drop_rows(entry, 0, entry.n_rows());
+      loading_.encodes = false;
       loading_.keep(std::move(storage));
       weights_.add_input(view, request.rows_per_token);
       bytes = view.size_bytes();
@@ -86,7 +87,7 @@ class TensorLoader {
     }
     weights_.compressed_on_device = true;
     const WeightView shape = Materializer::shape(entry, *format);
-    if (values_ == WeightValues::kRead) loading_.encoded = &entry;
+    loading_.encodes = values_ == WeightValues::kRead;
     return shape;
   }
 
@@ -115,13 +116,14 @@ class TensorLoader {
 }  // namespace
 
 WeightView WeightLoading::place(const LoadedMatrix& matrix) const {
-  if (encoded != nullptr) {
-    return materializer.encode(*encoded, matrix.first_row, matrix.weight, *backend.encoder());
+  if (encodes) {
+    return materializer.encode(*tensor, matrix.first_row, matrix.weight, *backend.encoder());
   }
   Buffer storage;
-  const WeightView placed = backend.import_weight(matrix.weight, storage);
+  const WeightView view = backend.import_weight(matrix.weight, storage);
   if (!storage.empty()) weights.own(std::move(storage));
-  return placed;
+  if (placed) placed({*tensor, matrix.first_row, view});
+  return view;
 }
 
 void WeightLoading::keep(Buffer host) const {

@@ -1,0 +1,148 @@
+#include "session/hessian_meter.h"
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "base/error.h"
+#include "io/native/content_hash.h"
+#include "model/model.h"
+#include "model/tensor_roles.h"
+
+namespace tq {
+
+HessianMeter::HessianMeter(const Checkpoint& source, HessianMeterOptions options)
+    : options_(std::move(options)),
+      cpu_(make_cpu_backend({.threads = options_.n_threads, .exact = true})),
+      watcher_(std::make_unique<InputWatcher>(*cpu_, options_.n_threads)) {
+  const auto n_ids = static_cast<int64_t>(options_.text.ids.size());
+  if (n_ids < options_.window) {
+    fail(ErrorCode::kInvalidArgument,
+         "a text of {} tokens says too little of a model's inputs: give one of {} at least", n_ids,
+         options_.window);
+  }
+  const int64_t length = options_.window + static_cast<int64_t>(options_.text.prefix.size());
+  LoadOptions load;
+  load.max_batch_tokens = load.max_logit_rows = load.max_context = length;
+  load.max_sequences = 1;
+  load.threads = options_.n_threads;
+  load.placed = [this](const PlacedMatrix& placed) {
+    matrices_[placed.tensor.name].push_back({placed.first_row, placed.weight.codes});
+  };
+  model_ = Model::load(source, *watcher_, load);
+  run(1, {});  // to see which matrices read the same
+  if (watcher_->sites().empty()) {
+    fail(ErrorCode::kUnsupported,
+         "{}: its linears are compressed, so what they see of their inputs is not known as "
+         "--effort data needs it; convert the model that it was made from",
+         source.path().string());
+  }
+}
+
+HessianMeter::~HessianMeter() = default;
+
+void HessianMeter::announce(std::vector<std::string> tensors) {
+  announced_ = std::move(tensors);
+  users_.clear();
+  for (const std::string& tensor : announced_) {
+    for (const size_t site : sites_of(tensor)) ++users_[site];
+  }
+}
+
+std::vector<HessianPart> HessianMeter::parts(const TensorEntry& tensor) {
+  const auto matrices = matrices_.find(tensor.name);
+  const std::vector<size_t> sites = sites_of(tensor.name);
+  if (sites.empty()) return {{0, tensor.n_rows(), nullptr}};
+  const auto missing = [&](size_t site) { return watcher_->sites()[site].hessians.empty(); };
+  if (std::any_of(sites.begin(), sites.end(), missing)) {
+    const auto found = std::find(announced_.begin(), announced_.end(), tensor.name);
+    if (found == announced_.end()) return {{0, tensor.n_rows(), nullptr}};
+    collect(static_cast<size_t>(found - announced_.begin()));
+  }
+  std::vector<HessianPart> parts;
+  for (const Matrix& matrix : matrices->second) {
+    const InputWatcher::Place* place = watcher_->find(matrix.codes);
+    std::shared_ptr<const Hessian> hessian;
+    if (place != nullptr) {
+      hessian = watcher_->sites()[place->site].hessians[static_cast<size_t>(place->index)];
+      if (hessian->n_inputs == 0) hessian = nullptr;  // of an expert that no token went to
+    }
+    if (!parts.empty()) parts.back().row_end = matrix.first_row;
+    if (parts.empty() || parts.back().hessian != hessian) {
+      parts.push_back({matrix.first_row, tensor.n_rows(), std::move(hessian)});
+    } else {
+      parts.back().row_end = tensor.n_rows();
+    }
+  }
+  forget(tensor.name);
+  return parts;
+}
+
+Json HessianMeter::describe() const {
+  const std::vector<int32_t>& ids = options_.text.ids;
+  const auto* bytes = reinterpret_cast<const uint8_t*>(ids.data());
+  ContentHash hash;
+  hash.update({bytes, ids.size() * sizeof(int32_t)});
+  return {{"tokens", ids.size()}, {"window", options_.window}, {"hash", hash.hex()}};
+}
+
+// Windows from the beginning of the text.
+void HessianMeter::run(int64_t n_windows, const EvalProgress& progress) {
+  const LoadOptions& load = model_->options();
+  LogitReader reader(*model_, load.kv.format, load.max_context);
+  std::vector<int32_t> ids;
+  for (int64_t w = 0; w < n_windows; ++w) {
+    if (options_.cancelled && options_.cancelled()) fail(ErrorCode::kCancelled, "stopped");
+    ids = options_.text.prefix;
+    const auto first = options_.text.ids.begin() + w * options_.window;
+    ids.insert(ids.end(), first, first + options_.window);
+    reader.restart();
+    reader.next(ids, 1);
+    if (progress) progress((w + 1) * options_.window, n_windows * options_.window);
+  }
+}
+
+std::vector<size_t> HessianMeter::sites_of(const std::string& tensor) const {
+  std::vector<size_t> sites;
+  const auto matrices = matrices_.find(tensor);
+  // Of the head too few inputs are known: it is run for few tokens only.
+  if (matrices == matrices_.end() || layer_of(tensor) < 0) return sites;
+  for (const Matrix& matrix : matrices->second) {
+    const InputWatcher::Place* place = watcher_->find(matrix.codes);
+    if (place != nullptr && std::find(sites.begin(), sites.end(), place->site) == sites.end()) {
+      sites.push_back(place->site);
+    }
+  }
+  return sites;
+}
+
+void HessianMeter::collect(size_t first) {
+  std::vector<InputSite>& sites = watcher_->sites();
+  for (InputSite& site : sites) site.hessians.clear();
+  int64_t bytes = 0;
+  for (size_t t = first; t < announced_.size(); ++t) {
+    int64_t more = 0;
+    for (const size_t site : sites_of(announced_[t])) {
+      if (sites[site].hessians.empty()) more += sites[site].size_bytes();
+    }
+    if (t > first && bytes + more > options_.memory_bytes) break;
+    bytes += more;
+    for (const size_t s : sites_of(announced_[t])) {
+      InputSite& site = sites[s];
+      while (static_cast<int64_t>(site.hessians.size()) < site.n) {
+        site.hessians.push_back(std::make_shared<Hessian>());
+        site.hessians.back()->in = site.in;
+        site.hessians.back()->values.resize(static_cast<size_t>(site.in * site.in));
+      }
+    }
+  }
+  run(static_cast<int64_t>(options_.text.ids.size()) / options_.window, options_.progress);
+}
+
+void HessianMeter::forget(const std::string& tensor) {
+  for (const size_t site : sites_of(tensor)) {
+    if (--users_[site] == 0) watcher_->sites()[site].hessians.clear();
+  }
+}
+
+}  // namespace tq

@@ -1,0 +1,63 @@
+// HessianMeter: the Hessians of a model's linears over a text. It runs the model on the CPU, with
+// fp32 activations, once, and again for those that did not fit in memory.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "convert/hessian.h"
+#include "engine/evaluate.h"
+#include "session/input_watcher.h"
+
+namespace tq {
+
+struct HessianText {
+  std::vector<int32_t> ids;
+  std::vector<int32_t> prefix;  // of each window: BOS, or empty
+};
+
+struct HessianMeterOptions {
+  HessianText text;
+  int64_t window = 512;             // tokens that see each other
+  int64_t memory_bytes = 0;         // of Hessians at a time; one tensor's may take more
+  int n_threads = 0;                // 0: all CPUs
+  EvalProgress progress;            // of a run over the text
+  std::function<bool()> cancelled;  // asked after every window; true stops: kCancelled
+};
+
+class HessianMeter final : public HessianSource {
+ public:
+  // The checkpoint is borrowed. Throws kInvalidArgument for a text of less than a window, what
+  // Model::load throws, and kUnsupported for a source whose linears are compressed.
+  HessianMeter(const Checkpoint& source, HessianMeterOptions options);
+  ~HessianMeter() override;
+
+  void announce(std::vector<std::string> tensors) override;
+  std::vector<HessianPart> parts(const TensorEntry& tensor) override;
+  Json describe() const override;
+
+ private:
+  struct Matrix {
+    int64_t first_row;
+    const uint8_t* codes;
+  };
+  void run(int64_t n_windows, const EvalProgress& progress);
+  std::vector<size_t> sites_of(const std::string& tensor) const;
+  // Runs the model for the sites of the first of these tensors and as many others as fit.
+  void collect(size_t first);
+  void forget(const std::string& tensor);
+
+  const HessianMeterOptions options_;
+  std::unique_ptr<Backend> cpu_;
+  std::unique_ptr<InputWatcher> watcher_;
+  std::unique_ptr<Model> model_;
+  std::map<std::string, std::vector<Matrix>> matrices_;  // of tensors, by first row
+  std::vector<std::string> announced_;
+  std::map<size_t, int64_t> users_;  // tensors that will ask for a site's Hessians
+};
+
+}  // namespace tq
