@@ -30,6 +30,7 @@ enum class GgmlType : uint32_t {
   kQ5_K = 13,
   kQ6_K = 14,
   kBF16 = 30,
+  kMxfp4 = 39,
 };
 
 struct GgufTensor {
