@@ -13,6 +13,7 @@
 #include "io/folder_hints.h"
 #include "io/gguf/gguf_config.h"
 #include "io/gguf/gguf_dequant.h"
+#include "io/gguf/gguf_parts.h"
 #include "io/gguf/gguf_tokenizer.h"
 #include "tensor/buffer.h"
 
@@ -56,10 +57,17 @@ class GgufCheckpoint final : public Checkpoint {
     }
   }
 
+  // A file that is only looked at, since there is something wrong with it.
+  GgufCheckpoint(GgufFile file, Error problem)
+      : Checkpoint(CheckpointKind::kGguf, file.name()), file_(std::move(file)) {
+    problem_ = std::move(problem);
+    show_as_stored();
+  }
+
   // GGUF files that hold something else than a whole model.
   void refuse_other_contents() const {
     const auto n_parts = file_.integer("split.count").value_or(1);
-    if (n_parts > 1) {
+    if (n_parts > 1 && static_cast<size_t>(n_parts) != file_.n_parts()) {
       fail(ErrorCode::kUnsupported, "{}: {}", file_.name(), split_gguf_text(path_, n_parts));
     }
     const std::string_view type = file_.string("general.type").value_or("");
@@ -159,11 +167,17 @@ class GgufCheckpoint final : public Checkpoint {
     check_rows(entry, row_begin, n_rows);
     if (source.latent) return;
     const auto row_bytes = source.tensor->size_bytes / static_cast<uint64_t>(entry.n_rows());
-    file_.file().drop(source.tensor->offset + static_cast<uint64_t>(row_begin) * row_bytes,
-                      static_cast<uint64_t>(n_rows) * row_bytes);
+    file_.part(source.tensor->part)
+        .file()
+        .drop(source.tensor->offset + static_cast<uint64_t>(row_begin) * row_bytes,
+              static_cast<uint64_t>(n_rows) * row_bytes);
   }
 
-  std::vector<fs::path> files() const override { return {path_}; }
+  std::vector<fs::path> files() const override {
+    std::vector<fs::path> paths;
+    for (size_t i = 0; i < file_.n_parts(); ++i) paths.emplace_back(file_.part(i).name());
+    return paths;
+  }
 
  private:
   // kv_b of latent attention that was cut in two. The source's tensor is [heads, rank, keys], this
@@ -414,7 +428,12 @@ class GgufCheckpoint final : public Checkpoint {
 }  // namespace
 
 std::unique_ptr<Checkpoint> open_gguf_checkpoint(const fs::path& path, const OpenOptions& options) {
-  return open_gguf_checkpoint(GgufFile(path), options);
+  try {
+    return open_gguf_checkpoint(open_gguf_parts(path), options);
+  } catch (const Error& error) {
+    if (!options.inspect) throw;
+    return std::make_unique<GgufCheckpoint>(GgufFile(path), error);  // what a lone part has
+  }
 }
 
 std::unique_ptr<Checkpoint> open_gguf_checkpoint(GgufFile file, const OpenOptions& options) {

@@ -74,14 +74,43 @@ TEST_P(GoldenTest, CountsParametersAndBytes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, GoldenTest,
-                         testing::Values("llama", "llama_bf16", "llama_bias_rope3",
-                                         "llama_wide_heads", "gemma3", "gemma4_dense", "gemma4_moe",
-                                         "gemma4_e", "gemma4_per_layer_config", "qwen2",
-                                         "qwen2_sliding", "qwen2_yarn", "qwen3", "qwen3_moe",
-                                         "glm4_moe_lite", "glm4_moe_lite_groups", "mistral",
-                                         "ministral3", "smollm3", "phi3", "phi3_longrope",
-                                         "phi3_longrope_long", "gpt_oss", "gpt_oss_mxfp4"),
+                         testing::ValuesIn(on_this_device({"llama",
+                                                           "llama_bf16",
+                                                           "llama_bias_rope3",
+                                                           "llama_wide_heads",
+                                                           "gemma3",
+                                                           "gemma4_dense",
+                                                           "gemma4_moe",
+                                                           "gemma4_e",
+                                                           "gemma4_per_layer_config",
+                                                           "qwen2",
+                                                           "qwen2_sliding",
+                                                           "qwen2_yarn",
+                                                           "qwen3",
+                                                           "qwen3_moe",
+                                                           "glm4_moe_lite",
+                                                           "glm4_moe_lite_groups",
+                                                           "mistral",
+                                                           "ministral3",
+                                                           "smollm3",
+                                                           "phi3",
+                                                           "phi3_longrope",
+                                                           "phi3_longrope_long",
+                                                           "gpt_oss",
+                                                           "gpt_oss_mxfp4"})),
                          [](const auto& test) { return std::string(test.param); });
+
+// A device that has no attention with sinks says so.
+TEST(GoldenSinks, AreComputedOrRefused) {
+  const Golden golden("gpt_oss");
+  if (make_backend(true)->has_sinks()) {
+    EXPECT_FALSE(on_this_device({"gpt_oss"}).empty());
+    return;
+  }
+  const Error error = error_of([&] { Runner runner(*golden.checkpoint); });
+  EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+  EXPECT_NE(std::string(error.what()).find("sinks"), std::string::npos) << error.what();
+}
 
 // Where a wrong result comes from: the residual stream after each block.
 class GoldenStages : public testing::TestWithParam<const char*> {};
