@@ -43,7 +43,7 @@ Json gpt_oss_config(GgufMetadata& metadata) {
   config["head_dim"] = head_dim;
   config["num_local_experts"] = metadata.size("expert_count");
   config["num_experts_per_tok"] = metadata.size("expert_used_count");
-  metadata.ignore("expert_gating_func");  // of llama.cpp's own: a softmax of the chosen
+  metadata.expect_size("expert_gating_func", 3);  // a softmax of the chosen
   config["sliding_window"] = metadata.size("attention.sliding_window");
   config["attention_bias"] = true;
   config["hidden_act"] = "silu";
