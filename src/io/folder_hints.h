@@ -15,8 +15,8 @@ namespace tq {
                                 const std::string& accepted);
 
 // The GGUF file to open among those of a folder: the only one beside projectors ("mmproj..."). With
-// several that are the parts of one model the first; kNotFound if some are missing, kInvalidArgument
-// for several models.
+// several that are the parts of one model the first; kNotFound if some are missing,
+// kInvalidArgument for several models.
 fs::path choose_gguf(const fs::path& folder, const std::vector<std::string>& ggufs);
 
 // "one of 4 parts of a split model, which must ..." for a part of a split GGUF with another name.
