@@ -32,6 +32,7 @@ class CountingBackend final : public RefusingBackend {
   int64_t encoder_bytes() const override { return counted_.encoder_bytes(); }
   bool has_kernels(FormatId format) const override { return counted_.has_kernels(format); }
   bool has_kernels(KvFormatId format) const override { return counted_.has_kernels(format); }
+  bool has_sinks() const override { return counted_.has_sinks(); }
   size_t activation_bytes(int64_t tokens, int64_t in_padded, int group,
                           InputForm form) const override {
     return counted_.activation_bytes(tokens, in_padded, group, form);

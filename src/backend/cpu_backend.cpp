@@ -243,6 +243,10 @@ void CpuBackend::rope(const RopeArgs& args) {
   run(kernels_.rope, args, args.tokens, grain_for(args.heads * args.n_pairs * 2));
 }
 
+void CpuBackend::scale_by_position(const ScaleByPositionArgs& args) {
+  run(kernels_.scale_by_position, args, args.tokens, grain_for(args.dim));
+}
+
 void CpuBackend::kv_store(const KvStoreArgs& args) {
   const KvLayerView& kv = args.kv;
   run(kernels_.kv_store[slot(kv.format)], args, args.tokens,
@@ -294,6 +298,14 @@ void CpuBackend::attention(const AttentionArgs& args) {
 
 void CpuBackend::glu(const GluArgs& args) {
   run(kernels_.glu[slot(args.activate)], args, args.n, grain_for(8));
+}
+
+void CpuBackend::glu_clamped(const ClampedGluArgs& args) {
+  run(kernels_.glu_clamped, args, args.n, grain_for(8));
+}
+
+void CpuBackend::add_expert_bias(const ExpertBiasArgs& args) {
+  run(kernels_.add_expert_bias, args, args.pairs, grain_for(args.dim));
 }
 
 void CpuBackend::add(const AddArgs& args) { run(kernels_.add, args, args.n, grain_for(1)); }

@@ -19,6 +19,7 @@ class ForwardingBackend : public Backend {
   bool exact() const override { return inner_.exact(); }
   bool has_kernels(FormatId format) const override { return inner_.has_kernels(format); }
   bool has_kernels(KvFormatId format) const override { return inner_.has_kernels(format); }
+  bool has_sinks() const override { return inner_.has_sinks(); }
   int64_t memory_used() const override { return inner_.memory_used(); }
   int64_t memory_limit() const override { return inner_.memory_limit(); }
   Buffer allocate(size_t n) override { return inner_.allocate(n); }

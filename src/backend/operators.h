@@ -32,6 +32,8 @@ class Operators {
   // opened.
   virtual bool has_kernels(FormatId /*format*/) const { return true; }
   virtual bool has_kernels(KvFormatId /*format*/) const { return true; }
+  // Likewise, whether attention() reads AttentionArgs::sink_scores.
+  virtual bool has_sinks() const { return true; }
 
   // Scratch that prepare() needs for a batch of `tokens` rows.
   virtual size_t activation_bytes(int64_t tokens, int64_t in_padded, int group,

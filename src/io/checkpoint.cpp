@@ -12,6 +12,7 @@
 #include "io/folder.h"
 #include "io/folder_hints.h"
 #include "io/gguf/gguf_checkpoint.h"
+#include "io/gpt_oss/gpt_oss_checkpoint.h"
 #include "io/ints/int_checkpoint.h"
 #include "io/native/native_checkpoint.h"
 #include "io/native/native_manifest.h"
@@ -73,7 +74,8 @@ std::unique_ptr<Checkpoint> open_described(const fs::path& folder, const OpenOpt
   const Json* quantization = quantization_config(config);
   if (quantization == nullptr || !quantization->is_object() ||
       quantization->value("quant_method", Json()) != "turboquant") {
-    return open_hf_checkpoint(folder, options);
+    const bool gpt_oss = config.is_object() && config.value("model_type", Json()) == "gpt_oss";
+    return gpt_oss ? open_gpt_oss_checkpoint(folder, options) : open_hf_checkpoint(folder, options);
   }
   if (quantization->contains("version")) {
     fail(ErrorCode::kNotFound,

@@ -174,11 +174,12 @@ fs::path choose_gguf(const fs::path& folder, const std::vector<std::string>& ggu
   }
   if (models.size() == 1) return folder / models[0];
   const ShardList parts = list_shards(models);
+  if (parts.count > 0 && parts.missing.empty()) {
+    return folder / shard_name(*parse_shard_name(models[0]), 1);
+  }
   if (parts.count > 0) {
-    fail(ErrorCode::kUnsupported, "{}: {}{}", folder.string(),
-         split_gguf_text(folder / models[0], parts.count),
-         parts.missing.empty() ? ""
-                               : fmt::format("; missing are {}", fmt::join(parts.missing, ", ")));
+    fail(ErrorCode::kNotFound, "{}: a GGUF model of {} files, of which are missing {}",
+         folder.string(), parts.count, fmt::join(parts.missing, ", "));
   }
   fail(ErrorCode::kInvalidArgument, "{}: {} GGUF files, name one of them: {}", folder.string(),
        ggufs.size(), joined(ggufs));
@@ -191,8 +192,10 @@ std::string split_gguf_text(const fs::path& part, int64_t n_parts) {
   const fs::path first = shard ? folder / shard_name(*shard, 1) : part;
   const std::string merged = shard ? fmt::format("{}.gguf", shard->prefix) : "MERGED.gguf";
   return fmt::format(
-      "one of {} parts of a split model; merge them with llama.cpp: llama-gguf-split --merge {} {}",
-      n_parts, first.string(), (folder / merged).string());
+      "one of {} parts of a split model, which must have the names that they were made with "
+      "(NAME-00001-of-{:05d}.gguf); rename them, or merge them with llama.cpp: llama-gguf-split "
+      "--merge {} {}",
+      n_parts, n_parts, first.string(), (folder / merged).string());
 }
 
 std::string adapter_text(const fs::path& folder, const std::vector<std::string>& names) {

@@ -15,10 +15,11 @@ namespace tq {
                                 const std::string& accepted);
 
 // The GGUF file to open among those of a folder: the only one beside projectors ("mmproj..."). With
-// several throws kInvalidArgument, or kUnsupported when they are parts of one model.
+// several that are the parts of one model the first; kNotFound if some are missing,
+// kInvalidArgument for several models.
 fs::path choose_gguf(const fs::path& folder, const std::vector<std::string>& ggufs);
 
-// "one of 4 parts of a split model; merge them: ..." for a part of a split GGUF.
+// "one of 4 parts of a split model, which must ..." for a part of a split GGUF with another name.
 std::string split_gguf_text(const fs::path& part, int64_t n_parts);
 
 // Why the tensors of an adapter's folder are no model and what to do: names the base model that

@@ -124,6 +124,19 @@ std::vector<int64_t> ConfigReader::counts(std::string_view key) {
   return out;
 }
 
+std::vector<double> ConfigReader::positives(std::string_view key) {
+  const Json* value = get(key);
+  if (value == nullptr) return {};
+  if (!value->is_array()) wrong(key, "a list of numbers");
+  std::vector<double> out;
+  for (const Json& item : *value) {
+    const auto number = json_float(item);
+    if (!number || *number <= 0) wrong(key, "a list of numbers above 0 that fp32 can hold");
+    out.push_back(item.get<double>());
+  }
+  return out;
+}
+
 std::vector<std::string> ConfigReader::keys() const {
   std::vector<std::string> out;
   for (const auto& [key, value] : object_.items()) out.push_back(key);

@@ -42,6 +42,8 @@ class ConfigReader {
   std::vector<std::string> strings(std::string_view key);
   // A list of integers from 0; empty when missing.
   std::vector<int64_t> counts(std::string_view key);
+  // A list of numbers above 0; empty when missing.
+  std::vector<double> positives(std::string_view key);
 
   // The names of all fields, for objects that map names of their own.
   std::vector<std::string> keys() const;

@@ -36,7 +36,10 @@ Decoder::Decoder(ModelSpec spec, DecoderWeights weights, Backend& backend, LoadO
 
   if (backend_.samples()) max_token_values_ = token_value_limit(options_, spec_.vocab);
 
-  for (const RopeSpec& rope : spec_.ropes) {
+  for (RopeSpec& rope : spec_.ropes) {
+    if (!rope.long_inv_freq.empty() && options_.max_context > rope.short_positions) {
+      rope.inv_freq = rope.long_inv_freq;
+    }
     Buffer& table =
         inv_freqs_.emplace_back(backend_.allocate(rope.inv_freq.size() * sizeof(float)));
     backend_.upload(rope.inv_freq.data(), table.data(), table.size_bytes());
@@ -207,7 +210,8 @@ void Decoder::run_operators(const Step& step, const KvCache& kv, const Rows& row
                          .tokens = step.tokens,
                          .n_pairs = ropes_[i].n_pairs,
                          .cos = ropes_[i].cos,
-                         .sin = ropes_[i].sin});
+                         .sin = ropes_[i].sin,
+                         .scale = spec_.ropes[i].scale});
   }
   backend_.embed({.table = weights_.embedding,
                   .ids = device_.ids,

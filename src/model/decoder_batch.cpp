@@ -90,7 +90,8 @@ void Decoder::fill_angles(int64_t n_tokens) {
                            .tokens = n,
                            .n_pairs = rope.n_pairs,
                            .cos = rope.cos,
-                           .sin = rope.sin});
+                           .sin = rope.sin,
+                           .scale = spec_.ropes[r].scale});
       for (int64_t i = 0; i < n; ++i) {
         float* row = key.angles + (n_angles_ + i) * key.stride;
         std::copy_n(rope.cos + i * rope.n_pairs, rope.n_pairs, row);
@@ -176,6 +177,7 @@ void Decoder::stage_pages(const BatchSequence& sequence, int64_t index, const St
 Step Decoder::stage(Batch batch, const KvCache& kv, int64_t n_logits) {
   check_cache(kv);
   Step step{.backend = backend_,
+            .positions = device_.positions,
             .slots = device_.slots,
             .ropes = ropes_,
             .key_angles = key_angles_,

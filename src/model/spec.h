@@ -17,11 +17,15 @@ namespace tq {
 // More than any real model has: a config that asks for more is refused before memory is.
 constexpr int64_t kMaxLayers = 4096;
 
-// Angles are position * inv_freq[j]; any scaling (llama3, linear) is already in inv_freq. A
-// frequency of 0 leaves its pair as it is (proportional rope).
+// Angles are position * inv_freq[j]; any scaling (llama3, linear, yarn) is already in inv_freq. A
+// frequency of 0 leaves its pair as it is (proportional rope, layers without rope).
 struct RopeSpec {
   std::vector<float> inv_freq;  // [rotated pairs]
   bool interleaved = false;
+  float scale = 1;  // of cosines and sines (attention factor of yarn and longrope)
+  // longrope: the frequencies of a model that is loaded for more than this many positions.
+  std::vector<float> long_inv_freq;  // [rotated pairs]; empty: there are no others
+  int64_t short_positions = 0;
   bool operator==(const RopeSpec&) const = default;
 };
 
@@ -37,6 +41,12 @@ struct GqaSpec {
   bool qk_norm = false;  // RMS norm of each q and k head, with weights, before rope
   bool bias = false;     // of q, k and v
   bool o_bias = false;
+
+  // Queries at position t are multiplied by 1 + beta * ln(1 + floor(t / query_span)) after rope, as
+  // in Llama 4; 0: they are not. Not with qk_norm.
+  float query_beta = 0;
+  int64_t query_span = 0;
+  bool sinks = false;  // a learned score more for each query head, which has no value (gpt-oss)
 
   bool v_is_k = false;  // values are the key projection, as it is before norm and rope
   bool v_norm = false;  // RMS norm of each value head, without weights
@@ -84,6 +94,11 @@ struct MoeSpec {
   // The router reads the residual stream by a norm of its own, whose weights, times hidden^-0.5,
   // are the tensor router_scale; otherwise what the experts read.
   bool router_norm = false;
+
+  bool bias = false;  // of the router and of each expert's projections
+  // Experts activate by glu_clamped() with these (ClampedGluArgs); 0: by `activate`.
+  float clamp_alpha = 0;
+  float clamp_limit = 0;
 
   int64_t shared_width = 0;  // of the shared expert; 0: none
 };

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 
@@ -148,9 +149,28 @@ class RequestBuilder {
     norm(names_.ple_post_norm, spec_.hidden, block.post_norm);
   }
 
+  // Matrices whose rows follow each other in one tensor.
+  struct Part {
+    int64_t rows;
+    Linear& target;
+  };
+  void fused(std::string_view name, int64_t in, std::vector<Part> parts) {
+    int64_t rows = 0;
+    for (const Part& part : parts) rows += part.rows;
+    bound(fmt::format("{}.weight", name), {rows, in},
+          [parts = std::move(parts)](const LoadedMatrix& all, const WeightLoading& loading) {
+            int64_t first = 0;
+            for (const Part& part : parts) {
+              part.target.weight = loading.place(all.slice(first, part.rows));
+              first += part.rows;
+            }
+          });
+  }
+
   void make(const GqaSpec& spec, DecoderLayer& layer) {
     Gqa& gqa = layer.attention.emplace<Gqa>();
     gqa.spec = spec;
+    if (!names_.qkv.empty()) return make_fused_attention(gqa);
     // Values of their own outrank the word that keys are values.
     const bool own_v = spec.v_is_k && !spec.kv_from && has(fmt::format("{}.weight", names_.v));
     if (own_v) gqa.spec.v_is_k = false;
@@ -164,9 +184,18 @@ class RequestBuilder {
       requests_[at].unannounced = own_v;
     }
     linear(names_.o, {spec_.hidden, q_width}, spec.o_bias, gqa.o);
+    if (spec.sinks) vector(std::string(names_.sinks), spec.n_heads, gqa.sink_scores);
     if (!spec.qk_norm) return;
     norm(names_.q_norm, spec.head_dim, gqa.q_norm);
     if (!spec.kv_from) norm(names_.k_norm, spec.head_dim, gqa.k_norm);
+  }
+
+  void make_fused_attention(Gqa& gqa) {
+    const GqaSpec& spec = gqa.spec;
+    const int64_t q_width = spec.n_heads * spec.head_dim;
+    const int64_t kv_width = spec.n_kv_heads * spec.head_dim;
+    fused(names_.qkv, spec_.hidden, {{q_width, gqa.q}, {kv_width, gqa.k}, {kv_width, gqa.v}});
+    linear(names_.o, {spec_.hidden, q_width}, spec.o_bias, gqa.o);
   }
 
   void make(const MlaSpec& spec, DecoderLayer& layer) {
@@ -217,6 +246,10 @@ class RequestBuilder {
 
   void make_mlp(const MlpSpec& spec, Mlp& mlp) {
     mlp.spec = spec;
+    if (!names_.gate_up.empty()) {
+      fused(names_.gate_up, spec_.hidden, {{spec.width, mlp.gate}, {spec.width, mlp.up}});
+      return linear(names_.down, {spec_.hidden, spec.width}, spec.bias, mlp.down);
+    }
     linear(names_.gate, {spec.width, spec_.hidden}, spec.bias, mlp.gate);
     linear(names_.up, {spec.width, spec_.hidden}, spec.bias, mlp.up);
     linear(names_.down, {spec_.hidden, spec.width}, spec.bias, mlp.down);
@@ -249,6 +282,12 @@ class RequestBuilder {
     if (spec.expert_scale) {
       vector(std::string(names_.expert_scale), spec.n_experts, moe.expert_scale);
     }
+    if (spec.bias) {
+      vector(fmt::format("{}.bias", names_.router), spec.n_experts, moe.router.bias);
+      expert_bias("gate", {spec.n_experts, spec.width}, moe.gate_bias);
+      expert_bias("up", {spec.n_experts, spec.width}, moe.up_bias);
+      expert_bias("down", {spec.n_experts, spec_.hidden}, moe.down_bias);
+    }
     make_experts(moe);
     if (spec.shared_width == 0) return;
     Mlp& shared = moe.shared.emplace();
@@ -256,6 +295,11 @@ class RequestBuilder {
     linear(names_.shared_gate, {spec.shared_width, spec_.hidden}, false, shared.gate);
     linear(names_.shared_up, {spec.shared_width, spec_.hidden}, false, shared.up);
     linear(names_.shared_down, {spec_.hidden, spec.shared_width}, false, shared.down);
+  }
+
+  // Of one projection of all experts: [experts, dim].
+  void expert_bias(std::string_view part, Shape shape, const float*& target) {
+    add(fmt::format("{}.{}_proj.bias", names_.experts, part), std::move(shape)).vector = &target;
   }
 
   bool has(const std::string& name) const {
@@ -269,9 +313,19 @@ class RequestBuilder {
           std::pair{"gate_up_proj.weight", "down_proj.weight"},
           std::pair{"w13_weight", "w2_weight"}, std::pair{"w13", "w2"}}) {
       const std::string gate_up_name = fmt::format("{}.{}", names_.experts, gate_up);
-      if (has(gate_up_name)) {
+      if (has(gate_up_name) && !moe.spec.bias) {  // theirs would be in none of these places
         return make_fused_experts(moe, gate_up_name, fmt::format("{}.{}", names_.experts, down));
       }
+    }
+    const auto stacked = [&](const char* part) {
+      return fmt::format("{}.{}_proj.weight", names_.experts, part);
+    };
+    if (has(stacked("gate"))) {  // as GGUF files have them; Gemma 4's down_proj has no suffix
+      const std::string down =
+          has(stacked("down")) ? stacked("down") : fmt::format("{}.down_proj", names_.experts);
+      make_stack(moe, moe.gate, stacked("gate"), {moe.spec.width, spec_.hidden}, 1);
+      make_stack(moe, moe.up, stacked("up"), {moe.spec.width, spec_.hidden}, 1);
+      return make_stack(moe, moe.down, down, {spec_.hidden, moe.spec.width}, moe.spec.top_k);
     }
     make_single_experts(moe, moe.gate, "gate_proj", {moe.spec.width, spec_.hidden}, 1);
     make_single_experts(moe, moe.up, "up_proj", {moe.spec.width, spec_.hidden}, 1);
@@ -300,16 +354,19 @@ class RequestBuilder {
     };
     read_by_experts(
         spec, bound(gate_up_name, {spec.n_experts, 2 * spec.width, spec_.hidden}, bind_gate_up));
-    const StackSlots down = expert_slots(moe.down, spec);
-    const Bind bind_down = [=](const LoadedMatrix& stack, const WeightLoading& loading) {
-      for (int64_t e = 0; e < stack.weight.experts; ++e) {
-        down.place(e, stack.expert(e), loading, down_name);
-      }
+    make_stack(moe, moe.down, down_name, {spec_.hidden, spec.width}, spec.top_k);
+  }
+
+  // One projection of all experts in one tensor [experts, rows, in].
+  void make_stack(const Moe& moe, MatrixStack& stack, const std::string& name, const Shape& shape,
+                  int64_t rows_per_token) {
+    const StackSlots slots = expert_slots(stack, moe.spec);
+    const Bind bind = [slots, name](const LoadedMatrix& all, const WeightLoading& loading) {
+      for (int64_t e = 0; e < all.weight.experts; ++e) slots.place(e, all.expert(e), loading, name);
     };
-    TensorRequest& request =
-        bound(down_name, {spec.n_experts, spec_.hidden, spec.width}, bind_down);
-    request.rows_per_token = spec.top_k;
-    read_by_experts(spec, request);
+    TensorRequest& request = bound(name, {moe.spec.n_experts, shape[0], shape[1]}, bind);
+    request.rows_per_token = rows_per_token;
+    read_by_experts(moe.spec, request);
   }
 
   void make_single_experts(const Moe& moe, MatrixStack& stack, std::string_view projection,

@@ -21,6 +21,8 @@ constexpr NamedRole kMatrices[] = {
     {&TensorNames::k, TensorRole::kKeysValues},
     {&TensorNames::v, TensorRole::kKeysValues},
     {&TensorNames::o, TensorRole::kOutput},
+    {&TensorNames::qkv, TensorRole::kAttention},
+    {&TensorNames::gate_up, TensorRole::kMlp},
     {&TensorNames::q_a, TensorRole::kAttention},
     {&TensorNames::q_b, TensorRole::kAttention},
     {&TensorNames::kv_a, TensorRole::kKeysValues},
@@ -49,6 +51,7 @@ constexpr std::string_view TensorNames::*kNorms[] = {
 // Whole names.
 constexpr NamedRole kWhole[] = {
     {&TensorNames::selection_bias, TensorRole::kRouter},
+    {&TensorNames::sinks, TensorRole::kBias},
     {&TensorNames::router_scale, TensorRole::kRouter},
     {&TensorNames::expert_scale, TensorRole::kRouter},
     {&TensorNames::output_scale, TensorRole::kNorm},
@@ -83,7 +86,7 @@ TensorRole common_role(std::string_view name, const Shape& shape) {
     return TensorRole::kRouter;
   }
   if (has(name, {"norm", "layer_scalar"})) return TensorRole::kNorm;
-  if (name.ends_with("bias")) return TensorRole::kBias;
+  if (name.ends_with("bias") || name.ends_with(".sinks")) return TensorRole::kBias;
   if (has(name, {"conv"}) || shape.size() < 2) return TensorRole::kOther;
   if (has(name, {"embed_tokens"})) {
     return has(name, {"_per_layer."}) ? TensorRole::kPerLayerTable : TensorRole::kEmbedding;
@@ -134,6 +137,7 @@ TensorRoles::TensorRoles(const Json& config) {
     add(names.*matrix.name, ".weight", matrix.role);
     add(names.*matrix.name, ".bias", TensorRole::kBias);
   }
+  add(names.router, ".bias", TensorRole::kRouter);
   for (const auto norm : kNorms) add(names.*norm, ".weight", TensorRole::kNorm);
   for (const NamedRole& whole : kWhole) add(names.*whole.name, "", whole.role);
 }

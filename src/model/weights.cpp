@@ -101,7 +101,8 @@ class TensorLoader {
   // The plain format that holds a tensor which cannot be read in place.
   static std::string_view kept_format(const TensorEntry& entry) {
     if (entry.storage == "f32" || entry.dtype == DType::kF64) return "f32";
-    return entry.storage == "bf16" ? "bf16" : "f16";
+    // What mxfp4 can be has bf16's range, and not f16's.
+    return entry.storage == "bf16" || entry.storage == "mxfp4" ? "bf16" : "f16";
   }
 
   const Checkpoint& checkpoint_;
@@ -112,6 +113,19 @@ class TensorLoader {
   Materializer materializer_;
   WeightLoading loading_;
 };
+
+// Before anything is read: attention would leave the sinks out.
+void refuse_sinks(const Checkpoint& checkpoint, const ModelSpec& spec, const Backend& backend) {
+  for (const LayerSpec& layer : spec.layers) {
+    const auto* gqa = std::get_if<GqaSpec>(&layer.attention);
+    if (gqa == nullptr || !gqa->sinks) continue;
+    fail(
+        ErrorCode::kUnsupported,
+        "{}: attention of {} has sinks (a learned score for each head), which {} does not compute; "
+        "run it with --device cpu",
+        checkpoint.path().string(), spec.arch, backend.name());
+  }
+}
 
 }  // namespace
 
@@ -138,6 +152,7 @@ void DecoderWeights::add_input(const WeightView& weight, int64_t rows_per_token)
 DecoderWeights load_weights(const Checkpoint& checkpoint, const ModelSpec& spec,
                             const TensorNames& names, Backend& backend, const LoadOptions& options,
                             WeightValues values) {
+  if (!backend.has_sinks()) refuse_sinks(checkpoint, spec, backend);
   DecoderWeights weights;
   const std::vector<TensorRequest> requests =
       find_tensors(checkpoint, spec, names, backend, weights, values == WeightValues::kRead);

@@ -272,11 +272,17 @@ class Gguf(SourceTest):
         paths = [folder / f"big-Q4_K_M-0000{i}-of-00002.gguf" for i in (1, 2)]
         for i, path in enumerate(paths):
             path.write_bytes(gguf({"general.architecture": "llama", "split.no": i, "split.count": 2},
-                                  [("token_embd.weight", [4, 32])]))
-        merge = f"llama-gguf-split --merge {paths[0]} {folder}/big-Q4_K_M.gguf"
-        self.everywhere(folder, UNSUPPORTED, "one of 2 parts of a split model", merge)
-        for path in paths:
-            self.only_shown(path, UNSUPPORTED, "one of 2 parts of a split model", merge)
+                                  [(f"blk.{i}.attn_norm.weight", [32])]))
+        # All parts are one model, whichever is named; this one has no sizes.
+        for model in (folder, *paths):
+            self.only_shown(model, NOT_FOUND, paths[0], "llama.embedding_length is missing")
+        renamed = self.dir / "renamed.gguf"
+        renamed.write_bytes(paths[1].read_bytes())
+        self.only_shown(renamed, UNSUPPORTED, "one of 2 parts of a split model",
+                        "llama-gguf-split --merge")
+        paths[1].unlink()
+        for model in (folder, paths[0]):
+            self.only_shown(model, NOT_FOUND, f"{paths[1]}: part 2 of a model of 2 files is missing")
 
     def test_adapter_projector_and_others(self):
         path = self.dir / "file.gguf"

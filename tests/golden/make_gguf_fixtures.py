@@ -19,7 +19,7 @@ ROWS, WIDTH = 2, 512
 # Byte offsets of the f16 scales in a block. Everything else in a block may be any byte.
 F16_OFFSETS = {
     T.Q4_0: [0], T.Q4_1: [0, 2], T.Q5_0: [0], T.Q5_1: [0, 2], T.Q8_0: [0],
-    T.Q2_K: [80, 82], T.Q3_K: [108], T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208],
+    T.Q2_K: [80, 82], T.Q3_K: [108], T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208], T.MXFP4: [],
 }
 PLAIN = [T.F32, T.F16, T.BF16]
 

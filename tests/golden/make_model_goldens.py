@@ -3,8 +3,8 @@
 
     python3 tests/golden/make_model_goldens.py [OUT [NAME...]]
 
-Needs torch, numpy and transformers >= 5.5 (made with 5.17.0, qwen2 with 5.19.0, on the CPU, fp32, eager attention and
-experts). Only needed to change the goldens; the tests read what is stored. Each folder holds
+Needs torch, numpy and transformers >= 5.5 (made with 5.17.0, qwen2, qwen2_yarn and what follows glm4_moe_lite_groups
+with 5.19.0, on the CPU, fp32, eager attention and experts). Only needed to change the goldens; the tests read what is stored. Each folder holds
 
     config.json, model.safetensors   as save_pretrained writes them, but for FLAT_SIZES
     tokens.npy                       int32 [tokens], the prompt
@@ -26,7 +26,9 @@ import sys
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
 TOKENS = 40
 PREFILL = 27
@@ -88,7 +90,45 @@ GLM4_MOE_LITE = {
     "topk_group": 1, "norm_topk_prob": True, "routed_scaling_factor": 1.8, "rms_norm_eps": 1e-5,
     "rope_theta": 1000000.0, "max_position_embeddings": 512, "tie_word_embeddings": False,
 }
+MISTRAL = LLAMA | {
+    "model_type": "mistral", "architectures": ["MistralForCausalLM"], "hidden_size": 96,
+    "intermediate_size": 80, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "tie_word_embeddings": False,
+}
+SMOLLM3 = LLAMA | {
+    "model_type": "smollm3", "architectures": ["SmolLM3ForCausalLM"], "num_hidden_layers": 4,
+    "hidden_size": 96, "intermediate_size": 80, "num_attention_heads": 6,
+    "num_key_value_heads": 2, "head_dim": 16, "no_rope_layers": [1, 1, 1, 0], "rope_theta": 10000.0,
+    "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+}
+PHI3 = {
+    "model_type": "phi3", "architectures": ["Phi3ForCausalLM"], "vocab_size": 128,
+    "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "rms_norm_eps": 1e-5, "max_position_embeddings": 512,
+    "original_max_position_embeddings": 512, "sliding_window": 8, "tie_word_embeddings": False,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 250000.0,
+                        "partial_rotary_factor": 0.75},
+    "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+}
+LONGROPE = PHI3 | {
+    "sliding_window": None, "tie_word_embeddings": True, "max_position_embeddings": 1024,
+    "rope_parameters": {"rope_type": "longrope", "rope_theta": 10000.0,
+                        "partial_rotary_factor": 0.75, "original_max_position_embeddings": 512,
+                        "short_factor": [1.0, 1.1, 1.3, 1.5, 1.8, 2.0],
+                        "long_factor": [1.0, 1.5, 2.5, 4.0, 7.0, 12.0]},
+}
 # name -> (config, dtype of the stored weights)
+GPT_OSS = {
+    "model_type": "gpt_oss", "architectures": ["GptOssForCausalLM"], "vocab_size": 128,
+    "hidden_size": 64, "intermediate_size": 32, "num_hidden_layers": 2,
+    "layer_types": ["sliding_attention", "full_attention"], "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 32, "sliding_window": 8, "num_local_experts": 6,
+    "num_experts_per_tok": 3, "swiglu_limit": 1.5, "rms_norm_eps": 1e-5,
+    "max_position_embeddings": 512, "attention_bias": True, "tie_word_embeddings": False,
+    "rope_parameters": {"rope_type": "yarn", "rope_theta": 1000.0, "factor": 8.0,
+                        "beta_fast": 8.0, "beta_slow": 1.0, "truncate": False,
+                        "original_max_position_embeddings": 64},
+}
 MODELS = {
     "llama": (LLAMA, torch.float32),
     # Same shapes, weights stored in bf16; the logits are still computed in fp32.
@@ -134,6 +174,12 @@ MODELS = {
         "use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1,
         "tie_word_embeddings": False,
     }, torch.float32),
+    # Pairs that keep their frequency, blended ones and interpolated ones; cos and sin scaled.
+    "qwen2_yarn": (QWEN2 | {
+        "num_hidden_layers": 2, "rope_theta": 100.0,
+        "rope_scaling": {"rope_type": "yarn", "factor": 4.0, "beta_fast": 2.0, "beta_slow": 1.0,
+                         "original_max_position_embeddings": 64},
+    }, torch.float32),
     "qwen3": (QWEN3, torch.float32),
     "qwen3_moe": (QWEN3 | {
         "model_type": "qwen3_moe", "architectures": ["Qwen3MoeForCausalLM"],
@@ -146,6 +192,29 @@ MODELS = {
     "glm4_moe_lite_groups": (GLM4_MOE_LITE | {
         "num_hidden_layers": 2, "n_routed_experts": 8, "n_group": 2, "num_experts_per_tok": 3,
     }, torch.float32),
+    # All layers slide.
+    "mistral": (MISTRAL | {"sliding_window": 8}, torch.float32),
+    # Yarn with mscales of its own; queries scaled from position 16 on.
+    "ministral3": (MISTRAL | {
+        "model_type": "ministral3", "architectures": ["Ministral3ForCausalLM"],
+        "sliding_window": None, "tie_word_embeddings": True,
+        "rope_parameters": {
+            "rope_type": "yarn", "rope_theta": 1000.0, "factor": 8.0, "beta_fast": 4.0,
+            "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 0.5,
+            "original_max_position_embeddings": 16, "llama_4_scaling_beta": 0.3},
+    }, torch.float32),
+    "smollm3": (SMOLLM3, torch.float32),
+    # Fused projections, three quarters of each head turn, all layers slide.
+    "phi3": (PHI3, torch.float32),
+    # Contexts up to the original one, and longer ones.
+    "phi3_longrope": (LONGROPE, torch.float32),
+    "phi3_longrope_long": (LONGROPE | {"original_max_position_embeddings": 24}, torch.float32),
+    # Sinks, clamped experts with biases.
+    "gpt_oss": (GPT_OSS, torch.float32),
+    # Experts packed as in the published checkpoints.
+    "gpt_oss_mxfp4": (GPT_OSS | {"num_hidden_layers": 1, "layer_types": ["sliding_attention"],
+                                 "swiglu_limit": 7.0},
+                      torch.float32),
 }
 # Configs that are rewritten to the older spelling, global_head_dim and num_global_key_value_heads,
 # which the published checkpoints have.
@@ -163,7 +232,9 @@ def spread(name, tensor, family):
             tensor.mul_(0.4)  # its scores are not scaled
     elif name.endswith("e_score_correction_bias"):
         tensor.uniform_(-0.3, 0.3)
-    elif name.endswith(".bias"):
+    elif name.endswith("sinks"):
+        tensor.uniform_(-2.0, 2.0)
+    elif name.endswith("bias"):
         tensor.normal_(0.0, 0.2)
     elif name.endswith("layer_scalar"):
         tensor.uniform_(0.3, 1.2)
@@ -263,6 +334,35 @@ def cached_pass(model, tokens):
     return torch.cat(rows)
 
 
+def random_mxfp4(parameter):
+    """Fills experts [experts, in, rows] with what random blocks and scales decode to, by transformers' own code."""
+    experts, inputs, rows = parameter.shape
+    blocks = torch.randint(0, 256, (experts, rows, inputs // 32, 16), dtype=torch.uint8)
+    scales = torch.randint(121, 125, (experts, rows, inputs // 32), dtype=torch.uint8)
+    with torch.no_grad():
+        parameter.copy_(convert_moe_packed_tensors(blocks, scales, dtype=torch.float32))
+    return blocks, scales
+
+
+def pack_experts(model, folder):
+    """The checkpoint with packed experts, and the model that it is."""
+    packed = {}
+    for name, parameter in model.named_parameters():
+        if name.endswith(("experts.gate_up_proj", "experts.down_proj")):
+            packed[f"{name}_blocks"], packed[f"{name}_scales"] = random_mxfp4(parameter)
+    model.save_pretrained(folder)
+    tensors = load_file(folder / "model.safetensors")
+    plain = {name: values for name, values in tensors.items() if f"{name}_blocks" not in packed}
+    save_file(plain | packed, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "mxfp4",
+                                     "modules_to_not_convert": ["model.layers.*.self_attn"]}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    (folder / "model.safetensors").chmod(0o644)
+    return model.eval()
+
+
 def make_checkpoint(name, folder):
     """Saves the seeded checkpoint and loads it again in fp32."""
     config, dtype = MODELS[name]
@@ -272,6 +372,8 @@ def make_checkpoint(name, folder):
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config), **eager)
     randomise(model, config["model_type"].partition("_")[0])
     shutil.rmtree(folder, ignore_errors=True)
+    if name.endswith("mxfp4"):
+        return pack_experts(model, folder)
     model.to(dtype).save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
     (folder / "model.safetensors").chmod(0o644)

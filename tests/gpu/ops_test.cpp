@@ -234,13 +234,13 @@ TEST(GpuElementwise, RopeEqualsTheCpu) {
   inv_freq[pairs - 1] = 0;
   std::vector<float> cosines(tokens * pairs), sines(cosines.size());
   cpu(false).rope_table(
-      {positions.data(), inv_freq.data(), tokens, pairs, cosines.data(), sines.data()});
+      {positions.data(), inv_freq.data(), tokens, pairs, cosines.data(), sines.data(), 1.25f});
   const OnDevice<int32_t> device_positions(positions);
   const OnDevice<float> device_freq(inv_freq);
   const auto device_cos = OnDevice<float>::poisoned(tokens * pairs);
   const auto device_sin = OnDevice<float>::poisoned(tokens * pairs);
   cuda::rope_table({device_positions.get(), device_freq.get(), tokens, pairs, device_cos.get(),
-                    device_sin.get()},
+                    device_sin.get(), 1.25f},
                    nullptr);
   EXPECT_LT(relative_error(device_cos.read(), cosines), 1e-6);
   EXPECT_LT(relative_error(device_sin.read(), sines), 1e-6);
@@ -318,6 +318,10 @@ TEST(GpuElementwise, FlatOperatorsEqualTheCpu) {
     cuda::glu({kind, device_a.get(), device_b.get(), n, out.get()}, nullptr);
     EXPECT_LT(relative_error(out.read(), expected), 1e-6);
   }
+  cpu(false).glu_clamped({a.data(), b.data(), n, 1.702f, 2.0f, expected.data()});
+  const auto clamped = OnDevice<float>::poisoned(n);
+  cuda::glu_clamped({device_a.get(), device_b.get(), n, 1.702f, 2.0f, clamped.get()}, nullptr);
+  EXPECT_LT(relative_error(clamped.read(), expected), 1e-6);
   cpu(false).add({a.data(), b.data(), 0.7f, n, expected.data()});
   const auto sum = OnDevice<float>::poisoned(n);
   cuda::add({device_a.get(), device_b.get(), 0.7f, n, sum.get()}, nullptr);
@@ -327,6 +331,27 @@ TEST(GpuElementwise, FlatOperatorsEqualTheCpu) {
   const OnDevice<float> capped(a);
   cuda::softcap({capped.get(), n, 2.0f}, nullptr);
   EXPECT_LT(relative_error(capped.read(), expected), 1e-6);
+}
+
+TEST(GpuElementwise, ScalesByPosition) {
+  const std::vector<int32_t> positions = {0, 15, 16, 47, 100000};
+  std::vector<float> expected = random_floats(5 * 33, 17);
+  const OnDevice<float> out(expected);
+  const OnDevice<int32_t> device_positions(positions);
+  cpu(false).scale_by_position({expected.data(), positions.data(), 5, 33, 0.3f, 16});
+  cuda::scale_by_position({out.get(), device_positions.get(), 5, 33, 0.3f, 16}, nullptr);
+  EXPECT_LT(relative_error(out.read(), expected), 1e-6);
+}
+
+TEST(GpuElementwise, AddsExpertBiases) {
+  const std::vector<int32_t> begin = {0, 0, 3, 3, 5, 5};
+  const std::vector<float> bias = random_floats(5 * 33, 18);
+  std::vector<float> expected = random_floats(5 * 33, 19);
+  const OnDevice<float> out(expected), device_bias(bias);
+  const OnDevice<int32_t> device_begin(begin);
+  cpu(false).add_expert_bias({expected.data(), bias.data(), begin.data(), 5, 5, 33});
+  cuda::add_expert_bias({out.get(), device_bias.get(), device_begin.get(), 5, 5, 33}, nullptr);
+  EXPECT_EQ(out.read(), expected);
 }
 
 TEST(GpuElementwise, GathersRows) {

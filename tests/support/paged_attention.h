@@ -37,6 +37,7 @@ struct AttentionCase {
   int64_t bias_pairs =
       0;  // rotated pairs of a bias of keys, which the cache does not hold; 0: none
   bool interleaved = false;
+  bool sink_scores = false;  // one for each head
 };
 
 class PagedBatch {
@@ -70,6 +71,10 @@ class PagedBatch {
     }
     if (shape.tail > 0) make_near(n_blocks, n_vectors);
     if (shape.bias_pairs > 0) make_bias();
+    if (shape.sink_scores) {
+      sink_scores_ = normal(shape.n_heads);
+      sink_scores_[0] = 20;  // more than any score
+    }
     out_.assign(static_cast<size_t>(n_tokens() * shape.n_heads * shape.v_dim), -1.0f);
   }
 
@@ -104,6 +109,7 @@ class PagedBatch {
       args.key_bias = {bias_.data(), angles_.data(), angle_stride(), shape_.bias_pairs,
                        shape_.interleaved};
     }
+    if (shape_.sink_scores) args.sink_scores = sink_scores_.data();
     return args;
   }
 
@@ -278,8 +284,13 @@ class PagedBatch {
       }
       weights.push_back(score);
     }
-    const double max = *std::max_element(weights.begin(), weights.end());
+    double max = *std::max_element(weights.begin(), weights.end());
     double sum = 0;
+    if (shape_.sink_scores) {
+      const double sink = sink_scores_[static_cast<size_t>(head)];
+      max = std::max(max, sink);
+      sum = std::exp(sink - max);
+    }
     for (double& weight : weights) sum += weight = std::exp(weight - max);
     for (int64_t i = 0; i < shape_.v_dim; ++i) {
       double value = 0;
@@ -296,6 +307,7 @@ class PagedBatch {
   std::vector<int32_t> order_;
   std::vector<int32_t> tables_;
   std::vector<int32_t> q_begin_;
+  std::vector<float> sink_scores_;
   std::vector<int32_t> kv_len_;
   std::vector<int64_t> slots_;
   Planes k_planes_;

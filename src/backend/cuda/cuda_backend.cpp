@@ -86,6 +86,7 @@ class CudaBackend final : public Backend {
   bool exact() const override { return exact_; }
   bool has_kernels(FormatId format) const override { return cuda::has_kernels(format); }
   bool has_kernels(KvFormatId format) const override { return cuda::has_kernels(format); }
+  bool has_sinks() const override { return false; }
   void attach_thread() override { cuda::check(cudaSetDevice(device_), "choosing the GPU"); }
   bool on_host() const override { return false; }
   int64_t memory_used() const override { return memory_.used(); }

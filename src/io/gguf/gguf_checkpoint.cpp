@@ -13,6 +13,7 @@
 #include "io/folder_hints.h"
 #include "io/gguf/gguf_config.h"
 #include "io/gguf/gguf_dequant.h"
+#include "io/gguf/gguf_parts.h"
 #include "io/gguf/gguf_tokenizer.h"
 #include "tensor/buffer.h"
 
@@ -56,10 +57,17 @@ class GgufCheckpoint final : public Checkpoint {
     }
   }
 
+  // A file that is only looked at, since there is something wrong with it.
+  GgufCheckpoint(GgufFile file, Error problem)
+      : Checkpoint(CheckpointKind::kGguf, file.name()), file_(std::move(file)) {
+    problem_ = std::move(problem);
+    show_as_stored();
+  }
+
   // GGUF files that hold something else than a whole model.
   void refuse_other_contents() const {
     const auto n_parts = file_.integer("split.count").value_or(1);
-    if (n_parts > 1) {
+    if (n_parts > 1 && static_cast<size_t>(n_parts) != file_.n_parts()) {
       fail(ErrorCode::kUnsupported, "{}: {}", file_.name(), split_gguf_text(path_, n_parts));
     }
     const std::string_view type = file_.string("general.type").value_or("");
@@ -105,6 +113,7 @@ class GgufCheckpoint final : public Checkpoint {
       return;
     }
     if (in == 0) return;
+    if (source.latent) return read_latent(source, row_begin, n_rows, out);
     const int64_t blocks_per_row = in / source.type->block_weights;
     const int64_t row_bytes = blocks_per_row * source.type->block_bytes;
     thread_local std::vector<uint8_t> blocks;
@@ -156,20 +165,73 @@ class GgufCheckpoint final : public Checkpoint {
   void drop_rows(const TensorEntry& entry, int64_t row_begin, int64_t n_rows) const override {
     const Source& source = source_of(entry);
     check_rows(entry, row_begin, n_rows);
+    if (source.latent) return;
     const auto row_bytes = source.tensor->size_bytes / static_cast<uint64_t>(entry.n_rows());
-    file_.file().drop(source.tensor->offset + static_cast<uint64_t>(row_begin) * row_bytes,
-                      static_cast<uint64_t>(n_rows) * row_bytes);
+    file_.part(source.tensor->part)
+        .file()
+        .drop(source.tensor->offset + static_cast<uint64_t>(row_begin) * row_bytes,
+              static_cast<uint64_t>(n_rows) * row_bytes);
   }
 
-  std::vector<fs::path> files() const override { return {path_}; }
+  std::vector<fs::path> files() const override {
+    std::vector<fs::path> paths;
+    for (size_t i = 0; i < file_.n_parts(); ++i) paths.emplace_back(file_.part(i).name());
+    return paths;
+  }
 
  private:
+  // kv_b of latent attention that was cut in two. The source's tensor is [heads, rank, keys], this
+  // one [heads, values, rank]; of each head the rows are keys, then values.
+  struct Latent {
+    const GgufTensor* tensor;
+    const GgmlTypeInfo* type;
+    int64_t keys;
+    int64_t values;
+    int64_t rank;
+  };
   struct Source {
     const GgufTensor* tensor;
     const GgmlTypeInfo* type;
     int64_t half_head = 0;  // rows of half a head where heads are interleaved, else 0
     Buffer values;          // fp32 of the whole tensor where every element had to be changed
+    std::optional<Latent> latent;
   };
+
+  // Rows [row, row + n) of a tensor, of `in` elements each.
+  void decode_rows(const GgufTensor& tensor, const GgmlTypeInfo& type, int64_t row, int64_t n,
+                   int64_t in, float* out) const {
+    const int64_t blocks = in / type.block_weights;
+    std::vector<uint8_t> bytes(static_cast<size_t>(n * blocks * type.block_bytes));
+    file_.read(tensor, static_cast<uint64_t>(row * blocks * type.block_bytes), bytes);
+    type.decode(bytes.data(), n * blocks, out);
+  }
+
+  void read_latent(const Source& source, int64_t row_begin, int64_t n_rows, float* out) const {
+    const Latent& latent = *source.latent;
+    const int64_t head_rows = latent.keys + latent.values;
+    std::vector<float> keys;  // of one head: [rank, keys]
+    for (int64_t row = row_begin; row < row_begin + n_rows;) {
+      const int64_t head = row / head_rows;
+      const int64_t end = std::min((head + 1) * head_rows, row_begin + n_rows) - head * head_rows;
+      int64_t i = row - head * head_rows;
+      if (i < latent.keys) {
+        keys.resize(static_cast<size_t>(latent.rank * latent.keys));
+        decode_rows(*source.tensor, *source.type, head * latent.rank, latent.rank, latent.keys,
+                    keys.data());
+      }
+      for (; i < std::min(end, latent.keys); ++i) {
+        for (int64_t r = 0; r < latent.rank; ++r) {
+          *out++ = keys[static_cast<size_t>(r * latent.keys + i)];
+        }
+      }
+      if (i < end) {
+        decode_rows(*latent.tensor, *latent.type, head * latent.values + i - latent.keys, end - i,
+                    latent.rank, out);
+        out += (end - i) * latent.rank;
+      }
+      row = head * head_rows + end;
+    }
+  }
 
   // Heads are stored as rows 0, h/2, 1, h/2 + 1, ...: the two rows that rope rotates together are
   // neighbours. Hugging Face has them half a head apart.
@@ -210,8 +272,11 @@ class GgufCheckpoint final : public Checkpoint {
            file_.name(), tensor.name, ggml_type_label(static_cast<uint32_t>(tensor.type)));
     }
     const LayerName name = split_layer(tensor.name);
+    if (is_extra_layer(name.layer)) return;
     const GgufTensorRule& rule = find_rule(tensor, name);
-    if (rule.transform == GgufTransform::kDrop) return;
+    if (rule.transform == GgufTransform::kDrop || rule.transform == GgufTransform::kJoinedLatent) {
+      return;
+    }
     Source source{&tensor, &ggml_type_info(tensor.type)};
     TensorEntry entry;
     entry.name = rule.hf;
@@ -228,6 +293,8 @@ class GgufCheckpoint final : public Checkpoint {
       unpermute("num_key_value_heads", source, entry);
     } else if (rule.transform == GgufTransform::kMinusOne) {
       subtract_one(source, entry);
+    } else if (rule.transform == GgufTransform::kJoinLatent) {
+      join_latent(name.layer, source, entry);
     }
     sources_.push_back(std::move(source));
     entries.push_back(std::move(entry));
@@ -250,6 +317,42 @@ class GgufCheckpoint final : public Checkpoint {
       fail(ErrorCode::kCorrupt, "{}: tensor {} belongs to no layer; there are {}", file_.name(),
            tensor.name, n_layers);
     }
+  }
+
+  // Layers for multi-token prediction follow those of the model.
+  bool is_extra_layer(std::string_view layer) const {
+    const int64_t n_extra = config_.value("num_nextn_predict_layers", int64_t{0});
+    const auto n_layers = config_["num_hidden_layers"].get<int64_t>();
+    return n_extra > 0 && is_number_below(layer, n_layers + n_extra) &&
+           !is_number_below(layer, n_layers);
+  }
+
+  void join_latent(std::string_view layer, Source& source, TensorEntry& entry) const {
+    const std::string name = fmt::format("blk.{}.attn_v_b.weight", layer);
+    const GgufTensor* values = file_.find_tensor(name);
+    if (values == nullptr) {
+      fail(ErrorCode::kNotFound, "{}: there is no tensor {}", file_.name(), name);
+    }
+    const auto n_heads = config_["num_attention_heads"].get<int64_t>();
+    const Latent latent{values, find_ggml_type(static_cast<uint32_t>(values->type)),
+                        config_["qk_nope_head_dim"].get<int64_t>(),
+                        config_["v_head_dim"].get<int64_t>(),
+                        config_["kv_lora_rank"].get<int64_t>()};
+    if (latent.type == nullptr) {
+      fail(ErrorCode::kUnsupported, "{}: tensor {} has ggml type {}, which is not read",
+           file_.name(), name, ggml_type_label(static_cast<uint32_t>(values->type)));
+    }
+    const Shape key_shape{n_heads, latent.rank, latent.keys};
+    const Shape value_shape{n_heads, latent.values, latent.rank};
+    if (entry.shape != key_shape || values->shape != value_shape) {
+      fail(ErrorCode::kCorrupt, "{}: tensors {} and {} have shapes {} and {}; {} and {} expected",
+           file_.name(), source.tensor->name, name, shape_string(entry.shape),
+           shape_string(values->shape), shape_string(key_shape), shape_string(value_shape));
+    }
+    entry.shape = {n_heads * (latent.keys + latent.values), latent.rank};
+    entry.stored_bytes += static_cast<int64_t>(values->size_bytes);
+    entry.dtype.reset();
+    source.latent = latent;
   }
 
   void unpermute(const char* heads_key, Source& source, TensorEntry& entry) const {
@@ -325,7 +428,12 @@ class GgufCheckpoint final : public Checkpoint {
 }  // namespace
 
 std::unique_ptr<Checkpoint> open_gguf_checkpoint(const fs::path& path, const OpenOptions& options) {
-  return open_gguf_checkpoint(GgufFile(path), options);
+  try {
+    return open_gguf_checkpoint(open_gguf_parts(path), options);
+  } catch (const Error& error) {
+    if (!options.inspect) throw;
+    return std::make_unique<GgufCheckpoint>(GgufFile(path), error);  // what a lone part has
+  }
 }
 
 std::unique_ptr<Checkpoint> open_gguf_checkpoint(GgufFile file, const OpenOptions& options) {

@@ -2,8 +2,9 @@
 // of tensor names and the config.json that its metadata stands for. Constant tables and pure
 // functions, thread safe.
 //
-// Adding an architecture: a table of tensor rules, a function that makes the config, and one row
-// that joins them in the list at the end of gguf_config.cpp.
+// Adding an architecture: a file in arch/ with a table of tensor rules, a function that makes the
+// config and the GgufArch that joins them, its declaration in arch/archs.h and a row of the list in
+// gguf_config.cpp.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +25,10 @@ enum class GgufTransform : uint8_t {
   kUnpermuteK,  // num_key_value_heads heads
   kMinusOne,    // 1 was added (norms that multiply by 1 + w)
   kDrop,        // holds what the config says already; no tensor of the checkpoint
+  // Latent attention's expansion, cut in two: of each head the rows that expand keys, transposed,
+  // and in the tensor "attn_v_b" of the same layer those that expand values.
+  kJoinLatent,
+  kJoinedLatent,  // that second one
 };
 
 struct GgufTensorRule {
@@ -32,7 +37,7 @@ struct GgufTensorRule {
   GgufTransform transform = GgufTransform::kNone;
 };
 
-class GgufMetadata;  // gguf_config.cpp
+class GgufMetadata;  // gguf_metadata.h
 
 struct GgufArch {
   std::string_view name;  // general.architecture

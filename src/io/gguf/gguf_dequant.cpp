@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/float16.h"
+#include "io/mxfp4.h"
 
 namespace tq {
 namespace {
@@ -217,6 +218,17 @@ struct BlockQ6K {
   }
 };
 
+// Floats of 4 bits with a power of two that 32 of them share.
+struct BlockMxfp4 {
+  static constexpr int kWeights = 32;
+  static constexpr int kBytes = 1 + 16;
+  static void decode(const uint8_t* block, float* out) {
+    for (int i = 0; i < 32; ++i) {
+      out[i] = mxfp4_value(static_cast<uint8_t>(low_nibble(block + 1, i)), block[0]);
+    }
+  }
+};
+
 template <typename Block>
 void decode_blocks(const uint8_t* blocks, int64_t n_blocks, float* out) {
   for (int64_t i = 0; i < n_blocks; ++i) {
@@ -253,6 +265,7 @@ constexpr std::array kTypes = {
     block_row<BlockQ5K>(GgmlType::kQ5_K, "q5_k"),
     block_row<BlockQ6K>(GgmlType::kQ6_K, "q6_k"),
     element_row<DType::kBF16>(GgmlType::kBF16, "bf16", 2),
+    block_row<BlockMxfp4>(GgmlType::kMxfp4, "mxfp4"),
 };
 
 // Types that ggml has, or had, and that are not read. Of those that it no longer has nothing but
@@ -270,8 +283,8 @@ constexpr UnreadType kUnreadTypes[] = {
     {27, {"i64", 1, 8}},        {28, {"f64", 1, 8}},        {29, {"iq1_m", 256, 56}},
     {31, {"q4_0_4_4", 0, 0}},   {32, {"q4_0_4_8", 0, 0}},   {33, {"q4_0_8_8", 0, 0}},
     {34, {"tq1_0", 256, 54}},   {35, {"tq2_0", 256, 66}},   {36, {"iq4_nl_4_4", 0, 0}},
-    {37, {"iq4_nl_4_8", 0, 0}}, {38, {"iq4_nl_8_8", 0, 0}}, {39, {"mxfp4", 32, 17}},
-    {40, {"nvfp4", 64, 36}},    {41, {"q1_0", 128, 18}},
+    {37, {"iq4_nl_4_8", 0, 0}}, {38, {"iq4_nl_8_8", 0, 0}}, {40, {"nvfp4", 64, 36}},
+    {41, {"q1_0", 128, 18}},
 };
 
 }  // namespace

@@ -329,11 +329,28 @@ GgufFile::GgufFile(std::span<const uint8_t> bytes, std::string name)
 void GgufFile::parse() { Parser(*this).run(); }
 
 void GgufFile::read(const GgufTensor& tensor, uint64_t offset, std::span<uint8_t> out) const {
-  if (file_.bytes().empty()) {
+  const MappedFile& file = part(tensor.part).file_;
+  if (file.bytes().empty()) {
     std::memcpy(out.data(), tensor_bytes(tensor).subspan(offset, out.size()).data(), out.size());
   } else {
-    file_.read_at(tensor.offset + offset, out);
+    file.read_at(tensor.offset + offset, out);
   }
+}
+
+void GgufFile::add_part(GgufFile part) {
+  std::vector<std::string_view> names;
+  for (const GgufTensor& tensor : tensors_) names.push_back(tensor.name);
+  std::sort(names.begin(), names.end());
+  std::vector<GgufTensor> added(part.tensors_);
+  for (GgufTensor& tensor : added) {
+    if (std::binary_search(names.begin(), names.end(), std::string_view(tensor.name))) {
+      fail(ErrorCode::kCorrupt, "{}: an earlier part of the model has a tensor {} too", part.name_,
+           tensor.name);
+    }
+    tensor.part = n_parts();
+  }
+  tensors_.insert(tensors_.end(), added.begin(), added.end());
+  parts_.push_back(std::move(part));
 }
 
 const GgufTensor* GgufFile::find_tensor(std::string_view name) const {

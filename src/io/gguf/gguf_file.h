@@ -30,6 +30,7 @@ enum class GgmlType : uint32_t {
   kQ5_K = 13,
   kQ6_K = 14,
   kBF16 = 30,
+  kMxfp4 = 39,
 };
 
 struct GgufTensor {
@@ -38,6 +39,7 @@ struct GgufTensor {
   Shape shape;      // outermost first (the file has it reversed)
   uint64_t offset;  // absolute in the file
   uint64_t size_bytes;
+  size_t part = 0;  // of the files of a split model: 0 is the one with the metadata
 };
 
 class GgufFile {
@@ -49,12 +51,19 @@ class GgufFile {
   // messages.
   GgufFile(std::span<const uint8_t> bytes, std::string name);
 
-  // Sorted by offset.
+  // Adds the tensors of the next file of a split model; its metadata is not looked at. kCorrupt for
+  // a tensor that an earlier file has too.
+  void add_part(GgufFile part);
+  size_t n_parts() const { return 1 + parts_.size(); }
+  // The file itself, and those that were added.
+  const GgufFile& part(size_t i) const { return i == 0 ? *this : parts_[i - 1]; }
+
+  // Sorted by offset, those of a part behind those of the part before.
   std::span<const GgufTensor> tensors() const { return tensors_; }
   // Null when there is no such tensor.
   const GgufTensor* find_tensor(std::string_view name) const;
   std::span<const uint8_t> tensor_bytes(const GgufTensor& tensor) const {
-    return bytes_.subspan(tensor.offset, tensor.size_bytes);
+    return part(tensor.part).bytes_.subspan(tensor.offset, tensor.size_bytes);
   }
   // Copies some of a tensor's bytes without touching the mapping: a file that was cut short is an
   // error (kCorrupt), where reading the mapping would end the process.
@@ -94,7 +103,8 @@ class GgufFile {
   std::string name_;
   std::span<const uint8_t> bytes_;
   std::vector<Value> values_;        // sorted by key
-  std::vector<GgufTensor> tensors_;  // sorted by offset
+  std::vector<GgufTensor> tensors_;  // as tensors()
+  std::vector<GgufFile> parts_;
 };
 
 }  // namespace tq

@@ -180,7 +180,12 @@ Pipeline sentencepiece_pipeline(bool space_prefix) {
   return pipeline;
 }
 
-// Appends the "merges" list of a byte-level vocabulary.
+// Gemma 4's, whose tokens are those of a SentencePiece model.
+bool has_own_merges(const GgufFile& file) {
+  return file.string("tokenizer.ggml.model") == "gemma4";
+}
+
+// Appends the "merges" list of a vocabulary that has one.
 void append_merges(const GgufFile& file, std::string& out) {
   const auto merges = file.strings("tokenizer.ggml.merges");
   if (!merges) corrupt(file, "no tokenizer.ggml.merges");
@@ -264,7 +269,7 @@ std::string tokenizer_json(const GgufFile& file, const GgufVocab& vocab, bool se
     out += fmt::format(":{}", id);
   }
   out += R"(},"merges":[)";
-  if (sentencepiece) {
+  if (sentencepiece && !has_own_merges(file)) {
     append_merges_from_scores(file, vocab, out);
   } else {
     append_merges(file, out);
@@ -323,12 +328,12 @@ std::string tokenizer_config_json(const GgufFile& file, const GgufVocab& vocab) 
 GgufTokenizer gguf_tokenizer(const GgufFile& file) {
   const auto model = file.string("tokenizer.ggml.model");
   if (!model) return {};
-  const bool sentencepiece = *model == "llama";
+  const bool sentencepiece = *model == "llama" || has_own_merges(file);
   if (!sentencepiece && *model != "gpt2") {
     return {{},
             Error(ErrorCode::kUnsupported,
-                  fmt::format("{}: tokenizer.ggml.model \"{}\" is not supported (only gpt2 and "
-                              "llama): prompts of token ids can be run (--tokens)",
+                  fmt::format("{}: tokenizer.ggml.model \"{}\" is not supported (only gpt2, "
+                              "llama and gemma4): prompts of token ids can be run (--tokens)",
                               file.name(), *model))};
   }
   GgufTokenizer out;
@@ -336,7 +341,8 @@ GgufTokenizer gguf_tokenizer(const GgufFile& file) {
   try {
     Pipeline pipeline;
     if (sentencepiece) {
-      const bool prefix = file.boolean("tokenizer.ggml.add_space_prefix").value_or(true);
+      const bool prefix =
+          file.boolean("tokenizer.ggml.add_space_prefix").value_or(*model == "llama");
       pipeline = sentencepiece_pipeline(prefix);
     } else {
       pipeline = byte_level_pipeline(file);

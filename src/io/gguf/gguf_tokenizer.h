@@ -20,8 +20,9 @@ struct GgufTokenizer {
 };
 
 // Read are tokenizer.ggml.model "gpt2" (byte-level BPE, split as tokenizer.ggml.pre names) and
-// "llama" (SentencePiece BPE, the merges rebuilt from the scores). Special tokens outside the
-// vocabulary are warned of and left out. Throws kCorrupt for metadata that contradicts itself.
+// "llama" (SentencePiece BPE, the merges rebuilt from the scores) and "gemma4" (the same with
+// merges of its own). Special tokens outside the vocabulary are warned of and left out. Throws
+// kCorrupt for metadata that contradicts itself.
 GgufTokenizer gguf_tokenizer(const GgufFile& file);
 
 }  // namespace tq

@@ -81,6 +81,37 @@ constexpr Family kGlm4MoeLite{R"({
   "tie_word_embeddings": false})",
                               glm4_moe_lite_tensors};
 
+constexpr Family kMistral{R"({
+  "architectures": ["MistralForCausalLM"], "model_type": "mistral", "dtype": "bfloat16",
+  "head_dim": 128, "hidden_act": "silu", "rms_norm_eps": 1e-5, "rope_theta": 1000000,
+  "rope_scaling": null, "sliding_window": null, "max_position_embeddings": 131072,
+  "tie_word_embeddings": false})",
+                          llama_tensors};
+
+constexpr Family kMinistral3{R"({
+  "architectures": ["Ministral3ForCausalLM"], "model_type": "ministral3", "dtype": "bfloat16",
+  "vocab_size": 131072, "head_dim": 128, "hidden_act": "silu", "rms_norm_eps": 1e-5,
+  "num_attention_heads": 32, "num_key_value_heads": 8, "sliding_window": null,
+  "max_position_embeddings": 262144, "rope_parameters": {
+    "rope_type": "yarn", "rope_theta": 1000000, "factor": 16, "beta_fast": 32, "beta_slow": 1,
+    "mscale": 1, "mscale_all_dim": 1, "original_max_position_embeddings": 16384,
+    "llama_4_scaling_beta": 0.1}})",
+                             llama_tensors};
+
+constexpr Family kSmolLm3{R"({
+  "architectures": ["SmolLM3ForCausalLM"], "model_type": "smollm3", "dtype": "bfloat16",
+  "hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 5000000, "rope_scaling": null,
+  "attention_bias": false, "mlp_bias": false, "no_rope_layer_interval": 4,
+  "use_sliding_window": false, "max_position_embeddings": 65536, "tie_word_embeddings": true})",
+                          llama_tensors};
+
+constexpr Family kPhi3{R"({
+  "architectures": ["Phi3ForCausalLM"], "model_type": "phi3", "dtype": "bfloat16",
+  "hidden_act": "silu", "rms_norm_eps": 1e-5, "rope_theta": 250000, "rope_scaling": null,
+  "sliding_window": null, "max_position_embeddings": 16384,
+  "original_max_position_embeddings": 16384, "tie_word_embeddings": false})",
+                       phi3_tensors};
+
 // THE LIST of synthetic models.
 struct Row {
   std::string_view name;
@@ -147,6 +178,21 @@ constexpr std::array kRows{
       "hidden_size": 1152, "num_hidden_layers": 26, "intermediate_size": 6912})"},
     Row{"gemma-3-270m", kGemma3, R"({
       "hidden_size": 640, "num_hidden_layers": 18, "intermediate_size": 2048})"},
+    Row{"mistral-nemo-12b", kMistral, R"({
+      "vocab_size": 131072, "hidden_size": 5120, "num_hidden_layers": 40,
+      "num_attention_heads": 32, "num_key_value_heads": 8, "intermediate_size": 14336})"},
+    Row{"ministral-3-8b", kMinistral3, R"({
+      "hidden_size": 4096, "num_hidden_layers": 34, "intermediate_size": 14336,
+      "tie_word_embeddings": false})"},
+    Row{"ministral-3-3b", kMinistral3, R"({
+      "hidden_size": 3072, "num_hidden_layers": 26, "intermediate_size": 9216,
+      "tie_word_embeddings": true})"},
+    Row{"smollm3-3b", kSmolLm3, R"({
+      "vocab_size": 128256, "hidden_size": 2048, "num_hidden_layers": 36,
+      "num_attention_heads": 16, "num_key_value_heads": 4, "intermediate_size": 11008})"},
+    Row{"phi-4", kPhi3, R"({
+      "vocab_size": 100352, "hidden_size": 5120, "num_hidden_layers": 40,
+      "num_attention_heads": 40, "num_key_value_heads": 10, "intermediate_size": 17920})"},
     Row{"smollm2-135m", kLlama, R"({
       "vocab_size": 49152, "hidden_size": 576, "num_hidden_layers": 30, "num_attention_heads": 9,
       "num_key_value_heads": 3, "intermediate_size": 1536})"},

@@ -28,6 +28,7 @@ class TensorList {
   explicit TensorList(const Json& config) : config_(config) {}
 
   int64_t operator[](const char* key) const { return config_.at(key).get<int64_t>(); }
+  int64_t or_else(const char* key, int64_t fallback) const { return config_.value(key, fallback); }
   // How much what a block returns weighs in the residual stream: 2 blocks of n layers add up to
   // half of what the embedding is, so no block drowns those before it. At full weight random layers
   // amplify the noise of arithmetic until nothing can be compared, and random attention, which
@@ -135,9 +136,22 @@ void add_llama(TensorList& list) {
     const int64_t heads = list["num_attention_heads"];
     add_gqa(list, {.heads = heads,
                    .kv_heads = list["num_key_value_heads"],
-                   .head_dim = list["hidden_size"] / heads,
+                   .head_dim = list.or_else("head_dim", list["hidden_size"] / heads),
                    .qk_norm = {}});
     add_mlp(list, "mlp", list["intermediate_size"]);
+  });
+}
+
+void add_phi3(TensorList& list) {
+  add_decoder(list, {}, [&](int64_t) {
+    const int64_t hidden = list["hidden_size"];
+    const int64_t heads = list["num_attention_heads"];
+    const int64_t head_dim = hidden / heads;
+    const int64_t rows = (heads + 2 * list["num_key_value_heads"]) * head_dim;
+    list.linear("self_attn.qkv_proj.weight", {rows, hidden});
+    list.output_linear("self_attn.o_proj.weight", {hidden, heads * head_dim});
+    list.linear("mlp.gate_up_proj.weight", {2 * list["intermediate_size"], hidden});
+    list.output_linear("mlp.down_proj.weight", {hidden, list["intermediate_size"]});
   });
 }
 
@@ -266,6 +280,7 @@ std::vector<SynthTensor> tensors_of(const Json& config, AddTensors add_tensors) 
 }  // namespace
 
 std::vector<SynthTensor> llama_tensors(const Json& config) { return tensors_of(config, add_llama); }
+std::vector<SynthTensor> phi3_tensors(const Json& config) { return tensors_of(config, add_phi3); }
 std::vector<SynthTensor> qwen3_dense_tensors(const Json& config) {
   return tensors_of(config, add_qwen3_dense);
 }

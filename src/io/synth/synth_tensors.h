@@ -21,6 +21,7 @@ struct SynthTensor {
 // Of a decoder's config (the text_config of multimodal ones), one of our own: a missing field
 // throws a JSON exception. In the order of a published checkpoint.
 std::vector<SynthTensor> llama_tensors(const Json& config);
+std::vector<SynthTensor> phi3_tensors(const Json& config);
 std::vector<SynthTensor> qwen3_dense_tensors(const Json& config);
 std::vector<SynthTensor> qwen3_moe_tensors(const Json& config);
 std::vector<SynthTensor> gemma3_tensors(const Json& config);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 
 #include "kernels/cpu/kernels.h"
 
@@ -40,6 +41,9 @@ struct TileRows {
     const int64_t row = tile.row_begin + i;
     return (first_token + row / group) * args.n_heads + tile.kv_head * group + row % group;
   }
+
+  // The row's query head.
+  int64_t head(int64_t i) const { return tile.kv_head * group + (tile.row_begin + i) % group; }
 
   // The positions that the row reads of a part.
   KeyRange keys(int64_t i, KeyPart part) const {
@@ -81,6 +85,13 @@ struct PartRows {
             std::clamp<int64_t>(own[i].end - first, 0, kKvBlockTokens)};
   }
 };
+
+// Largest score and sum of a row before its first key: a sink is one score more, without a value.
+inline void start_row(const TileRows& rows, int64_t i, AttentionScratch& scratch) {
+  const float* sinks = rows.args.sink_scores;
+  scratch.max[i] = sinks != nullptr ? sinks[rows.head(i)] : -std::numeric_limits<float>::infinity();
+  scratch.sum[i] = sinks != nullptr ? 1.0f : 0.0f;
+}
 
 // q . rope(bias) at a position is the sum over pairs of f[j] * cos + f[n_pairs + j] * sin of the
 // position's angles, and what the dims beyond the pairs give, which is returned. Writes

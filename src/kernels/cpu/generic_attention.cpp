@@ -246,8 +246,7 @@ void attention(const AttentionArgs& args, const AttentionTile& tile, AttentionSc
   const TileRows rows{args, tile};
   const KvLayerView& kv = args.kv;
   for (int64_t i = 0; i < rows.size(); ++i) {
-    scratch.max[i] = -std::numeric_limits<float>::infinity();
-    scratch.sum[i] = 0;
+    start_row(rows, i, scratch);
     std::fill_n(scratch.out + i * kv.v_dim, kv.v_dim, 0.0f);
   }
   if (args.key_bias.bias != nullptr) fill_bias(rows, scratch);

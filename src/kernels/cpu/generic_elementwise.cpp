@@ -42,8 +42,8 @@ void rope_table(const RopeTableArgs& args, int64_t begin, int64_t end) {
   for (int64_t t = begin; t < end; ++t) {
     for (int64_t j = 0; j < args.n_pairs; ++j) {
       const double angle = double{args.inv_freq[j]} * args.positions[t];
-      args.cos[t * args.n_pairs + j] = static_cast<float>(std::cos(angle));
-      args.sin[t * args.n_pairs + j] = static_cast<float>(std::sin(angle));
+      args.cos[t * args.n_pairs + j] = static_cast<float>(std::cos(angle) * double{args.scale});
+      args.sin[t * args.n_pairs + j] = static_cast<float>(std::sin(angle) * double{args.scale});
     }
   }
 }
@@ -67,6 +67,16 @@ void rope(const RopeArgs& args, int64_t begin, int64_t end) {
       rotate_head(args.x + t * args.token_stride + h * args.head_dim, args.cos + t * args.n_pairs,
                   args.sin + t * args.n_pairs, args.n_pairs);
     }
+  }
+}
+
+void scale_by_position(const ScaleByPositionArgs& args, int64_t begin, int64_t end) {
+  for (int64_t t = begin; t < end; ++t) {
+    const auto spans = static_cast<double>(args.positions[t] / args.original);
+    const auto factor = static_cast<float>(1 + double{args.beta} * std::log1p(spans));
+    if (factor == 1.0f) continue;
+    float* x = args.x + t * args.dim;
+    for (int64_t i = 0; i < args.dim; ++i) x[i] *= factor;
   }
 }
 
@@ -94,6 +104,26 @@ void glu(const GluArgs& args, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; ++i) args.out[i] = F{}(args.gate[i]) * args.up[i];
 }
 
+// A NaN stays one, which min and max would lose.
+void glu_clamped(const ClampedGluArgs& args, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; ++i) {
+    const float gate = args.gate[i] > args.limit ? args.limit : args.gate[i];
+    float up = args.up[i] > args.limit ? args.limit : args.up[i];
+    up = up < -args.limit ? -args.limit : up;
+    args.out[i] = (up + 1.0f) * (gate / (1.0f + fast_exp(-args.alpha * gate)));
+  }
+}
+
+void add_expert_bias(const ExpertBiasArgs& args, int64_t begin, int64_t end) {
+  int64_t expert = 0;
+  for (int64_t p = begin; p < end; ++p) {
+    while (p >= args.begin[expert + 1]) ++expert;
+    const float* bias = args.bias + expert * args.dim;
+    float* x = args.x + p * args.dim;
+    for (int64_t i = 0; i < args.dim; ++i) x[i] += bias[i];
+  }
+}
+
 void add(const AddArgs& args, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; ++i) args.out[i] = (args.a[i] + args.b[i]) * args.scale;
 }
@@ -116,9 +146,12 @@ void fill_elementwise(CpuKernels& table) {
   table.rms_norm = rms_norm;
   table.rope_table = rope_table;
   table.rope = rope;
+  table.scale_by_position = scale_by_position;
   table.glu[static_cast<size_t>(Activate::kSilu)] = glu<Silu>;
   table.glu[static_cast<size_t>(Activate::kGeluTanh)] = glu<GeluTanh>;
   table.glu[static_cast<size_t>(Activate::kGelu)] = glu<Gelu>;
+  table.glu_clamped = glu_clamped;
+  table.add_expert_bias = add_expert_bias;
   table.add = add;
   table.softcap = softcap;
   table.gather_rows = gather_rows;

@@ -84,21 +84,24 @@ struct CpuKernels {
   // By FormatId. Elements are tokens.
   std::array<CpuKernel<EmbedArgs>, kFormatSlots> embed;
 
-  CpuKernel<RotateArgs> rotate;           // elements are tokens
-  CpuKernel<RotateArgs> rotate_quantize;  // tokens
-  CpuKernel<RmsNormArgs> rms_norm;        // rows
-  CpuKernel<RopeTableArgs> rope_table;    // tokens
-  CpuKernel<RopeArgs> rope;               // tokens
+  CpuKernel<RotateArgs> rotate;                      // elements are tokens
+  CpuKernel<RotateArgs> rotate_quantize;             // tokens
+  CpuKernel<RmsNormArgs> rms_norm;                   // rows
+  CpuKernel<RopeTableArgs> rope_table;               // tokens
+  CpuKernel<RopeArgs> rope;                          // tokens
+  CpuKernel<ScaleByPositionArgs> scale_by_position;  // tokens
   // By KvFormatId.
   std::array<CpuKernel<KvStoreArgs>, kKvFormatSlots> kv_store;  // tokens
   std::array<void (*)(const AttentionArgs&, const AttentionTile&, AttentionScratch&),
              kKvFormatSlots>
       attention;
   std::array<CpuKernel<GluArgs>, kActivateSlots> glu;  // elements of the n
+  CpuKernel<ClampedGluArgs> glu_clamped;               // elements of the n
   CpuKernel<AddArgs> add;                              // elements of the n
   CpuKernel<SoftcapArgs> softcap;                      // elements of the n
   CpuKernel<RouteArgs> route;                          // tokens: experts and weights, not pairs
   CpuKernel<CombineArgs> combine;                      // tokens
+  CpuKernel<ExpertBiasArgs> add_expert_bias;           // pairs
   CpuKernel<GatherRowsArgs> gather_rows;               // rows
 };
 

@@ -54,8 +54,8 @@ __global__ void rope_table_kernel(const RopeTableArgs args) {
   const double angle = double{args.inv_freq[i % args.n_pairs]} * args.positions[i / args.n_pairs];
   double sine, cosine;
   sincos(angle, &sine, &cosine);
-  args.cos[i] = static_cast<float>(cosine);
-  args.sin[i] = static_cast<float>(sine);
+  args.cos[i] = static_cast<float>(cosine * double{args.scale});
+  args.sin[i] = static_cast<float>(sine * double{args.scale});
 }
 
 __global__ void rope_kernel(const RopeArgs args) {
@@ -95,6 +95,44 @@ __global__ void glu_kernel(const GluArgs args) {
   start_kernel();
   const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (i < args.n) args.out[i] = activate(args.activate, args.gate[i]) * args.up[i];
+}
+
+__global__ void scale_by_position_kernel(const ScaleByPositionArgs args) {
+  start_kernel();
+  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  if (i >= args.tokens * args.dim) return;
+  const auto spans = static_cast<float>(args.positions[i / args.dim] / args.original);
+  args.x[i] *= 1.0f + args.beta * log1pf(spans);
+}
+
+// A NaN stays one, which min and max would lose.
+__global__ void glu_clamped_kernel(const ClampedGluArgs args) {
+  start_kernel();
+  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  if (i >= args.n) return;
+  const float gate = args.gate[i] > args.limit ? args.limit : args.gate[i];
+  float up = args.up[i] > args.limit ? args.limit : args.up[i];
+  up = up < -args.limit ? -args.limit : up;
+  args.out[i] = (up + 1.0f) * (gate / (1.0f + __expf(-args.alpha * gate)));
+}
+
+// A block is a pair.
+__global__ void add_expert_bias_kernel(const ExpertBiasArgs args) {
+  start_kernel();
+  const int64_t pair = blockIdx.x;
+  int64_t first = 0;  // the expert is in [first, last]: the last whose pairs begin at or before it
+  int64_t last = args.n_experts - 1;
+  while (first < last) {
+    const int64_t middle = (first + last + 1) / 2;
+    if (args.begin[middle] <= pair) {
+      first = middle;
+    } else {
+      last = middle - 1;
+    }
+  }
+  for (int64_t i = threadIdx.x; i < args.dim; i += blockDim.x) {
+    args.x[pair * args.dim + i] += args.bias[first * args.dim + i];
+  }
 }
 
 __global__ void add_kernel(const AddArgs args) {
@@ -170,6 +208,19 @@ void kv_store(const KvStoreArgs& args, cudaStream_t stream) {
 
 void glu(const GluArgs& args, cudaStream_t stream) {
   launch_flat("glu", glu_kernel, args, args.n, stream);
+}
+
+void scale_by_position(const ScaleByPositionArgs& args, cudaStream_t stream) {
+  launch_flat("scale_by_position", scale_by_position_kernel, args, args.tokens * args.dim, stream);
+}
+
+void glu_clamped(const ClampedGluArgs& args, cudaStream_t stream) {
+  launch_flat("glu_clamped", glu_clamped_kernel, args, args.n, stream);
+}
+
+void add_expert_bias(const ExpertBiasArgs& args, cudaStream_t stream) {
+  launch("add_expert_bias", add_expert_bias_kernel,
+         {dim3(static_cast<unsigned>(args.pairs)), dim3(row_threads(args.dim))}, stream, args);
 }
 
 void add(const AddArgs& args, cudaStream_t stream) {

@@ -38,7 +38,8 @@ struct KeyBias {
 
 // Causal attention; softmax in fp32. Query head h reads kv head h / (n_heads / n_kv_heads). With a
 // window w > 0 a query at t sees keys in (t - w, t]. Scores are scaled, then capped: cap * tanh(s /
-// cap).
+// cap). With sink_scores, e^sink_scores[h] is added to the sum that the weights of a row of head h
+// are divided by (Operators::has_sinks).
 struct AttentionArgs {
   KvLayerView kv;
   RaggedBatch batch;
@@ -50,6 +51,7 @@ struct AttentionArgs {
   float* out;                 // [tokens, n_heads, v_dim]
   void* workspace = nullptr;  // attention_bytes(...) of scratch
   KeyBias key_bias = {};
+  const float* sink_scores = nullptr;  // [n_heads] or null
 };
 
 // What lies between the projections and attention: norms of the heads, rotary embedding of queries

@@ -16,6 +16,17 @@ struct GluArgs {
   float* out;  // may equal gate or up
 };
 
+// out = (u + 1) * g * sigmoid(alpha * g) of g = min(gate, limit) and u = up clamped to
+// [-limit, limit], elementwise (gpt-oss).
+struct ClampedGluArgs {
+  const float* gate;  // [tokens, width]
+  const float* up;
+  int64_t n;  // tokens * width
+  float alpha;
+  float limit;
+  float* out;  // may equal gate or up
+};
+
 // out = (a + b) * scale.
 struct AddArgs {
   const float* a;

@@ -58,6 +58,16 @@ struct ExpertMatmulArgs {
   int64_t pairs = 0;      // begin[n_experts]; not read where that can be
 };
 
+// x[p, :] += bias[e, :] for every pair p of every expert e, in place.
+struct ExpertBiasArgs {
+  float* x;              // [pairs, dim]
+  const float* bias;     // [n_experts, dim]
+  const int32_t* begin;  // Routing::begin
+  int64_t n_experts;
+  int64_t pairs;  // begin[n_experts]
+  int64_t dim;
+};
+
 // out[p] = activate(gate_e x) * (up_e x) for every pair p of every expert e, as in
 // ExpertMatmulArgs.
 struct GatedExpertsArgs {

@@ -10,17 +10,20 @@
   OP(matmul_heads, HeadMatmulArgs)
 
 // All other elementary ones, but for attention.
-#define TQ_SIMPLE_OPERATORS(OP) \
-  OP(embed, EmbedArgs)          \
-  OP(route, RouteArgs)          \
-  OP(combine, CombineArgs)      \
-  OP(rms_norm, RmsNormArgs)     \
-  OP(rope_table, RopeTableArgs) \
-  OP(rope, RopeArgs)            \
-  OP(kv_store, KvStoreArgs)     \
-  OP(glu, GluArgs)              \
-  OP(add, AddArgs)              \
-  OP(softcap, SoftcapArgs)      \
+#define TQ_SIMPLE_OPERATORS(OP)              \
+  OP(embed, EmbedArgs)                       \
+  OP(route, RouteArgs)                       \
+  OP(combine, CombineArgs)                   \
+  OP(add_expert_bias, ExpertBiasArgs)        \
+  OP(rms_norm, RmsNormArgs)                  \
+  OP(rope_table, RopeTableArgs)              \
+  OP(rope, RopeArgs)                         \
+  OP(scale_by_position, ScaleByPositionArgs) \
+  OP(kv_store, KvStoreArgs)                  \
+  OP(glu, GluArgs)                           \
+  OP(glu_clamped, ClampedGluArgs)            \
+  OP(add, AddArgs)                           \
+  OP(softcap, SoftcapArgs)                   \
   OP(gather_rows, GatherRowsArgs)
 
 // What every backend must have.

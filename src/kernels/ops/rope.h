@@ -5,7 +5,8 @@
 
 namespace tq {
 
-// cos/sin of position * inv_freq, computed in double, once a forward pass for each distinct rope.
+// cos/sin of position * inv_freq, computed in double and times `scale`, once a forward pass for
+// each distinct rope.
 struct RopeTableArgs {
   const int32_t* positions;  // [tokens]
   const float* inv_freq;     // [n_pairs]; 0 leaves a pair unrotated
@@ -13,6 +14,18 @@ struct RopeTableArgs {
   int64_t n_pairs;
   float* cos;  // [tokens, n_pairs]
   float* sin;
+  float scale = 1;
+};
+
+// x[t, :] *= 1 + beta * ln(1 + floor(position / original)), in place (Llama 4's attention
+// temperature, as Ministral 3's queries have it).
+struct ScaleByPositionArgs {
+  float* x;                  // [tokens, dim]
+  const int32_t* positions;  // [tokens]
+  int64_t tokens;
+  int64_t dim;
+  float beta;
+  int64_t original;  // above 0
 };
 
 // Rotates in place the first 2 * n_pairs dims of each head: pairs (j, j + n_pairs), or (2j, 2j + 1)

@@ -41,6 +41,15 @@ MlaSpec read_attention(ConfigReader& config) {
 }
 
 RopeSpec read_interleaved_rope(ConfigReader& config, int64_t dims) {
+  if (const std::string_view key = rope_key(config); config.has(key)) {
+    ConfigReader params = config.object(key);
+    const std::string type = params.string_or("rope_type", params.string_or("type", "default"));
+    if (type == "yarn") {  // the scores would be scaled by mscale_all_dim as well
+      fail(ErrorCode::kUnsupported,
+           "{}: {}: rope type \"yarn\" is not supported with latent attention", config.where(),
+           key);
+    }
+  }
   RopeSpec rope = read_rope(config, dims, 10000);
   rope.interleaved = config.bool_or("rope_interleave", true);
   config.expect("partial_rotary_factor", 1.0);

@@ -32,6 +32,10 @@ std::span<const Architecture> all_architectures() {
       {{"qwen2"}, read_qwen2_config, qwen2_tensor_names},
       {{"qwen3", "qwen3_moe"}, read_qwen3_config, qwen3_tensor_names},
       {{"glm4_moe_lite"}, read_glm4_moe_lite_config, glm4_moe_lite_tensor_names},
+      {{"mistral", "ministral3", "mistral3"}, read_mistral_config, mistral_tensor_names},
+      {{"smollm3"}, read_smollm3_config, smollm3_tensor_names},
+      {{"phi3"}, read_phi3_config, phi3_tensor_names},
+      {{"gpt_oss"}, read_gpt_oss_config, gpt_oss_tensor_names},
   };
   return list;
 }

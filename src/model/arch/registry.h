@@ -30,6 +30,10 @@ struct TensorNames {
   std::string_view k = "self_attn.k_proj";
   std::string_view v = "self_attn.v_proj";
   std::string_view o = "self_attn.o_proj";
+  // Rows of q, k and v in one tensor, of gate and up in another (Phi-3). Where such a name is set,
+  // the parts are not asked for.
+  std::string_view qkv;
+  std::string_view gate_up;
   std::string_view q_norm = "self_attn.q_norm";
   std::string_view k_norm = "self_attn.k_norm";
   // Latent attention.
@@ -60,6 +64,7 @@ struct TensorNames {
   std::string_view moe_post_norm;
   // Whole names: these have no suffix.
   std::string_view selection_bias = "mlp.gate.e_score_correction_bias";
+  std::string_view sinks = "self_attn.sinks";
   std::string_view router_scale;
   std::string_view expert_scale;
   std::string_view output_scale;
@@ -111,5 +116,13 @@ ModelSpec read_qwen3_config(const Json& config);
 TensorNames qwen3_tensor_names();
 ModelSpec read_glm4_moe_lite_config(const Json& config);
 TensorNames glm4_moe_lite_tensor_names();
+ModelSpec read_mistral_config(const Json& config);
+TensorNames mistral_tensor_names();
+ModelSpec read_smollm3_config(const Json& config);
+TensorNames smollm3_tensor_names();
+ModelSpec read_phi3_config(const Json& config);
+TensorNames phi3_tensor_names();
+ModelSpec read_gpt_oss_config(const Json& config);
+TensorNames gpt_oss_tensor_names();
 
 }  // namespace tq

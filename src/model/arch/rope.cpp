@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numbers>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 
@@ -45,7 +46,61 @@ void scale_proportional(RopeSpec& rope, ConfigReader& params) {
   scale_linear(rope, params.positive_or("factor", 1));
 }
 
-void scale(RopeSpec& rope, ConfigReader& params) {
+// YaRN's m: by how much attention sharpens when positions are interpolated.
+double yarn_magnitude(double factor, double mscale) {
+  return factor <= 1 ? 1 : 0.1 * mscale * std::log(factor) + 1;
+}
+
+// cos and sin are multiplied by it, so scores by its square.
+float yarn_scale(double factor, ConfigReader& params) {
+  const bool by_mscale = params.has("mscale") && params.has("mscale_all_dim");
+  const double mscale = params.positive_or("mscale", 1);
+  const double all_dim = params.positive_or("mscale_all_dim", 1);
+  double scale = yarn_magnitude(factor, 1);
+  if (by_mscale) scale = yarn_magnitude(factor, mscale) / yarn_magnitude(factor, all_dim);
+  return static_cast<float>(params.positive_or("attention_factor", scale));
+}
+
+// YaRN: pairs that turn more than beta_fast times within the original context keep their frequency,
+// those that turn less than beta_slow times are interpolated, those between blended (transformers,
+// _compute_yarn_parameters).
+void scale_yarn(RopeSpec& rope, double theta, ConfigReader& params) {
+  const double factor = params.need_positive("factor");
+  const double context = params.need_positive("original_max_position_embeddings");
+  const double fast = params.positive_or("beta_fast", 32);
+  const double slow = params.positive_or("beta_slow", 1);
+  if (fast < slow) {
+    fail(ErrorCode::kCorrupt, "{}: beta_fast ({}) is below beta_slow ({})", params.where(), fast,
+         slow);
+  }
+  if (theta <= 1) {
+    fail(ErrorCode::kCorrupt, "{}: rope_theta is {}, yarn needs one above 1", params.where(),
+         theta);
+  }
+  const auto dims = static_cast<double>(2 * rope.inv_freq.size());
+  const auto pair_of_turns = [&](double turns) {
+    return dims * std::log(context / (turns * 2 * std::numbers::pi)) / (2 * std::log(theta));
+  };
+  double low = pair_of_turns(fast);
+  double high = pair_of_turns(slow);
+  if (params.bool_or("truncate", true)) {
+    low = std::floor(low);
+    high = std::ceil(high);
+  }
+  low = std::max(low, 0.0);
+  high = std::min(high, dims - 1);
+  if (low == high) high += 0.001;
+  const auto width = static_cast<float>(high - low);
+  for (size_t j = 0; j < rope.inv_freq.size(); ++j) {
+    const float ramp = (static_cast<float>(j) - static_cast<float>(low)) / width;
+    const float keep = 1 - std::clamp(ramp, 0.0f, 1.0f);
+    const float own = rope.inv_freq[j];
+    rope.inv_freq[j] = own / static_cast<float>(factor) * (1 - keep) + own * keep;
+  }
+  rope.scale = yarn_scale(factor, params);
+}
+
+void scale(RopeSpec& rope, double theta, ConfigReader& params) {
   const std::string type = params.string_or("rope_type", params.string_or("type", "default"));
   if (type == "proportional") return scale_proportional(rope, params);
   params.expect("partial_rotary_factor", 1.0);
@@ -53,9 +108,11 @@ void scale(RopeSpec& rope, ConfigReader& params) {
     scale_linear(rope, params.need_positive("factor"));
   } else if (type == "llama3") {
     scale_llama3(rope, params);
+  } else if (type == "yarn") {
+    scale_yarn(rope, theta, params);
   } else if (type != "default") {
     fail(ErrorCode::kUnsupported,
-         "{}: rope type \"{}\" is not supported (default, linear, llama3, proportional)",
+         "{}: rope type \"{}\" is not supported (default, linear, llama3, yarn, proportional)",
          params.where(), type);
   }
 }
@@ -72,8 +129,36 @@ RopeSpec unscaled_rope(int64_t dims, double theta) {
 }  // namespace
 
 RopeSpec make_rope(int64_t dims, double theta, ConfigReader params) {
-  RopeSpec rope = unscaled_rope(dims, params.positive_or("rope_theta", theta));
-  scale(rope, params);
+  const double own_theta = params.positive_or("rope_theta", theta);
+  RopeSpec rope = unscaled_rope(dims, own_theta);
+  scale(rope, own_theta, params);
+  params.finish();
+  return rope;
+}
+
+RopeSpec make_longrope(int64_t dims, double theta, int64_t max_position, ConfigReader params) {
+  const double own_theta = params.positive_or("rope_theta", theta);
+  const int64_t context = params.need_size("original_max_position_embeddings");
+  const auto ratio = static_cast<double>(max_position) / static_cast<double>(context);
+  const double factor = params.positive_or("factor", ratio);
+  const double log_context = std::log(std::max<double>(2, static_cast<double>(context)));
+  const double scale = factor <= 1 ? 1 : std::sqrt(1 + std::log(factor) / log_context);
+  const auto divided = [&](const char* key) {
+    RopeSpec rope = unscaled_rope(dims, own_theta);
+    const std::vector<double> divisors = params.positives(key);
+    if (divisors.size() != rope.inv_freq.size()) {
+      fail(ErrorCode::kCorrupt, "{}: {} has {} numbers for {} rotated pairs", params.where(), key,
+           divisors.size(), rope.inv_freq.size());
+    }
+    for (size_t j = 0; j < divisors.size(); ++j) {
+      rope.inv_freq[j] /= static_cast<float>(divisors[j]);
+    }
+    return rope.inv_freq;
+  };
+  RopeSpec rope{.inv_freq = divided("short_factor"), .long_inv_freq = divided("long_factor")};
+  rope.short_positions = context;
+  rope.scale = static_cast<float>(params.positive_or("attention_factor", scale));
+  params.ignore({"rope_type", "type"});
   params.finish();
   return rope;
 }

@@ -40,7 +40,8 @@ AttentionArgs Gqa::attention_args(const KvLayerView& kv, const RaggedBatch& batc
           .scale = spec.scale,
           .window = spec.window,
           .softcap = spec.softcap,
-          .out = mixed_};
+          .out = mixed_,
+          .sink_scores = sink_scores};
 }
 
 KeyBias Gqa::key_bias(const Step& step) const {
@@ -62,6 +63,14 @@ BlockResults Gqa::run(const Step& step, const KvLayerView& kv, BlockInputs x, fl
     project(step, x[0], {{q, q_out_}, {keys, k_out_}});
   } else {
     project(step, x[0], {{q, q_out_}, {keys, k_out_}, {v, v_out_}});
+  }
+  if (spec.query_beta > 0) {
+    step.backend.scale_by_position({.x = q_out_,
+                                    .positions = step.positions,
+                                    .tokens = step.tokens,
+                                    .dim = spec.n_heads * spec.head_dim,
+                                    .beta = spec.query_beta,
+                                    .original = spec.query_span});
   }
   AttentionArgs attention = attention_args(kv, step.batch);
   attention.workspace = step.attention;

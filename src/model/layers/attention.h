@@ -20,6 +20,7 @@ struct Gqa {
   Linear o;                       // [hidden, n_heads * head_dim]
   const float* q_norm = nullptr;  // [head_dim], with qk_norm
   const float* k_norm = nullptr;
+  const float* sink_scores = nullptr;  // [n_heads], with sinks
   // The cache holds keys without the bias of k, which is added to the scores: for a compressed
   // cache, whose codes a large constant would coarsen. Never with qk_norm.
   bool key_bias_apart = false;

@@ -44,40 +44,68 @@ void Moe::route(const Step& step, const BlockInput& x) const {
                                        .out = routing_}});
 }
 
+void Moe::add_bias(const Step& step, const float* bias, int64_t dim, float* x) const {
+  if (bias == nullptr) return;
+  step.backend.add_expert_bias({.x = x,
+                                .bias = bias,
+                                .begin = routing_.begin,
+                                .n_experts = spec.n_experts,
+                                .pairs = step.tokens * spec.top_k,
+                                .dim = dim});
+}
+
+void Moe::run_gated(const Step& step, const BlockInput& x, int64_t pairs) const {
+  const bool plain = !spec.bias && spec.clamp_limit == 0;
+  if (plain && same_input(gate.matrix, up.matrix)) {
+    return step.backend.matmul_gated_experts({.gate = gate,
+                                              .up = up,
+                                              .x = prepare_input(step, gate.matrix, x),
+                                              .begin = routing_.begin,
+                                              .x_rows = routing_.tokens,
+                                              .pairs = pairs,
+                                              .activate = spec.activate,
+                                              .out = gate_out_,
+                                              .scratch = up_out_});
+  }
+  struct Part {
+    const MatrixStack& weights;
+    const float* bias;
+    float* out;
+  };
+  for (const auto& [weights, bias, out] :
+       {Part{gate, gate_bias, gate_out_}, Part{up, up_bias, up_out_}}) {
+    step.backend.matmul_experts({.weights = weights,
+                                 .x = prepare_input(step, weights.matrix, x),
+                                 .begin = routing_.begin,
+                                 .x_rows = routing_.tokens,
+                                 .out = out,
+                                 .pairs = pairs});
+    add_bias(step, bias, spec.width, out);
+  }
+  const int64_t n = pairs * spec.width;
+  if (spec.clamp_limit > 0) {
+    return step.backend.glu_clamped({.gate = gate_out_,
+                                     .up = up_out_,
+                                     .n = n,
+                                     .alpha = spec.clamp_alpha,
+                                     .limit = spec.clamp_limit,
+                                     .out = gate_out_});
+  }
+  step.backend.glu(
+      {.activate = spec.activate, .gate = gate_out_, .up = up_out_, .n = n, .out = gate_out_});
+}
+
 // Each chosen expert's result for each of its tokens, in down_out_.
 void Moe::run_experts(const Step& step, const BlockInput& x) const {
   const int64_t pairs = step.tokens * spec.top_k;
-  if (same_input(gate.matrix, up.matrix)) {
-    step.backend.matmul_gated_experts({.gate = gate,
-                                       .up = up,
-                                       .x = prepare_input(step, gate.matrix, x),
-                                       .begin = routing_.begin,
-                                       .x_rows = routing_.tokens,
-                                       .pairs = pairs,
-                                       .activate = spec.activate,
-                                       .out = gate_out_,
-                                       .scratch = up_out_});
-  } else {
-    for (const auto& [weights, out] : {std::pair{gate, gate_out_}, std::pair{up, up_out_}}) {
-      step.backend.matmul_experts({.weights = weights,
-                                   .x = prepare_input(step, weights.matrix, x),
-                                   .begin = routing_.begin,
-                                   .x_rows = routing_.tokens,
-                                   .out = out,
-                                   .pairs = pairs});
-    }
-    step.backend.glu({.activate = spec.activate,
-                      .gate = gate_out_,
-                      .up = up_out_,
-                      .n = pairs * spec.width,
-                      .out = gate_out_});
-  }
+  run_gated(step, x, pairs);
   step.backend.matmul_experts({.weights = down,
                                .x = prepare_input(step, down.matrix, gate_out_, pairs),
                                .begin = routing_.begin,
                                .x_rows = nullptr,
                                .out = down_out_,
                                .pairs = pairs});
+  add_bias(step, down_bias, hidden, down_out_);
 }
 
 BlockResults Moe::run(const Step& step, BlockInputs x, float* out) const {

@@ -22,7 +22,11 @@ struct Moe {
   const float* expert_scale = nullptr;    // [n_experts] or null
   MatrixStack gate;                       // [n_experts] of [width, hidden]
   MatrixStack up;
-  MatrixStack down;           // [n_experts] of [hidden, width]
+  MatrixStack down;  // [n_experts] of [hidden, width]
+  // With bias: [n_experts, width], and of down [n_experts, hidden].
+  const float* gate_bias = nullptr;
+  const float* up_bias = nullptr;
+  const float* down_bias = nullptr;
   std::optional<Mlp> shared;  // with shared_width
 
   void plan(Workspace& workspace, int64_t max_tokens);
@@ -34,6 +38,9 @@ struct Moe {
  private:
   void route(const Step& step, const BlockInput& x) const;
   void run_experts(const Step& step, const BlockInput& x) const;
+  // activate(gate) * up of each chosen expert, in gate_out_.
+  void run_gated(const Step& step, const BlockInput& x, int64_t pairs) const;
+  void add_bias(const Step& step, const float* bias, int64_t dim, float* x) const;
 
   float* logits_ = nullptr;  // [tokens, n_experts]
   Routing routing_{};

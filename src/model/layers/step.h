@@ -27,6 +27,7 @@ struct Step {
   Operators& backend;
   int64_t tokens = 0;
   RaggedBatch batch{};
+  const int32_t* positions = nullptr;  // [tokens]
   const int64_t* slots = nullptr;  // [tokens], where this step's keys and values go, as in batch
   const int64_t* near_slots = nullptr;    // likewise, of near pages
   std::span<const RopeTable> ropes;       // as ModelSpec::ropes

@@ -108,6 +108,9 @@ class OperatorRun {
       backend.glu({activate, x_.data(), up_.data(), kTokens * kIn, out});
       check("glu", out, kTokens * kIn);
     }
+    backend.glu_clamped({x_.data(), up_.data(), kTokens * kIn, 1.7f, 2.0f, out});
+    backend.scale_by_position({out, ids_.data(), kTokens, kIn, 0.5f, 2});
+    check("glu_clamped and scale_by_position", out, kTokens * kIn);
     backend.add({x_.data(), up_.data(), 0.5f, kTokens * kIn, out});
     backend.softcap({out, kTokens * kIn, 2.0f});
     check("add and softcap", out, kTokens * kIn);
@@ -159,6 +162,8 @@ class OperatorRun {
     backend.matmul_experts(
         {experts_.view(), prepare(experts_.matrix), begin_.data(), pair_tokens_.data(), out});
     check("matmul_experts", out, kTokens * kTopK * rows);
+    backend.add_expert_bias({out, x_.data(), begin_.data(), kExperts, kTokens * kTopK, rows});
+    check("add_expert_bias", out, kTokens * kTopK * rows);
     float* sums = out + kTokens * kTopK * rows;
     backend.combine({out, routing, kTokens, kTopK, rows, false, sums});
     check("combine", sums, kTokens * rows);

@@ -335,9 +335,88 @@ TEST(GgufCheckpoint, RefusesTypesItDoesNotRead) {
                "tensor blk.0.ffn_up.weight has ggml type 20 (iq4_nl), which is not read");
 }
 
-TEST(GgufCheckpoint, RefusesOnePartOfASplitModel) {
+// A model in two files: the metadata in the first, the tensors of layer 1 in the second.
+struct SplitModel {
+  SplitModel() {
+    GgufBuilder first = tiny_gguf("llama");
+    GgufBuilder second;
+    for (const char* part : {"attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm",
+                             "ffn_gate", "ffn_up", "ffn_down"}) {
+      const std::string name = fmt::format("blk.1.{}.weight", part);
+      first.erase_tensor(name);
+      const std::string_view last = part;
+      const Shape shape = last.ends_with("norm")                   ? Shape{64}
+                          : last == "attn_k" || last == "attn_v"   ? Shape{32, 64}
+                          : last == "ffn_gate" || last == "ffn_up" ? Shape{96, 64}
+                          : last == "ffn_down"                     ? Shape{64, 96}
+                                                                   : Shape{64, 64};
+      second.tensor(name, shape);
+    }
+    write(first, 0, "m-00001-of-00002.gguf");
+    write(second, 1, "m-00002-of-00002.gguf");
+  }
+  void write(GgufBuilder builder, uint32_t number, const std::string& name) const {
+    builder.u32("split.no", number).u32("split.count", 2).u32("split.tensors.count", 20);
+    builder.write(folder / name);
+  }
+  std::string error(const std::string& name) const {
+    try {
+      open_gguf_checkpoint(folder / name);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  }
+  fixtures::TempDir folder;
+};
+
+TEST(GgufSplit, EveryPartOpensTheWhole) {
+  const SplitModel split;
+  const Opened whole(tiny_gguf("llama"));
+  for (const char* name : {"m-00001-of-00002.gguf", "m-00002-of-00002.gguf"}) {
+    const auto checkpoint = open_gguf_checkpoint(split.folder / name);
+    EXPECT_EQ(checkpoint->files().size(), 2u);
+    ASSERT_EQ(checkpoint->tensors().size(), whole.checkpoint->tensors().size());
+    for (const TensorEntry& entry : checkpoint->tensors()) {
+      std::vector<float> values(static_cast<size_t>(entry.n_elements()));
+      checkpoint->read_rows(entry, 0, entry.n_rows(), values.data());
+      EXPECT_EQ(values, whole.all(entry.name)) << entry.name;
+      checkpoint->drop_rows(entry, 0, entry.n_rows());
+    }
+  }
+  // A folder of all parts is the model.
+  EXPECT_EQ(open_checkpoint(split.folder.path())->tensors().size(),
+            whole.checkpoint->tensors().size());
+}
+
+TEST(GgufSplit, PartsThatDoNotFitAreRefused) {
+  const SplitModel split;
+  fs::copy(split.folder / "m-00001-of-00002.gguf", split.folder / "renamed.gguf");
+  EXPECT_THAT(split.error("renamed.gguf"),
+              HasSubstr("one of 2 parts of a split model, which must"));
+  fs::remove(split.folder / "m-00002-of-00002.gguf");
+  EXPECT_THAT(split.error("m-00001-of-00002.gguf"),
+              HasSubstr("m-00002-of-00002.gguf: part 2 of a model of 2 files is missing"));
+  // Who only looks sees the part that is there.
+  OpenOptions inspect;
+  inspect.inspect = true;
+  const auto lone = open_gguf_checkpoint(split.folder / "m-00001-of-00002.gguf", inspect);
+  EXPECT_TRUE(lone->problem().has_value());
+  EXPECT_NE(lone->find("blk.0.attn_q.weight"), nullptr);
+  fs::copy(split.folder / "m-00001-of-00002.gguf", split.folder / "m-00002-of-00002.gguf");
+  EXPECT_THAT(split.error("m-00001-of-00002.gguf"),
+              HasSubstr("m-00002-of-00002.gguf: its metadata says part 1 of 2"));
+  fs::remove(split.folder / "m-00002-of-00002.gguf");
+  GgufBuilder twice = tiny_gguf("llama");
+  split.write(twice, 1, "m-00002-of-00002.gguf");
+  EXPECT_THAT(split.error("m-00001-of-00002.gguf"), HasSubstr("an earlier part of the model has"));
+  split.write(GgufBuilder().tensor("extra", {4}), 1, "m-00002-of-00002.gguf");
+  EXPECT_THAT(split.error("m-00001-of-00002.gguf"), HasSubstr("not 20 (split.tensors.count)"));
+}
+
+TEST(GgufSplit, RefusesOnePartOfASplitModel) {
   expect_error(tiny_gguf("llama").raw("split.count", GgufBuilder::kU16, std::string("\3\0", 2)),
-               ErrorCode::kUnsupported, "one of 3 parts of a split model; merge them");
+               ErrorCode::kUnsupported, "one of 3 parts of a split model, which must");
 }
 
 }  // namespace

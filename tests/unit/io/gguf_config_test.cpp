@@ -126,8 +126,8 @@ TEST(GgufConfig, LinearRopeScaling) {
   EXPECT_EQ(config_of(builder)["rope_scaling"], linear);
   builder.string("gemma3.rope.scaling.type", "none");
   EXPECT_EQ(config_of(builder)["rope_scaling"], nullptr);
-  builder.string("gemma3.rope.scaling.type", "yarn");
-  expect_refused(builder, ErrorCode::kUnsupported, "gemma3.rope.scaling.type is yarn");
+  builder.string("gemma3.rope.scaling.type", "longrope");
+  expect_refused(builder, ErrorCode::kUnsupported, "gemma3.rope.scaling.type is longrope");
   EXPECT_EQ(config_of(tiny_gguf("llama").f32("llama.rope.scale_linear", 8.0f))["rope_scaling"],
             linear);
 }

@@ -48,7 +48,7 @@ TEST(GgmlTypes, AreFoundByNumber) {
     EXPECT_EQ(find_ggml_type(static_cast<uint32_t>(type.type)), &type);
     EXPECT_EQ(&ggml_type_info(type.type), &type);
   }
-  EXPECT_EQ(all_ggml_types().size(), 13u);
+  EXPECT_EQ(all_ggml_types().size(), 14u);
   EXPECT_EQ(find_ggml_type(20), nullptr);
   EXPECT_EQ(find_ggml_type(4), nullptr);
 }

@@ -277,11 +277,11 @@ TEST(GgufFileHostile, TensorPlaces) {
 
 // Those that exist are listed for who only looks; whether they can be decoded is not asked here.
 TEST(GgufFileHostile, TypesThatAreNotRead) {
-  const std::string data(64, '\0');
-  const std::string bytes = GgufBuilder().tensor("w", 39, {1, 64}, data).build();
+  const std::string data(96, '\0');
+  const std::string bytes = GgufBuilder().tensor("w", 40, {1, 128}, data).build();
   const GgufFile file({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, "m.gguf");
-  EXPECT_EQ(file.tensors()[0].size_bytes, 2u * 17);  // mxfp4
-  EXPECT_EQ(find_ggml_type(39), nullptr);
+  EXPECT_EQ(file.tensors()[0].size_bytes, 2u * 36);  // nvfp4
+  EXPECT_EQ(find_ggml_type(40), nullptr);
   expect_error(GgufBuilder().tensor("w", 20, {1, 33}, data).build(), ErrorCode::kCorrupt,
                "no multiple of the 32 of a iq4_nl block");
   expect_error(GgufBuilder().tensor("w", 31, {1, 32}, data).build(), ErrorCode::kUnsupported,

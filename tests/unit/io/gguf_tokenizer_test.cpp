@@ -192,6 +192,48 @@ TEST(GgufTokenizer, SentencePieceMergesFollowTheScores) {
   EXPECT_EQ(json["post_processor"]["special_tokens"]["<bos>"]["ids"].dump(), "[1]");
 }
 
+// The vocabulary of a tokenizer.json of Gemma 4's shape, as a converter writes it.
+TEST(GgufTokenizer, Gemma4IsWhatItsTokenizerJsonHas) {
+  const fs::path path = fs::path(TQ_TEST_DATA "/golden/tokenizer") / "gemma4.json";
+  const Json golden = parse_json(read_text_file(path), "gemma4.json");
+  const Json& model = golden["model"];
+  std::vector<std::string> tokens;
+  for (const auto& [token, id] : model["vocab"].items()) {
+    const auto at = id.get<size_t>();
+    if (tokens.size() <= at) tokens.resize(at + 1);
+    tokens[at] = token;
+  }
+  std::vector<int32_t> types(tokens.size(), 1);
+  for (const Json& added : golden["added_tokens"]) {
+    const auto at = added["id"].get<size_t>();
+    if (tokens.size() <= at) tokens.resize(at + 1), types.resize(at + 1, 1);
+    tokens[at] = added["content"].get<std::string>();
+    types[at] = added["special"].get<bool>() ? 3 : 4;
+  }
+  std::vector<std::string> merges;
+  for (const Json& merge : model["merges"]) {
+    merges.push_back(merge[0].get<std::string>() + " " + merge[1].get<std::string>());
+  }
+  GgufBuilder builder;
+  builder.string("tokenizer.ggml.model", "gemma4").strings("tokenizer.ggml.tokens", tokens);
+  builder.i32s("tokenizer.ggml.token_type", types).strings("tokenizer.ggml.merges", merges);
+  builder.u32("tokenizer.ggml.bos_token_id", 2).u32("tokenizer.ggml.unknown_token_id", 3);
+  builder.boolean("tokenizer.ggml.add_space_prefix", false);
+  const Json made = tokenizer_of(builder);
+  EXPECT_EQ(made["model"]["merges"], Json(merges));
+  for (const auto& [token, id] : model["vocab"].items()) {
+    ASSERT_EQ(made["model"]["vocab"].value(token, Json()), id) << token;
+  }
+  for (const char* key : {"unk_token", "fuse_unk", "byte_fallback", "ignore_merges"}) {
+    EXPECT_EQ(made["model"][key], model[key]) << key;
+  }
+  EXPECT_EQ(made["normalizer"], golden["normalizer"]);
+  EXPECT_EQ(made["decoder"], golden["decoder"]);
+  EXPECT_TRUE(made["pre_tokenizer"].is_null());  // spaces, at which it would part, are no more
+  EXPECT_EQ(made["post_processor"]["single"][0]["SpecialToken"]["id"], "<bos>");
+  EXPECT_EQ(made["added_tokens"].size(), golden["added_tokens"].size());
+}
+
 TEST(GgufTokenizer, SentencePieceOptions) {
   const Json json = tokenizer_of(sentencepiece()
                                      .erase("tokenizer.ggml.add_space_prefix")

@@ -27,9 +27,10 @@ uint64_t fnv1a(std::string_view text) {
   return hash;
 }
 
-// What transformers 5.17.0 makes of the published configs: tensors in a saved checkpoint, their
-// parameters (buffers too), and the hash of "name [shape]\n" over all of them by name. The
-// parameters of the models that others have published counts of agree with those.
+// What transformers 5.17.0 (Mistral, Phi and SmolLM3: 5.19.0) makes of the published configs:
+// tensors in a saved checkpoint, their parameters (buffers too), and the hash of "name [shape]\n"
+// over all of them by name. The parameters of the models that others have published counts of agree
+// with those.
 struct Published {
   std::string_view name;
   size_t n_tensors;
@@ -45,6 +46,10 @@ constexpr std::array kPublished{
     Published{"gemma-4-E2B", 540, 4628569379, 0xdc05bac984d1fe05},
     Published{"gemma-4-E4B", 665, 7463013418, 0x5662a1e538bc750c},
     Published{"glm-4.7-flash", 9491, 29943393920, 0x64a11e1b90b487f8},
+    Published{"ministral-3-3b", 236, 3429006336, 0x455574bd1ecf248a},
+    Published{"ministral-3-8b", 309, 8489553920, 0xc85888166b486c57},
+    Published{"mistral-nemo-12b", 363, 12247782400, 0x18ffbec126e82c97},
+    Published{"phi-4", 243, 14659507200, 0xad16dcd99206a2bf},
     Published{"qwen3-0.6B", 310, 596049920, 0x793839608050d0ce},
     Published{"qwen3-1.7B", 310, 1720574976, 0xbb3abe2adc1e7294},
     Published{"qwen3-14B", 443, 14768307200, 0xd627d1c0fb6d8105},
@@ -53,6 +58,7 @@ constexpr std::array kPublished{
     Published{"qwen3-32B", 707, 32762123264, 0xb7efad2a396a4cad},
     Published{"qwen3-4B", 398, 4022468096, 0x0263447626190224},
     Published{"qwen3-8B", 399, 8190735360, 0x226e4f0aaf6ef0bc},
+    Published{"smollm3-3b", 326, 3075098624, 0x8e417b918620cddd},
     Published{"smollm2-135m", 272, 134515008, 0x59e503438d8cc0eb},
 };
 

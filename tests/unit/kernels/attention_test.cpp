@@ -144,6 +144,23 @@ TEST_P(Attention, KeyBias) {
   }
 }
 
+// A score of its own for each head, which weighs and has no value.
+TEST_P(Attention, SinkScores) {
+  for (const std::string_view name : {"f32", "f16", "k4v3"}) {
+    for (const int64_t window : {0, 18}) {
+      SCOPED_TRACE(testing::Message() << name << ", window " << window);
+      AttentionCase shape{{1, 40, 1, 7}, {1, 40, 100, 63}, 6, 2, 64, 64};
+      shape.format = find_kv_format(name)->id;
+      shape.sink_scores = true;
+      shape.window = window;
+      check(shape);
+      shape.sinks = name == "k4v3" ? 4 : 0;
+      shape.tail = name == "k4v3" ? 20 : 0;
+      check(shape);
+    }
+  }
+}
+
 // Where all that a query sees is near, it computes what it does without compression.
 TEST_P(Attention, AllNearIsPlainF16) {
   AttentionCase shape{{1, 40, 1}, {1, 40, 100}, 6, 2, 64, 128, fixtures::kKvF16};

@@ -112,7 +112,8 @@ void Elementwise::check_rope(bool interleaved) {
   const std::vector<float> inv_freq = {1.0f, 0.01f, 0.0f};
   std::vector<float> cos(9);
   std::vector<float> sin(9);
-  const RopeTableArgs table{positions.data(), inv_freq.data(), 3, 3, cos.data(), sin.data()};
+  const float scale = 1.25f;
+  const RopeTableArgs table{positions.data(), inv_freq.data(), 3, 3, cos.data(), sin.data(), scale};
   kernels().rope_table(table, 0, 2);
   kernels().rope_table(table, 2, 3);
   constexpr int64_t kStride = 20;  // two heads of 8 and 4 floats that are none of rope's business
@@ -129,8 +130,10 @@ void Elementwise::check_rope(bool interleaved) {
         const size_t head = t * kStride + h * 8;
         const size_t a = head + (interleaved ? 2 * j : j);
         const size_t b = head + (interleaved ? 2 * j + 1 : j + 3);
-        expected[a] = double{x[a]} * std::cos(angle) - double{x[b]} * std::sin(angle);
-        expected[b] = double{x[b]} * std::cos(angle) + double{x[a]} * std::sin(angle);
+        const double c = double{scale} * std::cos(angle);
+        const double s = double{scale} * std::sin(angle);
+        expected[a] = double{x[a]} * c - double{x[b]} * s;
+        expected[b] = double{x[b]} * c + double{x[a]} * s;
       }
     }
   }
@@ -168,6 +171,58 @@ TEST_P(Elementwise, GluGeluTanh) {
 }
 TEST_P(Elementwise, GluGelu) {
   check_glu(Activate::kGelu, [](double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); });
+}
+
+TEST_P(Elementwise, GluClamped) {
+  std::vector<float> gate = random_floats(1000, 6, 3.0f);
+  gate.insert(gate.end(), {0.0f, -0.0f, 50.0f, -50.0f, 7.0f, NAN, 1.0f});
+  std::vector<float> up = random_floats(static_cast<int64_t>(gate.size()), 7, 6.0f);
+  up.back() = NAN;
+  const auto n = static_cast<int64_t>(gate.size());
+  std::vector<float> out = gate;  // in place
+  const ClampedGluArgs args{out.data(), up.data(), n, 1.702f, 4.0f, out.data()};
+  kernels().glu_clamped(args, 0, 17);
+  kernels().glu_clamped(args, 17, n);
+  for (size_t i = 0; i < gate.size(); ++i) {
+    if (std::isnan(gate[i]) || std::isnan(up[i])) {
+      EXPECT_TRUE(std::isnan(out[i])) << i;
+      continue;
+    }
+    const double g = std::min(double{gate[i]}, 4.0);
+    const double u = std::clamp(double{up[i]}, -4.0, 4.0);
+    const double expected = (u + 1) * g / (1 + std::exp(-double{1.702f} * g));
+    EXPECT_NEAR(out[i], expected, 1e-6 * (1 + std::abs(expected))) << gate[i];
+  }
+}
+
+TEST_P(Elementwise, ScaleByPosition) {
+  const std::vector<int32_t> positions = {0, 15, 16, 47, 100000};
+  const std::vector<float> x = random_floats(5 * 7, 3);
+  std::vector<float> out = x;
+  const ScaleByPositionArgs args{out.data(), positions.data(), 5, 7, 0.3f, 16};
+  kernels().scale_by_position(args, 0, 2);
+  kernels().scale_by_position(args, 2, 5);
+  for (size_t i = 0; i < out.size(); ++i) {
+    const double spans = positions[i / 7] / 16;
+    const double expected = double{x[i]} * (1 + double{0.3f} * std::log(1 + spans));
+    EXPECT_NEAR(out[i], expected, 1e-6 * std::abs(expected)) << i;
+    if (positions[i / 7] < 16) {
+      EXPECT_EQ(out[i], x[i]);
+    }
+  }
+}
+
+TEST_P(Elementwise, ExpertBiases) {
+  const std::vector<int32_t> begin = {0, 0, 3, 3, 5};  // of 4 experts, of which 0 and 2 are idle
+  const std::vector<float> bias = random_floats(4 * 6, 4);
+  const std::vector<float> x = random_floats(5 * 6, 5);
+  std::vector<float> out = x;
+  const ExpertBiasArgs args{out.data(), bias.data(), begin.data(), 4, 5, 6};
+  kernels().add_expert_bias(args, 0, 2);
+  kernels().add_expert_bias(args, 2, 5);
+  for (size_t i = 0; i < out.size(); ++i) {
+    EXPECT_EQ(out[i], x[i] + bias[(i / 6 < 3 ? 1 : 3) * 6 + i % 6]) << i;
+  }
 }
 
 TEST_P(Elementwise, AddAddsAndScalesInPlace) {

@@ -52,6 +52,9 @@ TEST_P(Kernels, FillEverySlot) {
   EXPECT_NE(kernels.rms_norm, nullptr);
   EXPECT_NE(kernels.rope_table, nullptr);
   EXPECT_NE(kernels.rope, nullptr);
+  EXPECT_NE(kernels.scale_by_position, nullptr);
+  EXPECT_NE(kernels.glu_clamped, nullptr);
+  EXPECT_NE(kernels.add_expert_bias, nullptr);
   EXPECT_NE(kernels.add, nullptr);
   EXPECT_NE(kernels.softcap, nullptr);
   EXPECT_NE(kernels.route, nullptr);

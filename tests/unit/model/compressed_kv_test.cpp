@@ -218,6 +218,25 @@ TEST(CompressedKv, BiasesOfKeysAreExact) {
   EXPECT_LT(error(with_kv("k8v8", 0, 0)), 0.02);
 }
 
+// The same where cosines and sines are scaled, by yarn.
+TEST(CompressedKv, BiasesOfKeysAreExactWithYarn) {
+  const Golden golden("llama_bias_rope3");
+  MemoryCheckpoint yarn(*golden.checkpoint);
+  Json& config = yarn.config();
+  config.erase("rope_scaling");
+  config["rope_parameters"] = {{"rope_type", "yarn"},
+                               {"rope_theta", 10000.0},
+                               {"factor", 4.0},
+                               {"original_max_position_embeddings", 64},
+                               {"attention_factor", 1.3}};
+  const std::vector<float> plain = Runner(yarn).run(golden.tokens);
+  const std::vector<float> all_near =
+      Runner(yarn, true, with_kv("k8v8", 4, 127)).run(golden.tokens, {1, 17, 3});
+  EXPECT_LT(rms_difference(all_near, plain), 1e-3);
+  config["rope_parameters"]["attention_factor"] = 1.0;
+  EXPECT_GT(rms_difference(Runner(yarn).run(golden.tokens), plain), 0.05);
+}
+
 // Qwen2.5's biases are hundreds of times as large as the rest of its keys: codes of their sum would
 // be noise.
 TEST(CompressedKv, LargeBiasesOfKeysDoNoHarm) {

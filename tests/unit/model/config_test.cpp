@@ -144,7 +144,7 @@ TEST(LlamaConfig, Llama3RopeScaling) {
 
 TEST(LlamaConfig, RefusesOtherRopes) {
   Json config = smollm2();
-  for (const char* type : {"yarn", "dynamic", "longrope", "su"}) {
+  for (const char* type : {"dynamic", "longrope", "su"}) {
     config["rope_scaling"] = {{"rope_type", type}, {"factor", 4.0}};
     expect_refused(config, ErrorCode::kUnsupported, type);
   }

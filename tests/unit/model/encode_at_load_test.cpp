@@ -39,6 +39,8 @@ class PlacingBackend final : public RefusingBackend, public WeightEncoder {
 
   bool has_kernels(FormatId format) const override { return format_traits(format).name != lacks; }
   bool has_kernels(KvFormatId /*format*/) const override { return true; }
+  bool takes_sinks = true;
+  bool has_sinks() const override { return takes_sinks; }
 
   WeightEncoder* encoder() override { return encodes_ ? this : nullptr; }
   bool encodes(FormatId format) const override {
@@ -173,6 +175,21 @@ TEST(EncodeAtLoadChecks, TheHostEncodesWhatTheEncoderDoesNot) {
   EXPECT_TRUE(device.placed == host.placed);
   load(*golden.checkpoint, device, "tq4");
   EXPECT_GT(device.n_encoded, 0);
+}
+
+// Attention would leave them out: before a weight is read.
+TEST(EncodeAtLoadChecks, RefusesSinksThatAreNotComputed) {
+  const Golden golden("gpt_oss");
+  PlacingBackend device(false);
+  load(*golden.checkpoint, device, "");
+  device.takes_sinks = false;
+  device.placed.clear();
+  const Error error = error_of([&] { load(*golden.checkpoint, device, ""); });
+  EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+  EXPECT_THAT(error.what(), AllOf(HasSubstr("gpt_oss has sinks"), HasSubstr("placing"),
+                                  HasSubstr("--device cpu")));
+  EXPECT_TRUE(device.placed.empty());
+  load(*Golden("llama").checkpoint, device, "");
 }
 
 TEST(EncodeAtLoadChecks, RefusesAFormatWithoutKernelsByName) {

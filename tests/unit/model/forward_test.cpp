@@ -33,7 +33,7 @@ class ForwardTest : public testing::TestWithParam<const char*> {
 
 INSTANTIATE_TEST_SUITE_P(Models, ForwardTest,
                          testing::Values("llama_wide_heads", "gemma3", "gemma4_moe", "gemma4_e",
-                                         "qwen3_moe", "glm4_moe_lite_groups"),
+                                         "qwen3_moe", "glm4_moe_lite_groups", "ministral3", "phi3"),
                          [](const auto& test) { return std::string(test.param); });
 
 // Bit for bit: a sequence must not depend on what else is in its batch.

@@ -162,8 +162,8 @@ TEST(Gemma4Config, ProportionalRope) {
   EXPECT_EQ(make_spec(config).ropes[0].inv_freq[3], global.inv_freq[3] / 8);
   full["partial_rotary_factor"] = 1.5;
   expect_refused(config, ErrorCode::kCorrupt, "partial_rotary_factor is 1.5");
-  full = {{"rope_type", "yarn"}, {"rope_theta", 1e6}, {"factor", 4.0}};
-  expect_refused(config, ErrorCode::kUnsupported, "yarn");
+  full = {{"rope_type", "dynamic"}, {"rope_theta", 1e6}, {"factor", 4.0}};
+  expect_refused(config, ErrorCode::kUnsupported, "dynamic");
   config["rope_parameters"].erase("full_attention");
   expect_refused(config, ErrorCode::kNotFound, "full_attention");
 }

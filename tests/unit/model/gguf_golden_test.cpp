@@ -29,7 +29,7 @@ void write_gguf(const MemoryCheckpoint& checkpoint, tq::fixtures::GgufBuilder bu
 }
 
 // Queries and keys of Qwen2 stand unpermuted in GGUF files, and their biases too.
-TEST(GoldenGguf, Qwen2) {
+TEST(GoldenGgufFile, Qwen2) {
   const Golden golden("qwen2");
   tq::fixtures::GgufBuilder builder;
   builder.string("general.architecture", "qwen2").u32("qwen2.block_count", 3);
@@ -52,6 +52,26 @@ TEST(GoldenGguf, Qwen2) {
   const auto checkpoint = open_checkpoint(folder / "m.gguf");
   EXPECT_LE(relative_difference(Runner(*checkpoint).run(golden.tokens), golden.logits), kTolerance);
 }
+
+// Files that tests/golden/make_gguf_models.py wrote with gguf's own names, stacks and permutations.
+class GoldenGguf : public testing::TestWithParam<const char*> {};
+
+TEST_P(GoldenGguf, ComputesWhatItsCheckpointComputes) {
+  const Golden golden(GetParam());
+  const fs::path folder = golden_path("").parent_path().parent_path() / "gguf/models";
+  const auto checkpoint = open_checkpoint(folder / fmt::format("{}.gguf", GetParam()));
+  EXPECT_LE(relative_difference(Runner(*checkpoint).run(golden.tokens), golden.logits), kTolerance);
+  // Elements, but for what the config says in a checkpoint.
+  EXPECT_EQ(Runner(*checkpoint).model().n_parameters(),
+            Runner(*golden.checkpoint).model().n_parameters());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Models, GoldenGguf,
+    testing::ValuesIn(on_this_device({"qwen2_yarn", "qwen3", "qwen3_moe", "ministral3", "smollm3",
+                                      "phi3", "phi3_longrope_long", "gemma4_moe", "gemma4_e",
+                                      "glm4_moe_lite_groups", "gpt_oss_mxfp4"})),
+    [](const auto& test) { return std::string(test.param); });
 
 }  // namespace
 }  // namespace tq::test

@@ -63,7 +63,8 @@ TEST_P(GoldenTest, CountsParametersAndBytes) {
   int64_t stored = 0;
   for (const TensorEntry& entry : golden_.checkpoint->tensors()) stored += entry.n_elements();
   EXPECT_EQ(stored, elements);
-  if (std::string(GetParam()) == "llama_bf16") return;
+  // Of 16 bits, some or all.
+  if (std::string(GetParam()) == "llama_bf16" || std::string(GetParam()) == "gpt_oss_mxfp4") return;
   const int64_t copied = n_copied(model.spec());
   EXPECT_EQ(model.weight_bytes(), (elements + copied) * 4);
   const int64_t read = elements - n_unused(model.spec());
@@ -73,12 +74,43 @@ TEST_P(GoldenTest, CountsParametersAndBytes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, GoldenTest,
-                         testing::Values("llama", "llama_bf16", "llama_bias_rope3",
-                                         "llama_wide_heads", "gemma3", "gemma4_dense", "gemma4_moe",
-                                         "gemma4_e", "gemma4_per_layer_config", "qwen2",
-                                         "qwen2_sliding", "qwen3", "qwen3_moe", "glm4_moe_lite",
-                                         "glm4_moe_lite_groups"),
+                         testing::ValuesIn(on_this_device({"llama",
+                                                           "llama_bf16",
+                                                           "llama_bias_rope3",
+                                                           "llama_wide_heads",
+                                                           "gemma3",
+                                                           "gemma4_dense",
+                                                           "gemma4_moe",
+                                                           "gemma4_e",
+                                                           "gemma4_per_layer_config",
+                                                           "qwen2",
+                                                           "qwen2_sliding",
+                                                           "qwen2_yarn",
+                                                           "qwen3",
+                                                           "qwen3_moe",
+                                                           "glm4_moe_lite",
+                                                           "glm4_moe_lite_groups",
+                                                           "mistral",
+                                                           "ministral3",
+                                                           "smollm3",
+                                                           "phi3",
+                                                           "phi3_longrope",
+                                                           "phi3_longrope_long",
+                                                           "gpt_oss",
+                                                           "gpt_oss_mxfp4"})),
                          [](const auto& test) { return std::string(test.param); });
+
+// A device that has no attention with sinks says so.
+TEST(GoldenSinks, AreComputedOrRefused) {
+  const Golden golden("gpt_oss");
+  if (make_backend(true)->has_sinks()) {
+    EXPECT_FALSE(on_this_device({"gpt_oss"}).empty());
+    return;
+  }
+  const Error error = error_of([&] { Runner runner(*golden.checkpoint); });
+  EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+  EXPECT_NE(std::string(error.what()).find("sinks"), std::string::npos) << error.what();
+}
 
 // Where a wrong result comes from: the residual stream after each block.
 class GoldenStages : public testing::TestWithParam<const char*> {};

@@ -39,8 +39,10 @@ TEST_P(GoldenSensitivity, EveryTensorMatters) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, GoldenSensitivity,
-                         testing::Values("gemma3", "gemma4_moe", "gemma4_e", "qwen2", "qwen3",
-                                         "qwen3_moe", "glm4_moe_lite"),
+                         testing::ValuesIn(on_this_device({"gemma3", "gemma4_moe", "gemma4_e",
+                                                           "qwen2", "qwen3", "qwen3_moe",
+                                                           "glm4_moe_lite", "mistral", "ministral3",
+                                                           "smollm3", "phi3", "gpt_oss"})),
                          name_of);
 
 void expect_config_matters(const char* name, const Json& changes) {
@@ -91,6 +93,57 @@ TEST(GoldenConfig, EveryNumberOfQwen2Matters) {
   expect_config_matters("qwen2_sliding", Json::parse(R"([
     {"sliding_window": 9}, {"sliding_window": 7},
     {"layer_types": ["full_attention", "full_attention", "sliding_attention"]}])"));
+}
+
+TEST(GoldenConfig, EveryNumberOfYarnMatters) {
+  expect_config_matters("qwen2_yarn", Json::parse(R"([
+    {"/rope_parameters/factor": 5.0}, {"/rope_parameters/beta_fast": 4.0},
+    {"/rope_parameters/beta_slow": 0.5}, {"/rope_parameters/truncate": false},
+    {"/rope_parameters/original_max_position_embeddings": 40},
+    {"/rope_parameters/attention_factor": 1.1}, {"/rope_parameters/rope_theta": 110.0},
+    {"/rope_parameters/mscale": 1.0, "/rope_parameters/mscale_all_dim": 1.0}])"));
+}
+
+TEST(GoldenConfig, EveryNumberOfMistralMatters) {
+  expect_config_matters("mistral", Json::parse(R"([
+    {"sliding_window": 9}, {"sliding_window": 7}, {"sliding_window": null},
+    {"rms_norm_eps": 1e-3}, {"/rope_parameters/rope_theta": 5e4}])"));
+  expect_config_matters("ministral3", Json::parse(R"([
+    {"/rope_parameters/llama_4_scaling_beta": 0.2}, {"/rope_parameters/mscale": 0.9},
+    {"/rope_parameters/mscale_all_dim": 0.6}, {"/rope_parameters/truncate": false},
+    {"/rope_parameters/original_max_position_embeddings": 20}, {"sliding_window": 8}])"));
+}
+
+TEST(GoldenConfig, EveryNumberOfSmolLm3Matters) {
+  expect_config_matters("smollm3", Json::parse(R"([
+    {"no_rope_layers": [1, 0, 1, 0]}, {"no_rope_layer_interval": 3, "no_rope_layers": null}, {"rms_norm_eps": 1e-3},
+    {"/rope_parameters/rope_theta": 2e4}])"));
+}
+
+TEST(GoldenConfig, EveryNumberOfPhi3Matters) {
+  expect_config_matters("phi3", Json::parse(R"([
+    {"/rope_parameters/partial_rotary_factor": 0.5}, {"sliding_window": 9},
+    {"sliding_window": null}, {"rms_norm_eps": 1e-3}, {"/rope_parameters/rope_theta": 1e5}])"));
+  const Json changes = Json::parse(R"([
+    {"/rope_parameters/rope_theta": 5e3}, {"/rope_parameters/attention_factor": 1.3},
+    {"/rope_parameters/factor": 3.0}, {"max_position_embeddings": 2048}])");
+  expect_config_matters("phi3_longrope", changes);
+  expect_config_matters("phi3_longrope_long", changes);
+  expect_config_matters("phi3_longrope", Json::parse(R"([
+    {"original_max_position_embeddings": 24},
+    {"/rope_parameters/short_factor": [1.2, 1.1, 1.3, 1.5, 1.8, 2.0]}])"));
+  expect_config_matters("phi3_longrope_long", Json::parse(R"([
+    {"original_max_position_embeddings": 512},
+    {"/rope_parameters/long_factor": [1.3, 1.5, 2.5, 4.0, 7.0, 12.0]}])"));
+}
+
+TEST(GoldenConfig, EveryNumberOfGptOssMatters) {
+  if (on_this_device({"gpt_oss"}).empty()) GTEST_SKIP() << "the device refuses sinks";
+  expect_config_matters("gpt_oss", Json::parse(R"([
+    {"swiglu_limit": 1.4}, {"swiglu_alpha": 1.6}, {"num_experts_per_tok": 2}, {"sliding_window": 9},
+    {"sliding_window": 7}, {"layer_types": ["full_attention", "sliding_attention"]},
+    {"rms_norm_eps": 1e-3}, {"/rope_parameters/truncate": true}, {"/rope_parameters/factor": 9.0},
+    {"/rope_parameters/rope_theta": 900.0}])"));
 }
 
 TEST(GoldenConfig, EveryNumberOfQwen3Matters) {
@@ -166,6 +219,26 @@ TEST(GoldenMultimodal, TextDecoderOfGemma4) {
     EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("4 tensors"));
     EXPECT_EQ(runner.model().spec().arch, "gemma4") << name;
     EXPECT_LE(relative_difference(runner.run(golden.tokens), golden.logits), kTolerance) << name;
+  }
+}
+
+// As published, and as transformers 5 saves it.
+TEST(GoldenMultimodal, TextDecoderOfMistral3) {
+  for (const auto& [name, type] :
+       {std::pair{"mistral", "mistral"}, std::pair{"ministral3", "ministral3"}}) {
+    const Golden golden(name);
+    for (const char* prefix : {"language_model.model.", "model.language_model."}) {
+      MemoryCheckpoint checkpoint(*golden.checkpoint);
+      nest(checkpoint, "mistral3", prefix);
+      if (prefix[0] == 'l') rename(checkpoint, "lm_head", "language_model.lm_head");
+      checkpoint.config().update({{"image_token_index", 10}, {"spatial_merge_size", 2}});
+      add_tensor(checkpoint, "vision_tower.patch_conv.weight");
+      add_tensor(checkpoint, "multi_modal_projector.linear_1.weight");
+      Runner runner(checkpoint);
+      EXPECT_EQ(runner.model().spec().arch, "mistral3") << type;
+      EXPECT_LE(relative_difference(runner.run(golden.tokens), golden.logits), kTolerance)
+          << name << prefix;
+    }
   }
 }
 

@@ -97,9 +97,8 @@ TEST(Qwen2Config, BiasesAreNotASwitch) {
 TEST(Qwen2Config, RefusesWhatItWouldComputeWrongly) {
   const Json config = with(qwen25_05b(), "num_hidden_layers", 2);
   expect_refused(with(config, "hidden_act", "gelu"), ErrorCode::kUnsupported, "hidden_act");
-  expect_refused(with(config, "rope_scaling", Json::parse(R"({"type": "yarn", "factor": 4.0,
-                           "original_max_position_embeddings": 32768})")),
-                 ErrorCode::kUnsupported, "yarn");
+  expect_refused(with(config, "rope_scaling", Json::parse(R"({"type": "dynamic", "factor": 4.0})")),
+                 ErrorCode::kUnsupported, "dynamic");
   expect_refused(with(config, "dual_chunk_attention_config", {{"chunk_size", 262144}}),
                  ErrorCode::kUnsupported, "dual_chunk_attention_config");
   expect_refused(with(config, "layer_types", {"linear_attention", "full_attention"}),

@@ -144,9 +144,10 @@ TEST(Qwen3Config, RefusesWhatItWouldComputeWrongly) {
                    "sliding_attention");
     expect_refused(with(config, "shared_expert_intermediate_size", 512), ErrorCode::kUnsupported,
                    "shared_expert_intermediate_size");
-    expect_refused(with(config, "rope_scaling", Json::parse(R"({"rope_type": "yarn", "factor": 4.0,
+    expect_refused(
+        with(config, "rope_scaling", Json::parse(R"({"rope_type": "dynamic", "factor": 4.0,
                              "original_max_position_embeddings": 32768})")),
-                   ErrorCode::kUnsupported, "yarn");
+        ErrorCode::kUnsupported, "dynamic");
   }
   expect_refused(with(qwen3_8b(), "num_experts", 8), ErrorCode::kUnsupported, "num_experts");
   expect_refused(with(qwen3_30b(), "num_experts_per_tok", 200), ErrorCode::kUnsupported, "200");
