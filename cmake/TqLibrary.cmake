@@ -77,6 +77,9 @@ function(tq_library name)
     list(FILTER sources EXCLUDE REGEX "/hub/(digest|curl_client)\\.cpp$")
   endif()
   add_library(tq_${name} STATIC ${sources})
+  # For libturboquant.so and the Python module, which show none of it; hidden, so that calls inside cost what they do in tq.
+  set_target_properties(tq_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden
+                                              VISIBILITY_INLINES_HIDDEN ON)
   tq_unity("/simd/|/arch/|/layouts/|/cpu/generic|/http_(server|client|stream|connection)|/net/tls|/hub/curl_client" ${sources})
   target_link_libraries(tq_${name} PUBLIC tq_flags ${ARG_DEPS})
   tq_precompile(tq_${name} tq_base)

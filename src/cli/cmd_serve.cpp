@@ -20,84 +20,29 @@
 #include "cli/build_info.h"
 #include "cli/command.h"
 #include "cli/model_options.h"
+#include "cli/option_flags.h"
 #include "cli/sizes.h"
 #include "cli/terminal.h"
 #include "convert/side_files.h"
 #include "net/tls.h"
 #include "server/api.h"
+#include "server/host.h"
 #include "server/http_server.h"
-#include "session/prompt.h"
 
 namespace tq {
 namespace {
 
 struct ServeOptions {
-  ModelOptions model;
+  HostOptions host;
   HttpOptions http{.port = 8000};
   ApiOptions api{.model_names = {}};
-  std::string chat_template;
   std::vector<std::string> key_files;
   std::string tls_cert;
   std::string tls_key;
   bool no_page = false;
-  int64_t max_sequences = 8;
-  int64_t host_cache_bytes = 0;
   double drain_seconds = 60;
   std::string log_format = "text";
 };
-
-// What an Api serves, and what it stands on.
-struct Host {
-  LoadedModel loaded;
-  std::unique_ptr<ChatTemplate> chat_template;
-  std::unique_ptr<ChatTemplate> tool_template;
-  std::unique_ptr<Service> service;  // the last: it uses the model
-
-  ServedModel served() const {
-    const ChatTemplate* tools = tool_template ? tool_template.get() : chat_template.get();
-    const int32_t n_tokens = loaded.tokenizer->vocab_size();
-    return {
-        .service = service.get(),
-        .tokenizer = loaded.tokenizer,
-        .chat_template = chat_template.get(),
-        .tool_template = tools,
-        .sampling = loaded.sampling,
-        .context = loaded.memory.context,
-        .n_sequences = loaded.memory.sequences,
-        .n_tokens = static_cast<int32_t>(std::min<int64_t>(n_tokens, loaded.model->spec().vocab)),
-        .grammars = std::make_shared<Grammars>(loaded.tokenizer, loaded.not_text)};
-  }
-};
-
-std::unique_ptr<Host> load_host(const ServeOptions& options, const GlobalOptions& global) {
-  auto host = std::make_unique<Host>();
-  host->loaded = open_model(
-      options.model, {.max_sequences = options.max_sequences, .text = true, .shared_pages = true},
-      global);
-  if (!host->loaded.tokenizer) {
-    fail(ErrorCode::kInvalidArgument, "{} has no tokenizer.json: a server needs it",
-         options.model.path);
-  }
-  host->chat_template = open_chat_template(*host->loaded.checkpoint, options.chat_template, false);
-  if (!host->chat_template) {
-    info("{} has no chat template: only /v1/completions answers (--chat-template FILE gives one)",
-         options.model.path);
-  } else if (options.chat_template.empty()) {
-    host->tool_template = open_chat_template(*host->loaded.checkpoint, "", true);
-  }
-  if (options.host_cache_bytes > 0 && host->loaded.backend->on_host()) {
-    fail(ErrorCode::kInvalidArgument,
-         "--host-cache is for models on a GPU: on the CPU all pages are in host memory, and a "
-         "longer --ctx or larger --max-num-seqs has more of them");
-  }
-  host->service =
-      std::make_unique<Service>(*host->loaded.model, host->loaded.tokenizer, host->loaded.eos_ids,
-                                EngineOptions{.kv_format = options.model.kv(),
-                                              .n_pages = host->loaded.memory.n_pages,
-                                              .suppressed_ids = host->loaded.not_text,
-                                              .host_cache_bytes = options.host_cache_bytes});
-  return host;
-}
 
 // One key a line; empty lines and those that begin with '#' are none.
 void read_keys(const std::string& path, std::vector<std::string>& keys) {
@@ -196,12 +141,14 @@ class Serving {
  private:
   void load() {
     try {
-      host_ = load_host(options_, global_);
+      host_ = load_host(options_.host, [this](const ModelNeeds& needs) {
+        return open_model(options_.host.model, needs, global_);
+      });
       const ServedModel served = host_->served();
       api_.open_model(served);
       info(
           "ready: {} as \"{}\", context {} tokens, {} answers at a time in a KV cache of {} tokens",
-          options_.model.path, options_.api.model_names[0], served.context, served.n_sequences,
+          options_.host.model.path, options_.api.model_names[0], served.context, served.n_sequences,
           host_->loaded.memory.n_pages * kKvBlockTokens);
       if (global_.json) {
         print_json({{"command", "serve"},
@@ -249,8 +196,8 @@ class Serving {
 };
 
 void run_serve(ServeOptions options, const GlobalOptions& global) {
-  if (options.api.model_names.empty()) options.api.model_names = {name_of(options.model.path)};
-  options.api.root = options.model.path;
+  if (options.api.model_names.empty()) options.api.model_names = {name_of(options.host.model.path)};
+  options.api.root = options.host.model.path;
   options.api.version = build_info().version;
   options.api.guard.page = !options.no_page;
   if (options.log_format == "json") set_log_format(LogFormat::kJson);
@@ -306,21 +253,12 @@ void add_limit_options(CLI::App& command, ServeOptions& options) {
   const auto seconds = [&](const char* name, double& value, const char* what) {
     command.add_option(name, value, what)->check(CLI::Range(0.1, 1e6))->group(kGroup);
   };
-  command
-      .add_option("--max-num-seqs", options.max_sequences,
-                  "Answers that are computed at a time; they share the memory for contexts")
-      ->check(CLI::Range(int64_t{1}, int64_t{1024}))
-      ->group(kGroup);
+  visit_host_options(options.host, OptionFlags(command, kGroup));
+  command.get_option("--chat-template")->group(command.get_option("--host")->get_group());
   command
       .add_option("--max-queue", options.api.max_queue,
                   "Requests that may wait besides; others get status 429")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 20))
-      ->group(kGroup);
-  command
-      .add_option("--host-cache", options.host_cache_bytes,
-                  "Host memory, such as 4GiB, for keys and values that the GPU has no room for any "
-                  "more, in case they are asked for again; 0: none")
-      ->transform(byte_size())
       ->group(kGroup);
   command.add_option("--max-body", options.http.body_bytes, "Bytes of a request's body at most")
       ->transform(byte_size())
@@ -345,8 +283,7 @@ void add_limit_options(CLI::App& command, ServeOptions& options) {
 void add_serve(CLI::App& app, const GlobalOptions& global) {
   auto options = std::make_shared<ServeOptions>();
   CLI::App* command = app.add_subcommand("serve", "Serve a model to OpenAI's clients over HTTP");
-  options->model.ctx = kLongestContext;
-  add_model_options(*command, options->model, std::to_string(ModelNeeds{}.default_ctx));
+  add_model_options(*command, options->host.model, std::to_string(ModelNeeds{}.default_ctx));
   command->add_option("--host", options->http.host,
                       "Address or name to listen on; 0.0.0.0 is every network of this machine");
   command->add_option("--port", options->http.port, "Port to listen on; 0 is a free one");
@@ -354,8 +291,6 @@ void add_serve(CLI::App& app, const GlobalOptions& global) {
       ->add_option("--served-model-name", options->api.model_names,
                    "Name that clients ask for; may be repeated; without it the file's or folder's")
       ->allow_extra_args(false);
-  command->add_option("--chat-template", options->chat_template,
-                      "A named template of the model, or a Jinja file, instead of the model's own");
   command->add_option("--log-format", options->log_format, "Lines of the log: text, or json")
       ->check(CLI::IsMember({"text", "json"}));
   add_security_options(*command, *options);

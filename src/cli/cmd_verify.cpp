@@ -95,16 +95,9 @@ void run_verify(const VerifyCommand& command, const GlobalOptions& global) {
   }
   if (global.json) {
     Json json = result_json("verify");
-    json.update({{"model", command.model},
-                 {"kind", checkpoint_kind_name(checkpoint->kind())},
-                 {"checked", report.hashed ? "content" : "structure"},
-                 {"small_files_checked", report.files_hashed},
-                 {"tensors", report.n_tensors},
-                 {"bytes", report.n_bytes},
-                 {"faults", report.faults},
-                 {"edited", report.edited},
-                 {"extra", report.extra},
-                 {"updated", command.update && sound}});
+    json.update({{"model", command.model}, {"kind", checkpoint_kind_name(checkpoint->kind())}});
+    json.update(report.to_json());
+    json["updated"] = command.update && sound;
     print_json(json);
   }
   if (!sound) fail(ErrorCode::kCorrupt, "{}: {}", command.model, fault_summary(report));

@@ -5,6 +5,7 @@
 #include "base/human.h"
 #include "cli/result.h"
 #include "cli/table.h"
+#include "session/conversion.h"
 
 namespace tq {
 namespace {
@@ -69,15 +70,7 @@ void print_table(const ConvertReport& report) {
 
 void print_object(const ConvertReport& report, const std::string& destination) {
   Json json = result_json("convert");
-  json.update(report.to_json());
-  json["destination"] = destination;
-  json["resumed_tensors"] = report.resumed;
-  json["seconds"] = report.seconds;
-  json["threads"] = report.work.n_threads;
-  json["encoded_weights"] = report.work.n_weights;
-  json["encode_seconds"] = report.work.encode_seconds();
-  json["written_bytes"] = report.work.written_bytes;
-  json["write_seconds"] = report.work.write_seconds;
+  json.update(conversion_json(report, destination));
   print_json(json);
 }
 

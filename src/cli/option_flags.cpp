@@ -68,6 +68,15 @@ void OptionFlags::limit(CLI::Option& option, ByteSize /*values*/) { option.trans
 void OptionFlags::limit(CLI::Option& option, ContextLength /*values*/) {
   option.transform(context_value());
 }
+void OptionFlags::limit(CLI::Option& option, TokenCount /*values*/) {
+  option.transform(token_count(0, kMostContext));
+}
+void OptionFlags::limit(CLI::Option& option, StoredKvFormat /*values*/) {
+  option.check(kv_format_value());
+}
+void OptionFlags::limit(CLI::Option& option, const Decimals& values) {
+  option.check(CLI::Range(values.least, values.most));
+}
 void OptionFlags::limit(CLI::Option& option, Seed /*values*/) { option.transform(seed_value()); }
 
 }  // namespace tq

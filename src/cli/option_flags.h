@@ -20,6 +20,10 @@ class OptionFlags {
   void operator()(const OptionText& text, bool& variable, AnyValue /*values*/) {
     command_.add_flag(flags(text), variable, help(text))->group(group_);
   }
+  void operator()(const OptionText& text, bool& variable, Switch /*values*/) {
+    const std::string name(text.name);
+    command_.add_flag("--" + name + ",!--no-" + name, variable, help(text))->group(group_);
+  }
   void operator()(const OptionText& text, std::vector<std::string>& variable, AnyValue /*values*/) {
     command_.add_option(flags(text), variable, help(text))->allow_extra_args(false)->group(group_);
   }
@@ -40,6 +44,9 @@ class OptionFlags {
   static void limit(CLI::Option& option, KvFormatName values);
   static void limit(CLI::Option& option, ByteSize values);
   static void limit(CLI::Option& option, ContextLength values);
+  static void limit(CLI::Option& option, TokenCount values);
+  static void limit(CLI::Option& option, StoredKvFormat values);
+  static void limit(CLI::Option& option, const Decimals& values);
   static void limit(CLI::Option& option, Seed values);
 
   CLI::App& command_;

@@ -181,6 +181,16 @@ bool has_manifest(CheckpointKind kind) {
          kind == CheckpointKind::kCompressedTensors;
 }
 
+Json VerifyReport::to_json() const {
+  return {{"checked", hashed ? "content" : "structure"},
+          {"small_files_checked", files_hashed},
+          {"tensors", n_tensors},
+          {"bytes", n_bytes},
+          {"faults", faults},
+          {"edited", edited},
+          {"extra", extra}};
+}
+
 VerifyReport verify_checkpoint(const Checkpoint& checkpoint, const VerifyOptions& options) {
   VerifyReport report;
   for (const TensorEntry& tensor : checkpoint.tensors()) {

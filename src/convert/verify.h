@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "io/checkpoint.h"
 
 namespace tq {
@@ -30,6 +31,9 @@ struct VerifyReport {
   std::vector<std::string> edited;  // small files: "config.json: has changed"
   std::vector<std::string> extra;   // what else lies in the folder: "notes.txt", "pictures/"
   bool sound() const { return faults.empty() && edited.empty(); }
+  // {"checked": "content" or "structure", "small_files_checked", "tensors", "bytes", "faults",
+  // "edited", "extra"}
+  Json to_json() const;
 };
 
 // Throws kCorrupt when a native checkpoint's hashes are not what tq convert writes, kIo,

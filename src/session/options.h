@@ -1,7 +1,8 @@
 // Options as all front ends have them. Each is stated once, by a row of a visit_options function:
 // name, help, the variable (whose value is the default) and what it may be. From these rows come
 // the command line's flags, help, environment variables, config file entries and man pages
-// (cli/option_flags.h), and options in JSON or as keyword arguments (read_options).
+// (cli/option_flags.h), and options in JSON or as keyword arguments
+// (read_options, option_reader.h).
 #pragma once
 
 #include <cstdint>
@@ -34,11 +35,18 @@ struct Range {
   int64_t least;
   int64_t most;
 };
-struct FormatName {};     // of weights, or auto
-struct KvFormatName {};   // or auto
-struct ByteSize {};       // 12884901888, "12GiB"
-struct ContextLength {};  // 4096, "32k", "auto": kLongestContext
-struct Seed {};           // -1: one is drawn now
+struct FormatName {};      // of weights, or auto
+struct KvFormatName {};    // or auto
+struct ByteSize {};        // 12884901888, "12GiB"
+struct ContextLength {};   // 4096, "32k", "auto": kLongestContext
+struct TokenCount {};      // the same without auto
+struct StoredKvFormat {};  // a KV format, without auto
+struct Decimals {          // numbers with a fraction
+  double least;
+  double most;
+};
+struct Switch {};  // true or false; on the command line also as --no-NAME
+struct Seed {};    // -1: one is drawn now
 
 // visit(OptionText, variable, what it may be) for each option, in the order of help. Words in
 // braces stand in help for lists and numbers (the command line's are in cli/model_options.cpp).

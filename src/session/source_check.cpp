@@ -1,4 +1,4 @@
-#include "cli/source_check.h"
+#include "session/source_check.h"
 
 #include "base/log.h"
 #include "session/load.h"
