@@ -23,6 +23,8 @@ ALLOWED = {  # what a folder may include besides itself; docs/architecture.md dr
     "net": "base",
     "loadgen": "base text net",
     "eval": "base tensor format kernels backend kv io model text grammar engine convert session net loadgen",
+    "embed": "base tensor format kernels backend kv io model text grammar engine convert session net server hub",
+    "capi": "base tensor format kernels backend kv io model text grammar engine convert session net server hub embed",
     "cli": "base tensor format kernels backend kv io model text grammar engine convert session net server loadgen eval hub",
 }
 
