@@ -5,6 +5,18 @@ include(GNUInstallDirs)
 set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)  # tq is installed, not the tests: those need not be built
 
 install(TARGETS tq RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+if(TQ_LIBRARY)
+  # Where it was built: `cmake --install` also follows a build of the program alone.
+  install(TARGETS turboquant LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} OPTIONAL)
+  # Its place is found from the file's own, wherever that is moved to.
+  file(RELATIVE_PATH TQ_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+  configure_file(src/capi/turboquant.pc.in ${CMAKE_BINARY_DIR}/turboquant.pc @ONLY)
+  install(CODE "
+    if(EXISTS \"$<TARGET_FILE:turboquant>\")
+      file(INSTALL \"${CMAKE_SOURCE_DIR}/include/turboquant\" DESTINATION \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_INCLUDEDIR}\")
+      file(INSTALL \"${CMAKE_BINARY_DIR}/turboquant.pc\" DESTINATION \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_LIBDIR}/pkgconfig\")
+    endif()")
+endif()
 set(share ${CMAKE_BINARY_DIR}/share)
 install(CODE "
   file(REMOVE_RECURSE ${share})

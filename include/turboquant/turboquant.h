@@ -131,6 +131,27 @@ typedef int (*tq_piece_fn)(const tq_piece* piece, void* user);
 TQ_API tq_status tq_stream(const tq_model* model, const char* request, tq_piece_fn on_piece,
                            void* user, tq_stop* stop);
 
+/* What a long operation is watched with. */
+typedef struct tq_watch {
+  tq_progress_fn progress; /* may be NULL; called on any thread */
+  void* user;              /* its */
+  tq_stop* stop;           /* may be NULL */
+} tq_watch;
+
+/* Compresses a checkpoint into a folder. options: those of `tq convert` but for measuring. A
+ * conversion that was ended goes on where it left off when it is asked for again. watch and report
+ * may be NULL; report: what `tq convert --json` says, without facts about the build. */
+TQ_API tq_status tq_convert(const char* source, const char* destination, const tq_option* options,
+                            size_t n_options, const tq_watch* watch, char** report);
+
+/* What a checkpoint is and what running it takes, as `tq inspect --json` says it; list_tensors:
+ * with all tensors. Reads no weights. */
+TQ_API tq_status tq_inspect(const char* path, int list_tensors, char** json);
+
+/* Re-hashes a checkpoint that was converted: {"sound": true, "kind", "checked", "tensors", "bytes",
+ * "faults", "edited", "extra", ...}. One that is damaged is TQ_OK and not sound. */
+TQ_API tq_status tq_verify(const char* path, const tq_watch* watch, char** json);
+
 #ifdef __cplusplus
 }
 #endif

@@ -43,10 +43,7 @@ std::string verify(const std::string& path, int threads, nb::object progress) {
     options.cancelled = [&] { return watch.stops(); };
     report = verify_checkpoint(*checkpoint, options);
   });
-  Json json = {{"kind", checkpoint_kind_name(checkpoint->kind())}};
-  json.update(report.to_json());
-  json["sound"] = report.sound();
-  return json_line(json);
+  return json_line(verification_json(*checkpoint, report));
 }
 
 }  // namespace

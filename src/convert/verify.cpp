@@ -191,6 +191,12 @@ Json VerifyReport::to_json() const {
           {"extra", extra}};
 }
 
+Json verification_json(const Checkpoint& checkpoint, const VerifyReport& report) {
+  Json json = {{"sound", report.sound()}, {"kind", checkpoint_kind_name(checkpoint.kind())}};
+  json.update(report.to_json());
+  return json;
+}
+
 VerifyReport verify_checkpoint(const Checkpoint& checkpoint, const VerifyOptions& options) {
   VerifyReport report;
   for (const TensorEntry& tensor : checkpoint.tensors()) {

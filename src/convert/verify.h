@@ -40,6 +40,9 @@ struct VerifyReport {
 // kCancelled. Content that differs is no error here but a fault in the report.
 VerifyReport verify_checkpoint(const Checkpoint& checkpoint, const VerifyOptions& options = {});
 
+// The report's JSON with "sound" and the checkpoint's "kind" before it.
+Json verification_json(const Checkpoint& checkpoint, const VerifyReport& report);
+
 // Makes the small files of the native checkpoint in the folder, as they are now, those that belong
 // to it: writes their hashes, and its own, into tq_config.json. Tensors are not looked at; hashes
 // of shards are made where an older version left none. Throws kUnsupported where tensors have no

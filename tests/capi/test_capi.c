@@ -1,5 +1,5 @@
-/* The C interface, used by a program in C: usage: test_capi MODEL, a tiny model with the tokenizer and the
- * chat template of tests/cli/cli_support.py. Prints the greedy answer to "abc", for the caller to compare. */
+/* The C interface, used by a program in C: usage: test_capi MODEL RESULT: a tiny model with the tokenizer and the
+ * chat template of tests/cli/cli_support.py, and a folder to be made. Prints the greedy answer to "abc", for the caller to compare. */
 #include <pthread.h>
 #include <string.h>
 #include <turboquant/turboquant.h>
@@ -206,13 +206,51 @@ static void test_closing(tq_model* model) {
   CHECK(job.status == TQ_CANCELLED);
 }
 
+static int count_progress(int64_t done, int64_t total, void* user) {
+  CHECK(done <= total);
+  ++*(int*)user;
+  return 0;
+}
+
+static void test_files(const char* path, const char* result) {
+  const tq_option wrong[] = {{"format", "tq9"}};
+  const tq_option options[] = {{"format", "tq4"}, {"effort", "fast"}, {"shard-size", "1GB"}, {"threads", "2"}};
+  char* json = NULL;
+  CHECK(tq_convert(path, result, wrong, 1, NULL, &json) == TQ_INVALID_ARGUMENT);
+  CHECK(json == NULL && strstr(tq_last_error(), "tq9") != NULL);
+  int calls = 0;
+  const tq_watch stops = {refuse_progress, &calls, NULL};
+  CHECK(tq_convert(path, result, options, 4, &stops, &json) == TQ_CANCELLED);
+  CHECK(calls > 0 && json == NULL);
+  tq_stop* stop = tq_stop_new();
+  const tq_watch watch = {count_progress, &calls, stop};
+  calls = 0;
+  CHECK(tq_convert(path, result, options, 4, &watch, &json) == TQ_OK);
+  CHECK(calls > 0 && strstr(json, "\"format\":\"tq4\"") != NULL);
+  tq_free(json);
+  CHECK(tq_verify(result, &watch, &json) == TQ_OK);
+  CHECK(strstr(json, "\"sound\":true") != NULL);
+  tq_free(json);
+  tq_stop_now(stop);
+  CHECK(tq_verify(result, &watch, &json) == TQ_CANCELLED);
+  tq_stop_free(stop);
+  CHECK(tq_inspect(result, 1, &json) == TQ_OK);
+  CHECK(strstr(json, "\"kind\":\"native\"") != NULL && strstr(json, "tensor_list") != NULL);
+  tq_free(json);
+  CHECK(tq_inspect("/nowhere/at/all", 0, &json) == TQ_NOT_FOUND);
+  CHECK(tq_convert(NULL, result, NULL, 0, NULL, NULL) == TQ_INVALID_ARGUMENT);
+  CHECK(tq_convert(path, NULL, NULL, 0, NULL, NULL) == TQ_INVALID_ARGUMENT);
+  CHECK(tq_verify(result, NULL, NULL) == TQ_INVALID_ARGUMENT);
+}
+
 int main(int argc, char** argv) {
-  CHECK(argc == 2);
+  CHECK(argc == 3);
   CHECK(tq_abi_version() == TQ_ABI_VERSION);
   CHECK(strlen(tq_version()) > 0);
   CHECK(strcmp(tq_last_error(), "") == 0);
   tq_set_log(count_log, &log_calls);
   test_bad_input(argv[1]);
+  test_files(argv[1], argv[2]);
   tq_model* model = open_model(argv[1]);
   char text[256];
   test_tokens(model);

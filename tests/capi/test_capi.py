@@ -19,12 +19,24 @@ class CApi(unittest.TestCase):
     def test_program(self):
         with tempfile.TemporaryDirectory() as folder:
             model = make_model(pathlib.Path(folder) / "model", max_position=1 << 16)
-            done = subprocess.run([os.environ["TQ_CAPI_TEST"], model], capture_output=True, text=True,
+            done = subprocess.run([os.environ["TQ_CAPI_TEST"], model, model.parent / "result"], capture_output=True, text=True,
                                   timeout=120, check=False)
             self.assertEqual(done.returncode, 0, done.stderr)
             said = tq_json("run", model, "abc", "--raw", "--temp", "0", "-n", "12", "--exact", "--device", "cpu")
             self.assertEqual(done.stdout, said["text"] + "\n")
             self.assertNotEqual(said["text"], "")
+
+    def test_example(self):
+        """The program of docs/c-api.md answers."""
+        code = (SOURCE / "docs/c-api.md").read_text().split("```c\n")[1].split("```")[0]
+        with tempfile.TemporaryDirectory() as folder:
+            make_model(pathlib.Path(folder) / "Qwen3-8B-tq", max_position=1 << 15)
+            (pathlib.Path(folder) / "program.c").write_text(code)
+            subprocess.run(["cc", "-std=c99", "-Wall", "-Wextra", "-Werror", "program.c", f"-I{SOURCE}/include", LIBRARY,
+                            f"-Wl,-rpath,{LIBRARY.parent}", "-o", "program"], cwd=folder, check=True)
+            done = subprocess.run(["./program"], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertNotEqual(done.stdout, "")
 
     def test_exports(self):
         listed = subprocess.run(["nm", "-D", "--defined-only", LIBRARY], capture_output=True, text=True, check=True)

@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -34,10 +36,24 @@ class InstallTest(unittest.TestCase):
         needed = {"bin/tq", "share/bash-completion/completions/tq", "share/fish/vendor_completions.d/tq.fish",
                   "share/man/man1/tq.1", "share/man/man1/tq-eval-ppl.1", "share/doc/turboquant/copyright",
                   "share/doc/turboquant/README.md", "share/doc/turboquant/CHANGELOG.md",
-                  "share/doc/turboquant/docs/cli.md"}
+                  "share/doc/turboquant/docs/cli.md", "include/turboquant/turboquant.h"}
         self.assertEqual(needed - files, set())
         self.assertTrue(any(f.startswith("share/zsh/") and f.endswith("/_tq") for f in files))
-        self.assertEqual({f for f in files if not f.startswith(("bin/tq", "share/"))}, set())
+        self.assertEqual({f for f in files if not f.startswith(("bin/tq", "share/"))},
+                         {f for f in files if re.search(r"^include/turboquant/turboquant\.h$|/libturboquant\.so[.0-9]*$|"
+                                                        r"/pkgconfig/turboquant\.pc$", f)})
+
+    def test_library_is_found_and_links(self):
+        (pc,) = self.prefix.rglob("turboquant.pc")
+        environment = {**os.environ, "PKG_CONFIG_PATH": str(pc.parent)}
+        flags = run("pkg-config", "--cflags", "--libs", "turboquant", env=environment).stdout
+        source = pathlib.Path(self.folder.name) / "program.c"
+        source.write_text("#include <stdio.h>\n#include <turboquant/turboquant.h>\n"
+                          "int main(void) { puts(tq_version()); return tq_abi_version() != TQ_ABI_VERSION; }\n")
+        program = source.with_suffix("")
+        run("cc", "-std=c99", source, *shlex.split(flags), "-o", program)
+        done = run(program, env={**os.environ, "LD_LIBRARY_PATH": str(pc.parent.parent)})
+        self.assertEqual(run(os.environ["TQ_BINARY"], "--version").stdout, "tq " + done.stdout)
 
     def test_manual_pages_render_without_warnings(self):
         if shutil.which("groff") is None:
