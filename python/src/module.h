@@ -29,6 +29,7 @@ void bind_llm(nb::module_& module);
 void bind_files(nb::module_& module);
 void bind_codecs(nb::module_& module);
 void bind_logits(nb::module_& module);
+void bind_server(nb::module_& module);
 
 // A Python function for threads that do not hold the lock, or None.
 class PyFunction {

@@ -22,12 +22,15 @@ struct HostOptions {
   int64_t host_cache_bytes = 0;
 };
 
-// Those beside the model's.
 template <typename Visit>
-void visit_host_options(HostOptions& options, Visit&& visit) {
+void visit_template_option(HostOptions& options, Visit&& visit) {
   visit(OptionText{"chat-template",
                    "A named template of the model, or a Jinja file, instead of the model's own"},
         options.chat_template, AnyValue{});
+}
+// What sequences share.
+template <typename Visit>
+void visit_sharing_options(HostOptions& options, Visit&& visit) {
   visit(OptionText{"max-num-seqs",
                    "Answers that are computed at a time; they share the memory for contexts"},
         options.max_sequences, Range{1, 1024});
@@ -39,7 +42,8 @@ void visit_host_options(HostOptions& options, Visit&& visit) {
 template <typename Visit>
 void visit_options(HostOptions& options, Visit&& visit) {
   visit_options(options.model, visit);
-  visit_host_options(options, visit);
+  visit_template_option(options, visit);
+  visit_sharing_options(options, visit);
 }
 
 struct Host {
