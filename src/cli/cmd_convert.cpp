@@ -12,7 +12,6 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/convert_report.h"
-#include "cli/data_options.h"
 #include "cli/fit_options.h"
 #include "cli/interrupt.h"
 #include "cli/measured.h"
@@ -32,7 +31,6 @@ struct ConvertCommand {
   std::string source;
   std::string destination;
   ConversionOptions conversion;
-  DataOptions data;
   std::string measured;  // file of measurements; empty: beside the result
   MeasureOptions measure;
   std::string device = "cpu";  // to measure on
@@ -78,9 +76,6 @@ ConversionCalls conversion_calls(const ConvertCommand& command, const GlobalOpti
   calls.measure = [&](const Checkpoint& source, const PlanOptions& plan) {
     return choose_measured(command, source, plan, global);
   };
-  calls.hessians = [&](const Checkpoint& source) {
-    return make_hessian_meter(source, command.data, command.conversion.threads, global);
-  };
   return calls;
 }
 
@@ -121,9 +116,6 @@ void run_convert(const ConvertCommand& command, const GlobalOptions& global) {
   }
   // A file size limit (ulimit -f) becomes an error of write() like a full disk, not the end of us.
   std::signal(SIGXFSZ, SIG_IGN);
-  if (command.conversion.effort != kDataEffort && !command.data.text.empty()) {
-    fail(ErrorCode::kInvalidArgument, "--data is read with --effort data");
-  }
   if (!command.write_plan.empty()) return write_plan(command, global);
   ConversionCalls calls = conversion_calls(command, global);
   Progress progress(global, "converting", ProgressUnit::kBytes);
@@ -131,6 +123,17 @@ void run_convert(const ConvertCommand& command, const GlobalOptions& global) {
   std::optional<InterruptScope> interrupt;  // measuring has its own
   calls.begins = [&] { interrupt.emplace(); };
   calls.cancelled = InterruptScope::interrupted;
+  std::unique_ptr<Progress> reading;  // a bar for each time, which leaves the line to the other
+  calls.reading = [&](int64_t done, int64_t total) {
+    if (!reading) {
+      reading =
+          std::make_unique<Progress>(global, "reading the text", ProgressUnit::kItems, "tokens");
+    }
+    reading->update(done, total);
+    if (done < total) return;
+    reading->vanish();
+    reading.reset();
+  };
   const auto report =
       run_conversion(command.source, command.destination, command.conversion, calls);
   progress.finish();
@@ -176,7 +179,7 @@ void add_convert(CLI::App& app, const GlobalOptions& global) {
                       "Convert nothing (leave DST out): write the plan that the other options make "
                       "to this file");
   visit_write_options(conversion, OptionFlags(*command, group));
-  add_data_options(*command, options->data);
+  visit_data_options(conversion.data, OptionFlags(*command, "With --effort data"));
   visit_int_options(conversion, OptionFlags(*command, "Layouts awq and compressed-tensors"));
   visit_file_options(conversion, OptionFlags(*command, group));
   command->get_option("--shard-size")->check(CLI::PositiveNumber);
@@ -187,6 +190,7 @@ void add_convert(CLI::App& app, const GlobalOptions& global) {
                 "tq convert ./gemma-4-26B-A4B ./gemma-12gb --preset 12gb",
                 "tq convert ./Qwen3-8B --bpw 3.5 --write-plan plan.json",
                 "tq convert ./Qwen3-8B ./Qwen3-8B-tq --plan plan.json",
+                "tq convert ./Qwen3-8B ./Qwen3-8B-tq --effort data --data my-texts.txt",
                 "tq convert ./Qwen3-8B ./Qwen3-8B-awq --layout awq",
                 "tq convert ./Qwen3-8B ./Qwen3-8B-int8 --layout compressed-tensors --bits 8"});
   command->callback([options, &global] { run_convert(*options, global); });

@@ -2,13 +2,19 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
+#include <utility>
 
 #include "base/error.h"
+#include "base/file.h"
+#include "base/host_memory.h"
 #include "base/log.h"
 #include "convert/layouts/layout.h"
 #include "convert/plan_file.h"
+#include "session/hessian_meter.h"
+#include "session/load.h"
 #include "session/source_check.h"
 
 namespace tq {
@@ -117,28 +123,50 @@ void check_choice(const ConversionOptions& options) {
   if (target.memory_bytes > 0 && target.bits_per_weight > 0) {
     fail(ErrorCode::kInvalidArgument, "fit and bpw exclude each other: give one");
   }
+  if (options.effort == kDataEffort && options.layout != kNativeLayout.name) {
+    fail(ErrorCode::kInvalidArgument, "effort data is for layout {}: {} cannot be used with it",
+         kNativeLayout.name, options.layout);
+  }
+  if (options.effort == kDataEffort && options.data.text.empty()) {
+    fail(ErrorCode::kInvalidArgument, "effort data needs a text: --data FILE");
+  }
+  if (options.effort != kDataEffort && !options.data.text.empty()) {
+    fail(ErrorCode::kInvalidArgument, "--data is read with --effort data");
+  }
   if (options.shard_bytes == 0) {
     fail(ErrorCode::kInvalidArgument, "shard_size is 0: a file needs more");
   }
 }
 
-}  // namespace
+HessianText read_data(const Checkpoint& source, const DataOptions& options) {
+  const auto tokenizer = read_tokenizer(source);
+  if (!tokenizer) {
+    fail(ErrorCode::kInvalidArgument, "{} has no tokenizer, which effort data reads text by",
+         source.path().string());
+  }
+  HessianText text{tokenizer->encode(read_text_file(options.text), {.parse_special = false}), {}};
+  const auto bos = tokenizer->bos();
+  if (bos && !text.ids.empty() && text.ids.front() == *bos) {
+    text.ids.erase(text.ids.begin());
+    text.prefix = {*bos};
+  }
+  text.ids.resize(std::min(text.ids.size(), static_cast<size_t>(options.n_tokens)));
+  return text;
+}
 
-namespace {
-
-// Of kDataEffort; null for any other.
-std::unique_ptr<HessianSource> hessian_source(const ConversionOptions& options,
-                                              const Checkpoint& source,
-                                              const ConversionCalls& calls) {
+// Null for another effort than data.
+std::unique_ptr<HessianMeter> hessian_meter(const Checkpoint& source,
+                                            const ConversionOptions& options,
+                                            const ConversionCalls& calls) {
   if (options.effort != kDataEffort) return nullptr;
-  if (options.layout != kNativeLayout.name) {
-    fail(ErrorCode::kInvalidArgument, "--effort data is for --layout {}: {} cannot be used with it",
-         kNativeLayout.name, options.layout);
-  }
-  if (!calls.hessians) {
-    fail(ErrorCode::kInvalidArgument, "effort data needs a text, which only tq convert is given");
-  }
-  return calls.hessians(source);
+  HessianMeterOptions meter;
+  meter.text = read_data(source, options.data);
+  meter.memory_bytes = options.data.memory > 0 ? static_cast<int64_t>(options.data.memory)
+                                               : available_host_memory() / 2;
+  meter.n_threads = options.threads;
+  meter.progress = calls.reading;
+  meter.cancelled = calls.cancelled;
+  return std::make_unique<HessianMeter>(source, std::move(meter));
 }
 
 }  // namespace
@@ -177,7 +205,7 @@ std::optional<ConvertReport> run_conversion(const std::string& source,
   };
   convert_options.cancelled = calls.cancelled;
   if (calls.begins) calls.begins();
-  const auto hessians = hessian_source(options, *checkpoint, calls);
+  const std::unique_ptr<HessianMeter> hessians = hessian_meter(*checkpoint, options, calls);
   convert_options.hessians = hessians.get();
   return convert(*checkpoint, convert_options);
 }

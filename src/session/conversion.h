@@ -4,17 +4,22 @@
 
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "convert/convert.h"
-#include "convert/hessian.h"
 #include "session/fit.h"
 #include "session/options.h"
 
 namespace tq {
+
+// What effort "data" is made of.
+struct DataOptions {
+  std::string text;          // file
+  int64_t n_tokens = 16384;  // of its beginning
+  uint64_t memory = 0;       // bytes; 0: half of what is free
+};
 
 struct ConversionOptions {
   std::string format = "auto";
@@ -22,6 +27,7 @@ struct ConversionOptions {
   std::string plan;  // file, or kMeasuredPlan
   std::string rules;
   std::string effort;  // empty: what the layout implies; or kDataEffort
+  DataOptions data;
   std::string layout = "native";
   IntOptions ints;
   bool asymmetric = false;  // of these
@@ -35,8 +41,8 @@ struct ConversionOptions {
   std::vector<std::string> ignore_config;
 };
 
-constexpr const char* kDataEffort = "data";
 constexpr const char* kMeasuredPlan = "measured";  // a file of this name is ./measured
+constexpr const char* kDataEffort = "data";
 
 // Texts of help that are made of lists.
 std::vector<std::string> layout_names();  // of those that a conversion writes
@@ -67,10 +73,22 @@ void visit_write_options(ConversionOptions& options, Visit&& visit) {
         options.rules, AnyValue{});
   visit(OptionText{"effort",
                    "Search of the encoder: fast, default, best, or reference for its exact bytes; "
-                   "or data: rounds "
-                   "by what a text shows of the linears' inputs, which takes long and loses less"},
+                   "or data: rounds by what a text shows of the linears' inputs, which takes long "
+                   "and loses less"},
         options.effort, OneOf{{"fast", "default", "best", "reference", kDataEffort}});
   visit(OptionText{"layout", layouts}, options.layout, OneOf{layout_names()});
+}
+template <typename Visit>
+void visit_data_options(DataOptions& options, Visit&& visit) {
+  visit(OptionText{"data", "UTF-8 text file, such as the model will read and write"}, options.text,
+        AnyValue{});
+  visit(OptionText{"data-tokens", "Tokens of it that are read; more take longer"}, options.n_tokens,
+        Range{512, int64_t{1} << 24});
+  visit(
+      OptionText{"data-memory",
+                 "Memory for what is found out at a time: with less, the text is read more often; "
+                 "0 is half of what is free"},
+      options.memory, ByteSize{});
 }
 // What the layouts of integers ask for.
 template <typename Visit>
@@ -111,6 +129,7 @@ void visit_options(ConversionOptions& options, Visit&& visit) {
   visit_format_options(options, visit);
   visit_options(options.target, visit);
   visit_write_options(options, visit);
+  visit_data_options(options.data, visit);
   visit_int_options(options, visit);
   visit_file_options(options, visit);
   visit(OptionText{"ignore-config",
@@ -121,8 +140,7 @@ void visit_options(ConversionOptions& options, Visit&& visit) {
 // Each may be empty.
 struct ConversionCalls {
   std::function<void(int64_t done, int64_t total)> progress;  // bytes of the source's tensors
-  // What a text shows of the source's linears, for kDataEffort, which is refused without.
-  std::function<std::unique_ptr<HessianSource>(const Checkpoint& source)> hessians;
+  std::function<void(int64_t done, int64_t total)> reading;   // tokens of DataOptions::text
   std::function<void()> begins;     // the plan is made, and tensors are to be written
   std::function<bool()> cancelled;  // ConvertOptions::cancelled
   // Chooses by measurements, for kMeasuredPlan, which is refused without.
