@@ -284,9 +284,9 @@ class RequestBuilder {
     }
     if (spec.bias) {
       vector(fmt::format("{}.bias", names_.router), spec.n_experts, moe.router.bias);
-      expert_bias("gate", {spec.n_experts, spec.width}, moe.gate_bias);
-      expert_bias("up", {spec.n_experts, spec.width}, moe.up_bias);
-      expert_bias("down", {spec.n_experts, spec_.hidden}, moe.down_bias);
+      expert_bias("gate", spec, spec.width, moe.gate_bias);
+      expert_bias("up", spec, spec.width, moe.up_bias);
+      expert_bias("down", spec, spec_.hidden, moe.down_bias);
     }
     make_experts(moe);
     if (spec.shared_width == 0) return;
@@ -298,8 +298,11 @@ class RequestBuilder {
   }
 
   // Of one projection of all experts: [experts, dim].
-  void expert_bias(std::string_view part, Shape shape, const float*& target) {
-    add(fmt::format("{}.{}_proj.bias", names_.experts, part), std::move(shape)).vector = &target;
+  void expert_bias(std::string_view part, const MoeSpec& spec, int64_t dim, const float*& target) {
+    TensorRequest& request =
+        add(fmt::format("{}.{}_proj.bias", names_.experts, part), {spec.n_experts, dim});
+    request.vector = &target;
+    read_by_experts(spec, request);
   }
 
   bool has(const std::string& name) const {

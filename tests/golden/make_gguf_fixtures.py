@@ -117,6 +117,55 @@ def make_model(path, arch, kind):
     finish(writer)
 
 
+COMMON = ("token_embd", "output_norm", "blk.0.attn_norm", "blk.0.ffn_norm", "blk.0.attn_output",
+          "blk.0.attn_q", "blk.0.attn_k", "blk.0.attn_v")
+# What a seed of an architecture has: integers, and names of tensors [heads or rows, 32].
+SEEDS = {
+    "qwen3moe": ({"expert_count": 2, "expert_used_count": 1, "expert_feed_forward_length": 32},
+                 COMMON + ("blk.0.ffn_gate_inp", "blk.0.ffn_gate_exps", "blk.0.ffn_up_exps",
+                           "blk.0.ffn_down_exps", "blk.0.attn_q_norm")),
+    "phi3": ({"rope.dimension_count": 16, "attention.sliding_window": 0},
+             ("token_embd", "output_norm", "blk.0.attn_qkv", "blk.0.ffn_up", "rope_factors_long")),
+    "gemma4": ({"attention.sliding_window": 8, "attention.shared_kv_layers": 0,
+                "embedding_length_per_layer_input": 0, "expert_count": 0},
+               COMMON + ("blk.0.layer_output_scale", "blk.0.ffn_gate_up_exps", "rope_freqs")),
+    "deepseek2": ({"attention.q_lora_rank": 32, "attention.kv_lora_rank": 32,
+                   "attention.key_length_mla": 32, "attention.value_length_mla": 32,
+                   "rope.dimension_count": 16, "expert_count": 2, "expert_used_count": 1,
+                   "expert_feed_forward_length": 32, "expert_shared_count": 1,
+                   "leading_dense_block_count": 1, "nextn_predict_layers": 0},
+                  COMMON + ("blk.0.attn_k_b", "blk.0.attn_v_b", "blk.0.attn_q_a")),
+    "gpt-oss": ({"expert_count": 2, "expert_used_count": 1, "expert_feed_forward_length": 32,
+                 "attention.sliding_window": 8, "rope.scaling.original_context_length": 32},
+                COMMON + ("blk.0.attn_sinks", "blk.0.ffn_gate_exps")),
+    "mistral3": ({"rope.scaling.original_context_length": 32}, COMMON),
+}
+
+
+def make_seed(path, arch):
+    """What a fuzzer can begin with: metadata that is read, and tensors whose shapes may be wrong."""
+    integers, tensors = SEEDS[arch]
+    rng = np.random.default_rng(4)
+    writer = gguf.GGUFWriter(path, arch)
+    writer.add_block_count(1)
+    writer.add_context_length(64)
+    writer.add_embedding_length(32)
+    writer.add_feed_forward_length(32)
+    writer.add_head_count(2)
+    writer.add_head_count_kv(1)
+    writer.add_layer_norm_rms_eps(1e-5)
+    if "original" in str(integers):
+        writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+        writer.add_rope_scaling_factor(4.0)
+    for name, value in integers.items():
+        writer.add_uint32(f"{arch}.{name}", value)
+    for name in tensors:
+        three = name.endswith(("_exps", "_b"))
+        shape = (2, 16, 32) if three else (32,) if "norm" in name or "rope" in name else (32, 32)
+        writer.add_tensor(name + ".weight", rng.standard_normal(shape).astype(np.float32))
+    finish(writer)
+
+
 def make_values(path):
     """Metadata of every value type, no tensors."""
     writer = gguf.GGUFWriter(path, "llama")
@@ -138,6 +187,8 @@ def main():
     make_model(corpus / "llama.gguf", "llama", T.Q4_0)
     make_model(corpus / "gemma3.gguf", "gemma3", T.Q8_0)
     make_model(corpus / "qwen2.gguf", "qwen2", T.Q5_0)
+    for arch in SEEDS:
+        make_seed(corpus / f"{arch}.gguf", arch)
     make_values(corpus / "values.gguf")
     (corpus / "huge_counts.gguf").write_bytes(struct.pack("<4sIQQ", b"GGUF", 3, 1 << 60, 1 << 60))
     (corpus / "big_endian.gguf").write_bytes(struct.pack(">4sIQQ", b"GGUF", 3, 0, 0))

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 #include "base/error.h"
@@ -326,7 +327,10 @@ GgufFile::GgufFile(std::span<const uint8_t> bytes, std::string name)
   parse();
 }
 
-void GgufFile::parse() { Parser(*this).run(); }
+void GgufFile::parse() {
+  Parser(*this).run();
+  sort_names();
+}
 
 void GgufFile::read(const GgufTensor& tensor, uint64_t offset, std::span<uint8_t> out) const {
   const MappedFile& file = part(tensor.part).file_;
@@ -338,25 +342,32 @@ void GgufFile::read(const GgufTensor& tensor, uint64_t offset, std::span<uint8_t
 }
 
 void GgufFile::add_part(GgufFile part) {
-  std::vector<std::string_view> names;
-  for (const GgufTensor& tensor : tensors_) names.push_back(tensor.name);
-  std::sort(names.begin(), names.end());
-  std::vector<GgufTensor> added(part.tensors_);
-  for (GgufTensor& tensor : added) {
-    if (std::binary_search(names.begin(), names.end(), std::string_view(tensor.name))) {
+  for (const GgufTensor& tensor : part.tensors_) {
+    if (find_tensor(tensor.name) != nullptr) {
       fail(ErrorCode::kCorrupt, "{}: an earlier part of the model has a tensor {} too", part.name_,
            tensor.name);
     }
-    tensor.part = n_parts();
   }
-  tensors_.insert(tensors_.end(), added.begin(), added.end());
+  for (const GgufTensor& tensor : part.tensors_) {
+    tensors_.push_back(tensor);
+    tensors_.back().part = n_parts();
+  }
   parts_.push_back(std::move(part));
+  sort_names();
+}
+
+void GgufFile::sort_names() {
+  by_name_.resize(tensors_.size());
+  std::iota(by_name_.begin(), by_name_.end(), size_t{0});
+  std::sort(by_name_.begin(), by_name_.end(),
+            [&](size_t a, size_t b) { return tensors_[a].name < tensors_[b].name; });
 }
 
 const GgufTensor* GgufFile::find_tensor(std::string_view name) const {
-  const auto found = std::find_if(tensors_.begin(), tensors_.end(),
-                                  [&](const GgufTensor& tensor) { return tensor.name == name; });
-  return found == tensors_.end() ? nullptr : &*found;
+  const auto found = std::lower_bound(
+      by_name_.begin(), by_name_.end(), name,
+      [&](size_t i, std::string_view wanted) { return tensors_[i].name < wanted; });
+  return found != by_name_.end() && tensors_[*found].name == name ? &tensors_[*found] : nullptr;
 }
 
 const GgufFile::Value* GgufFile::find(std::string_view key) const {

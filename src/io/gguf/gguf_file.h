@@ -97,6 +97,7 @@ class GgufFile {
   class Parser;  // gguf_file.cpp
   void parse();
   const Value* find(std::string_view key) const;
+  void sort_names();
   [[noreturn]] void fail_type(const Value& value, std::string_view wanted) const;
 
   MappedFile file_;
@@ -104,6 +105,7 @@ class GgufFile {
   std::span<const uint8_t> bytes_;
   std::vector<Value> values_;        // sorted by key
   std::vector<GgufTensor> tensors_;  // as tensors()
+  std::vector<size_t> by_name_;      // indices of tensors_, by name
   std::vector<GgufFile> parts_;
 };
 

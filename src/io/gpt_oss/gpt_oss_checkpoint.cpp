@@ -50,6 +50,7 @@ class GptOssCheckpoint final : public SafetensorsCheckpoint {
       return SafetensorsCheckpoint::read_rows(tensor, row_begin, n_rows, out);
     }
     check_rows(tensor, row_begin, n_rows);
+    if (n_rows == 0) return;
     const int64_t rows = tensor.n_rows() / tensor.shape[0];  // of an expert
     for (int64_t row = row_begin; row < row_begin + n_rows;) {
       const int64_t n = std::min(rows - row % rows, row_begin + n_rows - row);

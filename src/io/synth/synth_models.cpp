@@ -112,6 +112,17 @@ constexpr Family kPhi3{R"({
   "original_max_position_embeddings": 16384, "tie_word_embeddings": false})",
                        phi3_tensors};
 
+constexpr Family kGptOss{R"({
+  "architectures": ["GptOssForCausalLM"], "model_type": "gpt_oss", "dtype": "bfloat16",
+  "vocab_size": 201088, "hidden_size": 2880, "intermediate_size": 2880, "head_dim": 64,
+  "num_attention_heads": 64, "num_key_value_heads": 8, "attention_bias": true,
+  "hidden_act": "silu", "swiglu_limit": 7.0, "num_experts_per_tok": 4, "experts_per_token": 4,
+  "rms_norm_eps": 1e-5, "rope_theta": 150000, "sliding_window": 128,
+  "initial_context_length": 4096, "max_position_embeddings": 131072, "rope_scaling": {
+    "rope_type": "yarn", "factor": 32, "beta_fast": 32, "beta_slow": 1, "truncate": false,
+    "original_max_position_embeddings": 4096}, "tie_word_embeddings": false})",
+                         gpt_oss_tensors};
+
 // THE LIST of synthetic models.
 struct Row {
   std::string_view name;
@@ -187,6 +198,8 @@ constexpr std::array kRows{
     Row{"ministral-3-3b", kMinistral3, R"({
       "hidden_size": 3072, "num_hidden_layers": 26, "intermediate_size": 9216,
       "tie_word_embeddings": true})"},
+    Row{"gpt-oss-20b", kGptOss, R"({"num_hidden_layers": 24, "num_local_experts": 32})", 2},
+    Row{"gpt-oss-120b", kGptOss, R"({"num_hidden_layers": 36, "num_local_experts": 128})", 2},
     Row{"smollm3-3b", kSmolLm3, R"({
       "vocab_size": 128256, "hidden_size": 2048, "num_hidden_layers": 36,
       "num_attention_heads": 16, "num_key_value_heads": 4, "intermediate_size": 11008})"},

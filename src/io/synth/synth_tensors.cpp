@@ -155,6 +155,34 @@ void add_phi3(TensorList& list) {
   });
 }
 
+// Experts as stacks with rows as everywhere, which is how gpt-oss's checkpoints are presented.
+void add_gpt_oss(TensorList& list) {
+  add_decoder(list, {}, [&](int64_t) {
+    constexpr SynthDistribution kBias{0, 0.1f};
+    const int64_t hidden = list["hidden_size"];
+    const int64_t width = list["intermediate_size"];
+    const int64_t n = list["num_local_experts"];
+    const GqaSizes gqa{.heads = list["num_attention_heads"],
+                       .kv_heads = list["num_key_value_heads"],
+                       .head_dim = list["head_dim"],
+                       .qk_norm = {}};
+    add_gqa(list, gqa);
+    list.add("self_attn.q_proj.bias", {gqa.heads * gqa.head_dim}, kBias);
+    list.add("self_attn.k_proj.bias", {gqa.kv_heads * gqa.head_dim}, kBias);
+    list.add("self_attn.v_proj.bias", {gqa.kv_heads * gqa.head_dim}, kBias);
+    list.add("self_attn.o_proj.bias", {hidden}, {0, 0.01f});
+    list.add("self_attn.sinks", {gqa.heads}, {0, 1});
+    list.linear("mlp.router.weight", {n, hidden}, kScoreDeviation);
+    list.add("mlp.router.bias", {n}, kBias);
+    list.linear("mlp.experts.gate_proj.weight", {n, width, hidden});
+    list.add("mlp.experts.gate_proj.bias", {n, width}, kBias);
+    list.linear("mlp.experts.up_proj.weight", {n, width, hidden});
+    list.add("mlp.experts.up_proj.bias", {n, width}, kBias);
+    list.output_linear("mlp.experts.down_proj.weight", {n, hidden, width});
+    list.add("mlp.experts.down_proj.bias", {n, hidden}, {0, 0.01f});
+  });
+}
+
 void add_qwen3(TensorList& list, bool moe) {
   add_decoder(list, {}, [&](int64_t) {
     add_gqa(list, {list["num_attention_heads"], list["num_key_value_heads"], list["head_dim"]});
@@ -281,6 +309,9 @@ std::vector<SynthTensor> tensors_of(const Json& config, AddTensors add_tensors) 
 
 std::vector<SynthTensor> llama_tensors(const Json& config) { return tensors_of(config, add_llama); }
 std::vector<SynthTensor> phi3_tensors(const Json& config) { return tensors_of(config, add_phi3); }
+std::vector<SynthTensor> gpt_oss_tensors(const Json& config) {
+  return tensors_of(config, add_gpt_oss);
+}
 std::vector<SynthTensor> qwen3_dense_tensors(const Json& config) {
   return tensors_of(config, add_qwen3_dense);
 }

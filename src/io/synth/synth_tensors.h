@@ -22,6 +22,7 @@ struct SynthTensor {
 // throws a JSON exception. In the order of a published checkpoint.
 std::vector<SynthTensor> llama_tensors(const Json& config);
 std::vector<SynthTensor> phi3_tensors(const Json& config);
+std::vector<SynthTensor> gpt_oss_tensors(const Json& config);
 std::vector<SynthTensor> qwen3_dense_tensors(const Json& config);
 std::vector<SynthTensor> qwen3_moe_tensors(const Json& config);
 std::vector<SynthTensor> gemma3_tensors(const Json& config);

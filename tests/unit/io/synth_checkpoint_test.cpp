@@ -27,10 +27,10 @@ uint64_t fnv1a(std::string_view text) {
   return hash;
 }
 
-// What transformers 5.17.0 (Mistral, Phi and SmolLM3: 5.19.0) makes of the published configs:
-// tensors in a saved checkpoint, their parameters (buffers too), and the hash of "name [shape]\n"
-// over all of them by name. The parameters of the models that others have published counts of agree
-// with those.
+// What transformers 5.17.0 (Mistral, Phi, SmolLM3 and gpt-oss: 5.19.0) makes of the published
+// configs: tensors in a saved checkpoint, their parameters (buffers too), and the hash of "name
+// [shape]\n" over all of them by name. The parameters of the models that others have published
+// counts of agree with those.
 struct Published {
   std::string_view name;
   size_t n_tensors;
@@ -46,6 +46,8 @@ constexpr std::array kPublished{
     Published{"gemma-4-E2B", 540, 4628569379, 0xdc05bac984d1fe05},
     Published{"gemma-4-E4B", 665, 7463013418, 0x5662a1e538bc750c},
     Published{"glm-4.7-flash", 9491, 29943393920, 0x64a11e1b90b487f8},
+    Published{"gpt-oss-120b", 687, 116829156672, 0xee9c768eb63bab25},
+    Published{"gpt-oss-20b", 459, 20914757184, 0x1eb97faffac2ad9f},
     Published{"ministral-3-3b", 236, 3429006336, 0x455574bd1ecf248a},
     Published{"ministral-3-8b", 309, 8489553920, 0xc85888166b486c57},
     Published{"mistral-nemo-12b", 363, 12247782400, 0x18ffbec126e82c97},

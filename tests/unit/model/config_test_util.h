@@ -71,7 +71,9 @@ inline int64_t n_unused(const ModelSpec& spec) {
   for (const LayerSpec& layer : spec.layers) {
     const auto* moe = std::get_if<MoeSpec>(&layer.ffn);
     if (const auto* both = std::get_if<MlpMoeSpec>(&layer.ffn)) moe = &both->moe;
-    if (moe != nullptr) total += (moe->n_experts - moe->top_k) * 3 * moe->width * spec.hidden;
+    if (moe == nullptr) continue;
+    const int64_t biases = moe->bias ? 2 * moe->width + spec.hidden : 0;
+    total += (moe->n_experts - moe->top_k) * (3 * moe->width * spec.hidden + biases);
   }
   return total;
 }
