@@ -51,7 +51,7 @@ Engine::Engine(Model& model, std::shared_ptr<const Tokenizer> tokenizer,
       layout_(model.kv_layout()),
       n_pages_(layout_.pages_of(scheduler_limits(model).max_sequences,
                                 page_count(model, options.n_pages))),
-      pages_(layout_.windows, n_pages_, layout_.near_pages()),
+      pages_(layout_.windows, n_pages_, layout_.near_pages(), layout_.states()),
       kv_(model.backend(), layout_, options.kv_format, n_pages_),
       scheduler_(scheduler_limits(model), pages_),
       logits_(model.backend().allocate_host(
@@ -61,6 +61,12 @@ Engine::Engine(Model& model, std::shared_ptr<const Tokenizer> tokenizer,
   std::erase_if(suppressed_ids_, [&](int32_t id) { return id < 0 || id >= n_sample_tokens_; });
   model_.exclude_tokens(suppressed_ids_);
   if (options.host_cache_bytes <= 0) return;
+  if (!pages_.shares()) {
+    fail(ErrorCode::kUnsupported,
+         "a host cache (--host-cache) keeps pages for other requests, and those of {} cannot be "
+         "used again: its layers keep a state, which only goes on from where it is",
+         model.spec().arch);
+  }
   std::vector<int64_t> page_bytes;
   for (size_t g = 0; g < n_pages_.size(); ++g) page_bytes.push_back(kv_.page_bytes(g));
   Buffer memory;

@@ -96,6 +96,7 @@ void Scheduler::prefill() {
 }
 
 bool Scheduler::is_held(const Sequence& sequence) const {
+  if (!pages_.shares()) return false;
   const std::vector<int32_t>& tokens = sequence.tokens;
   return std::any_of(running_.begin(), running_.end(), [&](const Sequence* other) {
     // Nor for one that it goes before.

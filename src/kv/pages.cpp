@@ -15,11 +15,13 @@ int64_t n_full_pages(std::span<const int32_t> tokens) {
 
 }  // namespace
 
-Pages::Pages(std::vector<int64_t> windows, std::span<const int64_t> n_pages, NearPages near)
-    : windows_(std::move(windows)), near_(near) {
+Pages::Pages(std::vector<int64_t> windows, std::span<const int64_t> n_pages, NearPages near,
+             size_t state_group)
+    : windows_(std::move(windows)), near_(near), state_group_(state_group) {
   TQ_CHECK(windows_.size() == n_pages.size() && windows_.front() == 0,
            "{} counts of pages for {} groups", n_pages.size(), windows_.size());
   TQ_CHECK(near_.group < n_groups(), "near pages in group {} of {}", near_.group, n_groups());
+  TQ_CHECK(state_group_ < n_groups(), "states in group {} of {}", state_group_, n_groups());
   pools_.reserve(n_groups());
   for (const int64_t n : n_pages) pools_.emplace_back(n);
 }
@@ -59,19 +61,27 @@ bool Pages::grow(PageTable& table, int64_t n_tokens) {
   for (size_t g = 0; g < n_groups(); ++g) {
     table.groups[g].n_sinks = n_sinks(g);
     std::vector<PageId>& pages = table.groups[g].pages;
-    while (static_cast<int64_t>(pages.size()) < wanted) pages.push_back(take(g));
+    const int64_t n = is_state(g) ? std::min<int64_t>(wanted, 1) : wanted;
+    while (static_cast<int64_t>(pages.size()) < n) pages.push_back(take(g));
   }
   return true;
 }
 
 int64_t Pages::most_tokens(const PageTable& table) const {
   int64_t most = pools_[0].n_available();
-  for (const PagePool& pool : pools_) most = std::min(most, pool.n_available());
+  for (size_t g = 1; g < n_groups(); ++g) {
+    if (!is_state(g)) {
+      most = std::min(most, pools_[g].n_available());
+    } else if (table.capacity_tokens() == 0 && pools_[g].n_available() == 0) {
+      most = 0;
+    }
+  }
   return table.capacity_tokens() + most * kKvBlockTokens;
 }
 
 void Pages::slide(PageTable& table, int64_t position) {
   for (size_t g = 1; g < table.groups.size(); ++g) {
+    if (is_state(g)) continue;
     PageTable::Group& group = table.groups[g];
     const int64_t end =
         std::min(first_page_seen(position, windows_[g]), static_cast<int64_t>(group.pages.size()));
@@ -235,6 +245,7 @@ NodeId Pages::publish_page(PageTable& table, int64_t index, std::span<const int3
 }
 
 void Pages::publish(PageTable& table, std::span<const int32_t> tokens) {
+  if (!shares()) return;
   for (; table.n_indexed < n_full_pages(tokens); ++table.n_indexed) {
     table.node = publish_page(table, table.n_indexed, page_tokens(tokens, table.n_indexed));
   }
@@ -257,6 +268,7 @@ void Pages::release(PageTable& table) {
 }
 
 void Pages::retire(PageTable& table, std::span<const int32_t> tokens) {
+  if (!shares()) return release(table);
   publish(table, tokens);
   const int64_t n_full = n_full_pages(tokens);
   const auto tail = page_tokens(tokens, n_full);
@@ -277,12 +289,18 @@ std::optional<PageTable> Pages::fork(const PageTable& table, int64_t n_tokens,
   TQ_CHECK(n_tokens <= table.capacity_tokens() && table.n_indexed * kKvBlockTokens <= n_tokens,
            "a table of {} tokens is forked after {}", table.capacity_tokens(), n_tokens);
   const bool copies = n_tokens % kKvBlockTokens > 0;
-  for (const PagePool& pool : pools_) {
-    if (copies && pool.n_available() == 0) return std::nullopt;
+  for (size_t g = 0; g < n_groups(); ++g) {
+    if ((copies || is_state(g)) && pools_[g].n_available() == 0) return std::nullopt;
   }
   PageTable forked = table;
   for (size_t g = 0; g < forked.groups.size(); ++g) {
     PageTable::Group& group = forked.groups[g];
+    if (is_state(g)) {
+      if (group.pages.empty()) continue;  // no token was run
+      group.pages[0] = take(g);
+      copy(g, table.groups[g].pages[0], group.pages[0]);
+      continue;
+    }
     TQ_CHECK(group.begin_tokens() <= n_tokens, "what is forked was given back");
     group.pages.resize(n_full);
     for (size_t i = 0; i < n_full; ++i) {

@@ -88,7 +88,11 @@ struct PrefixReport {
 class Pages {
  public:
   // windows: of the groups, the first of which is 0; n_pages: how many pages each has.
-  Pages(std::vector<int64_t> windows, std::span<const int64_t> n_pages, NearPages near = {});
+  // state_group: the group whose pages are slots for states of sequences (KvLayout::state_group),
+  // of which a table has one, whatever its length; 0: there is none. A state is that behind all
+  // tokens so far and cannot be cut back, so with such a group nothing is published or adopted.
+  Pages(std::vector<int64_t> windows, std::span<const int64_t> n_pages, NearPages near = {},
+        size_t state_group = 0);
   // One group that keeps everything.
   explicit Pages(int64_t n_pages) : Pages({0}, std::span(&n_pages, 1)) {}
 
@@ -104,6 +108,8 @@ class Pages {
   // again.
   void adopt_with_tail_only() { needs_tail_ = true; }
 
+  // Whether sequences that begin alike can share pages.
+  bool shares() const { return state_group_ == 0; }
   int64_t n_pages(size_t group = 0) const { return pools_[group].size(); }
   // Pages that tables can get: free ones, and kept ones that nobody uses.
   int64_t n_available(size_t group = 0) const { return pools_[group].n_available(); }
@@ -131,7 +137,8 @@ class Pages {
   // The same after publishing these tokens, the partly filled last page too.
   void retire(PageTable& table, std::span<const int32_t> tokens);
   // A table that goes on after the same n_tokens by itself: full pages are shared, the partly
-  // filled one is copied. Nothing when too few pages are available for that.
+  // filled one and the state are copied; with a state, n_tokens must be all that were run. Nothing
+  // when too few pages are available for that.
   std::optional<PageTable> fork(const PageTable& table, int64_t n_tokens, const PageCopy& copy);
 
   // Throws kInternal unless these are all the tables there are and every page is accounted for.
@@ -158,6 +165,7 @@ class Pages {
   void remove_node(NodeId id);
   NodeId publish_page(PageTable& table, int64_t index, std::span<const int32_t> tokens);
   size_t n_groups() const { return windows_.size(); }
+  bool is_state(size_t group) const { return state_group_ > 0 && group == state_group_; }
   bool is_near(size_t group) const { return near_.group > 0 && group == near_.group; }
   int64_t n_sinks(size_t group) const { return is_near(group) ? near_.n_sinks : 0; }
   // Whether a token at `position`, or one after it, sees page i of the sequence.
@@ -186,6 +194,7 @@ class Pages {
 
   std::vector<int64_t> windows_;
   NearPages near_;
+  size_t state_group_ = 0;
   bool needs_tail_ = false;
   std::vector<PagePool> pools_;
   PrefixIndex index_;

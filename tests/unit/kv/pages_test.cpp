@@ -440,5 +440,51 @@ TEST(NearPages, SinksAreForgottenLast) {
   }
 }
 
+// Group 1 is slots for states.
+TEST(States, ATableHasOneSlotWhateverItsLength) {
+  const std::vector<int64_t> n_pages = {20, 2};
+  Pages pages({0, 1}, n_pages, {}, 1);
+  EXPECT_FALSE(pages.shares());
+  PageTable first;
+  PageTable second;
+  PageTable third;
+  EXPECT_EQ(pages.adopt(first, std::vector<int32_t>(40, 7)), 0);
+  ASSERT_TRUE(pages.grow(first, 5));
+  ASSERT_TRUE(pages.grow(first, 100));
+  EXPECT_EQ(first.groups[1].pages.size(), 1u);
+  ASSERT_TRUE(pages.grow(second, 16));
+  EXPECT_EQ(pages.most_tokens(third), 0) << "no slot is left";
+  EXPECT_FALSE(pages.grow(third, 1));
+  EXPECT_EQ(pages.most_tokens(second), 13 * kKvBlockTokens) << "those that have one grow on";
+  pages.slide(first, 90);
+  EXPECT_NE(first.groups[1].pages[0], second.groups[1].pages[0]);
+  const PageTable* const both[] = {&first, &second};
+  pages.check(both);
+  pages.publish(first, std::vector<int32_t>(90, 7));
+  EXPECT_EQ(pages.n_adoptable(std::vector<int32_t>(90, 7)), 0);
+  pages.retire(second, std::vector<int32_t>(16, 7));
+  EXPECT_EQ(pages.n_available(1), 1);
+  EXPECT_EQ(pages.adopt(third, std::vector<int32_t>(90, 7)), 0);
+  EXPECT_TRUE(pages.grow(third, 1));
+}
+
+TEST(States, ForksCopyTheState) {
+  const std::vector<int64_t> n_pages = {20, 2};
+  Pages pages({0, 1}, n_pages, {}, 1);
+  PageTable table;
+  ASSERT_TRUE(pages.grow(table, 32));
+  std::vector<std::pair<size_t, PageId>> copied;
+  const PageCopy copy = [&](size_t group, PageId from, PageId to) {
+    EXPECT_NE(from, to);
+    copied.emplace_back(group, from);
+  };
+  auto fork = pages.fork(table, 32, copy);  // at the end of a page, of which nothing is copied
+  ASSERT_TRUE(fork.has_value());
+  EXPECT_EQ(copied, (std::vector<std::pair<size_t, PageId>>{{1, table.groups[1].pages[0]}}));
+  EXPECT_FALSE(pages.fork(table, 32, copy).has_value()) << "there are two slots";
+  pages.release(*fork);
+  EXPECT_TRUE(pages.fork(table, 32, copy).has_value());
+}
+
 }  // namespace
 }  // namespace tq
