@@ -60,11 +60,16 @@ Engine::Engine(Model& model, std::shared_ptr<const Tokenizer> tokenizer,
       tokens_(static_cast<size_t>(scheduler_limits(model).max_sequences)) {
   std::erase_if(suppressed_ids_, [&](int32_t id) { return id < 0 || id >= n_sample_tokens_; });
   model_.exclude_tokens(suppressed_ids_);
+  if (layout_.state_group > 0) {
+    pages_.keep_states([this](size_t group, PageId from, PageId to) {
+      kv_.copy_page(static_cast<int64_t>(group), from, to);
+    });
+  }
   if (options.host_cache_bytes <= 0) return;
-  if (!pages_.shares()) {
+  if (layout_.state_group > 0) {
     fail(ErrorCode::kUnsupported,
-         "a host cache (--host-cache) keeps pages for other requests, and those of {} cannot be "
-         "used again: its layers keep a state, which only goes on from where it is",
+         "a host cache (--host-cache) does not hold the states that layers of {} keep beside "
+         "keys and values: leave it out",
          model.spec().arch);
   }
   std::vector<int64_t> page_bytes;
@@ -245,6 +250,9 @@ void Engine::keep(Sequence& sequence, int64_t n_tokens) {
   sequence.n_cached += n_tokens;
   count_prompt(sequence);
   pages_.publish(sequence.pages, sequence.cached_tokens());
+  if (sequence.n_cached > sequence.keep_end()) return;
+  pages_.keep_state(sequence.pages, sequence.cached_tokens(),
+                    sequence.n_cached == sequence.keep_end() ? Reuse::kLikely : Reuse::kUnlikely);
 }
 
 // What is computed again after a preemption counts once.

@@ -94,7 +94,7 @@ std::vector<int64_t> KvLayout::pages_of(int64_t n_sequences, int64_t n_pages) co
   for (size_t g = 0; g < windows.size(); ++g) {
     const int64_t window = windows[g];
     if (g > 0 && g == static_cast<size_t>(state_group)) {
-      pages.push_back(n_sequences);
+      pages.push_back(n_sequences + kSpareStates);
       continue;
     }
     if (window == 0) {

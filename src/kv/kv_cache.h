@@ -77,6 +77,8 @@ struct KvLayout {
     return {.group = static_cast<size_t>(near_group),
             .n_sinks = near_group > 0 ? ceil_div(kv.sinks, kKvBlockTokens) : 0};
   }
+  // Slots beside those of the sequences that run: for states that are kept when all of these do.
+  static constexpr int64_t kSpareStates = 2;
   size_t states() const { return static_cast<size_t>(state_group); }
   // Pages of each group for n sequences that have n_pages of group 0 in all.
   std::vector<int64_t> pages_of(int64_t n_sequences, int64_t n_pages) const;

@@ -37,6 +37,8 @@ struct PageTable {
   // Full pages that the prefix index has, and the last one's node there.
   int64_t n_indexed = 0;
   NodeId node = kRoot;
+  // Tokens that its state, if it has one, stands behind; -1: some are being run, or a step failed.
+  int64_t state_tokens = -1;
 
   // Tokens there is room for.
   int64_t capacity_tokens() const {
@@ -90,7 +92,8 @@ class Pages {
   // windows: of the groups, the first of which is 0; n_pages: how many pages each has.
   // state_group: the group whose pages are slots for states of sequences (KvLayout::state_group),
   // of which a table has one, whatever its length; 0: there is none. A state is that behind all
-  // tokens so far and cannot be cut back, so with such a group nothing is published or adopted.
+  // tokens so far and cannot be cut back: a sequence adopts only what ends where a state is kept,
+  // and nothing before keep_states() was called.
   Pages(std::vector<int64_t> windows, std::span<const int64_t> n_pages, NearPages near = {},
         size_t state_group = 0);
   // One group that keeps everything.
@@ -108,8 +111,12 @@ class Pages {
   // again.
   void adopt_with_tail_only() { needs_tail_ = true; }
 
+  // From now on states are kept: behind prompts (keep_state) and where sequences ended. `copy` must
+  // be there as long as this.
+  void keep_states(PageCopy copy) { copy_state_ = std::move(copy); }
+  bool keeps_states() const { return state_group_ > 0 && copy_state_; }
   // Whether sequences that begin alike can share pages.
-  bool shares() const { return state_group_ == 0; }
+  bool shares() const { return state_group_ == 0 || copy_state_; }
   int64_t n_pages(size_t group = 0) const { return pools_[group].size(); }
   // Pages that tables can get: free ones, and kept ones that nobody uses.
   int64_t n_available(size_t group = 0) const { return pools_[group].n_available(); }
@@ -132,6 +139,10 @@ class Pages {
   // Tells what the table holds: these tokens. Others can adopt its full pages from now on; those
   // that another one has told of before are exchanged for that one's.
   void publish(PageTable& table, std::span<const int32_t> tokens);
+  // Where states are kept: a copy of the table's, for others that begin with these tokens, which it
+  // has run and which end with a page; of other tokens none. It is forgotten when slots are needed,
+  // unlikely ones first.
+  void keep_state(PageTable& table, std::span<const int32_t> tokens, Reuse reuse);
   // Gives everything back; what was published is kept while nobody needs the pages.
   void release(PageTable& table);
   // The same after publishing these tokens, the partly filled last page too.
@@ -159,6 +170,12 @@ class Pages {
   };
   Match match(std::span<const int32_t> tokens) const;
   PrefixReport explain(const Match& found, std::span<const int32_t> tokens) const;
+  // The tail that has the most in common with the tokens, if a sequence can go on there.
+  PrefixIndex::Tail usable_tail(NodeId parent, std::span<const int32_t> tokens) const;
+  // Whether a sequence can go on behind the page of a node as far as its state is concerned.
+  bool has_state(NodeId id) const;
+  // Gives the table the state that stands behind what it adopts.
+  void adopt_state(PageTable& table, const Match& found);
   PageId take(size_t group);
   // Empties a page that is kept, and those pages that are of no use without it.
   void forget(size_t group, PageId page);
@@ -195,6 +212,7 @@ class Pages {
   std::vector<int64_t> windows_;
   NearPages near_;
   size_t state_group_ = 0;
+  PageCopy copy_state_;
   bool needs_tail_ = false;
   std::vector<PagePool> pools_;
   PrefixIndex index_;

@@ -85,6 +85,7 @@ BlockResults Gqa::run(const Step& step, const KvLayerView& kv, BlockInputs x, fl
   } else {
     project(step, x[0], {{q, queries}, {keys, k_out_}, {v, v_out_}});
   }
+  if (spec.output_gate) split_gate(step);
   if (spec.query_beta > 0) {
     step.backend.scale_by_position({.x = q_out_,
                                     .positions = step.positions,
@@ -97,7 +98,6 @@ BlockResults Gqa::run(const Step& step, const KvLayerView& kv, BlockInputs x, fl
   attention.workspace = step.attention;
   attention.key_bias = key_bias(step);
   if (spec.output_gate) {
-    split_gate(step);
     step.backend.attention_inputs(inputs_args(step, kv));
     step.backend.attention(attention);
     apply_gate(step);

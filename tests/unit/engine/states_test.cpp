@@ -2,6 +2,8 @@
 // preemption, cancelling and forks leave of the tokens.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <map>
 #include <memory>
 #include <random>
 #include <vector>
@@ -9,6 +11,7 @@
 #include "engine/candidates.h"
 #include "engine/engine.h"
 #include "support/expect_error.h"
+#include "support/forwarding_model.h"
 #include "unit/engine/received.h"
 
 namespace tq {
@@ -35,8 +38,9 @@ class States : public ::testing::TestWithParam<const char*> {
 
   std::unique_ptr<Checkpoint> checkpoint_ =
       open_checkpoint(std::string(TQ_TEST_DATA "/golden/models/") + GetParam());
-  std::unique_ptr<Backend> backend_ = make_cpu_backend({.threads = 2});
-  std::unique_ptr<Model> model_ = Model::load(*checkpoint_, *backend_, limits(24, 4, 160));
+  std::unique_ptr<Backend> backend_ = make_cpu_backend({.threads = 1});
+  std::unique_ptr<Model> model_ = Model::load(
+      *checkpoint_, *backend_, {.max_batch_tokens = 24, .max_sequences = 4, .max_context = 160});
 };
 
 INSTANTIATE_TEST_SUITE_P(Models, States, ::testing::Values("qwen3_5", "qwen3_5_moe"),
@@ -57,22 +61,24 @@ TEST_P(States, CompanyAndPreemptionChangeNothing) {
   int64_t n_preemptions = 0;
   for (size_t i = 0; i < prompts.size(); ++i) {
     EXPECT_EQ(received[i]->ids, alone(prompts[i], 50)) << i;
-    EXPECT_EQ(received[i]->stats.reused_tokens, 0);
     n_preemptions += received[i]->stats.preemptions;
   }
   EXPECT_GT(n_preemptions, 0);
   EXPECT_EQ(engine.n_available_pages(), 12);
 }
 
-// The same prompt again, one that goes on where it ended, and several answers to one: nothing that
-// was computed before is taken for a state.
-TEST_P(States, BeginningsAreNotShared) {
-  const std::vector<int32_t> prompt = text(40, 1);
+// The same prompt again, one that goes on where it ended, one that differs within a page, and
+// several answers to one: what goes on from a kept state gives the tokens of a run from the start.
+TEST_P(States, KeptStatesChangeNothing) {
+  const std::vector<int32_t> prompt = text(60, 1);
   const std::vector<int32_t> expected = alone(prompt, 20);
   std::vector<int32_t> longer = prompt;
   longer.insert(longer.end(), expected.begin(), expected.end());
   longer.push_back(9);
+  std::vector<int32_t> other = prompt;
+  other[50] = 3;
   const std::vector<int32_t> expected_longer = alone(longer, 10);
+  const std::vector<int32_t> expected_other = alone(other, 10);
   Engine engine = make_engine(0);
   for (int round = 0; round < 2; ++round) {
     std::vector<std::unique_ptr<Received>> received;
@@ -80,12 +86,98 @@ TEST_P(States, BeginningsAreNotShared) {
       received.push_back(std::make_unique<Received>());
       engine.add(make_request(prompt, 20, *received.back()));
     }
+    run_all(engine);
+    for (size_t i = 0; i < 3; ++i) {
+      EXPECT_EQ(received[i]->ids, expected);
+      EXPECT_EQ(received[i]->stats.reused_tokens, round == 0 && i == 0 ? 0 : 48) << i;
+    }
     Received next;
     engine.add(make_request(longer, 10, next));
-    EXPECT_EQ(engine.n_reusable(longer), 0);
     run_all(engine);
-    for (const auto& one : received) EXPECT_EQ(one->ids, expected);
     EXPECT_EQ(next.ids, expected_longer);
+    EXPECT_EQ(next.stats.reused_tokens, 79) << "its end was the last answer's";
+    Received differs;
+    engine.add(make_request(other, 10, differs));
+    run_all(engine);
+    EXPECT_EQ(differs.ids, expected_other);
+    EXPECT_EQ(differs.stats.reused_tokens, 48);
+  }
+}
+
+// Requests that begin and end in every way, with few slots and pages, some cancelled: each gets the
+// tokens that it gets alone.
+TEST_P(States, RandomCompanyChangesNothing) {
+  std::mt19937 random(5);
+  const auto between = [&](int low, int high) {
+    return low + static_cast<int>(random() % static_cast<unsigned>(high - low + 1));
+  };
+  std::map<std::vector<int32_t>, std::vector<int32_t>> known;
+  Engine engine = make_engine(14);
+  int64_t n_reused = 0;
+  for (int round = 0; round < 4; ++round) {
+    std::vector<std::vector<int32_t>> prompts;
+    std::vector<std::unique_ptr<Received>> received;
+    for (int i = 0; i < 8; ++i) {
+      std::vector<int32_t> prompt = text(between(10, 90), between(0, 1));
+      if (!known.empty() && between(0, 1) == 0) {  // goes on where one ended
+        const auto& [before, answer] = *std::next(known.begin(), between(0, 9) % known.size());
+        prompt = before;
+        prompt.insert(prompt.end(), answer.begin(), answer.end() - between(0, 3));
+        prompt.resize(std::min<size_t>(prompt.size(), 100), 7);
+        prompt.push_back(between(0, 100));
+      }
+      const int n = between(5, 30);
+      received.push_back(std::make_unique<Received>());
+      const int64_t id = engine.add(make_request(prompt, n, *received.back()));
+      if (between(0, 5) == 0) {
+        engine.step();
+        engine.cancel(id);
+      }
+      prompts.push_back(prompt);
+      for (int steps = between(0, 6); steps > 0; --steps) engine.step();
+    }
+    run_all(engine);
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      std::vector<int32_t> expected = alone(prompts[i], 30);
+      n_reused += received[i]->stats.reused_tokens;
+      const auto n = static_cast<ptrdiff_t>(received[i]->ids.size());
+      ASSERT_LE(n, 30);
+      EXPECT_EQ(received[i]->ids, std::vector<int32_t>(expected.begin(), expected.begin() + n));
+      known[prompts[i]] = std::move(expected);
+    }
+    EXPECT_EQ(engine.n_available_pages(), 14);
+  }
+  EXPECT_GT(n_reused, 300);
+}
+
+// What a step that failed has left in a slot is not kept.
+TEST_P(States, AFailedStepLeavesNoState) {
+  class Failing : public fixtures::ForwardingModel {
+   public:
+    using ForwardingModel::ForwardingModel;
+    void forward(Batch batch, KvCache& kv, std::span<float> logits) override {
+      ForwardingModel::forward(batch, kv, logits);
+      if (--left == 0) fail(ErrorCode::kDevice, "as asked");
+    }
+    int left = 0;
+  };
+  const std::vector<int32_t> prompt = text(60, 1);
+  const std::vector<int32_t> expected = alone(prompt, 20);
+  for (const int at : {2, 3, 4, 6, 9}) {
+    Failing failing(*model_);
+    failing.left = at;
+    Engine engine(failing, nullptr, {}, {.kv_format = fixtures::kKvF32});
+    Received failed;
+    engine.add(make_request(prompt, 20, failed));
+    run_all(engine);
+    EXPECT_EQ(failed.finish, FinishReason::kError) << at;
+    std::vector<int32_t> again = prompt;
+    again.insert(again.end(), failed.ids.begin(), failed.ids.end());
+    Received next;
+    engine.add(make_request(again, 20 - static_cast<int>(failed.ids.size()), next));
+    run_all(engine);
+    failed.ids.insert(failed.ids.end(), next.ids.begin(), next.ids.end());
+    EXPECT_EQ(failed.ids, expected) << at;
   }
 }
 
