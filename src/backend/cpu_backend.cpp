@@ -318,6 +318,29 @@ void CpuBackend::gather_rows(const GatherRowsArgs& args) {
   run(kernels_.gather_rows, args, args.n, grain_for(args.dim));
 }
 
+void CpuBackend::sigmoid_gate(const SigmoidGateArgs& args) {
+  run(kernels_.sigmoid_gate, args, args.rows, grain_for(8 * args.dim));
+}
+
+void CpuBackend::gated_norm(const GatedNormArgs& args) {
+  run(kernels_.gated_norm, args, args.rows, grain_for(10 * args.dim));
+}
+
+void CpuBackend::short_conv(const ShortConvArgs& args) {
+  TQ_CHECK(args.width >= 2 && args.width <= kMaxConvWidth, "a convolution of {} tokens",
+           args.width);
+  const int64_t tokens = args.batch.q_begin[args.batch.n_seqs];
+  run(kernels_.short_conv, args, args.dim, round_up(grain_for(tokens * (args.width + 8)), 64));
+}
+
+void CpuBackend::delta_rule(const DeltaRuleArgs& args) {
+  TQ_CHECK(args.k_dim <= kMaxStateKey && args.n_heads % args.n_k_heads == 0,
+           "{} heads with keys of {} over {} key heads", args.n_heads, args.k_dim, args.n_k_heads);
+  const int64_t n = args.batch.n_seqs;
+  const int64_t tokens = ceil_div(int64_t{args.batch.q_begin[n]}, n);
+  run(kernels_.delta_rule, args, n * args.n_heads, grain_for(2 * tokens * args.k_dim * args.v_dim));
+}
+
 }  // namespace
 
 std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {

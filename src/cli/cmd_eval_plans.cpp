@@ -36,7 +36,7 @@ struct NamedPlan {
 // The linears alone: head and embeddings stay, so that rows are of the same kind.
 FormatPlan of_linears(std::string_view most, std::string_view output,
                       std::string_view keys_values) {
-  return {{kKeep, kKeep, keys_values, output, most, most, most}, {}};
+  return {{kKeep, kKeep, keys_values, output, most, most, most, most}, {}};
 }
 
 std::vector<NamedPlan> plans_to_run(const EvalPlansOptions& options, const Checkpoint& source) {

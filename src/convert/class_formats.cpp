@@ -16,6 +16,7 @@ constexpr FormatClass kClasses[] = {
     {"mlp", "MLPs", &ClassFormats::mlp},
     {"attention", "attention", &ClassFormats::attention},
     {"output", "its output", &ClassFormats::output},
+    {"recurrent", "DeltaNet", &ClassFormats::recurrent},
     {"keys_values", "keys and values", &ClassFormats::keys_values},
     {"head", "head", &ClassFormats::head},
     {"embed", "embeddings", &ClassFormats::embed},
@@ -91,6 +92,8 @@ const FormatClass* format_class_of(TensorRole role) {
       return &format_class(&ClassFormats::keys_values);
     case TensorRole::kOutput:
       return &format_class(&ClassFormats::output);
+    case TensorRole::kRecurrent:
+      return &format_class(&ClassFormats::recurrent);
     case TensorRole::kMlp:
     case TensorRole::kPerLayerProjection:
       return &format_class(&ClassFormats::mlp);
@@ -150,7 +153,7 @@ const FormatTraits& at_least_8_bits(const FormatTraits& format) {
 ClassFormats uniform_formats(const FormatTraits& format) {
   const std::string_view name = format.name;
   const std::string_view table = at_least_8_bits(format).name;
-  return {table, table, name, name, name, name, name};
+  return {table, table, name, name, name, name, name, name};
 }
 
 ClassFormats automatic_formats(const Checkpoint& source, const MemoryLimit& memory,

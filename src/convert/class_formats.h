@@ -33,6 +33,9 @@ struct ClassFormats {
   std::string_view attention;    // the rest of it
   std::string_view mlp;
   std::string_view experts;
+  // Projections of layers that keep a state (DeltaNet), their output too. What they write is read
+  // by all later tokens: plans give them six bits or more unless they are told otherwise.
+  std::string_view recurrent = "tq6";
   bool operator==(const ClassFormats&) const = default;
 };
 

@@ -47,7 +47,7 @@ class Chooser {
   FormatPlan base(size_t level) const {
     const std::string_view most = kPlanFormats[level];
     const std::string_view table = kPlanFormats[std::max(level, kSixBits)];
-    return {{table, table, few_keys_values_ ? table : most, most, most, most, most}, {}};
+    return {{table, table, few_keys_values_ ? table : most, most, most, most, most, table}, {}};
   }
 
   ConvertPlan plan(const FormatPlan& formats) {

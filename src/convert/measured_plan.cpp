@@ -19,7 +19,7 @@ constexpr const char* kMeasuredVersionKey = "tq_measured";
 constexpr int64_t kMeasuredVersion = 1;
 
 ClassFormats all_classes(std::string_view format) {
-  return {format, format, format, format, format, format, format};
+  return {format, format, format, format, format, format, format, format};
 }
 
 size_t level_of(std::string_view format) {

@@ -81,6 +81,7 @@ class PlanReader {
     ClassFormats formats;
     for (const FormatClass& one : format_classes()) {
       const auto field = json.find(std::string(one.name));
+      if (field == json.end() && one.member == &ClassFormats::recurrent) continue;  // has a default
       if (field == json.end()) refuse("\"formats\" has no format for {}", one.name);
       formats.*one.member = format(*field, fmt::format("\"formats\", {}", one.name));
     }

@@ -21,6 +21,7 @@ TensorClass class_of(TensorRole role) {
     case TensorRole::kKeysValues:
     case TensorRole::kLatentExpansion:
     case TensorRole::kOutput:
+    case TensorRole::kRecurrent:
       return TensorClass::kAttention;
     case TensorRole::kMlp:
       return TensorClass::kMlp;

@@ -35,7 +35,7 @@ CandidateScorer::CandidateScorer(Model& model, KvFormatId kv_format)
       layout_(model.kv_layout()),
       n_pages_(layout_.pages_of(sequence_limit(model.options()) + 1,
                                 ceil_div(context_limit(model), kKvBlockTokens) + 1)),
-      pages_(layout_.windows, n_pages_, layout_.near_pages()),
+      pages_(layout_.windows, n_pages_, layout_.near_pages(), layout_.states()),
       kv_(model.backend(), layout_, kv_format, n_pages_),
       logits_(model.backend().allocate_host(
           static_cast<size_t>(logit_row_limit(model) * model.spec().vocab) * sizeof(float))) {

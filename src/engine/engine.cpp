@@ -51,7 +51,7 @@ Engine::Engine(Model& model, std::shared_ptr<const Tokenizer> tokenizer,
       layout_(model.kv_layout()),
       n_pages_(layout_.pages_of(scheduler_limits(model).max_sequences,
                                 page_count(model, options.n_pages))),
-      pages_(layout_.windows, n_pages_, layout_.near_pages()),
+      pages_(layout_.windows, n_pages_, layout_.near_pages(), layout_.states()),
       kv_(model.backend(), layout_, options.kv_format, n_pages_),
       scheduler_(scheduler_limits(model), pages_),
       logits_(model.backend().allocate_host(
@@ -60,7 +60,18 @@ Engine::Engine(Model& model, std::shared_ptr<const Tokenizer> tokenizer,
       tokens_(static_cast<size_t>(scheduler_limits(model).max_sequences)) {
   std::erase_if(suppressed_ids_, [&](int32_t id) { return id < 0 || id >= n_sample_tokens_; });
   model_.exclude_tokens(suppressed_ids_);
+  if (layout_.state_group > 0) {
+    pages_.keep_states([this](size_t group, PageId from, PageId to) {
+      kv_.copy_page(static_cast<int64_t>(group), from, to);
+    });
+  }
   if (options.host_cache_bytes <= 0) return;
+  if (layout_.state_group > 0) {
+    fail(ErrorCode::kUnsupported,
+         "a host cache (--host-cache) does not hold the states that layers of {} keep beside "
+         "keys and values: leave it out",
+         model.spec().arch);
+  }
   std::vector<int64_t> page_bytes;
   for (size_t g = 0; g < n_pages_.size(); ++g) page_bytes.push_back(kv_.page_bytes(g));
   Buffer memory;
@@ -239,6 +250,9 @@ void Engine::keep(Sequence& sequence, int64_t n_tokens) {
   sequence.n_cached += n_tokens;
   count_prompt(sequence);
   pages_.publish(sequence.pages, sequence.cached_tokens());
+  if (sequence.n_cached > sequence.keep_end()) return;
+  pages_.keep_state(sequence.pages, sequence.cached_tokens(),
+                    sequence.n_cached == sequence.keep_end() ? Reuse::kLikely : Reuse::kUnlikely);
 }
 
 // What is computed again after a preemption counts once.

@@ -121,7 +121,7 @@ LogitReader::LogitReader(Model& model, KvFormatId kv_format, int64_t max_tokens)
       max_chunk_(logit_row_limit(model)),
       layout_(model.kv_layout()),
       n_pages_(layout_.pages_of(1, ceil_div(checked_length(model, max_tokens), kKvBlockTokens))),
-      pages_(layout_.windows, n_pages_, layout_.near_pages()),
+      pages_(layout_.windows, n_pages_, layout_.near_pages(), layout_.states()),
       kv_(model.backend(), layout_, kv_format, n_pages_),
       logits_(model.backend().allocate_host(static_cast<size_t>(max_chunk_ * model.spec().vocab) *
                                             sizeof(float))) {}

@@ -42,6 +42,16 @@ void Scheduler::run(Sequence& sequence, int64_t n_tokens) {
   budget_ -= n_tokens;
 }
 
+int64_t Scheduler::cut(const Sequence& sequence, int64_t n_tokens) const {
+  if (!pages_.keeps_states()) return n_tokens;
+  const int64_t begin = sequence.n_cached;
+  const int64_t end = begin + n_tokens;
+  const int64_t keep = sequence.keep_end();
+  if (begin < keep && keep < end) return keep - begin;
+  const int64_t page = end / kKvBlockTokens * kKvBlockTokens;
+  return n_tokens < sequence.n_pending() && page > begin ? page - begin : n_tokens;
+}
+
 void Scheduler::preempt(Sequence& sequence) {
   pages_.retire(sequence.pages, sequence.cached_tokens());
   sequence.n_cached = 0;
@@ -88,7 +98,7 @@ void Scheduler::prefill() {
       return;
     }
     const int64_t room = pages_.most_tokens(sequence.pages) - sequence.n_cached;
-    const int64_t n_tokens = std::min({budget_, sequence.n_pending(), room});
+    const int64_t n_tokens = cut(sequence, std::min({budget_, sequence.n_pending(), room}));
     const bool grown = pages_.grow(sequence.pages, sequence.n_cached + n_tokens);
     TQ_CHECK(grown, "{} pages are fewer than there were", pages_.n_available());
     run(sequence, n_tokens);
@@ -96,6 +106,7 @@ void Scheduler::prefill() {
 }
 
 bool Scheduler::is_held(const Sequence& sequence) const {
+  if (!pages_.shares()) return false;
   const std::vector<int32_t>& tokens = sequence.tokens;
   return std::any_of(running_.begin(), running_.end(), [&](const Sequence* other) {
     // Nor for one that it goes before.
@@ -132,6 +143,7 @@ void Scheduler::admit() {
     }
     int64_t n_tokens = std::min(budget_, sequence.n_pending());
     if (running_.empty()) n_tokens = std::min(n_tokens, room);
+    n_tokens = cut(sequence, n_tokens);
     if (room < n_tokens || n_tokens < 1 ||
         !pages_.grow(sequence.pages, sequence.n_cached + n_tokens)) {
       pages_.retire(sequence.pages, sequence.cached_tokens());

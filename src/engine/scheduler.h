@@ -56,6 +56,9 @@ class Scheduler {
 
  private:
   void run(Sequence& sequence, int64_t n_tokens);
+  // n tokens of a prompt, or fewer where states are kept: steps then end with a page, one of them
+  // where the prompt's state is kept.
+  int64_t cut(const Sequence& sequence, int64_t n_tokens) const;
   void preempt(Sequence& sequence);
   // Gives the sequence, which is running_[index], room for n more tokens; preempts later ones that
   // are not in the step yet where that makes room. False when there is none.

@@ -2,6 +2,7 @@
 // Sequence: a request while the engine works on it; owned by the engine, used by its thread only.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -106,6 +107,13 @@ struct Sequence : std::enable_shared_from_this<Sequence> {
   }
   // Tokens that have to be run before the next one can be sampled.
   int64_t n_pending() const { return static_cast<int64_t>(tokens.size()) - n_cached; }
+  // Where the state of layers that have one is kept: at the end of a page of the prompt, but for
+  // what a chat's next turn has in another way, such as the opening of reasoning.
+  int64_t keep_end() const {
+    constexpr int64_t kOpening = 8;
+    const auto n_prompt = static_cast<int64_t>(request.prompt.size());
+    return std::max<int64_t>(n_prompt - 1 - kOpening, 0) / kKvBlockTokens * kKvBlockTokens;
+  }
   std::span<const int32_t> cached_tokens() const {
     return std::span(tokens).first(static_cast<size_t>(n_cached));
   }

@@ -57,6 +57,10 @@ KvLayout KvLayout::plan(std::vector<KvLayerShape> layers, std::span<const int64_
     if (known == layout.windows.end()) layout.windows.push_back(windows[i]);
   }
   if (kv.is_compressed()) layout.plan_near(windows, max_context);
+  if (layout.state_bytes() > 0) {
+    layout.state_group = static_cast<int64_t>(layout.windows.size());
+    layout.windows.push_back(1);
+  }
   return layout;
 }
 
@@ -89,6 +93,10 @@ std::vector<int64_t> KvLayout::pages_of(int64_t n_sequences, int64_t n_pages) co
   std::vector<int64_t> pages;
   for (size_t g = 0; g < windows.size(); ++g) {
     const int64_t window = windows[g];
+    if (g > 0 && g == static_cast<size_t>(state_group)) {
+      pages.push_back(n_sequences + kSpareStates);
+      continue;
+    }
     if (window == 0) {
       pages.push_back(n_pages);
       continue;
@@ -103,6 +111,12 @@ std::vector<int64_t> KvLayout::pages_of(int64_t n_sequences, int64_t n_pages) co
   return pages;
 }
 
+int64_t KvLayout::state_bytes() const {
+  int64_t floats = 0;
+  for (const KvLayerShape& layer : layers) floats += layer.state_floats;
+  return floats * int64_t{sizeof(float)};
+}
+
 int64_t KvLayout::size_bytes(KvFormatId format, std::span<const int64_t> n_pages) const {
   int64_t bytes = 0;
   for (const KvLayerShape& layer : layers) {
@@ -110,7 +124,8 @@ int64_t KvLayout::size_bytes(KvFormatId format, std::span<const int64_t> n_pages
     if (!layer.near) continue;
     bytes += layer.token_bytes(default_kv_format()) * n_pages[static_cast<size_t>(near_group)];
   }
-  return bytes * kKvBlockTokens;
+  const int64_t n_states = state_group > 0 ? n_pages[static_cast<size_t>(state_group)] : 0;
+  return bytes * kKvBlockTokens + state_bytes() * n_states;
 }
 
 KvCache::KvCache(Device& device, const KvLayout& layout, KvFormatId format,
@@ -140,6 +155,7 @@ KvCache::KvCache(Device& device, const KvLayout& layout, KvFormatId format,
         view.sinks = layout.kv.sinks;
         view.tail = layout.kv.tail;
       }
+      if (layer.state_floats > 0) make_states(layer, layout.state_group, view);
       views_.push_back(view);
     }
   } catch (const Error& e) {
@@ -172,6 +188,22 @@ KvLayerView KvCache::make_view(const KvLayerShape& layer, KvFormatId format, int
   view.v = make_plane(values.code_bytes(layer.v_dim));
   view.v_gains = make_gains(values.gain_bytes(layer.v_dim));
   return view;
+}
+
+void KvCache::make_states(const KvLayerShape& layer, int64_t group, KvLayerView& view) {
+  TQ_CHECK(group > 0, "a layer's states without a group of slots");
+  const auto floats = checked_mul(layer.state_floats, n_pages(group));
+  const auto bytes = floats ? checked_mul(*floats, int64_t{sizeof(float)}) : std::nullopt;
+  if (!bytes) {
+    fail(ErrorCode::kOutOfMemory, "states of {} numbers for {} sequences overflow",
+         layer.state_floats, n_pages(group));
+  }
+  buffers_.push_back(device_.allocate(static_cast<size_t>(*bytes)));
+  uint8_t* const memory = buffers_.back().data();
+  planes_[static_cast<size_t>(group)].push_back(
+      {memory, static_cast<size_t>(layer.state_floats) * sizeof(float)});
+  view.state = reinterpret_cast<float*>(memory);
+  view.state_floats = layer.state_floats;
 }
 
 int64_t KvCache::size_bytes() const {

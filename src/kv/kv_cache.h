@@ -40,6 +40,8 @@ struct KvLayerShape {
   int64_t from = -1;    // the layer whose keys and values it reads; -1: its own
   bool wide = false;    // kept as 16-bit numbers, whatever the cache's format
   bool near = false;    // has near pages besides, in KvLayout::near_group
+  // fp32 numbers of the state that the layer keeps for each sequence instead of keys and values.
+  int64_t state_floats = 0;
 
   // What the layer is kept in, in a cache of a format.
   KvFormatId format_in(KvFormatId cache) const { return wide ? default_kv_format() : cache; }
@@ -59,8 +61,11 @@ struct KvLayout {
   std::vector<int64_t> windows = {0};  // of the groups; group 0 keeps everything
   int64_t max_step_tokens = 0;         // that are run at a time, of all sequences together
   KvOptions kv;                        // what the layers were planned for
-  // The last group, of near pages, which the layers that have such share; 0: no layer has.
+  // The group of near pages, which the layers that have such share; 0: no layer has.
   int64_t near_group = 0;
+  // The last group, of slots for the states of layers that keep one: a sequence has one slot, the
+  // same in all these layers; 0: no layer keeps one. Its entry of `windows` means nothing.
+  int64_t state_group = 0;
 
   // For sequences of at most max_context tokens; windows holds 0 for a layer without. Layers are in
   // group 0 where a window saves nothing. In a compressed format layers whose windows (without one:
@@ -72,9 +77,14 @@ struct KvLayout {
     return {.group = static_cast<size_t>(near_group),
             .n_sinks = near_group > 0 ? ceil_div(kv.sinks, kKvBlockTokens) : 0};
   }
+  // Slots beside those of the sequences that run: for states that are kept when all of these do.
+  static constexpr int64_t kSpareStates = 2;
+  size_t states() const { return static_cast<size_t>(state_group); }
   // Pages of each group for n sequences that have n_pages of group 0 in all.
   std::vector<int64_t> pages_of(int64_t n_sequences, int64_t n_pages) const;
-  // Near pages included.
+  // Of one sequence, over all layers.
+  int64_t state_bytes() const;
+  // Near pages and states included.
   int64_t size_bytes(KvFormatId format, std::span<const int64_t> n_pages) const;
 
  private:
@@ -112,6 +122,8 @@ class KvCache : public PageMover {
  private:
   // With memory for the group's pages.
   KvLayerView make_view(const KvLayerShape& layer, KvFormatId format, int64_t group);
+  // With memory for the layer's states in all slots of the group.
+  void make_states(const KvLayerShape& layer, int64_t group, KvLayerView& view);
 
   Device& device_;
   std::vector<int64_t> n_pages_;  // of each group

@@ -15,11 +15,13 @@ int64_t n_full_pages(std::span<const int32_t> tokens) {
 
 }  // namespace
 
-Pages::Pages(std::vector<int64_t> windows, std::span<const int64_t> n_pages, NearPages near)
-    : windows_(std::move(windows)), near_(near) {
+Pages::Pages(std::vector<int64_t> windows, std::span<const int64_t> n_pages, NearPages near,
+             size_t state_group)
+    : windows_(std::move(windows)), near_(near), state_group_(state_group) {
   TQ_CHECK(windows_.size() == n_pages.size() && windows_.front() == 0,
            "{} counts of pages for {} groups", n_pages.size(), windows_.size());
   TQ_CHECK(near_.group < n_groups(), "near pages in group {} of {}", near_.group, n_groups());
+  TQ_CHECK(state_group_ < n_groups(), "states in group {} of {}", state_group_, n_groups());
   pools_.reserve(n_groups());
   for (const int64_t n : n_pages) pools_.emplace_back(n);
 }
@@ -54,24 +56,33 @@ PageId Pages::take(size_t group) {
 
 bool Pages::grow(PageTable& table, int64_t n_tokens) {
   if (n_tokens > most_tokens(table)) return false;
+  table.state_tokens = -1;
   table.groups.resize(n_groups());
   const int64_t wanted = ceil_div(n_tokens, kKvBlockTokens);
   for (size_t g = 0; g < n_groups(); ++g) {
     table.groups[g].n_sinks = n_sinks(g);
     std::vector<PageId>& pages = table.groups[g].pages;
-    while (static_cast<int64_t>(pages.size()) < wanted) pages.push_back(take(g));
+    const int64_t n = is_state(g) ? std::min<int64_t>(wanted, 1) : wanted;
+    while (static_cast<int64_t>(pages.size()) < n) pages.push_back(take(g));
   }
   return true;
 }
 
 int64_t Pages::most_tokens(const PageTable& table) const {
   int64_t most = pools_[0].n_available();
-  for (const PagePool& pool : pools_) most = std::min(most, pool.n_available());
+  for (size_t g = 1; g < n_groups(); ++g) {
+    if (!is_state(g)) {
+      most = std::min(most, pools_[g].n_available());
+    } else if (table.capacity_tokens() == 0 && pools_[g].n_available() == 0) {
+      most = 0;
+    }
+  }
   return table.capacity_tokens() + most * kKvBlockTokens;
 }
 
 void Pages::slide(PageTable& table, int64_t position) {
   for (size_t g = 1; g < table.groups.size(); ++g) {
+    if (is_state(g)) continue;
     PageTable::Group& group = table.groups[g];
     const int64_t end =
         std::min(first_page_seen(position, windows_[g]), static_cast<int64_t>(group.pages.size()));
@@ -81,6 +92,18 @@ void Pages::slide(PageTable& table, int64_t position) {
       pools_[g].drop(std::exchange(page, 0), Reuse::kUnlikely);
     }
   }
+}
+
+// A state is of use behind all tokens of its tail only.
+PrefixIndex::Tail Pages::usable_tail(NodeId parent, std::span<const int32_t> tokens) const {
+  const PrefixIndex::Tail tail = index_.find_tail(parent, tokens);
+  if (tail.node == kNoNode) return {};
+  const PrefixIndex::Node& node = index_.node(tail.node);
+  const bool is_cut = tail.n_common < static_cast<int64_t>(node.tokens.size());
+  if (state_group_ > 0 && is_cut) return {};
+  const bool lacks_pages =
+      std::find(node.pages.begin(), node.pages.end(), kNoPage) != node.pages.end();
+  return lacks_pages ? PrefixIndex::Tail{} : tail;
 }
 
 Pages::Match Pages::match(std::span<const int32_t> tokens) const {
@@ -102,30 +125,43 @@ Pages::Match Pages::match(std::span<const int32_t> tokens) const {
   const bool takes_without_tail = near_.group > 0 && !needs_tail_;
   size_t best = 0;
   std::vector<size_t> without_tail = {0};  // numbers of pages
+  // The last state that is kept within a page, and how many pages are before it.
+  PrefixIndex::Tail state_tail;
+  size_t n_before = 0;
   for (int64_t i = 0; i < n_full_pages(tokens); ++i) {
     const NodeId next = index_.find(at, page_tokens(tokens, i));
     if (next == kNoNode) break;
+    if (const auto tail =
+            state_group_ > 0 ? usable_tail(at, page_tokens(tokens, i)) : PrefixIndex::Tail{};
+        tail.node != kNoNode && goes_on_at(i * kKvBlockTokens + tail.n_common, false)) {
+      state_tail = tail;
+      n_before = found.nodes.size();
+    }
     at = next;
     found.nodes.push_back(at);
     for (size_t g = 1; g < n_groups(); ++g) {
-      if (index_.node(at).pages[g] != kNoPage) continue;
+      if (is_state(g) || index_.node(at).pages[g] != kNoPage) continue;
       if (i < n_sinks(g)) has_sinks = false;
       whole_from[g] = i + 1;
     }
     const int64_t position = (i + 1) * kKvBlockTokens;
+    if (!has_state(at)) continue;
     if (goes_on_at(position, /*without_tail=*/false)) best = found.nodes.size();
     if (takes_without_tail && goes_on_at(position, true))
       without_tail.push_back(found.nodes.size());
   }
   const auto n_found = static_cast<int64_t>(found.nodes.size());
-  const auto tail = index_.find_tail(at, page_tokens(tokens, n_found));
+  const auto tail = usable_tail(at, page_tokens(tokens, n_found));
   if (tail.node != kNoNode && goes_on_at(n_found * kKvBlockTokens + tail.n_common, false)) {
-    const std::vector<PageId>& pages = index_.node(tail.node).pages;
-    if (std::find(pages.begin(), pages.end(), kNoPage) == pages.end()) {
-      found.tail = tail;
-      found.n_known = n_found;
-      return found;
-    }
+    found.tail = tail;
+    found.n_known = n_found;
+    return found;
+  }
+  if (state_tail.node != kNoNode && n_before >= best) {
+    found.nodes.resize(n_before);
+    found.tail = state_tail;
+    found.n_known = static_cast<int64_t>(n_before);
+    return found;
   }
   found.n_known = static_cast<int64_t>(std::max(best, without_tail.back()));
   if (takes_without_tail) {  // the last place from which the tail is computed again
@@ -181,7 +217,9 @@ int64_t Pages::adopt(PageTable& table, std::span<const int32_t> tokens, PrefixRe
   if (host_ != nullptr && restore(tokens, found.n_tokens())) found = match(tokens);
   if (report != nullptr) *report = explain(found, tokens);
   table.groups.resize(n_groups());
+  adopt_state(table, found);
   for (size_t g = 0; g < n_groups(); ++g) {
+    if (is_state(g)) continue;
     PageTable::Group& group = table.groups[g];
     group.n_sinks = n_sinks(g);
     const auto n_nodes = static_cast<int64_t>(found.nodes.size());
@@ -209,6 +247,54 @@ int64_t Pages::adopt(PageTable& table, std::span<const int32_t> tokens, PrefixRe
   return found.n_tokens();
 }
 
+bool Pages::has_state(NodeId id) const {
+  return state_group_ == 0 || index_.node(id).pages[state_group_] != kNoPage;
+}
+
+// Behind a tail the state is taken over, as the tail's pages are; behind a full page it is copied,
+// or taken over where there is no slot for a copy.
+void Pages::adopt_state(PageTable& table, const Match& found) {
+  if (state_group_ == 0 || found.n_tokens() == 0) return;
+  PagePool& pool = pools_[state_group_];
+  const bool has_tail = found.tail.node != kNoNode;
+  const NodeId id = has_tail ? found.tail.node : found.nodes.back();
+  const PageId kept = index_.node(id).pages[state_group_];
+  pool.share(kept);
+  table.state_tokens = found.n_tokens();
+  std::vector<PageId>& pages = table.groups[state_group_].pages;
+  if (has_tail) {  // its node is removed
+    pages = {kept};
+  } else if (pool.n_available() == 0) {
+    pages = {kept};
+    pool.forget(kept);
+    index_.set_page(id, state_group_, kNoPage);
+  } else {
+    pages = {take(state_group_)};
+    copy_state_(state_group_, kept, pages[0]);
+    pool.drop(kept, Reuse::kLikely);
+  }
+}
+
+void Pages::keep_state(PageTable& table, std::span<const int32_t> tokens, Reuse reuse) {
+  const auto n_tokens = static_cast<int64_t>(tokens.size());
+  if (!keeps_states() || n_tokens == 0 || table.state_tokens != n_tokens ||
+      table.n_indexed * kKvBlockTokens != n_tokens) {
+    return;
+  }
+  PagePool& pool = pools_[state_group_];
+  PageId kept = index_.node(table.node).pages[state_group_];
+  if (kept != kNoPage) {
+    pool.share(kept);  // it was of use
+  } else {
+    if (pool.n_available() == 0) return;
+    kept = take(state_group_);
+    copy_state_(state_group_, table.groups[state_group_].pages[0], kept);
+    index_.set_page(table.node, state_group_, kept);
+    pool.assign(kept, table.node);
+  }
+  pool.drop(kept, reuse);
+}
+
 NodeId Pages::publish_page(PageTable& table, int64_t index, std::span<const int32_t> tokens) {
   const NodeId known = index_.find(table.node, tokens);
   std::vector<PageId> pages(n_groups(), kNoPage);
@@ -216,7 +302,7 @@ NodeId Pages::publish_page(PageTable& table, int64_t index, std::span<const int3
   std::vector<size_t> added;
   for (size_t g = 0; g < n_groups(); ++g) {
     PageTable::Group& group = table.groups[g];
-    if (!group.has(index)) continue;
+    if (is_state(g) || !group.has(index)) continue;
     PageId& own = group.pages[static_cast<size_t>(index)];
     if (pages[g] == kNoPage) {
       pages[g] = own;
@@ -235,9 +321,11 @@ NodeId Pages::publish_page(PageTable& table, int64_t index, std::span<const int3
 }
 
 void Pages::publish(PageTable& table, std::span<const int32_t> tokens) {
+  if (!shares()) return;
   for (; table.n_indexed < n_full_pages(tokens); ++table.n_indexed) {
     table.node = publish_page(table, table.n_indexed, page_tokens(tokens, table.n_indexed));
   }
+  table.state_tokens = static_cast<int64_t>(tokens.size());
 }
 
 void Pages::release(PageTable& table) {
@@ -257,13 +345,24 @@ void Pages::release(PageTable& table) {
 }
 
 void Pages::retire(PageTable& table, std::span<const int32_t> tokens) {
+  // What a step that failed has left in its slot is no state of these tokens.
+  const bool has_state =
+      keeps_states() && table.state_tokens == static_cast<int64_t>(tokens.size());
+  if (!shares()) return release(table);
   publish(table, tokens);
   const int64_t n_full = n_full_pages(tokens);
   const auto tail = page_tokens(tokens, n_full);
+  if (state_group_ > 0 && !has_state) return release(table);
+  if (has_state && tail.empty() && n_full > 0 && !this->has_state(table.node)) {
+    const PageId state = table.groups[state_group_].pages[0];
+    index_.set_page(table.node, state_group_, state);
+    pools_[state_group_].assign(state, table.node);
+  }
   if (!tail.empty() && index_.find(table.node, tail) == kNoNode) {
     std::vector<PageId> pages;
-    for (const PageTable::Group& group : table.groups) {
-      pages.push_back(group.pages[static_cast<size_t>(n_full)]);
+    for (size_t g = 0; g < n_groups(); ++g) {
+      const std::vector<PageId>& own = table.groups[g].pages;
+      pages.push_back(is_state(g) ? own[0] : own[static_cast<size_t>(n_full)]);
     }
     const NodeId id = index_.add(table.node, tail, pages);
     for (size_t g = 0; g < n_groups(); ++g) pools_[g].assign(pages[g], id);
@@ -277,12 +376,18 @@ std::optional<PageTable> Pages::fork(const PageTable& table, int64_t n_tokens,
   TQ_CHECK(n_tokens <= table.capacity_tokens() && table.n_indexed * kKvBlockTokens <= n_tokens,
            "a table of {} tokens is forked after {}", table.capacity_tokens(), n_tokens);
   const bool copies = n_tokens % kKvBlockTokens > 0;
-  for (const PagePool& pool : pools_) {
-    if (copies && pool.n_available() == 0) return std::nullopt;
+  for (size_t g = 0; g < n_groups(); ++g) {
+    if ((copies || is_state(g)) && pools_[g].n_available() == 0) return std::nullopt;
   }
   PageTable forked = table;
   for (size_t g = 0; g < forked.groups.size(); ++g) {
     PageTable::Group& group = forked.groups[g];
+    if (is_state(g)) {
+      if (group.pages.empty()) continue;  // no token was run
+      group.pages[0] = take(g);
+      copy(g, table.groups[g].pages[0], group.pages[0]);
+      continue;
+    }
     TQ_CHECK(group.begin_tokens() <= n_tokens, "what is forked was given back");
     group.pages.resize(n_full);
     for (size_t i = 0; i < n_full; ++i) {

@@ -37,6 +37,8 @@ struct PageTable {
   // Full pages that the prefix index has, and the last one's node there.
   int64_t n_indexed = 0;
   NodeId node = kRoot;
+  // Tokens that its state, if it has one, stands behind; -1: some are being run, or a step failed.
+  int64_t state_tokens = -1;
 
   // Tokens there is room for.
   int64_t capacity_tokens() const {
@@ -88,7 +90,12 @@ struct PrefixReport {
 class Pages {
  public:
   // windows: of the groups, the first of which is 0; n_pages: how many pages each has.
-  Pages(std::vector<int64_t> windows, std::span<const int64_t> n_pages, NearPages near = {});
+  // state_group: the group whose pages are slots for states of sequences (KvLayout::state_group),
+  // of which a table has one, whatever its length; 0: there is none. A state is that behind all
+  // tokens so far and cannot be cut back: a sequence adopts only what ends where a state is kept,
+  // and nothing before keep_states() was called.
+  Pages(std::vector<int64_t> windows, std::span<const int64_t> n_pages, NearPages near = {},
+        size_t state_group = 0);
   // One group that keeps everything.
   explicit Pages(int64_t n_pages) : Pages({0}, std::span(&n_pages, 1)) {}
 
@@ -104,6 +111,12 @@ class Pages {
   // again.
   void adopt_with_tail_only() { needs_tail_ = true; }
 
+  // From now on states are kept: behind prompts (keep_state) and where sequences ended. `copy` must
+  // be there as long as this.
+  void keep_states(PageCopy copy) { copy_state_ = std::move(copy); }
+  bool keeps_states() const { return state_group_ > 0 && copy_state_; }
+  // Whether sequences that begin alike can share pages.
+  bool shares() const { return state_group_ == 0 || copy_state_; }
   int64_t n_pages(size_t group = 0) const { return pools_[group].size(); }
   // Pages that tables can get: free ones, and kept ones that nobody uses.
   int64_t n_available(size_t group = 0) const { return pools_[group].n_available(); }
@@ -126,12 +139,17 @@ class Pages {
   // Tells what the table holds: these tokens. Others can adopt its full pages from now on; those
   // that another one has told of before are exchanged for that one's.
   void publish(PageTable& table, std::span<const int32_t> tokens);
+  // Where states are kept: a copy of the table's, for others that begin with these tokens, which it
+  // has run and which end with a page; of other tokens none. It is forgotten when slots are needed,
+  // unlikely ones first.
+  void keep_state(PageTable& table, std::span<const int32_t> tokens, Reuse reuse);
   // Gives everything back; what was published is kept while nobody needs the pages.
   void release(PageTable& table);
   // The same after publishing these tokens, the partly filled last page too.
   void retire(PageTable& table, std::span<const int32_t> tokens);
   // A table that goes on after the same n_tokens by itself: full pages are shared, the partly
-  // filled one is copied. Nothing when too few pages are available for that.
+  // filled one and the state are copied; with a state, n_tokens must be all that were run. Nothing
+  // when too few pages are available for that.
   std::optional<PageTable> fork(const PageTable& table, int64_t n_tokens, const PageCopy& copy);
 
   // Throws kInternal unless these are all the tables there are and every page is accounted for.
@@ -152,12 +170,19 @@ class Pages {
   };
   Match match(std::span<const int32_t> tokens) const;
   PrefixReport explain(const Match& found, std::span<const int32_t> tokens) const;
+  // The tail that has the most in common with the tokens, if a sequence can go on there.
+  PrefixIndex::Tail usable_tail(NodeId parent, std::span<const int32_t> tokens) const;
+  // Whether a sequence can go on behind the page of a node as far as its state is concerned.
+  bool has_state(NodeId id) const;
+  // Gives the table the state that stands behind what it adopts.
+  void adopt_state(PageTable& table, const Match& found);
   PageId take(size_t group);
   // Empties a page that is kept, and those pages that are of no use without it.
   void forget(size_t group, PageId page);
   void remove_node(NodeId id);
   NodeId publish_page(PageTable& table, int64_t index, std::span<const int32_t> tokens);
   size_t n_groups() const { return windows_.size(); }
+  bool is_state(size_t group) const { return state_group_ > 0 && group == state_group_; }
   bool is_near(size_t group) const { return near_.group > 0 && group == near_.group; }
   int64_t n_sinks(size_t group) const { return is_near(group) ? near_.n_sinks : 0; }
   // Whether a token at `position`, or one after it, sees page i of the sequence.
@@ -186,6 +211,8 @@ class Pages {
 
   std::vector<int64_t> windows_;
   NearPages near_;
+  size_t state_group_ = 0;
+  PageCopy copy_state_;
   bool needs_tail_ = false;
   std::vector<PagePool> pools_;
   PrefixIndex index_;

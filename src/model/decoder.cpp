@@ -127,9 +127,13 @@ size_t Decoder::attention_bytes() const {
                              .n_kv_heads = shape.n_kv_heads,
                              .k_dim = shape.k_dim,
                              .v_dim = shape.v_dim};
-      const auto args_of = [&](const auto& block) { return block.attention_args(view, bounds); };
-      bytes = std::max(bytes,
-                       backend_.attention_bytes(std::visit(args_of, weights_.layers[i].attention)));
+      const auto bytes_of = [&](const auto& block) -> size_t {
+        if constexpr (requires { block.attention_args(view, bounds); }) {
+          return backend_.attention_bytes(block.attention_args(view, bounds));
+        }
+        return 0;  // no attention
+      };
+      bytes = std::max(bytes, std::visit(bytes_of, weights_.layers[i].attention));
     }
   }
   return bytes;

@@ -47,6 +47,7 @@ class Decoder final : public Model {
     int32_t* logit_rows;     // [R], indices into the step's tokens
     SampleRow* sample_rows;  // [R], where the backend samples
     int32_t* near_begin;     // [S], RaggedBatch::near_begin
+    int32_t* states;         // [S], RaggedBatch::states
     int32_t* block_tables;   // [G, S, max_blocks]
   };
   struct Scratch {
@@ -99,6 +100,7 @@ class Decoder final : public Model {
   void run_operators(const Step& step, const KvCache& kv, const Rows& rows);
   int64_t kv_layer(int64_t layer) const;
   int64_t n_groups() const { return static_cast<int64_t>(kv_.windows.size()); }
+  bool is_state(int64_t group) const { return kv_.state_group > 0 && group == kv_.state_group; }
   // The step as a layer of the group sees it.
   Step group_step(const Step& step, int64_t group) const;
   AddResultsArgs run_layers(const Step& step, const KvCache& kv);

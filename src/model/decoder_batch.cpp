@@ -35,6 +35,7 @@ Decoder::BatchArrays Decoder::plan_batch(Workspace& workspace) const {
       .logit_rows = workspace.take<int32_t>(options_.max_logit_rows),
       .sample_rows = workspace.take<SampleRow>(backend_.samples() ? options_.max_logit_rows : 0),
       .near_begin = workspace.take<int32_t>(kv_.near_group > 0 ? sequences : 0),
+      .states = workspace.take<int32_t>(kv_.state_group > 0 ? sequences : 0),
       .block_tables = workspace.take<int32_t>(n_groups() * sequences * max_blocks_)};
 }
 
@@ -135,6 +136,7 @@ void Decoder::stage_sequence(const BatchSequence& sequence, int64_t index, Step&
     host_.ids[step.tokens + i] = id;
     host_.positions[step.tokens + i] = static_cast<int32_t>(position);
     for (int64_t g = 0; g < n_groups(); ++g) {
+      if (is_state(g)) continue;
       host_.slots[g * options_.max_batch_tokens + step.tokens + i] =
           kv_slot(*sequence.pages, position, static_cast<size_t>(g));
     }
@@ -150,6 +152,10 @@ void Decoder::check_pages(const BatchSequence& sequence, int64_t index, const Kv
     const PageTable::Group& group = sequence.pages->groups[at];
     TQ_CHECK(in_cache(group.pages, kv.n_pages(g)),
              "sequence {} has pages that are not in the cache", index);
+    if (is_state(g)) {
+      TQ_CHECK(group.pages.size() == 1, "sequence {} has {} states", index, group.pages.size());
+      continue;
+    }
     // Of near pages there may be fewer: what is not there is read from the others.
     const bool is_near = kv_.near_group > 0 && g == kv_.near_group;
     const int64_t first = is_near ? sequence.first_position / kKvBlockTokens
@@ -169,6 +175,10 @@ void Decoder::stage_pages(const BatchSequence& sequence, int64_t index, const St
   }
   for (int64_t g = 0; g < n_groups(); ++g) {
     const std::vector<PageId>& pages = sequence.pages->groups[static_cast<size_t>(g)].pages;
+    if (is_state(g)) {
+      host_.states[index] = pages[0];
+      continue;
+    }
     std::copy_n(pages.begin(), n_pages,
                 host_.block_tables + (g * step.batch.n_seqs + index) * step.batch.max_blocks);
   }
@@ -224,6 +234,7 @@ Step Decoder::stage(Batch batch, const KvCache& kv, int64_t n_logits) {
         step.batch.block_tables + kv_.near_group * n_seqs * step.batch.max_blocks;
     step.batch.near_begin = device_.near_begin;
   }
+  if (kv_.state_group > 0) step.batch.states = device_.states;
   for (int64_t s = 0; s < n_seqs; ++s) {
     const BatchSequence& sequence = batch[static_cast<size_t>(s)];
     check_pages(sequence, s, kv);

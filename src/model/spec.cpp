@@ -1,6 +1,7 @@
 #include "model/spec.h"
 
 #include "base/check.h"
+#include "kernels/ops/recurrent.h"
 
 namespace tq {
 namespace {
@@ -13,6 +14,10 @@ KvLayerShape kv_shape(const GqaSpec& gqa) {
 KvLayerShape kv_shape(const MlaSpec& mla) {
   return {
       .n_kv_heads = 1, .k_dim = mla.kv_rank + mla.rope_dim, .v_dim = mla.kv_rank, .v_in_k = true};
+}
+
+KvLayerShape kv_shape(const DeltaNetSpec& net) {
+  return {.state_floats = net.conv_floats() + net.rule_floats()};
 }
 
 void check_rope(const ModelSpec& spec, int rope, int64_t dims, const char* field) {
@@ -54,6 +59,25 @@ void check_attention(const GqaSpec& gqa, const ModelSpec& spec) {
 void check_attention(const MlaSpec& mla, const ModelSpec& spec) {
   check_rope(spec, mla.rope, mla.rope_dim, "qk_rope_head_dim");
   check_cached(mla.kv_rank + mla.rope_dim, "kv_lora_rank + qk_rope_head_dim");
+}
+
+void check_attention(const DeltaNetSpec& net, const ModelSpec& /*spec*/) {
+  if (net.n_heads % net.n_k_heads != 0) {
+    fail(ErrorCode::kCorrupt,
+         "config.json: linear_num_value_heads ({}) is not a multiple of linear_num_key_heads ({})",
+         net.n_heads, net.n_k_heads);
+  }
+  if (net.k_dim > kMaxStateKey || net.v_dim > kMaxHeadDim) {
+    fail(ErrorCode::kUnsupported,
+         "config.json: linear_key_head_dim {} and linear_value_head_dim {}: at most {} and {} are "
+         "supported",
+         net.k_dim, net.v_dim, kMaxStateKey, kMaxHeadDim);
+  }
+  if (net.conv_width < 2 || net.conv_width > kMaxConvWidth) {
+    fail(ErrorCode::kUnsupported,
+         "config.json: linear_conv_kernel_dim is {}: 2 to {} are supported", net.conv_width,
+         kMaxConvWidth);
+  }
 }
 
 void check_ffn(const MlpSpec& /*mlp*/) {}

@@ -47,6 +47,9 @@ struct GqaSpec {
   float query_beta = 0;
   int64_t query_span = 0;
   bool sinks = false;  // a learned score more for each query head, which has no value (gpt-oss)
+  // The query projection has a gate for each head behind its query, by whose sigmoid what the head
+  // returns is multiplied (Qwen3.5).
+  bool output_gate = false;
 
   bool v_is_k = false;  // values are the key projection, as it is before norm and rope
   bool v_norm = false;  // RMS norm of each value head, without weights
@@ -67,6 +70,21 @@ struct MlaSpec {
   float scale = 0;
   float latent_norm_eps = 0;  // of the norms of both latents
   int rope = 0;               // index into ModelSpec::ropes
+};
+
+// Gated DeltaNet: a layer that keeps, instead of keys and values, the last inputs of a short
+// convolution and a matrix for each value head (ShortConvArgs, DeltaRuleArgs). Value head h reads
+// key head h / (n_heads / n_k_heads).
+struct DeltaNetSpec {
+  int64_t n_k_heads = 0;
+  int64_t n_heads = 0;  // of values
+  int64_t k_dim = 0;
+  int64_t v_dim = 0;
+  int64_t conv_width = 0;
+
+  int64_t conv_dim() const { return 2 * n_k_heads * k_dim + n_heads * v_dim; }
+  int64_t conv_floats() const { return (conv_width - 1) * conv_dim(); }  // of the state; then
+  int64_t rule_floats() const { return n_heads * k_dim * v_dim; }        // the delta rule's
 };
 
 // Gated MLP: down(activate(gate(x)) * up(x)).
@@ -101,6 +119,7 @@ struct MoeSpec {
   float clamp_limit = 0;
 
   int64_t shared_width = 0;  // of the shared expert; 0: none
+  bool shared_gate = false;  // its result is multiplied by the sigmoid of a learned score
 };
 
 // A gated MLP beside a mixture of experts, each with norms of its own (Gemma 4):
@@ -111,7 +130,7 @@ struct MlpMoeSpec {
 };
 
 struct LayerSpec {
-  std::variant<GqaSpec, MlaSpec> attention;
+  std::variant<GqaSpec, MlaSpec, DeltaNetSpec> attention;
   std::variant<MlpSpec, MoeSpec, MlpMoeSpec> ffn;
   bool post_attention_norm = false;  // norm of the attention output before it is added (Gemma)
   bool post_ffn_norm = false;        // likewise for the feed-forward block

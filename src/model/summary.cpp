@@ -28,6 +28,13 @@ void describe(const MlaSpec& mla, LayerGroup& group) {
   group.head_dim = mla.nope_dim + mla.rope_dim;
 }
 
+void describe(const DeltaNetSpec& net, LayerGroup& group) {
+  group.attention = "delta rule";
+  group.n_heads = net.n_heads;
+  group.n_kv_heads = net.n_k_heads;
+  group.head_dim = net.k_dim;
+}
+
 void describe(const MlpSpec& mlp, LayerGroup& group) { group.mlp_width = mlp.width; }
 
 void describe(const MoeSpec& moe, LayerGroup& group) {
@@ -103,6 +110,7 @@ int64_t ModelSummary::kv_bytes_read(int64_t n_tokens, const KvOptions& options) 
     bytes += shape.token_bytes(options.format) * (seen - near) +
              shape.token_bytes(default_kv_format()) * near;
   }
+  if (n_tokens > 1) bytes += layout.state_bytes();
   return bytes;
 }
 

@@ -15,7 +15,7 @@ namespace tq {
 // Layers of one kind.
 struct LayerGroup {
   int64_t n_layers = 0;
-  std::string attention;   // "full", "sliding", "latent"
+  std::string attention;   // "full", "sliding", "latent", "delta rule"
   int64_t window = 0;      // of sliding attention
   bool shared_kv = false;  // reads the keys and values of an earlier layer
   int64_t n_heads = 0;
@@ -58,7 +58,8 @@ struct ModelSummary {
   // keep what it and one step of step_tokens need (KvLayout).
   int64_t kv_bytes(int64_t n_tokens, const KvOptions& kv, int64_t step_tokens = 512) const;
   // What decoding the token after n_tokens reads of it: sliding layers look at their window only,
-  // and of a compressed format the first and last tokens are read from near pages.
+  // and of a compressed format the first and last tokens are read from near pages. States are read
+  // whole.
   int64_t kv_bytes_read(int64_t n_tokens, const KvOptions& kv) const;
 
  private:

@@ -176,7 +176,8 @@ class RequestBuilder {
     if (own_v) gqa.spec.v_is_k = false;
     const int64_t q_width = spec.n_heads * spec.head_dim;
     const int64_t kv_width = spec.n_kv_heads * spec.head_dim;
-    linear(names_.q, {q_width, spec_.hidden}, spec.bias, gqa.q);
+    const int64_t q_rows = spec.output_gate ? 2 * q_width : q_width;
+    linear(names_.q, {q_rows, spec_.hidden}, spec.bias, gqa.q);
     if (!spec.kv_from) linear(names_.k, {kv_width, spec_.hidden}, spec.bias, gqa.k);
     if (!spec.kv_from && !gqa.spec.v_is_k) {
       const size_t at = requests_.size();
@@ -242,6 +243,25 @@ class RequestBuilder {
     request.read_whole = head_rows;
   }
 
+  void make(const DeltaNetSpec& spec, DecoderLayer& layer) {
+    DeltaNet& net = layer.attention.emplace<DeltaNet>();
+    net.spec = spec;
+    const int64_t width = spec.n_heads * spec.v_dim;
+    linear(names_.delta_qkv, {spec.conv_dim(), spec_.hidden}, false, net.qkv);
+    linear(names_.delta_z, {width, spec_.hidden}, false, net.z);
+    matrix(names_.delta_a, {spec.n_heads, spec_.hidden}, net.a.weight).plain = true;
+    matrix(names_.delta_b, {spec.n_heads, spec_.hidden}, net.b.weight).plain = true;
+    TensorRequest& conv =
+        add(fmt::format("{}.weight", names_.delta_conv), {spec.conv_dim(), 1, spec.conv_width});
+    conv.vector = &net.conv;
+    conv.transposed = true;
+    vector(std::string(names_.delta_a_log), spec.n_heads, net.a_log);
+    vector(std::string(names_.delta_dt_bias), spec.n_heads, net.dt_bias);
+    // Its weights are w, also where those of the others are w of (1 + w).
+    vector(fmt::format("{}.weight", names_.delta_norm), spec.v_dim, net.norm);
+    linear(names_.delta_out, {spec_.hidden, width}, false, net.o);
+  }
+
   void make(const MlpSpec& spec, DecoderLayer& layer) { make_mlp(spec, layer.ffn.emplace<Mlp>()); }
 
   void make_mlp(const MlpSpec& spec, Mlp& mlp) {
@@ -295,6 +315,8 @@ class RequestBuilder {
     linear(names_.shared_gate, {spec.shared_width, spec_.hidden}, false, shared.gate);
     linear(names_.shared_up, {spec.shared_width, spec_.hidden}, false, shared.up);
     linear(names_.shared_down, {spec_.hidden, spec.shared_width}, false, shared.down);
+    if (!spec.shared_gate) return;
+    matrix(names_.shared_expert_gate, {1, spec_.hidden}, moe.shared_gate.weight).plain = true;
   }
 
   // Of one projection of all experts: [experts, dim].

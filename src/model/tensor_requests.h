@@ -47,6 +47,7 @@ struct TensorRequest {
   float* scalar = nullptr;
 
   AffineMap map;               // of a vector's elements
+  bool transposed = false;     // a vector whose tensor is a matrix: by its columns
   bool plain = false;          // a matrix that is never computed with in compressed form
   bool on_host = false;        // bind reads the matrix
   bool unannounced = false;    // the config says that there is none

@@ -22,6 +22,7 @@ enum class TensorRole : uint8_t {
   kKeysValues,       // makes keys or values, few where heads share them
   kLatentExpansion,  // makes all heads' keys and values of one latent vector
   kOutput,           // of attention
+  kRecurrent,        // projections of layers that keep a state, their output too
   kMlp,
   kExperts,
   kPerLayerProjection,  // of per-layer inputs

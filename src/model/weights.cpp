@@ -11,6 +11,16 @@
 namespace tq {
 namespace {
 
+// Of rows of n numbers.
+std::vector<float> transposed(const std::vector<float>& matrix, size_t n) {
+  std::vector<float> columns(matrix.size());
+  const size_t rows = matrix.size() / n;
+  for (size_t r = 0; r < rows; ++r) {
+    for (size_t c = 0; c < n; ++c) columns[c * rows + r] = matrix[r * n + c];
+  }
+  return columns;
+}
+
 class TensorLoader {
  public:
   TensorLoader(const Checkpoint& checkpoint, Backend& backend, const LoadOptions& options,
@@ -60,6 +70,7 @@ class TensorLoader {
     if (values_ == WeightValues::kNone) return vector;
     std::vector<float> values(n);
     materializer_.vector(*request.entry, request.map, values.data());
+    if (request.transposed) values = transposed(values, static_cast<size_t>(request.entry->in()));
     backend_.upload(values.data(), vector, n * sizeof(float));
     return vector;
   }

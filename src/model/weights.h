@@ -10,6 +10,7 @@
 
 #include "model/arch/registry.h"
 #include "model/layers/attention.h"
+#include "model/layers/delta_net.h"
 #include "model/layers/latent_attention.h"
 #include "model/layers/mlp.h"
 #include "model/layers/moe.h"
@@ -21,7 +22,7 @@ namespace tq {
 
 struct DecoderLayer {
   const float* input_norm = nullptr;  // norms: [hidden]
-  std::variant<Gqa, Mla> attention;
+  std::variant<Gqa, Mla, DeltaNet> attention;
   const float* post_attention_norm = nullptr;  // null where the spec has none
   const float* ffn_norm = nullptr;
   std::variant<Mlp, Moe, MlpMoe> ffn;

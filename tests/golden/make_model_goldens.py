@@ -3,11 +3,11 @@
 
     python3 tests/golden/make_model_goldens.py [OUT [NAME...]]
 
-Needs torch, numpy and transformers >= 5.5 (made with 5.17.0, qwen2, qwen2_yarn and what follows glm4_moe_lite_groups
+Needs torch, numpy and transformers >= 5.5 (made with 5.17.0, qwen2, qwen2_yarn, qwen3_5 and what follows glm4_moe_lite_groups
 with 5.19.0, on the CPU, fp32, eager attention and experts). Only needed to change the goldens; the tests read what is stored. Each folder holds
 
     config.json, model.safetensors   as save_pretrained writes them, but for FLAT_SIZES
-    tokens.npy                       int32 [tokens], the prompt
+    tokens.npy                       int32 [tokens], the prompt: TOKENS, or those of PROMPTS
     logits.npy                       float32 [tokens, vocab], one full pass
     logits_cached.npy                float32 [tokens, vocab], prefill of PREFILL, then token by token
     layers.npy                       (of WITH_LAYERS) float32 [layers, 2, tokens, hidden]: the
@@ -117,6 +117,19 @@ LONGROPE = PHI3 | {
                         "short_factor": [1.0, 1.1, 1.3, 1.5, 1.8, 2.0],
                         "long_factor": [1.0, 1.5, 2.5, 4.0, 7.0, 12.0]},
 }
+QWEN3_5 = {
+    "model_type": "qwen3_5_text", "architectures": ["Qwen3_5ForCausalLM"], "vocab_size": 128,
+    "hidden_size": 64, "intermediate_size": 48, "num_hidden_layers": 5,
+    "layer_types": ["linear_attention", "linear_attention", "full_attention", "linear_attention",
+                    "full_attention"],
+    "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32,
+    "linear_num_key_heads": 2, "linear_key_head_dim": 24, "linear_num_value_heads": 6,
+    "linear_value_head_dim": 20, "linear_conv_kernel_dim": 4, "rms_norm_eps": 1e-6,
+    "max_position_embeddings": 512, "tie_word_embeddings": True,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 10000000.0,
+                        "partial_rotary_factor": 0.25, "mrope_section": [2, 1, 1],
+                        "mrope_interleaved": True},
+}
 # name -> (config, dtype of the stored weights)
 GPT_OSS = {
     "model_type": "gpt_oss", "architectures": ["GptOssForCausalLM"], "vocab_size": 128,
@@ -215,18 +228,33 @@ MODELS = {
     "gpt_oss_mxfp4": (GPT_OSS | {"num_hidden_layers": 1, "layer_types": ["sliding_attention"],
                                  "swiglu_limit": 7.0},
                       torch.float32),
+    # Gated delta rule with heads of another size for values, three of which share a key head.
+    "qwen3_5": (QWEN3_5, torch.float32),
+    # Experts and a gated shared one in every layer, a convolution of three tokens, untied head.
+    "qwen3_5_moe": ({key: value for key, value in QWEN3_5.items() if key != "intermediate_size"} | {
+        "model_type": "qwen3_5_moe_text", "architectures": ["Qwen3_5MoeForCausalLM"],
+        "num_hidden_layers": 3, "layer_types": ["linear_attention", "linear_attention",
+                                                "full_attention"],
+        "linear_key_head_dim": 16, "linear_num_value_heads": 4, "linear_value_head_dim": 16,
+        "linear_conv_kernel_dim": 3, "num_experts": 6, "num_experts_per_tok": 3,
+        "moe_intermediate_size": 32, "shared_expert_intermediate_size": 48,
+        "tie_word_embeddings": False,
+    }, torch.float32),
 }
+# Longer than a chunk of transformers' delta rule, which is 64 tokens.
+PROMPTS = {"qwen3_5": 75, "qwen3_5_moe": 75}
 # Configs that are rewritten to the older spelling, global_head_dim and num_global_key_value_heads,
 # which the published checkpoints have.
 FLAT_SIZES = {"gemma4_moe", "gemma4_dense", "gemma4_e"}
-WITH_LAYERS = {"gemma4_moe", "glm4_moe_lite"}
+WITH_LAYERS = {"gemma4_moe", "glm4_moe_lite", "qwen3_5", "qwen3_5_moe"}
 
 
 def spread(name, tensor, family):
     """Gives a weight a spread at which it matters to the logits."""
     if "norm" in name:
         tensor.uniform_(-0.3, 0.3)
-        if family != "gemma3":  # which stores w of (1 + w)
+        # These store w of (1 + w), Qwen3.5 but for one norm.
+        if family != "gemma3" and (family != "qwen3_5" or "linear_attn" in name):
             tensor.add_(1.0)
         if family == "gemma4" and ("q_norm" in name or "k_norm" in name):
             tensor.mul_(0.4)  # its scores are not scaled
@@ -234,8 +262,12 @@ def spread(name, tensor, family):
         tensor.uniform_(-0.3, 0.3)
     elif name.endswith("sinks"):
         tensor.uniform_(-2.0, 2.0)
+    elif name.endswith(("A_log", "dt_bias")):
+        tensor.uniform_(-2.0, 1.0)
     elif name.endswith("bias"):
         tensor.normal_(0.0, 0.2)
+    elif name.endswith("conv1d.weight"):
+        tensor.normal_(0.0, 0.4)
     elif name.endswith("layer_scalar"):
         tensor.uniform_(0.3, 1.2)
     elif name.endswith(("router.scale", "per_expert_scale")):
@@ -370,7 +402,8 @@ def make_checkpoint(name, folder):
     if any("experts" in key for key in config):
         eager["experts_implementation"] = "eager"
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config), **eager)
-    randomise(model, config["model_type"].partition("_")[0])
+    family = config["model_type"]
+    randomise(model, "qwen3_5" if family.startswith("qwen3_5") else family.partition("_")[0])
     shutil.rmtree(folder, ignore_errors=True)
     if name.endswith("mxfp4"):
         return pack_experts(model, folder)
@@ -388,7 +421,7 @@ def make(name, out):
     model = make_checkpoint(name, folder)
     watch = Watch(model)
     for attempt in range(1000):
-        tokens = torch.randint(0, model.config.vocab_size, (TOKENS,))
+        tokens = torch.randint(0, model.config.vocab_size, (PROMPTS.get(name, TOKENS),))
         watch.reset()
         with torch.no_grad():
             full = full_pass(model, tokens)

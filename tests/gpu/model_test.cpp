@@ -30,6 +30,16 @@ const std::vector<MidSize>& mid_sizes() {
   return models;
 }
 
+// Models with layers that keep a state.
+const std::vector<MidSize>& state_models() {
+  static const std::vector<MidSize> models = {
+      {"qwen3.6-35B-A3B", {{"num_hidden_layers", 4}, {"num_experts", 16}, {"vocab_size", kVocab}}},
+      {"qwen3.6-27B", {{"num_hidden_layers", 4}, {"vocab_size", kVocab}}},
+      {"qwen3.5-0.8B", {{"num_hidden_layers", 6}, {"vocab_size", kVocab}}},
+  };
+  return models;
+}
+
 // A model on one backend; logits of every token of a prompt, and of tokens decoded one by one.
 struct Logits {
   std::vector<float> prompt;
@@ -43,7 +53,7 @@ Logits logits_on(std::unique_ptr<Backend> backend, const Checkpoint& checkpoint)
   const auto model = Model::load(checkpoint, *backend, options);
   const KvLayout layout = model->kv_layout();
   const std::vector<int64_t> n_pages(layout.windows.size(), kPages);
-  Pages pages(layout.windows, n_pages);
+  Pages pages(layout.windows, n_pages, {}, layout.states());
   KvCache kv(*backend, layout, fixtures::kKvF32, n_pages);
   PageTable table;
   EXPECT_TRUE(pages.grow(table, 128));
@@ -111,7 +121,7 @@ class Batches {
     model_ = Model::load(checkpoint, *backend_, options);
     const KvLayout layout = model_->kv_layout();
     const std::vector<int64_t> n_pages(layout.windows.size(), kSeqs * kContext / kKvBlockTokens);
-    pages_.emplace(layout.windows, n_pages);
+    pages_.emplace(layout.windows, n_pages, NearPages{}, layout.states());
     kv_ = std::make_unique<KvCache>(*backend_, layout, fixtures::kKvF16, n_pages);
     for (int64_t i = 0; i < kSeqs; ++i) {
       // The last of them is longer than the others' steps are laid out for.
@@ -192,6 +202,48 @@ TEST_P(GpuMidSize, SharedPagesGiveTheSameBits) {
     EXPECT_EQ(batches.prefill_after(n), whole) << "after " << n << " tokens";
   }
 }
+
+class GpuStates : public GpuMidSize {};
+
+TEST_P(GpuStates, EqualTheCpu) {
+  const Logits exact = on_cpu(true), actual = on_gpu(true);
+  EXPECT_LT(rms_difference(actual.prompt, exact.prompt), 2e-5);
+  EXPECT_LT(rms_difference(actual.decoded, exact.decoded), 2e-5);
+  const Logits quantized = on_gpu(false);
+  EXPECT_LT(rms_difference(quantized.prompt, exact.prompt), 0.05);
+  EXPECT_LT(rms_difference(quantized.decoded, exact.decoded), 0.05);
+}
+
+// A step moves the states on, so each decode follows prompts of its own: as it comes, as it is
+// recorded and as it is replayed.
+TEST_P(GpuStates, BitsDoNotDependOnTheBatch) {
+  Batches batches(*checkpoint_);
+  const std::vector<float> prompt = batches.prefill(1);
+  const std::vector<float> alone = batches.decode(1, false);
+  for (const int64_t n : {1, 2, 6}) {
+    for (int repetition = 0; repetition < 3; ++repetition) {
+      EXPECT_EQ(batches.prefill(n), prompt) << n << " prompts";
+      EXPECT_EQ(batches.decode(n, false), alone) << n << " sequences, " << repetition;
+    }
+  }
+}
+
+TEST_P(GpuStates, BitsDoNotDependOnWherePromptsAreCut) {
+  Batches batches(*checkpoint_);
+  const std::vector<float> whole = batches.prefill_after(0);
+  for (const int64_t n : {1, 2, 16, 48, 256, 399}) {
+    EXPECT_EQ(batches.prefill_after(n), whole) << "after " << n << " tokens";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, GpuStates, ::testing::ValuesIn(state_models()),
+                         [](const auto& model) {
+                           std::string name;
+                           for (const char c : std::string_view(model.param.name)) {
+                             if (std::isalnum(static_cast<unsigned char>(c))) name += c;
+                           }
+                           return name;
+                         });
 
 INSTANTIATE_TEST_SUITE_P(Models, GpuMidSize, ::testing::ValuesIn(mid_sizes()),
                          [](const auto& model) {

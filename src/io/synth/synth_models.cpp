@@ -69,6 +69,22 @@ constexpr Family kGemma4{R"({
   "architectures": ["Gemma4ForConditionalGeneration"], "model_type": "gemma4", "dtype": "bfloat16",
   "tie_word_embeddings": true, "vision_config": null, "audio_config": null})"};
 
+constexpr const char* kQwen35Config = R"({
+  "model_type": "qwen3_5_text", "dtype": "bfloat16", "vocab_size": 248320, "head_dim": 256,
+  "hidden_act": "silu", "rms_norm_eps": 1e-6, "attention_bias": false, "attn_output_gate": true,
+  "full_attention_interval": 4, "linear_conv_kernel_dim": 4, "linear_key_head_dim": 128,
+  "linear_num_key_heads": 16, "linear_value_head_dim": 128, "mamba_ssm_dtype": "float32",
+  "max_position_embeddings": 262144, "tie_word_embeddings": false,
+  "rope_parameters": {
+    "rope_type": "default", "rope_theta": 10000000, "partial_rotary_factor": 0.25,
+    "mrope_interleaved": true, "mrope_section": [11, 11, 10]}})";
+constexpr Family kQwen35{kQwen35Config, qwen3_5_dense_tensors, R"({
+  "architectures": ["Qwen3_5ForConditionalGeneration"], "model_type": "qwen3_5",
+  "dtype": "bfloat16", "tie_word_embeddings": false, "vision_config": null})"};
+constexpr Family kQwen35Moe{kQwen35Config, qwen3_5_moe_tensors, R"({
+  "architectures": ["Qwen3_5MoeForConditionalGeneration"], "model_type": "qwen3_5_moe",
+  "dtype": "bfloat16", "tie_word_embeddings": false, "vision_config": null})"};
+
 constexpr Family kGlm4MoeLite{R"({
   "architectures": ["Glm4MoeLiteForCausalLM"], "model_type": "glm4_moe_lite", "dtype": "bfloat16",
   "vocab_size": 154880, "num_attention_heads": 20, "num_key_value_heads": 20, "q_lora_rank": 768,
@@ -182,6 +198,30 @@ constexpr std::array kRows{
     Row{"qwen3-0.6B", kQwen3, R"({
       "hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16,
       "intermediate_size": 3072, "tie_word_embeddings": true})"},
+    Row{"qwen3.6-35B-A3B", kQwen35Moe, R"({
+      "model_type": "qwen3_5_moe_text", "hidden_size": 2048, "num_hidden_layers": 40,
+      "num_attention_heads": 16, "num_key_value_heads": 2, "linear_num_value_heads": 32,
+      "num_experts": 256, "num_experts_per_tok": 8, "moe_intermediate_size": 512,
+      "shared_expert_intermediate_size": 512})"},
+    Row{"qwen3.5-122B-A10B", kQwen35Moe, R"({
+      "model_type": "qwen3_5_moe_text", "hidden_size": 3072, "num_hidden_layers": 48,
+      "num_attention_heads": 32, "num_key_value_heads": 2, "linear_num_value_heads": 64,
+      "num_experts": 256, "num_experts_per_tok": 8, "moe_intermediate_size": 1024,
+      "shared_expert_intermediate_size": 1024})"},
+    Row{"qwen3.6-27B", kQwen35, R"({
+      "hidden_size": 5120, "num_hidden_layers": 64, "num_attention_heads": 24,
+      "num_key_value_heads": 4, "linear_num_value_heads": 48, "intermediate_size": 17408})"},
+    Row{"qwen3.5-9B", kQwen35, R"({
+      "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 16,
+      "num_key_value_heads": 4, "linear_num_value_heads": 32, "intermediate_size": 12288})"},
+    Row{"qwen3.5-4B", kQwen35, R"({
+      "hidden_size": 2560, "num_hidden_layers": 32, "num_attention_heads": 16,
+      "num_key_value_heads": 4, "linear_num_value_heads": 32, "intermediate_size": 9216,
+      "tie_word_embeddings": true})"},
+    Row{"qwen3.5-0.8B", kQwen35, R"({
+      "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 8,
+      "num_key_value_heads": 2, "linear_num_value_heads": 16, "intermediate_size": 3584,
+      "tie_word_embeddings": true})"},
     Row{"glm-4.7-flash", kGlm4MoeLite, R"({
       "hidden_size": 2048, "num_hidden_layers": 47, "intermediate_size": 10240,
       "moe_intermediate_size": 1536})"},
@@ -249,6 +289,7 @@ SynthModel make_synth_model(std::string_view name, const Json& changes) {
   model.tensors = row.family.tensors(model.config);
   if (row.family.multimodal != nullptr) {
     Json outer = Json::parse(row.family.multimodal);
+    outer["tie_word_embeddings"] = model.config["tie_word_embeddings"];  // it goes before
     outer["text_config"] = std::move(model.config);
     model.config = std::move(outer);
   }

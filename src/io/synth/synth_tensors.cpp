@@ -74,11 +74,13 @@ struct GqaSizes {
   int64_t heads, kv_heads, head_dim;
   bool k = true, v = true;
   std::optional<float> qk_norm = 1.0f;  // mean weight of the norms of q and k; none without them
+  bool output_gate = false;             // a gate for each head behind its query
 };
 
 void add_gqa(TensorList& list, const GqaSizes& gqa) {
   const int64_t hidden = list["hidden_size"];
-  list.linear("self_attn.q_proj.weight", {gqa.heads * gqa.head_dim, hidden});
+  const int64_t q_rows = gqa.heads * gqa.head_dim * (gqa.output_gate ? 2 : 1);
+  list.linear("self_attn.q_proj.weight", {q_rows, hidden});
   if (gqa.k) list.linear("self_attn.k_proj.weight", {gqa.kv_heads * gqa.head_dim, hidden});
   if (gqa.v) list.linear("self_attn.v_proj.weight", {gqa.kv_heads * gqa.head_dim, hidden});
   list.output_linear("self_attn.o_proj.weight", {hidden, gqa.heads * gqa.head_dim});
@@ -267,6 +269,48 @@ void add_gemma4(TensorList& list) {
   add_decoder(list, style, [&](int64_t i) { add_gemma4_layer(list, i); });
 }
 
+void add_delta_net(TensorList& list) {
+  const int64_t hidden = list["hidden_size"];
+  const int64_t heads = list["linear_num_value_heads"];
+  const int64_t values = heads * list["linear_value_head_dim"];
+  const int64_t channels = 2 * list["linear_num_key_heads"] * list["linear_key_head_dim"] + values;
+  list.linear("linear_attn.in_proj_qkv.weight", {channels, hidden});
+  list.linear("linear_attn.in_proj_z.weight", {values, hidden});
+  list.linear("linear_attn.in_proj_b.weight", {heads, hidden});
+  list.linear("linear_attn.in_proj_a.weight", {heads, hidden});
+  list.linear("linear_attn.conv1d.weight", {channels, 1, list["linear_conv_kernel_dim"]});
+  // States that forget a tenth to a half with each token.
+  list.add("linear_attn.A_log", {heads}, {-1, 0.5f});
+  list.add("linear_attn.dt_bias", {heads}, {0, 0.5f});
+  list.add("linear_attn.norm.weight", {list["linear_value_head_dim"]}, {1, 0.1f});
+  list.output_linear("linear_attn.out_proj.weight", {hidden, values});
+}
+
+void add_qwen3_5(TensorList& list, bool moe) {
+  const DecoderStyle style{.body = "model.language_model.", .norm_zero = -1};
+  add_decoder(list, style, [&](int64_t i) {
+    if ((i + 1) % list["full_attention_interval"] == 0) {
+      add_gqa(list, {.heads = list["num_attention_heads"],
+                     .kv_heads = list["num_key_value_heads"],
+                     .head_dim = list["head_dim"],
+                     .output_gate = true});
+    } else {
+      add_delta_net(list);
+    }
+    if (!moe) return add_mlp(list, "mlp", list["intermediate_size"]);
+    const int64_t n = list["num_experts"];
+    const int64_t width = list["moe_intermediate_size"];
+    const int64_t hidden = list["hidden_size"];
+    list.linear("mlp.gate.weight", {n, hidden}, kScoreDeviation);
+    list.linear("mlp.experts.gate_up_proj", {n, 2 * width, hidden});
+    list.output_linear("mlp.experts.down_proj", {n, hidden, width});
+    add_mlp(list, "mlp.shared_expert", list["shared_expert_intermediate_size"]);
+    list.linear("mlp.shared_expert_gate.weight", {1, hidden});
+  });
+}
+void add_qwen3_5_dense(TensorList& list) { add_qwen3_5(list, false); }
+void add_qwen3_5_moe(TensorList& list) { add_qwen3_5(list, true); }
+
 void add_mla(TensorList& list) {
   const int64_t hidden = list["hidden_size"];
   const int64_t heads = list["num_attention_heads"];
@@ -323,6 +367,12 @@ std::vector<SynthTensor> gemma3_tensors(const Json& config) {
 }
 std::vector<SynthTensor> gemma4_tensors(const Json& config) {
   return tensors_of(config, add_gemma4);
+}
+std::vector<SynthTensor> qwen3_5_dense_tensors(const Json& config) {
+  return tensors_of(config, add_qwen3_5_dense);
+}
+std::vector<SynthTensor> qwen3_5_moe_tensors(const Json& config) {
+  return tensors_of(config, add_qwen3_5_moe);
 }
 std::vector<SynthTensor> glm4_moe_lite_tensors(const Json& config) {
   return tensors_of(config, add_glm4_moe_lite);

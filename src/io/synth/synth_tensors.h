@@ -27,6 +27,8 @@ std::vector<SynthTensor> qwen3_dense_tensors(const Json& config);
 std::vector<SynthTensor> qwen3_moe_tensors(const Json& config);
 std::vector<SynthTensor> gemma3_tensors(const Json& config);
 std::vector<SynthTensor> gemma4_tensors(const Json& config);
+std::vector<SynthTensor> qwen3_5_dense_tensors(const Json& config);
+std::vector<SynthTensor> qwen3_5_moe_tensors(const Json& config);
 std::vector<SynthTensor> glm4_moe_lite_tensors(const Json& config);
 
 }  // namespace tq

@@ -12,6 +12,7 @@ const CpuKernels& generic_kernels() {
     generic::fill_inputs(table);
     generic::fill_attention(table);
     generic::fill_routing(table);
+    generic::fill_recurrent(table);
     generic::fill_elementwise(table);
     return table;
   }();

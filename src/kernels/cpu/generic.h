@@ -1,4 +1,4 @@
-// The generic kernels come in five files; each fills the slots it implements, for every format, KV
+// The generic kernels come in six files; each fills the slots it implements, for every format, KV
 // format or activation. Private to kernels/cpu.
 #pragma once
 
@@ -10,6 +10,7 @@ void fill_matmul(CpuKernels& table);       // matmul_f32, matmul_i8
 void fill_inputs(CpuKernels& table);       // embed, rotate, rotate_quantize
 void fill_attention(CpuKernels& table);    // kv_store, attention
 void fill_routing(CpuKernels& table);      // route, combine
+void fill_recurrent(CpuKernels& table);    // short_conv, delta_rule, gated_norm
 void fill_elementwise(CpuKernels& table);  // all others
 
 }  // namespace tq::generic

@@ -140,6 +140,14 @@ void gather_rows(const GatherRowsArgs& args, int64_t begin, int64_t end) {
   }
 }
 
+void sigmoid_gate(const SigmoidGateArgs& args, int64_t begin, int64_t end) {
+  for (int64_t r = begin; r < end; ++r) {
+    float* x = args.x + r * args.dim;
+    const float* gate = args.gate + r * args.gate_stride;
+    for (int64_t i = 0; i < args.dim; ++i) x[i] /= 1.0f + fast_exp(-gate[args.per_row ? 0 : i]);
+  }
+}
+
 }  // namespace
 
 void fill_elementwise(CpuKernels& table) {
@@ -155,6 +163,7 @@ void fill_elementwise(CpuKernels& table) {
   table.add = add;
   table.softcap = softcap;
   table.gather_rows = gather_rows;
+  table.sigmoid_gate = sigmoid_gate;
 }
 
 }  // namespace tq::generic

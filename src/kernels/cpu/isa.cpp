@@ -30,6 +30,7 @@ struct Tables {
       avx2::fill_matmul_f32(table);
       avx2::fill_matmul_i8(table);
       avx2::fill_attention(table);
+      avx2::fill_recurrent(table);
       avx2::fill_elementwise(table);
     }
 #if !defined(TQ_NO_AVXVNNI)
@@ -44,6 +45,7 @@ struct Tables {
       avx512::fill_matmul_f32(table);
       avx512::fill_matmul_i8(table);
       avx512::fill_attention(table);
+      avx512::fill_recurrent(table);
       avx512::fill_elementwise(table);
     }
 #endif

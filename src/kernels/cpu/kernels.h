@@ -18,6 +18,7 @@
 #include "kernels/ops/kv.h"
 #include "kernels/ops/norm.h"
 #include "kernels/ops/product.h"
+#include "kernels/ops/recurrent.h"
 #include "kernels/ops/rope.h"
 #include "kernels/ops/rows.h"
 
@@ -103,6 +104,11 @@ struct CpuKernels {
   CpuKernel<CombineArgs> combine;                      // tokens
   CpuKernel<ExpertBiasArgs> add_expert_bias;           // pairs
   CpuKernel<GatherRowsArgs> gather_rows;               // rows
+  CpuKernel<SigmoidGateArgs> sigmoid_gate;             // rows
+  CpuKernel<GatedNormArgs> gated_norm;                 // rows
+  CpuKernel<ShortConvArgs> short_conv;                 // channels, of all sequences
+  CpuKernel<DeltaRuleArgs>
+      delta_rule;  // n_seqs * n_heads: head e % n_heads of sequence e / n_heads
 };
 
 // Portable C++ in every slot.

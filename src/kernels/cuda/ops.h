@@ -24,6 +24,7 @@
 #include "kernels/ops/list.h"
 #include "kernels/ops/norm.h"
 #include "kernels/ops/product.h"
+#include "kernels/ops/recurrent.h"
 #include "kernels/ops/rope.h"
 #include "kernels/ops/rows.h"
 

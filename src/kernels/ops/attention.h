@@ -23,6 +23,7 @@ struct RaggedBatch {
   // and for each sequence from which token on there are such pages of its tail.
   const int32_t* near_tables = nullptr;
   const int32_t* near_begin = nullptr;  // [n_seqs]
+  const int32_t* states = nullptr;      // [n_seqs], slots of layers that keep a state (recurrent.h)
 };
 
 // A part of every key that is the same for all tokens but for its rotation (the bias of k_proj),

@@ -36,6 +36,16 @@ struct AddArgs {
   float* out;  // may equal a or b
 };
 
+// x[r, :] = x[r, :] * sigmoid(gate[r, :]), in place; or of one number for the whole row.
+struct SigmoidGateArgs {
+  float* x;           // [rows, dim]
+  const float* gate;  // rows of dim numbers, or of one, gate_stride apart
+  int64_t rows;
+  int64_t dim;
+  int64_t gate_stride;
+  bool per_row = false;  // one number for a row
+};
+
 // x = cap * tanh(x / cap), in place.
 struct SoftcapArgs {
   float* x;

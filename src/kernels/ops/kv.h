@@ -30,6 +30,10 @@ struct KvLayerView {
   const KvLayerView* near = nullptr;
   int64_t sinks = 0;
   int64_t tail = 0;
+  // Of a layer that keeps a state for each sequence instead (n_kv_heads is 0): slot i is at
+  // state + i * state_floats.
+  float* state = nullptr;
+  int64_t state_floats = 0;
 };
 
 // One plane of a layer's pages: page i is at first + i * page_bytes.

@@ -24,7 +24,11 @@
   OP(glu_clamped, ClampedGluArgs)            \
   OP(add, AddArgs)                           \
   OP(softcap, SoftcapArgs)                   \
-  OP(gather_rows, GatherRowsArgs)
+  OP(gather_rows, GatherRowsArgs)            \
+  OP(sigmoid_gate, SigmoidGateArgs)          \
+  OP(gated_norm, GatedNormArgs)              \
+  OP(short_conv, ShortConvArgs)              \
+  OP(delta_rule, DeltaRuleArgs)
 
 // What every backend must have.
 #define TQ_ELEMENTARY_OPERATORS(OP) \

@@ -44,6 +44,17 @@ struct TensorNames {
   std::string_view kv_a_norm = "self_attn.kv_a_layernorm";
   std::string_view kv_b = "self_attn.kv_b_proj";
 
+  // Gated DeltaNet; the last two are whole names.
+  std::string_view delta_qkv = "linear_attn.in_proj_qkv";
+  std::string_view delta_z = "linear_attn.in_proj_z";
+  std::string_view delta_a = "linear_attn.in_proj_a";
+  std::string_view delta_b = "linear_attn.in_proj_b";
+  std::string_view delta_conv = "linear_attn.conv1d";
+  std::string_view delta_norm = "linear_attn.norm";
+  std::string_view delta_out = "linear_attn.out_proj";
+  std::string_view delta_a_log = "linear_attn.A_log";
+  std::string_view delta_dt_bias = "linear_attn.dt_bias";
+
   std::string_view post_attention_norm;
   std::string_view ffn_norm = "post_attention_layernorm";
   std::string_view gate = "mlp.gate_proj";
@@ -59,6 +70,7 @@ struct TensorNames {
   std::string_view shared_gate = "mlp.shared_experts.gate_proj";
   std::string_view shared_up = "mlp.shared_experts.up_proj";
   std::string_view shared_down = "mlp.shared_experts.down_proj";
+  std::string_view shared_expert_gate = "mlp.shared_expert_gate";
   std::string_view mlp_post_norm;  // the three norms of MlpMoeSpec
   std::string_view moe_pre_norm;
   std::string_view moe_post_norm;
@@ -114,6 +126,8 @@ ModelSpec read_qwen2_config(const Json& config);
 TensorNames qwen2_tensor_names();
 ModelSpec read_qwen3_config(const Json& config);
 TensorNames qwen3_tensor_names();
+ModelSpec read_qwen3_5_config(const Json& config);
+TensorNames qwen3_5_tensor_names();
 ModelSpec read_glm4_moe_lite_config(const Json& config);
 TensorNames glm4_moe_lite_tensor_names();
 ModelSpec read_mistral_config(const Json& config);

@@ -3,6 +3,9 @@
 namespace tq {
 
 void Gqa::plan(Workspace& workspace, int64_t max_tokens) {
+  if (spec.output_gate) {
+    q_gate_ = workspace.take<float>(max_tokens * spec.n_heads * 2 * spec.head_dim);
+  }
   q_out_ = workspace.take<float>(max_tokens * spec.n_heads * spec.head_dim);
   k_out_ = workspace.take<float>(max_tokens * spec.n_kv_heads * spec.head_dim);
   v_out_ = workspace.take<float>(max_tokens * spec.n_kv_heads * spec.head_dim);
@@ -55,15 +58,34 @@ KeyBias Gqa::key_bias(const Step& step) const {
           .interleaved = rope.interleaved};
 }
 
+void Gqa::split_gate(const Step& step) const {
+  step.backend.gather_rows({.x = q_gate_,
+                            .rows = {},
+                            .n = step.tokens * spec.n_heads,
+                            .dim = spec.head_dim,
+                            .out = q_out_,
+                            .x_stride = 2 * spec.head_dim});
+}
+
+void Gqa::apply_gate(const Step& step) const {
+  step.backend.sigmoid_gate({.x = mixed_,
+                             .gate = q_gate_ + spec.head_dim,
+                             .rows = step.tokens * spec.n_heads,
+                             .dim = spec.head_dim,
+                             .gate_stride = 2 * spec.head_dim});
+}
+
 BlockResults Gqa::run(const Step& step, const KvLayerView& kv, BlockInputs x, float* out) const {
   const Linear keys{k.weight, key_bias_apart ? nullptr : k.bias};
+  float* const queries = spec.output_gate ? q_gate_ : q_out_;
   if (spec.kv_from) {
-    project(step, x[0], {{q, q_out_}});
+    project(step, x[0], {{q, queries}});
   } else if (spec.v_is_k) {
-    project(step, x[0], {{q, q_out_}, {keys, k_out_}});
+    project(step, x[0], {{q, queries}, {keys, k_out_}});
   } else {
-    project(step, x[0], {{q, q_out_}, {keys, k_out_}, {v, v_out_}});
+    project(step, x[0], {{q, queries}, {keys, k_out_}, {v, v_out_}});
   }
+  if (spec.output_gate) split_gate(step);
   if (spec.query_beta > 0) {
     step.backend.scale_by_position({.x = q_out_,
                                     .positions = step.positions,
@@ -75,6 +97,13 @@ BlockResults Gqa::run(const Step& step, const KvLayerView& kv, BlockInputs x, fl
   AttentionArgs attention = attention_args(kv, step.batch);
   attention.workspace = step.attention;
   attention.key_bias = key_bias(step);
+  if (spec.output_gate) {
+    step.backend.attention_inputs(inputs_args(step, kv));
+    step.backend.attention(attention);
+    apply_gate(step);
+    project(step, mixed_, {{o, out}});
+    return {{{.x = out}}, 1};
+  }
   const Activation mixed = step.backend.attention_prepared(
       inputs_args(step, kv), attention, rows_for(step, o.weight, mixed_, step.tokens));
   step.backend.matmul({.weight = o.weight, .x = mixed, .bias = o.bias, .out = out});

@@ -14,7 +14,7 @@ namespace tq {
 
 struct Gqa {
   GqaSpec spec;
-  Linear q;                       // [n_heads * head_dim, hidden]
+  Linear q;                       // [n_heads * head_dim, hidden]; twice the rows with output_gate
   Linear k;                       // [n_kv_heads * head_dim, hidden]; none with kv_from
   Linear v;                       // likewise; none with v_is_k
   Linear o;                       // [hidden, n_heads * head_dim]
@@ -38,8 +38,13 @@ struct Gqa {
   AttentionInputsArgs inputs_args(const Step& step, const KvLayerView& kv) const;
   KeyBias key_bias(const Step& step) const;
 
-  float* q_out_ = nullptr;  // [tokens, n_heads, head_dim]
-  float* k_out_ = nullptr;  // [tokens, n_kv_heads, head_dim]
+  // Makes q_out_ of what q returns with output_gate, and multiplies mixed_ by the gates.
+  void split_gate(const Step& step) const;
+  void apply_gate(const Step& step) const;
+
+  float* q_gate_ = nullptr;  // [tokens, n_heads, 2, head_dim], with output_gate
+  float* q_out_ = nullptr;   // [tokens, n_heads, head_dim]
+  float* k_out_ = nullptr;   // [tokens, n_kv_heads, head_dim]
   float* v_out_ = nullptr;
   float* mixed_ = nullptr;  // [tokens, n_heads, head_dim]
 };

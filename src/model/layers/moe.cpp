@@ -17,6 +17,7 @@ void Moe::plan(Workspace& workspace, int64_t max_tokens) {
   up_out_ = workspace.take<float>(pairs * spec.width);
   down_out_ = workspace.take<float>(pairs * hidden);
   if (shared) shared->plan(workspace, max_tokens);
+  if (spec.shared_gate) shared_score_ = workspace.take<float>(max_tokens);
 }
 
 std::vector<InputRequest> Moe::inputs(const float* norm_weight) const {
@@ -108,6 +109,19 @@ void Moe::run_experts(const Step& step, const BlockInput& x) const {
   add_bias(step, down_bias, hidden, down_out_);
 }
 
+BlockResult Moe::run_shared(const Step& step, BlockInputs x, float* out) const {
+  const BlockResult result = shared->run(step, x.first(1), out).results[0];
+  if (!spec.shared_gate) return result;
+  project(step, x[0], {{shared_gate, shared_score_}});
+  step.backend.sigmoid_gate({.x = out,
+                             .gate = shared_score_,
+                             .rows = step.tokens,
+                             .dim = hidden,
+                             .gate_stride = 1,
+                             .per_row = true});
+  return result;
+}
+
 BlockResults Moe::run(const Step& step, BlockInputs x, float* out) const {
   BlockResults results{{{.x = down_out_, .top_k = spec.top_k, .routing = routing_}}, 1};
   const auto run_routed = [&] {
@@ -119,10 +133,8 @@ BlockResults Moe::run(const Step& step, BlockInputs x, float* out) const {
     return results;
   }
   const Step side = step.beside();
-  const auto run_shared = [&] {
-    results.results[results.n++] = shared->run(side, x.first(1), out).results[0];
-  };
-  step.backend.run_beside(std::cref(run_shared), std::cref(run_routed));
+  const auto run_side = [&] { results.results[results.n++] = run_shared(side, x, out); };
+  step.backend.run_beside(std::cref(run_side), std::cref(run_routed));
   return results;
 }
 

@@ -28,6 +28,7 @@ struct Moe {
   const float* up_bias = nullptr;
   const float* down_bias = nullptr;
   std::optional<Mlp> shared;  // with shared_width
+  Linear shared_gate;         // [1, hidden], with shared_gate
 
   void plan(Workspace& workspace, int64_t max_tokens);
   // x[0] is what experts read, x[1] what the router reads, if that has a norm of its own.
@@ -41,8 +42,10 @@ struct Moe {
   // activate(gate) * up of each chosen expert, in gate_out_.
   void run_gated(const Step& step, const BlockInput& x, int64_t pairs) const;
   void add_bias(const Step& step, const float* bias, int64_t dim, float* x) const;
+  BlockResult run_shared(const Step& step, BlockInputs x, float* out) const;
 
-  float* logits_ = nullptr;  // [tokens, n_experts]
+  float* logits_ = nullptr;        // [tokens, n_experts]
+  float* shared_score_ = nullptr;  // [tokens]
   Routing routing_{};
   float* gate_out_ = nullptr;  // [tokens * top_k, width]
   float* up_out_ = nullptr;

@@ -27,10 +27,10 @@ uint64_t fnv1a(std::string_view text) {
   return hash;
 }
 
-// What transformers 5.17.0 (Mistral, Phi, SmolLM3 and gpt-oss: 5.19.0) makes of the published
-// configs: tensors in a saved checkpoint, their parameters (buffers too), and the hash of "name
-// [shape]\n" over all of them by name. The parameters of the models that others have published
-// counts of agree with those.
+// What transformers 5.17.0 (Mistral, Phi, SmolLM3, gpt-oss and Qwen3.5: 5.19.0) makes of the
+// published configs: tensors in a saved checkpoint, their parameters (buffers too), and the hash of
+// "name [shape]\n" over all of them by name. The parameters of the models that others have
+// published counts of agree with those.
 struct Published {
   std::string_view name;
   size_t n_tensors;
@@ -60,6 +60,12 @@ constexpr std::array kPublished{
     Published{"qwen3-32B", 707, 32762123264, 0xb7efad2a396a4cad},
     Published{"qwen3-4B", 398, 4022468096, 0x0263447626190224},
     Published{"qwen3-8B", 399, 8190735360, 0x226e4f0aaf6ef0bc},
+    Published{"qwen3.5-0.8B", 320, 752393024, 0x53adeb3b559649f1},
+    Published{"qwen3.5-122B-A10B", 831, 122111526912, 0x250fe2e2f061b3ad},
+    Published{"qwen3.5-4B", 426, 4205751296, 0xb24896eaacddfa7e},
+    Published{"qwen3.5-9B", 427, 8953803264, 0xd0d45765e095a986},
+    Published{"qwen3.6-27B", 851, 26895998464, 0xd9bd7fb09fa3ea98},
+    Published{"qwen3.6-35B-A3B", 693, 34660610688, 0x996e0ae0d5dfaa37},
     Published{"smollm3-3b", 326, 3075098624, 0x8e417b918620cddd},
     Published{"smollm2-135m", 272, 134515008, 0x59e503438d8cc0eb},
 };

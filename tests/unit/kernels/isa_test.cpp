@@ -60,6 +60,10 @@ TEST_P(Kernels, FillEverySlot) {
   EXPECT_NE(kernels.route, nullptr);
   EXPECT_NE(kernels.combine, nullptr);
   EXPECT_NE(kernels.gather_rows, nullptr);
+  EXPECT_NE(kernels.sigmoid_gate, nullptr);
+  EXPECT_NE(kernels.gated_norm, nullptr);
+  EXPECT_NE(kernels.short_conv, nullptr);
+  EXPECT_NE(kernels.delta_rule, nullptr);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Kernels, ::testing::ValuesIn(fixtures::all_isas()),

@@ -440,5 +440,108 @@ TEST(NearPages, SinksAreForgottenLast) {
   }
 }
 
+// Group 1 is slots for states.
+TEST(States, ATableHasOneSlotWhateverItsLength) {
+  const std::vector<int64_t> n_pages = {20, 2};
+  Pages pages({0, 1}, n_pages, {}, 1);
+  EXPECT_FALSE(pages.shares());
+  PageTable first;
+  PageTable second;
+  PageTable third;
+  EXPECT_EQ(pages.adopt(first, std::vector<int32_t>(40, 7)), 0);
+  ASSERT_TRUE(pages.grow(first, 5));
+  ASSERT_TRUE(pages.grow(first, 100));
+  EXPECT_EQ(first.groups[1].pages.size(), 1u);
+  ASSERT_TRUE(pages.grow(second, 16));
+  EXPECT_EQ(pages.most_tokens(third), 0) << "no slot is left";
+  EXPECT_FALSE(pages.grow(third, 1));
+  EXPECT_EQ(pages.most_tokens(second), 13 * kKvBlockTokens) << "those that have one grow on";
+  pages.slide(first, 90);
+  EXPECT_NE(first.groups[1].pages[0], second.groups[1].pages[0]);
+  const PageTable* const both[] = {&first, &second};
+  pages.check(both);
+  pages.publish(first, std::vector<int32_t>(90, 7));
+  EXPECT_EQ(pages.n_adoptable(std::vector<int32_t>(90, 7)), 0);
+  pages.retire(second, std::vector<int32_t>(16, 7));
+  EXPECT_EQ(pages.n_available(1), 1);
+  EXPECT_EQ(pages.adopt(third, std::vector<int32_t>(90, 7)), 0);
+  EXPECT_TRUE(pages.grow(third, 1));
+}
+
+TEST(States, ForksCopyTheState) {
+  const std::vector<int64_t> n_pages = {20, 2};
+  Pages pages({0, 1}, n_pages, {}, 1);
+  PageTable table;
+  ASSERT_TRUE(pages.grow(table, 32));
+  std::vector<std::pair<size_t, PageId>> copied;
+  const PageCopy copy = [&](size_t group, PageId from, PageId to) {
+    EXPECT_NE(from, to);
+    copied.emplace_back(group, from);
+  };
+  auto fork = pages.fork(table, 32, copy);  // at the end of a page, of which nothing is copied
+  ASSERT_TRUE(fork.has_value());
+  EXPECT_EQ(copied, (std::vector<std::pair<size_t, PageId>>{{1, table.groups[1].pages[0]}}));
+  EXPECT_FALSE(pages.fork(table, 32, copy).has_value()) << "there are two slots";
+  pages.release(*fork);
+  EXPECT_TRUE(pages.fork(table, 32, copy).has_value());
+}
+
+TEST(States, AreKeptBehindPromptsAndEnds) {
+  const std::vector<int64_t> n_pages = {20, 3};
+  Pages pages({0, 1}, n_pages, {}, 1);
+  std::vector<std::pair<PageId, PageId>> copied;
+  pages.keep_states([&](size_t group, PageId from, PageId to) {
+    EXPECT_EQ(group, 1u);
+    copied.emplace_back(from, to);
+  });
+  std::vector<int32_t> tokens;
+  for (int32_t i = 0; i < 60; ++i) tokens.push_back(i);
+  const auto first_n = [&](size_t n) { return std::span(tokens).first(n); };
+  PageTable table;
+  ASSERT_TRUE(pages.grow(table, 32));
+  pages.keep_state(table, first_n(32), Reuse::kLikely);
+  EXPECT_TRUE(copied.empty()) << "nothing says that these tokens were run";
+  pages.publish(table, first_n(32));
+  EXPECT_EQ(pages.n_adoptable(tokens), 0) << "the pages are there, no state is";
+  pages.keep_state(table, first_n(32), Reuse::kLikely);
+  ASSERT_EQ(copied.size(), 1u);
+  EXPECT_EQ(copied[0].first, table.groups[1].pages[0]);
+  EXPECT_EQ(pages.n_adoptable(tokens), 32);
+  // It goes on, and ends within a page: there a sequence goes on with its own slot.
+  ASSERT_TRUE(pages.grow(table, 53));
+  pages.publish(table, first_n(53));
+  pages.keep_state(table, first_n(53), Reuse::kLikely);
+  EXPECT_EQ(copied.size(), 1u) << "not at the end of a page";
+  const PageId own = table.groups[1].pages[0];
+  pages.retire(table, first_n(53));
+  EXPECT_EQ(pages.n_adoptable(tokens), 53);
+  EXPECT_EQ(pages.n_adoptable(first_n(53)), 32) << "a state cannot be cut back";
+  PageTable next;
+  EXPECT_EQ(pages.adopt(next, tokens), 53);
+  EXPECT_EQ(next.groups[1].pages, std::vector<PageId>{own});
+  PageTable beside;
+  EXPECT_EQ(pages.adopt(beside, tokens), 32);
+  ASSERT_EQ(copied.size(), 2u);
+  EXPECT_EQ(copied[1].first, copied[0].second);
+  // Without a slot for a copy the kept state itself goes to the sequence.
+  PageTable last;
+  EXPECT_EQ(pages.adopt(last, tokens), 32);
+  EXPECT_EQ(copied.size(), 2u);
+  EXPECT_EQ(last.groups[1].pages[0], copied[0].second);
+  EXPECT_EQ(pages.n_adoptable(tokens), 0);
+  const PageTable* const all[] = {&next, &beside, &last};
+  pages.check(all);
+  PageTable none;
+  EXPECT_FALSE(pages.grow(none, 1));
+  // A step that failed: what is in the slot is no state of what was cached.
+  ASSERT_TRUE(pages.grow(next, 60));
+  pages.retire(next, first_n(53));
+  EXPECT_EQ(pages.n_adoptable(tokens), 0);
+  pages.release(beside);
+  pages.retire(last, first_n(32));
+  EXPECT_EQ(pages.n_adoptable(tokens), 32);
+  pages.check({});
+}
+
 }  // namespace
 }  // namespace tq

@@ -97,7 +97,9 @@ INSTANTIATE_TEST_SUITE_P(Models, GoldenTest,
                                                            "phi3_longrope",
                                                            "phi3_longrope_long",
                                                            "gpt_oss",
-                                                           "gpt_oss_mxfp4"})),
+                                                           "gpt_oss_mxfp4",
+                                                           "qwen3_5",
+                                                           "qwen3_5_moe"})),
                          [](const auto& test) { return std::string(test.param); });
 
 // A device that has no attention with sinks says so.
@@ -132,7 +134,8 @@ TEST_P(GoldenStages, EveryLayer) {
   EXPECT_EQ(stages.size(), expected.size());
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GoldenStages, testing::Values("gemma4_moe", "glm4_moe_lite"),
+INSTANTIATE_TEST_SUITE_P(Models, GoldenStages,
+                         testing::Values("gemma4_moe", "glm4_moe_lite", "qwen3_5", "qwen3_5_moe"),
                          [](const auto& test) { return std::string(test.param); });
 
 }  // namespace

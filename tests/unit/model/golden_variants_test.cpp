@@ -38,12 +38,12 @@ TEST_P(GoldenSensitivity, EveryTensorMatters) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GoldenSensitivity,
-                         testing::ValuesIn(on_this_device({"gemma3", "gemma4_moe", "gemma4_e",
-                                                           "qwen2", "qwen3", "qwen3_moe",
-                                                           "glm4_moe_lite", "mistral", "ministral3",
-                                                           "smollm3", "phi3", "gpt_oss"})),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(
+    Models, GoldenSensitivity,
+    testing::ValuesIn(on_this_device({"gemma3", "gemma4_moe", "gemma4_e", "qwen2", "qwen3",
+                                      "qwen3_moe", "glm4_moe_lite", "mistral", "ministral3",
+                                      "smollm3", "phi3", "gpt_oss", "qwen3_5", "qwen3_5_moe"})),
+    name_of);
 
 void expect_config_matters(const char* name, const Json& changes) {
   const Golden golden(name);
@@ -156,6 +156,17 @@ TEST(GoldenConfig, EveryNumberOfQwen3Matters) {
                         Json::parse(R"([{"num_experts_per_tok": 2}, {"norm_topk_prob": false}])"));
 }
 
+TEST(GoldenConfig, EveryNumberOfQwen35Matters) {
+  const Json changes = Json::parse(R"([
+    {"rms_norm_eps": 1e-3}, {"/rope_parameters/rope_theta": 1e4},
+    {"/rope_parameters/partial_rotary_factor": 0.5},
+    {"linear_num_key_heads": 3, "linear_key_head_dim": 16}])");
+  expect_config_matters("qwen3_5", changes);
+  expect_config_matters("qwen3_5_moe", Json::parse(R"([
+    {"rms_norm_eps": 1e-3}, {"/rope_parameters/rope_theta": 1e4}, {"num_experts_per_tok": 2},
+    {"linear_num_key_heads": 1, "linear_key_head_dim": 32}])"));
+}
+
 TEST(GoldenConfig, EveryNumberOfGlmMatters) {
   expect_config_matters("glm4_moe_lite", Json::parse(R"([
     {"rms_norm_eps": 1e-3}, {"/rope_parameters/rope_theta": 1e5}, {"rope_interleave": false},
@@ -186,6 +197,29 @@ void nest(MemoryCheckpoint& checkpoint, const std::string& type, const std::stri
 void add_tensor(MemoryCheckpoint& checkpoint, const std::string& name) {
   checkpoint.contents().push_back({name, {2}, {1, 2}});
   checkpoint.reindex();
+}
+
+// The text decoder as published, and the layer for multi-token prediction that is left out.
+TEST(GoldenMultimodal, TextDecoderOfQwen35) {
+  for (const auto& [name, type] :
+       {std::pair{"qwen3_5", "qwen3_5"}, std::pair{"qwen3_5_moe", "qwen3_5_moe"}}) {
+    const Golden golden(name);
+    MemoryCheckpoint checkpoint(*golden.checkpoint);
+    nest(checkpoint, type, "model.language_model.");
+    Json& config = checkpoint.config();
+    config["image_token_id"] = 5;
+    config["tie_word_embeddings"] = Json(config["text_config"]["tie_word_embeddings"]);
+    config["text_config"].update(
+        {{"mtp_num_hidden_layers", 1}, {"mamba_ssm_dtype", "float32"}, {"attn_output_gate", true}});
+    add_tensor(checkpoint, "model.visual.patch_embed.proj.weight");
+    add_tensor(checkpoint, "mtp.fc.weight");
+    add_tensor(checkpoint, "mtp.layers.0.self_attn.q_proj.weight");
+    testing::internal::CaptureStderr();
+    Runner runner(checkpoint);
+    EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("multi-token prediction"));
+    EXPECT_EQ(runner.model().spec().arch, type);
+    EXPECT_LE(relative_difference(runner.run(golden.tokens), golden.logits), kTolerance) << name;
+  }
 }
 
 TEST(GoldenMultimodal, TextDecoderOfGemma3) {

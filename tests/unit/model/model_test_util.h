@@ -136,7 +136,7 @@ class Runner {
     model_ = Model::load(checkpoint, *backend_, options);
     const KvLayout layout = model_->kv_layout();
     const std::vector<int64_t> n_pages(layout.windows.size(), 64);
-    pages_.emplace(layout.windows, n_pages, layout.near_pages());
+    pages_.emplace(layout.windows, n_pages, layout.near_pages(), layout.states());
     const KvFormatId format = options.kv.is_compressed() ? options.kv.format : fixtures::kKvF32;
     kv_ = std::make_unique<KvCache>(*backend_, layout, format, n_pages);
   }
@@ -144,10 +144,14 @@ class Runner {
   Model& model() { return *model_; }
   KvCache& kv() { return *kv_; }
   Pages& pages() { return *pages_; }
-  // These pages in every group.
+  // These pages in every group; of states the first.
   PageTable table(const std::vector<PageId>& pages) const {
     PageTable table;
-    for (size_t g = 0; g < model_->kv_layout().windows.size(); ++g) table.groups.push_back({pages});
+    const KvLayout layout = model_->kv_layout();
+    for (size_t g = 0; g < layout.windows.size(); ++g) {
+      const bool is_state = g > 0 && g == layout.states();
+      table.groups.push_back({is_state ? std::vector<PageId>{pages[0]} : pages});
+    }
     return table;
   }
 

@@ -8,6 +8,7 @@
 #include "kernels/cpu/simd/math.inc"
 #include "kernels/cpu/simd/inputs.inc"
 #include "kernels/cpu/simd/elementwise.inc"
+#include "kernels/cpu/simd/recurrent.inc"
 #include "kernels/cpu/simd/end.inc"
 // clang-format on
 

@@ -31,6 +31,7 @@
 #include "format/hadamard.h"
 #include "format/packing.h"
 #include "format/trellis_tables.h"
+#include "kernels/cpu/delta_rule.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/vector_math.h"
 
@@ -40,6 +41,7 @@ namespace avx2 {
 void fill_matmul_f32(CpuKernels& table);
 void fill_matmul_i8(CpuKernels& table);
 void fill_attention(CpuKernels& table);    // kv_store, attention
+void fill_recurrent(CpuKernels& table);    // of layers with a state, and the gate of attention
 void fill_elementwise(CpuKernels& table);  // the rest of what is worth it
 }  // namespace avx2
 
@@ -51,6 +53,7 @@ namespace avx512 {
 void fill_matmul_f32(CpuKernels& table);
 void fill_matmul_i8(CpuKernels& table);
 void fill_attention(CpuKernels& table);
+void fill_recurrent(CpuKernels& table);
 void fill_elementwise(CpuKernels& table);
 }  // namespace avx512
 
