@@ -194,7 +194,8 @@ function(tq_cuda_library)
     target_compile_definitions(tq_cuda PRIVATE TQ_CUDA_SM90A)
   endif()
   # Every rounding of the encoder is part of its result; it shares inline functions with the host's.
-  set_source_files_properties(${CMAKE_SOURCE_DIR}/src/kernels/cuda/encode/encode.cu PROPERTIES
+  set_source_files_properties(${CMAKE_SOURCE_DIR}/src/kernels/cuda/encode/encode.cu
+    ${CMAKE_SOURCE_DIR}/src/kernels/cuda/attention/coded_inputs.cu PROPERTIES
     COMPILE_OPTIONS "-fmad=false;--expt-relaxed-constexpr")
   # Not its compile options, which are g++'s.
   target_link_libraries(tq_cuda PUBLIC $<LINK_ONLY:tq_kernels> CUDA::cudart_static)
