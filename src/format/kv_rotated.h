@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "base/float16.h"
+#include "base/host_device.h"
 #include "format/hadamard.h"
 #include "format/scalar_codec.h"
 
@@ -18,7 +19,7 @@ namespace tq {
 
 // The numbers that share a gain and a rotation, in vectors of dim numbers; 0: there are no codes
 // for vectors of that size.
-constexpr int kv_group(int64_t dim) {
+TQ_HOST_DEVICE constexpr int kv_group(int64_t dim) {
   return dim % 32 != 0 || dim == 0 ? 0 : dim % 128 == 0 ? 128 : dim % 64 == 0 ? 64 : 32;
 }
 
