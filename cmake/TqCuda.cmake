@@ -179,6 +179,25 @@ ${lines}}  // namespace tq::cuda
       list(APPEND made ${source})
     endforeach()
   endforeach()
+  # Decode steps over caches of codes: a source for each KV format.
+  file(GLOB_RECURSE formats_file ${CMAKE_SOURCE_DIR}/src/kernels/cuda/kv_formats.h)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${formats_file})
+  file(STRINGS ${formats_file} line REGEX "^using CodedKvFormats = ")
+  string(REGEX MATCHALL "KvK[0-9]+V[0-9]+" formats "${line}")
+  if(NOT formats)
+    message(FATAL_ERROR "${formats_file} has no line \"using CodedKvFormats = ...\"")
+  endif()
+  foreach(format ${formats})
+    set(source ${CMAKE_BINARY_DIR}/generated/cuda/coded_decode_${format}.cu)
+    file(CONFIGURE OUTPUT ${source} CONTENT "#include \"kernels/cuda/attention/coded_decode_instances.cuh\"
+
+namespace tq::cuda {
+template void run_coded_decode<${format}>(const CodedDecodeCall&, cudaStream_t);
+template int64_t coded_decode_block_bytes<${format}>(int64_t, int64_t, int64_t);
+}  // namespace tq::cuda
+")
+    list(APPEND made ${source})
+  endforeach()
   set(${out} ${made} PARENT_SCOPE)
 endfunction()
 

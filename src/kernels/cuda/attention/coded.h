@@ -2,7 +2,7 @@
 // kernels/cuda.
 //
 // All arithmetic is in the rotated basis of the codes: kernels rotate a query when they fetch it,
-// and what they leave is rotated back once (coded_finish.cu), or never where the next product
+// and what they leave is rotated back once (coded.cu), or never where the next product
 // rotates alike. Near pages therefore hold rotated vectors, too, as f16: the GPU alone reads what
 // it wrote there.
 #pragma once
@@ -36,7 +36,8 @@ inline CodedParams coded_params(const AttentionArgs& args) {
 // For all sizes: a warp a row. Outputs are in args.out, in the rotated basis.
 void attention_coded_rows(const AttentionArgs& args, cudaStream_t stream);
 
-// Rotates args.out [tokens, n_heads, v_dim] back, in place.
-void unrotate_outputs(const AttentionArgs& args, cudaStream_t stream);
+// Merges parts, which are in the rotated basis, to args.out in the plain one. No parts: args.out
+// itself is rotated back, in place.
+void finish_outputs(const AttentionParts& parts, const AttentionArgs& args, cudaStream_t stream);
 
 }  // namespace tq::cuda

@@ -3,6 +3,7 @@
 // writes (format/kv_rotated.h). Half a warp encodes a group. Compiled without contraction, as
 // every rounding of the encoder is part of its result.
 #include "kernels/cuda/attention/coded.h"
+#include "kernels/cuda/device/coded.cuh"
 #include "kernels/cuda/device/encode.cuh"
 #include "kernels/cuda/device/heads.cuh"
 #include "kernels/cuda/encode/encoder_tables.cuh"
@@ -24,7 +25,6 @@ struct CodedInputsParams {
 struct VectorPlanes {
   uint32_t* codes;
   uint16_t* gains;
-  __half* near;  // or null
 };
 
 // x [dim]: a head in shared memory, whose vector is number `vector` of its plane.
@@ -63,13 +63,6 @@ __device__ void store_codes(const float* x, int dim, const VectorPlanes& to,
         to.gains[group] =
             finite ? __half_as_ushort(__float2half_rn(fminf(gain, kLargestKvGain))) : kKvNan;
       }
-      if (to.near != nullptr) {
-#pragma unroll
-        for (int j = 0; j < Encoder::kN; ++j) {
-          to.near[group * kGroup + place + kPartialSums * j] =
-              finite ? __float2half_rn(encoder.rotated(j)) : __ushort_as_half(kKvNan);
-        }
-      }
     }
     __syncwarp();
   }
@@ -81,11 +74,10 @@ __device__ __forceinline__ int64_t vector_at(const KvLayerView& kv, int64_t slot
 }
 
 template <typename Vectors>
-__device__ VectorPlanes planes_of(const KvLayerView& kv, bool values, int64_t vector,
-                                  __half* near) {
+__device__ VectorPlanes planes_of(const KvLayerView& kv, bool values, int64_t vector) {
   const int64_t dim = values ? kv.v_dim : kv.k_dim;
   auto* codes = static_cast<uint8_t*>(values ? kv.v : kv.k) + vector * (dim / 8 * Vectors::kBits);
-  return {reinterpret_cast<uint32_t*>(codes), values ? kv.v_gains : kv.k_gains, near};
+  return {reinterpret_cast<uint32_t*>(codes), values ? kv.v_gains : kv.k_gains};
 }
 
 // A warp a head: the token's query heads, then its key heads, then its value heads.
@@ -129,23 +121,24 @@ __global__ void __launch_bounds__(kWarps* kWarp)
     for (int i = lane; i < dim; i += kWarp) out[i] = x[i];
     return;
   }
-  __half* near = nullptr;
-  if (p.near.k != nullptr) {
-    near = static_cast<__half*>(value ? p.near.v : p.near.k) +
-           vector_at(p.near, args.near_slots[token], head) * dim;
-  }
   const int64_t vector = vector_at(kv, args.slots[token], head);
   GroupIndices<kGroup>& shared = indices[threadIdx.x / kPartialSums];
   constexpr int kKeyBits = Format::Keys::kBits, kValueBits = Format::Values::kBits;
   if (value) {
-    VectorPlanes to = planes_of<typename Format::Values>(kv, true, vector, near);
+    VectorPlanes to = planes_of<typename Format::Values>(kv, true, vector);
     to.gains += vector * (dim / kGroup);
     store_codes<kValueBits, kGroup>(x, dim, to, value_tables, shared, lane);
   } else {
-    VectorPlanes to = planes_of<typename Format::Keys>(kv, false, vector, near);
+    VectorPlanes to = planes_of<typename Format::Keys>(kv, false, vector);
     to.gains += vector * (dim / kGroup);
     store_codes<kKeyBits, kGroup>(x, dim, to, key_tables, shared, lane);
   }
+  if (p.near.k == nullptr) return;
+  // In the basis of the codes.
+  rotate_vector(x, dim, kGroup, value ? value_tables.masks : key_tables.masks, false, lane);
+  __half* near = static_cast<__half*>(value ? p.near.v : p.near.k) +
+                 vector_at(p.near, args.near_slots[token], head) * dim;
+  for (int i = lane; i < dim; i += kWarp) near[i] = __float2half_rn(x[i]);
 }
 
 template <typename Format, int kGroup>

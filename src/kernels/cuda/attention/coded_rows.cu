@@ -55,6 +55,7 @@ struct CodedRow {
   // value(vector, i) the lane's dim lane + 32 i of a value.
   template <typename Score, typename Value>
   __device__ void walk(const int32_t* pages, int begin, int end, Score score_of, Value value_of) {
+    if (begin >= end) return;
     const int64_t dim = p.args.kv.v_dim;
     for (int base = begin / kWarp * kWarp; base < end; base += kWarp) {
       const int key = base + lane;

@@ -236,8 +236,7 @@ class HalfWarpEncoder {
 
   // x: finite. Writes the indices; returns the gain.
   __device__ float encode(const float (&x)[kN]) {
-    norm_ = group_.fill(x, t_.masks, t_.effort);
-    const float norm = norm_;
+    const float norm = group_.fill(x, t_.masks, t_.effort);
     const bool reference = t_.effort == Effort::kReference;
     const float multiplier = quantizer_.multiplier(reference ? 1.0f : choose_factor());
     float c[kN];
@@ -254,8 +253,6 @@ class HalfWarpEncoder {
     }
     return least_squares_gain(norm, group_.fit(c), t_.beta);
   }
-  // Of what encode() got, rotated: element lane + 16 j.
-  __device__ float rotated(int j) const { return norm_ * group_.y[j]; }
 
  private:
   using Quantizer =
@@ -295,7 +292,6 @@ class HalfWarpEncoder {
   const Quantizer quantizer_;
   Shared& s_;
   HalfWarpGroup<kGroup> group_;
-  float norm_ = 0;
 };
 
 }  // namespace tq::cuda
