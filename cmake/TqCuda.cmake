@@ -179,7 +179,7 @@ ${lines}}  // namespace tq::cuda
       list(APPEND made ${source})
     endforeach()
   endforeach()
-  # Decode steps over caches of codes: a source for each KV format.
+  # Attention over caches of codes: two sources for each KV format.
   file(GLOB_RECURSE formats_file ${CMAKE_SOURCE_DIR}/src/kernels/cuda/kv_formats.h)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${formats_file})
   file(STRINGS ${formats_file} line REGEX "^using CodedKvFormats = ")
@@ -188,15 +188,23 @@ ${lines}}  // namespace tq::cuda
     message(FATAL_ERROR "${formats_file} has no line \"using CodedKvFormats = ...\"")
   endif()
   foreach(format ${formats})
-    set(source ${CMAKE_BINARY_DIR}/generated/cuda/coded_decode_${format}.cu)
-    file(CONFIGURE OUTPUT ${source} CONTENT "#include \"kernels/cuda/attention/coded_decode_instances.cuh\"
+    foreach(kernel decode prompt)
+      if(kernel STREQUAL decode)
+        set(lines "template void run_coded_decode<${format}>(const CodedDecodeCall&, cudaStream_t);
+template int64_t coded_decode_block_bytes<${format}>(int64_t, int64_t, int64_t);")
+      else()
+        set(lines "template void run_coded_prompt<${format}>(const AttentionArgs&, const AttentionParts&, cudaStream_t);
+template CodedPromptBlock coded_prompt_block<${format}>(int64_t);")
+      endif()
+      set(source ${CMAKE_BINARY_DIR}/generated/cuda/coded_${kernel}_${format}.cu)
+      file(CONFIGURE OUTPUT ${source} CONTENT "#include \"kernels/cuda/attention/coded_${kernel}_instances.cuh\"
 
 namespace tq::cuda {
-template void run_coded_decode<${format}>(const CodedDecodeCall&, cudaStream_t);
-template int64_t coded_decode_block_bytes<${format}>(int64_t, int64_t, int64_t);
+${lines}
 }  // namespace tq::cuda
 ")
-    list(APPEND made ${source})
+      list(APPEND made ${source})
+    endforeach()
   endforeach()
   set(${out} ${made} PARENT_SCOPE)
 endfunction()

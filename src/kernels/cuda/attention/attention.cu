@@ -173,9 +173,27 @@ void list_kernels(const ListedOp& op, KvFormatId format, std::vector<KernelUse>&
   }
 }
 
+// Caches of codes have kernels of their own (coded.cu).
+void list_coded_kernels(const ListedOp& op, KvFormatId format, std::vector<KernelUse>& uses) {
+  const std::string name = "kv " + std::string(kv_format_traits(format).name);
+  if (op.decode) {
+    uses.push_back({op.name, name, 0, "any", "coded decode",
+                    "heads of 64, 128, 256, 512; not with --batch-invariant", 1, kMostDecodeSeqs});
+  } else {
+    uses.push_back({op.name, name, 0, "any", "coded prompt",
+                    "the same heads, no bias of keys; not with --batch-invariant or --exact", 1,
+                    -1});
+  }
+  uses.push_back({op.name, name, 0, "any", "coded rows", "", 1, -1});
+}
+
 template <typename... Formats>
 void list_kernels(const ListedOp& op, std::vector<KernelUse>& uses, FormatList<Formats...>) {
-  (list_kernels(op, kv_format_id<Formats>(), uses), ...);
+  const auto list = [&](KvFormatId format) {
+    if (is_coded(format)) return list_coded_kernels(op, format, uses);
+    list_kernels(op, format, uses);
+  };
+  (list(kv_format_id<Formats>()), ...);
 }
 
 }  // namespace

@@ -101,6 +101,8 @@ Activation prepare_parts(const AttentionParts& parts, const PrepareArgs& args, c
 // The same of parts whose groups of args.group are rotated as prepare() does.
 Activation prepare_rotated_parts(const AttentionParts& parts, const PrepareArgs& args,
                                  cudaStream_t stream);
+// The same of rows args.x.
+Activation prepare_rotated(const PrepareArgs& args, cudaStream_t stream);
 // Any cache whose vectors are multiples of 16 bytes.
 bool supports_lanes(const KvLayerView& kv);
 void attention_lanes(const AttentionParams& p, cudaStream_t stream);

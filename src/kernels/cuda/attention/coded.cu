@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/attention/coded.h"
 #include "kernels/cuda/attention/coded_decode.h"
+#include "kernels/cuda/attention/coded_prompt.h"
 #include "kernels/cuda/codebooks.cuh"
 #include "kernels/cuda/device/attention_parts.cuh"
 #include "kernels/cuda/device/coded.cuh"
@@ -55,6 +56,7 @@ bool picks_decode(const AttentionArgs& args, const AttentionOptions& options) {
 AttentionParts run_coded(const AttentionArgs& args, const AttentionOptions& options,
                          cudaStream_t stream) {
   if (picks_decode(args, options)) return attention_coded_decode(args, stream);
+  if (options.fast_prompts && takes_coded_prompt(args)) return attention_coded_prompt(args, stream);
   attention_coded_rows(args, stream);
   return {};
 }
@@ -70,7 +72,7 @@ void finish_outputs(const AttentionParts& parts, const AttentionArgs& args, cuda
 
 size_t attention_coded_bytes(const AttentionArgs& args) {
   const int64_t seqs = std::min({args.batch.n_seqs, args.batch.tokens, kMostDecodeSeqs});
-  return coded_decode_bytes(args, seqs, args.batch.max_kv_len);
+  return std::max(coded_decode_bytes(args, seqs, args.batch.max_kv_len), coded_prompt_bytes(args));
 }
 
 void attention_coded(const AttentionArgs& args, const AttentionOptions& options,
@@ -81,9 +83,8 @@ void attention_coded(const AttentionArgs& args, const AttentionOptions& options,
 Activation attention_coded_prepared(const AttentionArgs& args, const AttentionOptions& options,
                                     const PrepareArgs& next, bool exact, cudaStream_t stream) {
   const AttentionParts parts = run_coded(args, options, stream);
-  if (parts.n > 0 && !exact && next.form == InputForm::kRotated &&
-      next.group == kv_group(args.kv.v_dim)) {
-    return prepare_rotated_parts(parts, next, stream);
+  if (!exact && next.form == InputForm::kRotated && next.group == kv_group(args.kv.v_dim)) {
+    return parts.n > 0 ? prepare_rotated_parts(parts, next, stream) : prepare_rotated(next, stream);
   }
   finish_outputs(parts, args, stream);
   return prepare(next, exact, stream);

@@ -13,7 +13,6 @@ namespace {
 
 constexpr int64_t kFewCodedWarps = 4;    // of a block at least
 constexpr int64_t kStaticBytes = 1024;   // of shared memory, that a block takes beside its own
-constexpr int64_t kBlocksOfSm = 2;       // at most
 constexpr int64_t kMostCodedParts = 32;  // more take longer to merge than they save
 
 int64_t block_bytes(const AttentionArgs& args, int64_t warps) {
@@ -40,7 +39,7 @@ CodedShape coded_shape(const AttentionArgs& args, int64_t max_kv_len) {
   shape.row_tiles = ceil_div(args.n_heads / kv.n_kv_heads, int64_t{kDeepHeads});
   const int64_t heads = kv.n_kv_heads * shape.row_tiles;
   const int64_t per_sm = std::clamp<int64_t>(
-      device.max_shared_bytes / (shape.shared_bytes + kStaticBytes), 1, kBlocksOfSm);
+      device.max_shared_bytes / (shape.shared_bytes + kStaticBytes), 1, kCodedWarps / shape.warps);
   const int64_t keys = args.window > 0 ? std::min(args.window, max_kv_len) : max_kv_len;
   const int64_t pages = ceil_div(keys, int64_t{kKvBlockTokens}) + 1;
   const int64_t teams = std::max<int64_t>(1, shape.warps / std::max<int64_t>(1, kv.k_dim / 128));

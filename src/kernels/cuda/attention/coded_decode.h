@@ -13,7 +13,7 @@ size_t coded_decode_bytes(const AttentionArgs& args, int64_t max_seqs, int64_t m
 // Parts are in the rotated basis.
 AttentionParts attention_coded_decode(const AttentionArgs& args, cudaStream_t stream);
 
-constexpr int kCodedWarps = 8;  // of a block at most
+constexpr int kCodedWarps = 16;  // of a block at most
 
 // How a step is cut into blocks.
 struct CodedShape {

@@ -139,7 +139,7 @@ __global__ void __launch_bounds__(kRowsPerBlock* kWarp) coded_rows_kernel(
   }
   const auto position =
       static_cast<int>(args.batch.kv_len[seq] - (args.batch.q_begin[seq + 1] - token));
-  const KeyParts keys = key_parts(p, seq, position);
+  const KeyParts keys = key_parts(p, near_begin_of(p, seq), position);
 
   const int dim = static_cast<int>(kv.k_dim), group = kv_group(kv.k_dim);
   const int v_group = kv_group(kv.v_dim);

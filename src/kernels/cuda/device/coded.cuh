@@ -19,15 +19,19 @@ struct KeyParts {
   __device__ int far_begin() const { return max(first, sinks); }
   __device__ int tail_begin() const { return max(first, tail); }
 };
-__device__ __forceinline__ KeyParts key_parts(const CodedParams& p, int64_t seq, int position) {
+// near_begin: the sequence's (RaggedBatch); of no meaning without near pages.
+__device__ __forceinline__ KeyParts key_parts(const CodedParams& p, int near_begin, int position) {
   const AttentionArgs& args = p.args;
   const int end = position + 1;
   const int first = args.window > 0 ? max(0, end - static_cast<int>(args.window)) : 0;
   if (p.near.k == nullptr) return {first, 0, end, end};
-  int tail = max(end - static_cast<int>(args.kv.tail), args.batch.near_begin[seq]);
+  int tail = max(end - static_cast<int>(args.kv.tail), near_begin);
   tail = min(tail, end);  // no near pages that late: all but the sinks are codes
   if (tail <= args.kv.sinks) tail = 0;
   return {first, min(static_cast<int>(args.kv.sinks), tail), tail, end};
+}
+__device__ __forceinline__ int near_begin_of(const CodedParams& p, int64_t seq) {
+  return p.near.k == nullptr ? 0 : p.args.batch.near_begin[seq];
 }
 
 // Index i of 32 in their words; i is known when compiled.
@@ -78,8 +82,8 @@ __device__ __forceinline__ void rotate_vector(float* x, int dim, int group,
 
 // bias_factors() of the CPU (attention_rows.h) by one warp: f[0 .. 2 * n_pairs), and what the dims
 // beyond the pairs give. q: in the plain basis.
-__device__ __forceinline__ float fill_bias_factors(const AttentionArgs& args, const float* q,
-                                                   int64_t kv_head, float* f, int lane) {
+__device__ __noinline__ inline float fill_bias_factors(const AttentionArgs& args, const float* q,
+                                                       int64_t kv_head, float* f, int lane) {
   const KeyBias& key = args.key_bias;
   const int dim = static_cast<int>(args.kv.k_dim);
   const float* bias = key.bias + kv_head * dim;

@@ -53,6 +53,30 @@ __device__ __forceinline__ void add_up_scores(float2 (&score)[2], float2* room, 
   }
 }
 
+// What a bias of the keys adds to the scores of keys `key`, the next, and the two that are 8 later,
+// and their cap. Out of line, as most models have neither.
+__device__ __noinline__ float4 adjust_scores(const AttentionArgs& args, const float* factors,
+                                             int key, float4 scores) {
+  float score[4] = {scores.x, scores.y, scores.z, scores.w};
+  const int n = static_cast<int>(2 * args.key_bias.n_pairs);
+#pragma unroll 1
+  for (int k = 0; k < 4; ++k) {
+    float s = k == 0 ? score[0] : k == 1 ? score[1] : k == 2 ? score[2] : score[3];
+    if (args.key_bias.bias != nullptr) {
+      const float* angles = args.key_bias.angles + (key + k % 2 + k / 2 * 8) * args.key_bias.stride;
+      float sum = factors[n];  // the rest
+      for (int j = 0; j < n; ++j) sum = fmaf(factors[j], angles[j], sum);
+      s += sum;
+    }
+    if (args.softcap > 0) s = args.softcap * tanhf(s * args.scale / args.softcap);
+    if (k == 0) score[0] = s;
+    if (k == 1) score[1] = s;
+    if (k == 2) score[2] = s;
+    if (k == 3) score[3] = s;
+  }
+  return {score[0], score[1], score[2], score[3]};
+}
+
 // One page, whose scores and gains of values are there. values(m, a): the fragment of tile m.
 template <int kDims, typename Values>
 __device__ __forceinline__ void add_page(CodedSums<kDims>& s, const float2 (&score)[2],
@@ -93,7 +117,7 @@ __device__ __forceinline__ void add_page(CodedSums<kDims>& s, const float2 (&sco
 
 // Block (share of the keys, kv head and tile of its heads).
 template <typename Format, int kDims, int kDimWarps>
-__global__ void __launch_bounds__(kCodedWarps* kWarp, 2)
+__global__ void __launch_bounds__(kCodedWarps* kWarp, 1)
     coded_decode_kernel(const __grid_constant__ CodedDecodeParams p) {
   using Layout = CodedLayout<Format, kDims, kDimWarps>;
   constexpr int kSteps = kDims / 16;
@@ -119,7 +143,7 @@ __global__ void __launch_bounds__(kCodedWarps* kWarp, 2)
   const int first_head = kv_head * p.deep.group + row_tile * kDeepHeads;
   const int rows = min(kDeepHeads, p.deep.group - row_tile * kDeepHeads);
   const int last = args.batch.kv_len[seq] - 1;
-  const KeyParts keys = key_parts(coded, seq, last);
+  const KeyParts keys = key_parts(coded, near_begin_of(coded, seq), last);
 
   // The team's pages of codes.
   const int far_begin = keys.far_begin();
@@ -151,8 +175,10 @@ __global__ void __launch_bounds__(kCodedWarps* kWarp, 2)
   float* const bias = reinterpret_cast<float*>(stats + teams * kDeepHeads);
   const int n_factors = static_cast<int>(2 * args.key_bias.n_pairs);
   const bool biased = args.key_bias.bias != nullptr;
+  const bool unusual = biased || args.softcap > 0;
   wait_for_previous();
   if (!early) pages.start();
+#pragma unroll 1
   for (int i = warp; i < kDeepHeads; i += warps) {
     float* const q = queries + i * kDim;
     const float* from = args.q + (int64_t{seq} * args.n_heads + first_head + i) * kDim;
@@ -186,19 +212,16 @@ __global__ void __launch_bounds__(kCodedWarps* kWarp, 2)
   const auto finish = [&](float2(&score)[2], const PageKeys& seen) {
     add_up_scores<kDimWarps>(score, scores + room + (turn ^= 1) * (kDimWarps * 2 * kWarp), team,
                              dim_warp, lane);
+    if (unusual) {
+      const float4 all =
+          adjust_scores(args, bias + lane / 4 * (n_factors + 1), seen.page_key + lane % 4 * 2,
+                        {score[0].x, score[0].y, score[1].x, score[1].y});
+      score[0] = {all.x, all.y};
+      score[1] = {all.z, all.w};
+    }
 #pragma unroll
     for (int n = 0; n < 2; ++n) {
       const int at = 8 * n + lane % 4 * 2;
-      if (biased) {
-        const float* f = bias + lane / 4 * (n_factors + 1);
-        const float* angles = args.key_bias.angles + (seen.page_key + at) * args.key_bias.stride;
-        score[n].x += bias_score(f, angles, n_factors);
-        score[n].y += bias_score(f, angles + args.key_bias.stride, n_factors);
-      }
-      if (args.softcap > 0) {
-        score[n].x = args.softcap * tanhf(score[n].x * args.scale / args.softcap);
-        score[n].y = args.softcap * tanhf(score[n].y * args.scale / args.softcap);
-      }
       score[n].x = seen.has(at) ? score[n].x * factor : -INFINITY;
       score[n].y = seen.has(at + 1) ? score[n].y * factor : -INFINITY;
     }
@@ -212,6 +235,7 @@ __global__ void __launch_bounds__(kCodedWarps* kWarp, 2)
         keys.first < keys.sinks ? (keys.sinks - 1) / kKvBlockTokens + 1 - sink_page : 0;
     const int tail_page = keys.tail_begin() / kKvBlockTokens;
     const int n_near = n_sinks + (keys.end - 1) / kKvBlockTokens + 1 - tail_page;
+#pragma unroll 1
     for (int i = n_teams - 1 - own; i < n_near; i += n_teams) {
       const bool sink = i < n_sinks;
       const int page = sink ? sink_page + i : tail_page + i - n_sinks;
@@ -228,6 +252,7 @@ __global__ void __launch_bounds__(kCodedWarps* kWarp, 2)
     }
   }
 
+#pragma unroll 1
   for (int page = pages.begin; page < pages.end; ++page) {
     const PageKeys seen{page * kKvBlockTokens, far_begin, keys.tail};
     const auto codes = pages.next(coded_shared, p.key_unit, p.value_unit);
@@ -260,31 +285,29 @@ __global__ void __launch_bounds__(kCodedWarps* kWarp, 2)
   }
   __syncthreads();
   const int64_t vector = int64_t{seq} * args.n_heads + first_head;
-  constexpr int kMostTeams = kCodedWarps / kDimWarps;
+#pragma unroll 1
   for (int r = warp; r < rows; r += warps) {
-    float top = -INFINITY, sum = 0, weight[kMostTeams];
-#pragma unroll
-    for (int w = 0; w < kMostTeams; ++w) {
-      if (w < teams) top = fmaxf(top, stats[w * kDeepHeads + r].x);
-    }
-#pragma unroll
-    for (int w = 0; w < kMostTeams; ++w) {
-      const float2 stat = w < teams ? stats[w * kDeepHeads + r] : make_float2(-INFINITY, 0);
-      weight[w] = stat.x == -INFINITY ? 0.0f : exp2_fast(stat.x - top);
-      sum = fmaf(weight[w], stat.y, sum);
-    }
+    // A lane has a team's weight.
+    const float2 stat = lane < teams ? stats[lane * kDeepHeads + r] : make_float2(-INFINITY, 0.0f);
+    const float top = warp_max(stat.x);
+    const float weight = stat.x == -INFINITY ? 0.0f : exp2_fast(stat.x - top);
+    const float sum = warp_sum(stat.y == 0 ? 0.0f : weight * stat.y);
     const int64_t at = (vector + r) * p.deep.parts.n + share.part;
     // Without keys it is a part all the same (is_no_part()).
     if (lane == 0) p.deep.parts.stats[at] = make_float2(sum == 0 ? -FLT_MAX : top * kLn2, sum);
-    for (int d = lane; d < kDim; d += kWarp) {
-      float total = 0;
+    float total[kDim / kWarp] = {};
+#pragma unroll 4
+    for (int w = 0; w < teams; ++w) {
+      const float own_weight = __shfl_sync(kAllLanes, weight, w);
+      const float* from = all + (w * kDeepHeads + r) * kPitch + lane;
 #pragma unroll
-      for (int w = 0; w < kMostTeams; ++w) {
-        if (w >= teams) break;
-        total = fmaf(weight[w], all[(w * kDeepHeads + r) * kPitch + d], total);
+      for (int d = 0; d < kDim / kWarp; ++d) {
+        total[d] = fmaf(own_weight, from[d * kWarp], total[d]);
       }
-      p.deep.parts.values[at * kDim + d] = total;
     }
+    float* const to = p.deep.parts.values + at * kDim + lane;
+#pragma unroll
+    for (int d = 0; d < kDim / kWarp; ++d) to[d * kWarp] = total[d];
   }
   // Parts that this sequence does not have.
   if (share.part == 0) {

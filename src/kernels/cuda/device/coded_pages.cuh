@@ -27,15 +27,16 @@ struct CodedDecodeParams {
 
 // Pairs of indices to pairs of f16. A bank of shared memory has a copy of its own where that is
 // not too much, so that lanes never wait for each other.
-template <int kBits>
+template <int kBits, int kMostLogCopies = 5>
 struct PairTable {
   static constexpr bool kComputed = kBits == 8;
-  static constexpr int kLogCopies = kBits <= 4 ? 5 : 0;
+  static constexpr int kLogCopies = kBits <= 4 ? kMostLogCopies : 0;
   static constexpr int kEntries = kComputed ? 0 : 1 << (2 * kBits);
   static constexpr int kBytes = kEntries * 4 << kLogCopies;
 
   static __device__ void fill(uint8_t* table, const HalfBook& book) {
     auto* words = reinterpret_cast<uint32_t*>(table);
+#pragma unroll 4
     for (int i = threadIdx.x; i < kEntries << kLogCopies; i += blockDim.x) {
       const int pair = i >> kLogCopies;
       words[i] = book.centroids[pair & ((1 << kBits) - 1)] |
@@ -66,7 +67,7 @@ struct PairTable {
       at = words[word] << (kScale - shift);
     }
     at &= kMask << kScale;
-    if constexpr (kLogCopies > 0) at |= lane * 4;
+    if constexpr (kLogCopies > 0) at |= lane % (1 << kLogCopies) * 4;
     return *reinterpret_cast<const uint32_t*>(table + at);
   }
 };
@@ -85,8 +86,8 @@ struct CodedLayout {
   static constexpr int kValueBytes = kKvBlockTokens * kDims * kValueBits / 8;
   static constexpr int kGainBytes = kKvBlockTokens * kDimWarps * 2;
   static constexpr int kSlotBytes = kKeyBytes + kValueBytes + 2 * kGainBytes;
-  static constexpr int kSlots = kDimWarps > 1 || kSlotBytes > 2048 ? 3 : 4;  // two blocks an SM
-  static constexpr int kScoreRoom = kDimWarps > 1 ? 2 * 2 * kWarp : 0;       // float2 of a warp
+  static constexpr int kSlots = kDimWarps > 1 || kSlotBytes > 2048 ? 3 : 4;
+  static constexpr int kScoreRoom = kDimWarps > 1 ? 2 * 2 * kWarp : 0;  // float2 of a warp
 
   static __host__ __device__ constexpr int ring_bytes(int warps) {
     return warps * kSlots * kSlotBytes;
@@ -289,7 +290,7 @@ struct CodedPages {
     ++issued;
   }
   __device__ __forceinline__ void start() {
-#pragma unroll
+#pragma unroll 1
     for (int i = 0; i < kSlots - 1; ++i) issue();
   }
   // The next page, which has come; the slot before it is refilled.
@@ -331,7 +332,7 @@ struct NearPage {
     vectors = static_cast<const __half*>(near.v) + first;
   }
   __device__ __forceinline__ void score(const uint32_t (&q)[kSteps][4], float2 (&out)[2]) const {
-#pragma unroll
+#pragma unroll 1
     for (int n = 0; n < 2; ++n) {
       const auto* key =
           reinterpret_cast<const uint4*>(keys + (8 * n + lane / 4) * kDim + lane % 4 * (kDims / 4));
@@ -342,8 +343,10 @@ struct NearPage {
         multiply16<__half>(product[0], q[s], numbers.x, numbers.y);
         multiply16<__half>(product[1], q[s + 1], numbers.z, numbers.w);
       }
-      out[n].x = (product[0][0] + product[1][0]) + (product[0][2] + product[1][2]);
-      out[n].y = (product[0][1] + product[1][1]) + (product[0][3] + product[1][3]);
+      const float2 sum = {(product[0][0] + product[1][0]) + (product[0][2] + product[1][2]),
+                          (product[0][1] + product[1][1]) + (product[0][3] + product[1][3])};
+      out[0] = n == 0 ? sum : out[0];
+      out[1] = sum;
     }
   }
   struct Values {
@@ -370,12 +373,5 @@ struct NearPage {
     return all;
   }
 };
-
-// What a bias of the keys adds to a score: f . angles, and the rest behind f.
-__device__ __forceinline__ float bias_score(const float* f, const float* angles, int n) {
-  float sum = f[n];
-  for (int j = 0; j < n; ++j) sum = fmaf(f[j], angles[j], sum);
-  return sum;
-}
 
 }  // namespace tq::cuda

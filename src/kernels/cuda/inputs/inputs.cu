@@ -82,10 +82,13 @@ struct PartsSource {
 
 // The same in the basis that they shall be in.
 struct RotatedPartsSource : PartsSource {};
+struct RotatedSource : PlainSource {};
 template <typename Source>
 constexpr bool kIsRotated = false;
 template <>
 constexpr bool kIsRotated<RotatedPartsSource> = true;
+template <>
+constexpr bool kIsRotated<RotatedSource> = true;
 
 struct NormSource {
   RmsNormArgs norm;
@@ -261,6 +264,12 @@ Activation prepare_rotated_parts(const AttentionParts& parts, const PrepareArgs&
                                  cudaStream_t stream) {
   const Activation x = describe(args, false);
   launch_prepare(RotatedPartsSource{{parts}}, x, row_shape(x), stream);
+  return x;
+}
+
+Activation prepare_rotated(const PrepareArgs& args, cudaStream_t stream) {
+  const Activation x = describe(args, false);
+  launch_prepare(RotatedSource{{args.x, args.in}}, x, row_shape(x), stream);
   return x;
 }
 
