@@ -179,6 +179,33 @@ ${lines}}  // namespace tq::cuda
       list(APPEND made ${source})
     endforeach()
   endforeach()
+  # Attention over caches of codes: two sources for each KV format.
+  file(GLOB_RECURSE formats_file ${CMAKE_SOURCE_DIR}/src/kernels/cuda/kv_formats.h)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${formats_file})
+  file(STRINGS ${formats_file} line REGEX "^using CodedKvFormats = ")
+  string(REGEX MATCHALL "KvK[0-9]+V[0-9]+" formats "${line}")
+  if(NOT formats)
+    message(FATAL_ERROR "${formats_file} has no line \"using CodedKvFormats = ...\"")
+  endif()
+  foreach(format ${formats})
+    foreach(kernel decode prompt)
+      if(kernel STREQUAL decode)
+        set(lines "template void run_coded_decode<${format}>(const CodedDecodeCall&, cudaStream_t);
+template int64_t coded_decode_block_bytes<${format}>(int64_t, int64_t, int64_t);")
+      else()
+        set(lines "template void run_coded_prompt<${format}>(const AttentionArgs&, const AttentionParts&, cudaStream_t);
+template CodedPromptBlock coded_prompt_block<${format}>(int64_t);")
+      endif()
+      set(source ${CMAKE_BINARY_DIR}/generated/cuda/coded_${kernel}_${format}.cu)
+      file(CONFIGURE OUTPUT ${source} CONTENT "#include \"kernels/cuda/attention/coded_${kernel}_instances.cuh\"
+
+namespace tq::cuda {
+${lines}
+}  // namespace tq::cuda
+")
+      list(APPEND made ${source})
+    endforeach()
+  endforeach()
   set(${out} ${made} PARENT_SCOPE)
 endfunction()
 
@@ -194,7 +221,8 @@ function(tq_cuda_library)
     target_compile_definitions(tq_cuda PRIVATE TQ_CUDA_SM90A)
   endif()
   # Every rounding of the encoder is part of its result; it shares inline functions with the host's.
-  set_source_files_properties(${CMAKE_SOURCE_DIR}/src/kernels/cuda/encode/encode.cu PROPERTIES
+  set_source_files_properties(${CMAKE_SOURCE_DIR}/src/kernels/cuda/encode/encode.cu
+    ${CMAKE_SOURCE_DIR}/src/kernels/cuda/attention/coded_inputs.cu PROPERTIES
     COMPILE_OPTIONS "-fmad=false;--expt-relaxed-constexpr")
   # Not its compile options, which are g++'s.
   target_link_libraries(tq_cuda PUBLIC $<LINK_ONLY:tq_kernels> CUDA::cudart_static)

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "base/float16.h"
+#include "base/host_device.h"
 #include "format/hadamard.h"
 #include "format/scalar_codec.h"
 
@@ -18,12 +19,14 @@ namespace tq {
 
 // The numbers that share a gain and a rotation, in vectors of dim numbers; 0: there are no codes
 // for vectors of that size.
-constexpr int kv_group(int64_t dim) {
+TQ_HOST_DEVICE constexpr int kv_group(int64_t dim) {
   return dim % 32 != 0 || dim == 0 ? 0 : dim % 128 == 0 ? 128 : dim % 64 == 0 ? 64 : 32;
 }
 
 // The largest f16: a larger gain would be infinite.
 constexpr float kLargestKvGain = 65504;
+// The gain of numbers without a length: NaN.
+constexpr uint16_t kKvNan = 0x7e00;
 
 // kUnbiased: inner products with vectors that know nothing of the codes' error are right on
 // average (keys, of which softmax takes products); otherwise lengths are (values, which are added).
@@ -45,7 +48,7 @@ struct RotatedVectors {
       // Numbers without a length have no codes: the gain says so, whatever they are.
       if (!std::all_of(x + first, x + first + group, [](float v) { return std::isfinite(v); })) {
         std::memset(group_codes, 0, static_cast<size_t>(packed_bytes(group, kBits)));
-        *gains = kNan;
+        *gains = kKvNan;
         continue;
       }
       float gain = 0;
@@ -64,9 +67,6 @@ struct RotatedVectors {
     const int group = kv_group(dim);
     for (int64_t first = 0; first < dim; first += group) unrotate_group(out + first, group);
   }
-
- private:
-  static constexpr uint16_t kNan = 0x7e00;
 };
 
 template <int kKeyBits, int kValueBits>

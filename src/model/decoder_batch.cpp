@@ -72,31 +72,39 @@ void Decoder::plan_angles(Workspace& workspace) {
   }
 }
 
-// Where the step's own tables are, which are made after this.
+// Where the step's own tables are, which are made after this. Only the host's kernels read what
+// pads the rows.
 void Decoder::fill_angles(int64_t n_tokens) {
   const bool any = std::any_of(key_angles_.begin(), key_angles_.end(),
                                [](const KeyAngles& key) { return key.stride > 0; });
   if (!any) return;
-  TQ_CHECK(backend_.on_host(), "angles of keys are filled on the host");
   n_tokens = round_up(std::min(n_tokens, options_.max_context), kKvBlockTokens);
   while (n_angles_ < n_tokens) {
     const int64_t n = std::min(n_tokens - n_angles_, options_.max_batch_tokens);
     for (int64_t i = 0; i < n; ++i) host_.positions[i] = static_cast<int32_t>(n_angles_ + i);
+    if (!backend_.on_host()) {
+      backend_.upload(host_.positions, device_.positions,
+                      static_cast<size_t>(n) * sizeof(*host_.positions));
+    }
     for (size_t r = 0; r < ropes_.size(); ++r) {
       const KeyAngles& key = key_angles_[r];
       if (key.stride == 0) continue;
       const RopeTable& rope = ropes_[r];
-      backend_.rope_table({.positions = host_.positions,
+      backend_.rope_table({.positions = device_.positions,
                            .inv_freq = inv_freqs_[r].as<float>().data(),
                            .tokens = n,
                            .n_pairs = rope.n_pairs,
                            .cos = rope.cos,
                            .sin = rope.sin,
                            .scale = spec_.ropes[r].scale});
-      for (int64_t i = 0; i < n; ++i) {
+      float* first = key.angles + n_angles_ * key.stride;
+      for (const float* table : {rope.cos, rope.sin}) {
+        backend_.gather_rows(
+            {.x = table, .n = n, .dim = rope.n_pairs, .out = first, .out_stride = key.stride});
+        first += rope.n_pairs;
+      }
+      for (int64_t i = 0; i < n && backend_.on_host(); ++i) {
         float* row = key.angles + (n_angles_ + i) * key.stride;
-        std::copy_n(rope.cos + i * rope.n_pairs, rope.n_pairs, row);
-        std::copy_n(rope.sin + i * rope.n_pairs, rope.n_pairs, row + rope.n_pairs);
         std::fill(row + 2 * rope.n_pairs, row + key.stride, 0.0f);
       }
     }

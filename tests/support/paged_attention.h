@@ -12,6 +12,8 @@
 
 #include "base/float16.h"
 #include "base/math.h"
+#include "format/hadamard.h"
+#include "format/kv_rotated.h"
 #include "kernels/ops/attention.h"
 #include "kernels/ops/kv.h"
 #include "support/kv_formats.h"
@@ -34,6 +36,7 @@ struct AttentionCase {
   int64_t sinks = 0;
   int64_t tail = 0;
   double near_begin = 0;
+  bool near_rotated = false;  // they hold the basis of the codes, as the GPU's do
   int64_t bias_pairs =
       0;  // rotated pairs of a bias of keys, which the cache does not hold; 0: none
   bool interleaved = false;
@@ -162,6 +165,20 @@ class PagedBatch {
     return out;
   }
 
+  // The same of f16 numbers in the basis of codes.
+  static std::vector<float> as_rotated(std::vector<float> values, int64_t dim) {
+    const int group = kv_group(dim);
+    for (size_t i = 0; i < values.size(); i += static_cast<size_t>(group)) {
+      rotate_group(values.data() + i, group);
+      for (int k = 0; k < group; ++k) {
+        float& x = values[i + static_cast<size_t>(k)];
+        x = f16_to_f32(f32_to_f16(x));
+      }
+      unrotate_group(values.data() + i, group);
+    }
+    return values;
+  }
+
   void take_values_from_keys(const std::vector<float>& keys, std::vector<float>& values) const {
     const auto n = static_cast<int64_t>(values.size()) / shape_.v_dim;
     for (int64_t i = 0; i < n; ++i) {
@@ -190,6 +207,11 @@ class PagedBatch {
       const auto length = static_cast<double>(shape_.kv_len[s] - shape_.n_queries[s]);
       const auto begin = static_cast<int64_t>(length * shape_.near_begin) / kKvBlockTokens;
       near_begin_.push_back(static_cast<int32_t>(begin * kKvBlockTokens));
+      if (shape_.near_rotated) {
+        near_k_.push_back(as_rotated(k_[s], shape_.k_dim));
+        near_v_.push_back(as_rotated(v_[s], shape_.v_dim));
+        continue;
+      }
       near_k_.push_back(as_cached(k_[s], f16.keys, shape_.k_dim));
       near_v_.push_back(as_cached(v_[s], f16.values, shape_.v_dim));
     }

@@ -1,6 +1,7 @@
 // Norms, rotary embedding, activations and other memory-bound operators.
 #include <algorithm>
 
+#include "kernels/cuda/attention/coded.h"
 #include "kernels/cuda/device/activate.cuh"
 #include "kernels/cuda/device/block.cuh"
 #include "kernels/cuda/kv_formats.h"
@@ -198,6 +199,7 @@ void rope(const RopeArgs& args, cudaStream_t stream) {
 
 void kv_store(const KvStoreArgs& args, cudaStream_t stream) {
   const KvLayerView& kv = args.kv;
+  if (is_coded(kv.format)) return coded_store(args, stream);
   const LaunchShape shape{dim3(static_cast<unsigned>(args.tokens), kv.v == nullptr ? 1 : 2),
                           dim3(row_threads(kv.n_kv_heads * kv.k_dim))};
   with_kv_format(kv.format, [&](auto numbers) {

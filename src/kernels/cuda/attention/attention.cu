@@ -6,6 +6,7 @@
 #include <string>
 
 #include "kernels/cuda/attention/attention.h"
+#include "kernels/cuda/attention/coded.h"
 #include "kernels/cuda/kernel_list.h"
 #include "kernels/cuda/kv_formats.h"
 #include "kernels/cuda/launch.cuh"
@@ -172,9 +173,27 @@ void list_kernels(const ListedOp& op, KvFormatId format, std::vector<KernelUse>&
   }
 }
 
+// Caches of codes have kernels of their own (coded.cu).
+void list_coded_kernels(const ListedOp& op, KvFormatId format, std::vector<KernelUse>& uses) {
+  const std::string name = "kv " + std::string(kv_format_traits(format).name);
+  if (op.decode) {
+    uses.push_back({op.name, name, 0, "any", "coded decode",
+                    "heads of 64, 128, 256, 512; not with --batch-invariant", 1, kMostDecodeSeqs});
+  } else {
+    uses.push_back({op.name, name, 0, "any", "coded prompt",
+                    "the same heads, no bias of keys; not with --batch-invariant or --exact", 1,
+                    -1});
+  }
+  uses.push_back({op.name, name, 0, "any", "coded rows", "", 1, -1});
+}
+
 template <typename... Formats>
 void list_kernels(const ListedOp& op, std::vector<KernelUse>& uses, FormatList<Formats...>) {
-  (list_kernels(op, kv_format_id<Formats>(), uses), ...);
+  const auto list = [&](KvFormatId format) {
+    if (is_coded(format)) return list_coded_kernels(op, format, uses);
+    list_kernels(op, format, uses);
+  };
+  (list(kv_format_id<Formats>()), ...);
 }
 
 }  // namespace
@@ -190,6 +209,7 @@ std::vector<KernelUse> list_attention_kernels() {
 }
 
 size_t attention_bytes(const AttentionArgs& args) {
+  if (is_coded(args.kv.format)) return attention_coded_bytes(args);
   const int64_t tokens = args.batch.tokens, max_kv_len = args.batch.max_kv_len;
   const bool mma = uses_mma(args.kv);
   if (!mma && !supports_lanes(args.kv)) return 0;
@@ -211,6 +231,7 @@ void attention(const AttentionArgs& args, const AttentionOptions& options, cudaS
   if (kv.k_dim > kMaxHeadDim || kv.v_dim > kMaxHeadDim || args.n_heads % kv.n_kv_heads != 0) {
     fail_call("attention over heads of a size that no kernel has");
   }
+  if (is_coded(kv.format)) return attention_coded(args, options, stream);
   for (const AttentionKernel& kernel : kKernels) {
     if (kernel.supports(args, options) && kernel.fits(kv)) return kernel.run(args, options, stream);
   }
@@ -218,6 +239,9 @@ void attention(const AttentionArgs& args, const AttentionOptions& options, cudaS
 
 Activation attention_prepared(const AttentionArgs& args, const AttentionOptions& options,
                               const PrepareArgs& next, bool exact, cudaStream_t stream) {
+  if (is_coded(args.kv.format)) {
+    return attention_coded_prepared(args, options, next, exact, stream);
+  }
   if (fuses_decode(args, options, next, exact)) {
     return prepare_parts(run_decode(args, {}, stream), next, stream);
   }

@@ -98,6 +98,11 @@ size_t attention_prompt_bytes(const AttentionArgs& args);
 AttentionParts attention_prompt(const AttentionArgs& args, cudaStream_t stream);
 // prepare() of what merge_parts() would write (inputs.cu).
 Activation prepare_parts(const AttentionParts& parts, const PrepareArgs& args, cudaStream_t stream);
+// The same of parts whose groups of args.group are rotated as prepare() does.
+Activation prepare_rotated_parts(const AttentionParts& parts, const PrepareArgs& args,
+                                 cudaStream_t stream);
+// The same of rows args.x.
+Activation prepare_rotated(const PrepareArgs& args, cudaStream_t stream);
 // Any cache whose vectors are multiples of 16 bytes.
 bool supports_lanes(const KvLayerView& kv);
 void attention_lanes(const AttentionParams& p, cudaStream_t stream);

@@ -1,5 +1,6 @@
 // What lies between the projections and attention, in one pass: head norms, rotary embedding, and
 // the keys' and values' way into the cache.
+#include "kernels/cuda/attention/coded.h"
 #include "kernels/cuda/device/heads.cuh"
 #include "kernels/cuda/kv_formats.h"
 #include "kernels/cuda/launch.cuh"
@@ -116,6 +117,7 @@ void latent_inputs(const LatentInputsArgs& args, cudaStream_t stream) {
 
 void attention_inputs(const AttentionInputsArgs& args, cudaStream_t stream) {
   const KvLayerView& kv = args.kv;
+  if (is_coded(kv.format)) return coded_inputs(args, stream);
   if (kv.k_dim != kv.v_dim || kv.v == nullptr) fail_call("attention inputs of a latent cache");
   const LaunchShape shape{
       dim3(blocks_for(args.tokens * (args.n_heads + 2 * kv.n_kv_heads), kWarps)),

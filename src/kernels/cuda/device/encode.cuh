@@ -202,15 +202,33 @@ struct HalfWarpGroup {
   }
 };
 
+// Word w of the bit stream of indices.
+template <int kBits, int kGroup>
+__device__ __forceinline__ uint32_t pack_word(const uint8_t* index, int w) {
+  const int first = 32 * w / kBits;  // whose bits begin in this word or the one before
+  uint32_t word = 0;
+#pragma unroll
+  for (int k = 0; k < (32 % kBits == 0 ? 32 / kBits : 32 / kBits + 2); ++k) {
+    const int shift = (first + k) * kBits - 32 * w;
+    if (shift >= 32 || first + k >= kGroup) break;
+    const uint32_t value = index[first + k];
+    word |= shift >= 0 ? value << shift : value >> -shift;
+  }
+  return word;
+}
+
+template <int kGroup>
+struct GroupIndices {
+  uint8_t index[kGroup];
+};
+
 template <int kBits, int kGroup>
 class HalfWarpEncoder {
  public:
   static constexpr int kThreads = 256;
   static constexpr int kN = HalfWarpGroup<kGroup>::kN;
   using Tables = EncoderTables<kBits>;
-  struct Shared {
-    uint8_t index[kGroup];
-  };
+  using Shared = GroupIndices<kGroup>;
 
   // lane: 0 .. 15
   __device__ HalfWarpEncoder(const Tables& tables, int lane, Shared& shared)

@@ -7,9 +7,9 @@
 #include "format/packing.h"
 #include "format/trellis.h"
 #include "kernels/cuda/codebooks.cuh"
-#include "kernels/cuda/device/encode.cuh"
 #include "kernels/cuda/device/encode_windows.cuh"
 #include "kernels/cuda/encode/encode.h"
+#include "kernels/cuda/encode/encoder_tables.cuh"
 #include "kernels/cuda/launch.cuh"
 
 namespace tq::cuda {
@@ -31,21 +31,6 @@ __device__ float load(const void* source, DType dtype, int64_t i) {
   if (dtype == DType::kBF16) return widen(static_cast<const __nv_bfloat16*>(source)[i]);
   if (dtype == DType::kF16) return widen(static_cast<const __half*>(source)[i]);
   return static_cast<const float*>(source)[i];
-}
-
-// Word w of the bit stream of indices.
-template <int kBits, int kGroup>
-__device__ uint32_t pack_word(const uint8_t* index, int w) {
-  const int first = 32 * w / kBits;  // whose bits begin in this word or the one before
-  uint32_t word = 0;
-#pragma unroll
-  for (int k = 0; k < (32 % kBits == 0 ? 32 / kBits : 32 / kBits + 2); ++k) {
-    const int shift = (first + k) * kBits - 32 * w;
-    if (shift >= 32 || first + k >= kGroup) break;
-    const uint32_t value = index[first + k];
-    word |= shift >= 0 ? value << shift : value >> -shift;
-  }
-  return word;
 }
 
 template <typename Encoder, int kBits, int kGroup>
@@ -82,27 +67,6 @@ __global__ void __launch_bounds__(Encoder::kThreads)
   const __half stored = __float2half_rn(gain);
   if (__hisinf(stored) != 0) atomicMin(p.first_bad, p.number);
   p.gains[group] = __half_as_ushort(stored);
-}
-
-template <int kBits>
-EncoderTables<kBits> make_tables(int group, const EncodeOptions& options) {
-  const Codebook& book = codebook(kBits, group);
-  EncoderTables<kBits> tables{
-      {}, rotation_masks(group), scale_search<kBits>(options.effort), options.effort, options.beta};
-  if constexpr (kIsUniform<kBits>) {
-    tables.book = {book.step, 1 / book.step, book.int8_unit};
-  } else {
-    constexpr size_t kHalf = LloydTable<kBits>::kHalf;
-    const IntegerCodebook<kBits> integers(book);
-    for (size_t k = 0; k < kHalf; ++k) {
-      tables.book.centroids[k] = book.centroids[kHalf + k];
-      tables.book.integers[k] = integers.centroids[k];
-      if (k + 1 == kHalf) break;
-      tables.book.boundaries[k] = book.boundaries[kHalf + k];
-      tables.book.integer_boundaries[k] = integers.boundaries[k];
-    }
-  }
-  return tables;
 }
 
 WindowEncoderTables make_window_tables(int bits, int group, const EncodeOptions& options) {

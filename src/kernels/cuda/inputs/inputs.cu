@@ -80,6 +80,16 @@ struct PartsSource {
   }
 };
 
+// The same in the basis that they shall be in.
+struct RotatedPartsSource : PartsSource {};
+struct RotatedSource : PlainSource {};
+template <typename Source>
+constexpr bool kIsRotated = false;
+template <>
+constexpr bool kIsRotated<RotatedPartsSource> = true;
+template <>
+constexpr bool kIsRotated<RotatedSource> = true;
+
 struct NormSource {
   RmsNormArgs norm;
   int64_t stride;
@@ -138,7 +148,9 @@ __global__ void __launch_bounds__(kThreads)
        first < p.in_padded; first += step) {
     RotatedGroup<kGroup> values;
     source.load(row, p.in, first + lane * values.kPerLane, values.x);
-    values.rotate(masks.d1, masks.d2, masks.scale, lane);
+    if constexpr (!kIsRotated<Source>) {
+      values.rotate(masks.d1, masks.d2, masks.scale, lane);
+    }
     store_group(values, p, row, first, lane);
   }
 }
@@ -245,6 +257,19 @@ Activation prepare_parts(const AttentionParts& parts, const PrepareArgs& args,
     return x;
   }
   launch_prepare(PartsSource{parts}, x, row_shape(x), stream);
+  return x;
+}
+
+Activation prepare_rotated_parts(const AttentionParts& parts, const PrepareArgs& args,
+                                 cudaStream_t stream) {
+  const Activation x = describe(args, false);
+  launch_prepare(RotatedPartsSource{{parts}}, x, row_shape(x), stream);
+  return x;
+}
+
+Activation prepare_rotated(const PrepareArgs& args, cudaStream_t stream) {
+  const Activation x = describe(args, false);
+  launch_prepare(RotatedSource{{args.x, args.in}}, x, row_shape(x), stream);
   return x;
 }
 
