@@ -21,6 +21,7 @@ PEER_FORMATS = ("Q3_K_S", "Q3_K_M", "Q4_0", "Q4_K_S", "Q4_K_M", "IQ4_XS")
 # Formats of three and four bits that are compared with each other; those that tq does not have are left out.
 FAMILIES = (("tq3", "tq4"), ("w7_3", "w7_4"))
 SEED = 22  # of the dither
+WITH_DATA = ", data"  # ends the names of rows that are converted with --effort data
 
 
 def plan(most, **classes):
@@ -103,10 +104,12 @@ class Study:
         print(f"draw {draw}: {name}: {bits:.3f} bits, KLD {row['kld']:.4f} +- {row['kld_se']:.4f}", flush=True)
 
     def add_plan(self, name, file, draw):
+        data = ("--effort", "data", "--data", self.args.data, "--data-tokens", self.args.data_tokens)
         path = self.folder / "plan.json"
         path.write_text(json.dumps(file))
         result = self.folder / "converted"
-        report = self.tq("convert", self.source(draw), result, "--plan", path, "--overwrite", "--no-resume")
+        report = self.tq("convert", self.source(draw), result, "--plan", path, "--overwrite", "--no-resume",
+                         *(data if name.endswith(WITH_DATA) else ()))  # fmt: skip
         rows = [row for row in report["classes"] if row["class"] in ("attention", "mlp", "experts")]
         bits = 8 * sum(row["bytes"] for row in rows) / sum(row["parameters"] for row in rows)
         self.add(name, draw, bits, result)
@@ -130,6 +133,8 @@ class Study:
     def run(self):
         self.reference()
         wanted = plans(self.known_formats())
+        if self.args.data:
+            wanted.update({name + WITH_DATA: file for name, file in wanted.items()})
         peers = PEER_FORMATS if self.args.peers else ()
         if self.args.rows:
             only = set(self.args.rows.split(";"))
@@ -191,6 +196,8 @@ def main():
     parser.add_argument("--first-draw", type=int, default=0, help="for draws that are measured side by side")
     parser.add_argument("--device", default="cpu", help="that computes logits")
     parser.add_argument("--rows", help="only these rows, separated by semicolons")
+    parser.add_argument("--data", help="UTF-8 text, another than TEXT: every row of ours with --effort data, too")
+    parser.add_argument("--data-tokens", type=int, default=16384)
     parser.add_argument("--peers", action="store_true", help="llama.cpp's formats, too")
     Study(parser.parse_args()).run()
 

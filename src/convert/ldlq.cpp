@@ -126,7 +126,7 @@ class Factoring {
     transpose(inverse_.data(), group_, group_, group_, inverse_t_.data());
   }
 
-  static constexpr float kShrinkage = 0.1F;
+  static constexpr float kShrinkage = 1;
 
   int64_t n_;
   int64_t group_;
