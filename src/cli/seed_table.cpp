@@ -96,7 +96,7 @@ std::vector<Column> columns_of(const BenchServeOptions& options) {
   columns[0].arguments.push_back(source);
   columns[1].arguments = compressed;
   const KvFormatTraits* kv = compressed_kv();
-  if (kv != nullptr && resolve_device(device_of(common)) == "cpu") {  // others have no kernels
+  if (kv != nullptr) {
     columns[2].arguments = {"--kv-format", std::string(kv->name)};
     columns[2].arguments.insert(columns[2].arguments.end(), compressed.begin(), compressed.end());
   }
@@ -156,29 +156,14 @@ std::string seed_table_text(const BenchServeOptions& options, const std::vector<
       options.n_requests, options.prompts.input_tokens, options.prompts.output_tokens,
       table.text());
   for (const Column& column : columns) {
-    text += column.arguments.empty()
-                ? fmt::format("{}: not available here, compressed KV formats run on the CPU only\n",
-                              column.known->name)
-                : fmt::format("{}: tq serve {}\n", column.known->name,
-                              CLI::detail::join(column.arguments, " "));
+    text += column.arguments.empty() ? fmt::format("{}: not available yet\n", column.known->name)
+                                     : fmt::format("{}: tq serve {}\n", column.known->name,
+                                                   CLI::detail::join(column.arguments, " "));
   }
   return text + kWhatIsKnown + "\n";
 }
 
 }  // namespace
-
-std::string device_of(std::span<const std::string> arguments) {
-  constexpr std::string_view kOption = "--device";
-  std::string device = "auto";
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    const std::string_view word = arguments[i];
-    if (!word.starts_with(kOption)) continue;
-    const std::string_view rest = word.substr(kOption.size());
-    if (rest.empty() && i + 1 < arguments.size()) device = arguments[i + 1];
-    if (rest.starts_with('=')) device = rest.substr(1);
-  }
-  return device;
-}
 
 void apply_seed_table(BenchServeOptions& options) {
   if (options.concurrency.empty()) {

@@ -2,9 +2,6 @@
 // table.
 #pragma once
 
-#include <span>
-#include <string>
-
 #include "cli/bench_serve.h"
 
 namespace tq {
@@ -14,8 +11,5 @@ void apply_seed_table(BenchServeOptions& options);
 
 // Serves the models of the options, one after the other, measures each and prints the table.
 void run_seed_table(const BenchServeOptions& options, const GlobalOptions& global);
-
-// The value of --device among a command's words, in either form, the last one; auto without it.
-std::string device_of(std::span<const std::string> arguments);
 
 }  // namespace tq

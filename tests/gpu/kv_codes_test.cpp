@@ -144,8 +144,9 @@ constexpr Way kInvariant{"batch-invariant", 0, false, 2e-5};
 // sizes, of up to 7, at most.
 constexpr Way kDecode{"decode", cuda::kMostDecodeSeqs, false, 2e-3};
 constexpr Way kIntegers{"decode, integers", cuda::kMostDecodeSeqs, false, 3e-4};
-// Queries and weights are rounded, too, and so are the numbers of the cache with their gains.
-constexpr Way kPrompts{"fast prompts", 0, true, 6e-3};
+// Queries and weights are rounded, too, and so are the numbers of the cache with their gains: a
+// score, of up to 10, by 2^-12 of itself, and its weight by as much.
+constexpr Way kPrompts{"fast prompts", 0, true, 1.2e-2};
 
 // Stores all keys and values on the GPU, attends and returns [tokens, n_heads, v_dim].
 std::vector<float> attend(PagedBatch& batch, const AttentionCase& c, const Way& way) {

@@ -27,7 +27,7 @@ struct VectorPlanes {
   uint16_t* gains;
 };
 
-// x [dim]: a head in shared memory, whose vector is number `vector` of its plane.
+// x [dim]: a head in shared memory.
 template <int kBits, int kGroup>
 __device__ void store_codes(const float* x, int dim, const VectorPlanes& to,
                             const EncoderTables<kBits>& tables, GroupIndices<kGroup>& shared,
@@ -73,11 +73,11 @@ __device__ __forceinline__ int64_t vector_at(const KvLayerView& kv, int64_t slot
   return (slot / kKvBlockTokens * kv.n_kv_heads + head) * kKvBlockTokens + slot % kKvBlockTokens;
 }
 
-template <typename Vectors>
-__device__ VectorPlanes planes_of(const KvLayerView& kv, bool values, int64_t vector) {
-  const int64_t dim = values ? kv.v_dim : kv.k_dim;
-  auto* codes = static_cast<uint8_t*>(values ? kv.v : kv.k) + vector * (dim / 8 * Vectors::kBits);
-  return {reinterpret_cast<uint32_t*>(codes), values ? kv.v_gains : kv.k_gains};
+// Vector `vector` of planes whose gains are of kGroup numbers.
+template <int kBits, int kGroup>
+__device__ VectorPlanes planes_of(void* codes, uint16_t* gains, int64_t dim, int64_t vector) {
+  return {reinterpret_cast<uint32_t*>(static_cast<uint8_t*>(codes) + vector * (dim / 8 * kBits)),
+          gains + vector * (dim / kGroup)};
 }
 
 // A warp a head: the token's query heads, then its key heads, then its value heads.
@@ -125,12 +125,10 @@ __global__ void __launch_bounds__(kWarps* kWarp)
   GroupIndices<kGroup>& shared = indices[threadIdx.x / kPartialSums];
   constexpr int kKeyBits = Format::Keys::kBits, kValueBits = Format::Values::kBits;
   if (value) {
-    VectorPlanes to = planes_of<typename Format::Values>(kv, true, vector);
-    to.gains += vector * (dim / kGroup);
+    const auto to = planes_of<kValueBits, kGroup>(kv.v, kv.v_gains, dim, vector);
     store_codes<kValueBits, kGroup>(x, dim, to, value_tables, shared, lane);
   } else {
-    VectorPlanes to = planes_of<typename Format::Keys>(kv, false, vector);
-    to.gains += vector * (dim / kGroup);
+    const auto to = planes_of<kKeyBits, kGroup>(kv.k, kv.k_gains, dim, vector);
     store_codes<kKeyBits, kGroup>(x, dim, to, key_tables, shared, lane);
   }
   if (p.near.k == nullptr) return;

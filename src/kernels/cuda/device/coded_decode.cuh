@@ -56,7 +56,7 @@ __device__ __forceinline__ void add_up_scores(float2 (&score)[2], float2* room, 
 // What a bias of the keys adds to the scores of keys `key`, the next, and the two that are 8 later,
 // and their cap. Out of line, as most models have neither.
 __device__ __noinline__ inline float4 adjust_scores(const AttentionArgs& args, const float* factors,
-                                             int key, float4 scores) {
+                                                    int key, float4 scores) {
   float score[4] = {scores.x, scores.y, scores.z, scores.w};
   const int n = static_cast<int>(2 * args.key_bias.n_pairs);
 #pragma unroll 1
