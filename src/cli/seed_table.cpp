@@ -15,7 +15,6 @@
 #include "cli/serve_child.h"
 #include "cli/table.h"
 #include "format/kv_traits.h"
-#include "session/load.h"
 
 namespace tq {
 namespace {
