@@ -13,10 +13,10 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/forwarding_backend.h"
 #include "bandwidth.h"
 #include "base/thread_pool.h"
 #include "engine/evaluate.h"
-#include "backend/forwarding_backend.h"
 #include "io/checkpoint.h"
 #include "model/model.h"
 

@@ -214,7 +214,7 @@ function(tq_cuda_library)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/kernels/cuda/*.cu)
   tq_cuda_instances(instances)
   add_library(tq_cuda STATIC ${sources} ${instances})
-  set_target_properties(tq_cuda PROPERTIES UNITY_BUILD OFF)  # which newer CMakes would do to kernels, too
+  set_target_properties(tq_cuda PROPERTIES POSITION_INDEPENDENT_CODE ON UNITY_BUILD OFF)  # which newer CMakes would do to kernels, too
   target_include_directories(tq_cuda PRIVATE ${CMAKE_SOURCE_DIR}/src)
   target_compile_options(tq_cuda PRIVATE ${TQ_CUDA_OPTIMIZATION} -Xcompiler=-Wall,-Wextra,-Wshadow)
   if(CMAKE_CUDA_ARCHITECTURES MATCHES "90a")  # whose instructions no other GPU has

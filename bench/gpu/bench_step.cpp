@@ -6,8 +6,8 @@
 #include <string_view>
 
 #include "backend/backend.h"
-#include "bench.h"
 #include "backend/forwarding_backend.h"
+#include "bench.h"
 #include "io/synth/synth_checkpoint.h"
 #include "kv/pages.h"
 #include "model/model.h"

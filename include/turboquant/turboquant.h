@@ -138,9 +138,9 @@ typedef struct tq_watch {
   tq_stop* stop;           /* may be NULL */
 } tq_watch;
 
-/* Compresses a checkpoint into a folder. options: those of `tq convert` but for measuring. A
- * conversion that was ended goes on where it left off when it is asked for again. watch and report
- * may be NULL; report: what `tq convert --json` says, without facts about the build. */
+/* Compresses a checkpoint into a folder. options: those of `tq convert` but for measured plans.
+ * A conversion that was ended goes on where it left off when it is asked for again. watch and
+ * report may be NULL; report: what `tq convert --json` says, without facts about the build. */
 TQ_API tq_status tq_convert(const char* source, const char* destination, const tq_option* options,
                             size_t n_options, const tq_watch* watch, char** report);
 

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "session/conversion.h"
+#include "session/option_reader.h"
 #include "support/expect_error.h"
 
 namespace tq::test {
@@ -105,6 +107,74 @@ TEST(Options, RefuseWhatTheyCannotHave) {
   expect_refused<SamplingOptions>({{"temperature", 1e300}}, {"temperature", "a number"});
   expect_refused<SamplingOptions>({{"seed", -2}}, {"seed", "-2"});
   expect_refused<SamplingOptions>({{"stop", {"a", 1}}}, {"stop", "texts"});
+}
+
+// What programs give that have texts only.
+template <typename Options>
+Options read_texts(const Json& object) {
+  Options options;
+  OptionReader::read_all(object, options, OptionValues::kTexts);
+  return options;
+}
+
+TEST(Options, ComeFromTexts) {
+  const auto model = read_texts<ModelOptions>({{"exact", "true"},
+                                               {"threads", "3"},
+                                               {"ctx", "32k"},
+                                               {"gpu_memory", "12GiB"},
+                                               {"kv_format", "bf16"},
+                                               {"batch", "64"},
+                                               {"ignore_config", {"a", "b"}}});
+  EXPECT_TRUE(model.exact);
+  EXPECT_EQ(model.threads, 3);
+  EXPECT_EQ(model.ctx, 32768);
+  EXPECT_EQ(model.gpu_memory, uint64_t{12} << 30);
+  EXPECT_EQ(model.kv_format, "bf16");
+  EXPECT_EQ(model.batch, 64);
+  EXPECT_THAT(model.ignore_config, ElementsAre("a", "b"));
+  EXPECT_EQ(read_texts<ModelOptions>({{"ctx", "4096"}}).ctx, 4096);
+  EXPECT_EQ(read_texts<ModelOptions>({{"format", "tq3"}}).format, "tq3");
+  for (const Json& wrong : {Json{{"exact", "yes"}}, Json{{"threads", "3.5"}}, Json{{"threads", ""}},
+                            Json{{"threads", {"1", "2"}}}, Json{{"batch", "0"}},
+                            Json{{"format", {"tq3", "tq4"}}}, Json{{"ctx", "-1"}}}) {
+    expect_error(ErrorCode::kInvalidArgument, {wrong.begin().key()},
+                 [&] { read_texts<ModelOptions>(wrong); });
+  }
+}
+
+TEST(Options, OfConversionsComeFromBoth) {
+  const auto texts = read_texts<ConversionOptions>({{"format", "tq4"},
+                                                    {"bpw", "3.5"},
+                                                    {"resume", "false"},
+                                                    {"bits", "4"},
+                                                    {"shard_size", "4GB"},
+                                                    {"ctx", "8k"},
+                                                    {"kv_dtype", "bf16"}});
+  ConversionOptions json;
+  OptionReader::read_all({{"format", "tq4"},
+                          {"bpw", 3.5},
+                          {"resume", false},
+                          {"bits", 4},
+                          {"shard_size", 4'000'000'000},
+                          {"ctx", 8192},
+                          {"kv_format", "bf16"}},
+                         json);
+  for (const ConversionOptions& options : {texts, json}) {
+    EXPECT_EQ(options.format, "tq4");
+    EXPECT_EQ(options.target.bits_per_weight, 3.5);
+    EXPECT_FALSE(options.resume);
+    EXPECT_EQ(options.ints.bits, 4);
+    EXPECT_EQ(options.shard_bytes, 4'000'000'000u);
+    EXPECT_EQ(options.target.fit.context, 8192);
+    EXPECT_EQ(options.target.fit.kv_format, "bf16");
+  }
+  for (const Json& wrong :
+       {Json{{"bpw", 0.05}}, Json{{"bpw", "4"}}, Json{{"ctx", "auto"}}, Json{{"kv_format", "auto"}},
+        Json{{"effort", "most"}}, Json{{"layout", "zip"}}, Json{{"resume", 1}}}) {
+    ConversionOptions options;
+    expect_error(ErrorCode::kInvalidArgument, {wrong.begin().key()},
+                 [&] { OptionReader::read_all(wrong, options); });
+  }
 }
 
 }  // namespace
