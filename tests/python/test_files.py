@@ -33,6 +33,14 @@ class Files(ModelTest):
         with turboquant.LLM(str(self.folder / "python"), **CPU) as llm:
             self.assertEqual(llm.generate("abc", max_tokens=4).usage.completion_tokens, 4)
 
+    def test_data(self):
+        text = self.folder / "text.txt"
+        text.write_text("abc def ghi " * 200)
+        turboquant.convert(self.model, self.folder / "data", format="tq3", effort="data", data=str(text), threads=2)
+        done = tq("convert", self.model, self.folder / "data_tq", "--format", "tq3", "--effort", "data", "--data", text)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(hashes(self.folder / "data"), hashes(self.folder / "data_tq"))
+
     def test_wrong_options(self):
         for options, part in (({"formt": "tq3"}, "formt"), ({"format": "tq9"}, "tq9"), ({"bits": "three"}, "bits"),
                               ({"format": "tq3", "preset": "small"}, "exclude"), ({"layout": "zip"}, "layout"),
