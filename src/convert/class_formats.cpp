@@ -103,6 +103,7 @@ const FormatClass* format_class_of(TensorRole role) {
     case TensorRole::kNorm:
     case TensorRole::kBias:
     case TensorRole::kTower:
+    case TensorRole::kRecurrence:
     case TensorRole::kOther:
       break;
   }

@@ -35,6 +35,7 @@ TensorClass class_of(TensorRole role) {
       return TensorClass::kBias;
     case TensorRole::kTower:
       return TensorClass::kVision;
+    case TensorRole::kRecurrence:
     case TensorRole::kPerLayerProjection:
     case TensorRole::kOther:
       break;

@@ -32,7 +32,7 @@ constexpr NamedRole kMatrices[] = {
     {&TensorNames::delta_out, TensorRole::kRecurrent},
     {&TensorNames::delta_a, TensorRole::kRouter},
     {&TensorNames::delta_b, TensorRole::kRouter},
-    {&TensorNames::delta_conv, TensorRole::kOther},
+    {&TensorNames::delta_conv, TensorRole::kRecurrence},
     {&TensorNames::gate, TensorRole::kMlp},
     {&TensorNames::up, TensorRole::kMlp},
     {&TensorNames::down, TensorRole::kMlp},
@@ -65,8 +65,8 @@ constexpr std::string_view TensorNames::*kNorms[] = {
 };
 // Whole names.
 constexpr NamedRole kWhole[] = {
-    {&TensorNames::delta_a_log, TensorRole::kOther},
-    {&TensorNames::delta_dt_bias, TensorRole::kOther},
+    {&TensorNames::delta_a_log, TensorRole::kRecurrence},
+    {&TensorNames::delta_dt_bias, TensorRole::kRecurrence},
     {&TensorNames::selection_bias, TensorRole::kRouter},
     {&TensorNames::sinks, TensorRole::kBias},
     {&TensorNames::router_scale, TensorRole::kRouter},
@@ -103,6 +103,10 @@ TensorRole common_role(std::string_view name, const Shape& shape) {
     return TensorRole::kRouter;
   }
   if (has(name, {"norm", "layer_scalar"})) return TensorRole::kNorm;
+  if (has(name, {"linear_attn."})) {
+    if (has(name, {".in_proj_a.", ".in_proj_b.", ".in_proj_ba."})) return TensorRole::kRouter;
+    return has(name, {"_proj"}) ? TensorRole::kRecurrent : TensorRole::kRecurrence;
+  }
   if (name.ends_with("bias") || name.ends_with(".sinks")) return TensorRole::kBias;
   if (has(name, {"conv"}) || shape.size() < 2) return TensorRole::kOther;
   if (has(name, {"embed_tokens"})) {

@@ -23,6 +23,7 @@ enum class TensorRole : uint8_t {
   kLatentExpansion,  // makes all heads' keys and values of one latent vector
   kOutput,           // of attention
   kRecurrent,        // projections of layers that keep a state, their output too
+  kRecurrence,       // what else such layers have: convolution, decay
   kMlp,
   kExperts,
   kPerLayerProjection,  // of per-layer inputs

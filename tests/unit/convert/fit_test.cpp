@@ -33,7 +33,7 @@ class Chooser {
 };
 
 FormatPlan all_linears(std::string_view format, std::string_view rest) {
-  return {{rest, rest, rest, format, format, format, format}, {}};
+  return {{rest, rest, rest, format, format, format, format, rest}, {}};
 }
 
 TEST(ChooseFormats, TheSmallestWhereNothingFits) {
