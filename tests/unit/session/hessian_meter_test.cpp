@@ -105,7 +105,8 @@ TEST_P(HessianMeterTest, MemoryAndThreadsChangeNothing) {
 
 INSTANTIATE_TEST_SUITE_P(Models, HessianMeterTest,
                          ::testing::Values("llama", "gemma3", "gemma4_moe", "gemma4_e", "qwen2",
-                                           "qwen3_moe", "glm4_moe_lite"),
+                                           "qwen3_moe", "glm4_moe_lite", "qwen3_5_moe", "gpt_oss",
+                                           "phi3", "mistral"),
                          [](const auto& param) { return std::string(param.param); });
 
 // The first layer's q, k and v read normed embeddings.
