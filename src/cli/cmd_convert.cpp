@@ -82,6 +82,7 @@ ConversionCalls conversion_calls(const ConvertCommand& command, const GlobalOpti
 // --write-plan: what would be done, for a later --plan.
 void write_plan(const ConvertCommand& command, const GlobalOptions& global) {
   const ConversionOptions& conversion = command.conversion;
+  check_conversion(conversion);
   const auto opened = open_checkpoint(command.source, {.ignore_config = conversion.ignore_config});
   const Checkpoint& source = *opened;
   require_sound_source(source, conversion.anyway);

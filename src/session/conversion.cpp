@@ -9,7 +9,6 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/host_memory.h"
 #include "base/log.h"
 #include "convert/layouts/layout.h"
 #include "convert/plan_file.h"
@@ -105,10 +104,7 @@ PlanOptions conversion_plan(const ConversionOptions& options, const Checkpoint& 
   return plan;
 }
 
-namespace {
-
-// What the command line excludes, for those that have none.
-void check_choice(const ConversionOptions& options) {
+void check_conversion(const ConversionOptions& options) {
   const int n_chosen = static_cast<int>(options.format != "auto") +
                        static_cast<int>(!options.preset.empty()) +
                        static_cast<int>(!options.plan.empty());
@@ -138,6 +134,8 @@ void check_choice(const ConversionOptions& options) {
   }
 }
 
+namespace {
+
 HessianText read_data(const Checkpoint& source, const DataOptions& options) {
   const auto tokenizer = read_tokenizer(source);
   if (!tokenizer) {
@@ -161,8 +159,7 @@ std::unique_ptr<HessianMeter> hessian_meter(const Checkpoint& source,
   if (options.effort != kDataEffort) return nullptr;
   HessianMeterOptions meter;
   meter.text = read_data(source, options.data);
-  meter.memory_bytes = options.data.memory > 0 ? static_cast<int64_t>(options.data.memory)
-                                               : available_host_memory() / 2;
+  if (options.data.memory > 0) meter.memory_bytes = static_cast<int64_t>(options.data.memory);
   meter.n_threads = options.threads;
   meter.progress = calls.reading;
   meter.cancelled = calls.cancelled;
@@ -175,7 +172,7 @@ std::optional<ConvertReport> run_conversion(const std::string& source,
                                             const std::string& destination,
                                             const ConversionOptions& options,
                                             const ConversionCalls& calls) {
-  check_choice(options);
+  check_conversion(options);
   ConvertOptions convert_options;
   convert_options.destination = destination;
   if (!options.effort.empty()) convert_options.effort = kEfforts.at(options.effort);

@@ -147,6 +147,9 @@ struct ConversionCalls {
   std::function<FormatPlan(const Checkpoint& source, const PlanOptions& plan)> measure;
 };
 
+// Throws kInvalidArgument for options that exclude each other, and for what is missing.
+void check_conversion(const ConversionOptions& options);
+
 // What every tensor of the source becomes. Throws kInvalidArgument for options that contradict each
 // other, and what reading a plan's or rules' file throws.
 PlanOptions conversion_plan(const ConversionOptions& options, const Checkpoint& source,

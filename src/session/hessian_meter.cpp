@@ -1,10 +1,13 @@
 #include "session/hessian_meter.h"
 
 #include <algorithm>
+#include <cmath>
 #include <span>
 #include <utility>
 
 #include "base/error.h"
+#include "base/host_memory.h"
+#include "base/log.h"
 #include "io/native/content_hash.h"
 #include "model/model.h"
 #include "model/tensor_roles.h"
@@ -12,30 +15,21 @@
 namespace tq {
 
 HessianMeter::HessianMeter(const Checkpoint& source, HessianMeterOptions options)
-    : options_(std::move(options)),
-      cpu_(make_cpu_backend({.threads = options_.n_threads, .exact = true})),
-      watcher_(std::make_unique<InputWatcher>(*cpu_, options_.n_threads)) {
+    : source_(source), options_(std::move(options)) {
   const auto n_ids = static_cast<int64_t>(options_.text.ids.size());
   if (n_ids < options_.window) {
     fail(ErrorCode::kInvalidArgument,
          "a text of {} tokens says too little of a model's inputs: give one of {} at least", n_ids,
          options_.window);
   }
-  const int64_t length = options_.window + static_cast<int64_t>(options_.text.prefix.size());
-  LoadOptions load;
-  load.max_batch_tokens = load.max_logit_rows = load.max_context = length;
-  load.max_sequences = 1;
-  load.threads = options_.n_threads;
-  load.placed = [this](const PlacedMatrix& placed) {
-    matrices_[placed.tensor.name].push_back({placed.first_row, placed.weight.codes});
-  };
-  model_ = Model::load(source, *watcher_, load);
-  run(1, {});  // to see which matrices read the same
-  if (watcher_->sites().empty()) {
+  for (const TensorEntry& tensor : source.tensors()) {
+    if (tensor.dtype || layer_of(tensor.name) < 0) continue;
+    const auto view = source.view(tensor);
+    if (!view || !view->traits().has_scales) continue;
     fail(ErrorCode::kUnsupported,
-         "{}: its linears are compressed, so what they see of their inputs is not known as "
-         "--effort data needs it; convert the model that it was made from",
-         source.path().string());
+         "{}: {} is compressed, so what it sees of its inputs is not known as --effort data needs "
+         "it; convert the model that it was made from",
+         source.path().string(), tensor.name);
   }
 }
 
@@ -44,12 +38,34 @@ HessianMeter::~HessianMeter() = default;
 void HessianMeter::announce(std::vector<std::string> tensors) {
   announced_ = std::move(tensors);
   users_.clear();
+  if (model_ != nullptr) count_users();
+}
+
+void HessianMeter::count_users() {
   for (const std::string& tensor : announced_) {
     for (const size_t site : sites_of(tensor)) ++users_[site];
   }
 }
 
+void HessianMeter::load() {
+  cpu_ = make_cpu_backend({.threads = options_.n_threads, .exact = true});
+  watcher_ = std::make_unique<InputWatcher>(*cpu_, options_.n_threads);
+  const int64_t length = options_.window + static_cast<int64_t>(options_.text.prefix.size());
+  LoadOptions load;
+  load.max_batch_tokens = load.max_logit_rows = load.max_context = length;
+  load.max_sequences = 1;
+  load.threads = options_.n_threads;
+  load.placed = [this](const PlacedMatrix& placed) {
+    matrices_[placed.tensor.name].push_back({placed.first_row, placed.weight.codes});
+  };
+  model_ = Model::load(source_, *watcher_, load);
+  memory_bytes_ = options_.memory_bytes.value_or(available_host_memory() / 2);
+  run(1, {});  // to see which matrices read the same
+  count_users();
+}
+
 std::vector<HessianPart> HessianMeter::parts(const TensorEntry& tensor) {
+  if (model_ == nullptr) load();
   const auto matrices = matrices_.find(tensor.name);
   const std::vector<size_t> sites = sites_of(tensor.name);
   if (sites.empty()) return {{0, tensor.n_rows(), nullptr}};
@@ -65,7 +81,7 @@ std::vector<HessianPart> HessianMeter::parts(const TensorEntry& tensor) {
     std::shared_ptr<const Hessian> hessian;
     if (place != nullptr) {
       hessian = watcher_->sites()[place->site].hessians[static_cast<size_t>(place->index)];
-      if (hessian->n_inputs == 0) hessian = nullptr;  // of an expert that no token went to
+      if (!is_usable(*hessian, tensor)) hessian = nullptr;
     }
     if (!parts.empty()) parts.back().row_end = matrix.first_row;
     if (parts.empty() || parts.back().hessian != hessian) {
@@ -76,6 +92,21 @@ std::vector<HessianPart> HessianMeter::parts(const TensorEntry& tensor) {
   }
   forget(tensor.name);
   return parts;
+}
+
+bool HessianMeter::is_usable(const Hessian& hessian, const TensorEntry& tensor) {
+  if (hessian.n_inputs == 0) return false;  // of an expert that no token went to
+  double trace = 0;
+  for (int64_t i = 0; i < hessian.in; ++i) {
+    trace += hessian.values[static_cast<size_t>(i * (hessian.in + 1))];
+  }
+  if (std::isfinite(trace)) return true;
+  if (!warned_) {
+    warn("{}: its inputs are not finite on this text: it is rounded without it, as are others",
+         tensor.name);
+  }
+  warned_ = true;
+  return false;
 }
 
 Json HessianMeter::describe() const {
@@ -125,7 +156,7 @@ void HessianMeter::collect(size_t first) {
     for (const size_t site : sites_of(announced_[t])) {
       if (sites[site].hessians.empty()) more += sites[site].size_bytes();
     }
-    if (t > first && bytes + more > options_.memory_bytes) break;
+    if (t > first && bytes + more > memory_bytes_) break;
     bytes += more;
     for (const size_t s : sites_of(announced_[t])) {
       InputSite& site = sites[s];

@@ -65,7 +65,8 @@ void InputWatcher::watch(const WeightView& weight, const Activation& x) {
   add(place, {x.f32, x.rows, x.tokens});
 }
 
-// Experts that read tokens see much the same; what they have made of them is their own.
+// Experts that read tokens share what those are: each token once, however many experts it goes to.
+// What they have made of them is their own.
 void InputWatcher::watch_experts(const MatrixStack& stack, const ExpertMatmulArgs& args) {
   const Activation& x = args.x;
   if (x.form != InputForm::kPlain || x.f32 == nullptr) return;
@@ -75,11 +76,9 @@ void InputWatcher::watch_experts(const MatrixStack& stack, const ExpertMatmulArg
     const Place place{site, shared ? 0 : e};
     join(stack.codes[e], place);
     const int64_t n = args.begin[e + 1] - args.begin[e];
-    if (n == 0) continue;
-    RowMap rows{.first = args.begin[e]};
-    if (shared) rows = {.rows = args.x_rows + args.begin[e]};
-    add(place, {x.f32, rows, n});
+    if (!shared && n > 0) add(place, {x.f32, {.first = args.begin[e]}, n});
   }
+  if (shared) add({site, 0}, {x.f32, x.rows, x.tokens});
 }
 
 void InputWatcher::add(const Place& place, const Rows& rows) {

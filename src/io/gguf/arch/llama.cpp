@@ -110,6 +110,9 @@ Json mistral3_config(GgufMetadata& metadata) {
   metadata.expect_zero("attention.sliding_window");
   metadata.expect_zero("expert_count");
   metadata.expect_zero("expert_used_count");
+  if (metadata.file().find_tensor("rope_freqs.weight") != nullptr) {
+    metadata.unsupported("rope_freqs.weight", "a tensor of the file");
+  }
   Json& scaling = config["rope_scaling"];
   const auto needs_yarn = [&](const char* key) {
     if (scaling.is_null() || scaling["rope_type"] != "yarn") {

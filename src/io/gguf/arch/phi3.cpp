@@ -47,7 +47,8 @@ Json phi3_config(GgufMetadata& metadata) {
   const auto context = metadata.size_if("rope.scaling.original_context_length");
   config["original_max_position_embeddings"] =
       context ? Json(*context) : config["max_position_embeddings"];
-  if (metadata.file().find_tensor("rope_factors_long.weight") != nullptr) {
+  const auto has = [&](const char* name) { return metadata.file().find_tensor(name) != nullptr; };
+  if (has("rope_factors_long.weight") || has("rope_factors_short.weight")) {
     const auto type = metadata.string_if("rope.scaling.type");
     if (type && *type != "longrope" && *type != "none") {
       metadata.unsupported("rope.scaling.type", std::string(*type));
