@@ -108,6 +108,14 @@ TEST(GgufArchs, Qwen3) {
                       "expert_used_count is missing");
 }
 
+// Only what is read may be there.
+TEST(GgufArchs, Ministral3HasNoDivisorsOfFrequencies) {
+  GgufBuilder builder = tiny_gguf("mistral3");
+  EXPECT_EQ(config_of_arch(builder)["model_type"], "ministral3");
+  builder.tensor("rope_freqs.weight", {8}, std::vector<float>(8, 5.0f));
+  expect_arch_refused(builder, ErrorCode::kUnsupported, "rope_freqs.weight");
+}
+
 TEST(GgufArchs, Phi3) {
   GgufBuilder builder = tiny_gguf("phi3");
   builder.u32("phi3.rope.dimension_count", 12).u32("phi3.attention.sliding_window", 0);
@@ -119,6 +127,9 @@ TEST(GgufArchs, Phi3) {
   const std::vector<float> factors(6, 1.5f);
   builder.tensor("rope_factors_long.weight", {6}, factors);
   expect_arch_refused(builder, ErrorCode::kNotFound, "rope_factors_short.weight");
+  GgufBuilder half = tiny_gguf("phi3");
+  half.tensor("rope_factors_short.weight", {8}, std::vector<float>(8, 1.5f));
+  expect_arch_refused(half, ErrorCode::kNotFound, "rope_factors_long.weight");
   builder.tensor("rope_factors_short.weight", {6}, factors);
   builder.f32("phi3.rope.scaling.attn_factor", 1.19f);
   config = config_of_arch(builder);

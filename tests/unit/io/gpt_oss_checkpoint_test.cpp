@@ -87,6 +87,15 @@ TEST(GptOssCheckpoint, PackedRowsOfGateAndUp) {
   EXPECT_EQ(checkpoint->stored_planes(*gate).size(), 2u);
 }
 
+TEST(GptOssCheckpoint, AScaleOf255IsNaN) {
+  SafetensorsBuilder builder;
+  builder.add(kExperts + "gate_up_proj_blocks", DType::kU8, {1, 2, 1, 16}, std::string(32, '\x11'));
+  builder.add(kExperts + "gate_up_proj_scales", DType::kU8, {1, 2, 1}, "\xff\x7f");
+  const auto checkpoint = GptOssFolder(builder).open();
+  EXPECT_TRUE(std::isnan(rows_of(*checkpoint, kExperts + "gate_proj.weight", 0, 1)[3]));
+  EXPECT_EQ(rows_of(*checkpoint, kExperts + "up_proj.weight", 0, 1)[3], 0.5f);
+}
+
 TEST(GptOssCheckpoint, TransposedExpertsAndBiases) {
   // [experts 2, in 2, rows 4] and [experts 2, rows 4]: 100 expert + 10 in + row.
   std::vector<float> weights;
