@@ -14,6 +14,16 @@ HostOptions host_options(const std::string& path, const std::string& options) {
   return host;
 }
 
+// Its end waits for threads that may be calling Python.
+class Model : public Llm {
+ public:
+  using Llm::Llm;
+  ~Model() {
+    const nb::gil_scoped_release unlock;
+    close();
+  }
+};
+
 const char* kind_name(AskEvent::Kind kind) {
   switch (kind) {
     case AskEvent::Kind::kChunk:
@@ -39,12 +49,12 @@ OnAskEvent teller(nb::object function) {
   };
 }
 
-void construct(Llm* place, const std::string& path, const std::string& options,
+void construct(Model* place, const std::string& path, const std::string& options,
                nb::object progress) {
   const HostOptions host = host_options(path, options);
   Watch watch(std::move(progress));
   watch.run([&] {
-    new (place) Llm(host, [&](int64_t done, int64_t total) { watch.tell_or_throw(done, total); });
+    new (place) Model(host, [&](int64_t done, int64_t total) { watch.tell_or_throw(done, total); });
   });
 }
 
@@ -54,34 +64,34 @@ void bind_llm(nb::module_& module) {
   using nb::call_guard;
   using nb::gil_scoped_release;
   nb::class_<Ask>(module, "Ask").def("cancel", &Ask::cancel, call_guard<gil_scoped_release>());
-  nb::class_<Llm>(module, "Llm")
+  nb::class_<Model>(module, "Llm")
       .def("__init__", construct, nb::arg("path"), nb::arg("options"), nb::arg("progress").none())
       .def("ask",
-           [](Llm& llm, const std::string& request, bool stream, nb::object told) {
+           [](Model& llm, const std::string& request, bool stream, nb::object told) {
              const Json json = parse(request);
              OnAskEvent events = teller(std::move(told));
              const gil_scoped_release unlock;
              return llm.ask(json, stream, std::move(events));
            })
       .def("render",
-           [](Llm& llm, const std::string& request) {
+           [](Model& llm, const std::string& request) {
              const Json json = parse(request);
              const gil_scoped_release unlock;
              return llm.render(json);
            })
       .def("encode",
-           [](const Llm& llm, const std::string& text, bool add_special) {
+           [](const Model& llm, const std::string& text, bool add_special) {
              const gil_scoped_release unlock;
              return llm.encode(text, add_special);
            })
       .def("decode",
-           [](const Llm& llm, const std::vector<int32_t>& ids, bool skip_special) {
+           [](const Model& llm, const std::vector<int32_t>& ids, bool skip_special) {
              const std::string text = llm.decode(ids, skip_special);
              return nb::steal<nb::str>(PyUnicode_DecodeUTF8(
                  text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));
            })
-      .def("describe", [](const Llm& llm) { return json_line(llm.describe()); })
-      .def("close", &Llm::close, call_guard<gil_scoped_release>());
+      .def("describe", [](const Model& llm) { return json_line(llm.describe()); })
+      .def("close", &Model::close, call_guard<gil_scoped_release>());
 }
 
 }  // namespace tq::python

@@ -1,4 +1,6 @@
 // Logits, and how far one model's are from another's.
+#include <mutex>
+
 #include "arrays.h"
 #include "base/error.h"
 #include "embed/logit_model.h"
@@ -7,7 +9,14 @@
 namespace tq::python {
 namespace {
 
-void construct_logits(LogitModel* place, const std::string& path, const std::string& options,
+// For any number of threads, one after the other.
+class Logits : public LogitModel {
+ public:
+  using LogitModel::LogitModel;
+  std::mutex mutex;
+};
+
+void construct_logits(Logits* place, const std::string& path, const std::string& options,
                       nb::object progress) {
   ModelOptions model;
   OptionReader::read_all(parse(options), model);
@@ -15,20 +24,22 @@ void construct_logits(LogitModel* place, const std::string& path, const std::str
   Watch watch(std::move(progress));
   watch.run([&] {
     new (place)
-        LogitModel(model, [&](int64_t done, int64_t total) { watch.tell_or_throw(done, total); });
+        Logits(model, [&](int64_t done, int64_t total) { watch.tell_or_throw(done, total); });
   });
 }
 
-NewArray<float> logits(LogitModel& model, const std::vector<int32_t>& ids) {
+NewArray<float> logits(Logits& logits, const std::vector<int32_t>& ids) {
   Watch watch{nb::object(nb::none())};
   std::vector<float> out;
   watch.run([&] {
-    out = model.logits(ids, [&](int64_t done, int64_t total) { watch.tell_or_throw(done, total); });
+    const std::lock_guard lock(logits.mutex);
+    out =
+        logits.logits(ids, [&](int64_t done, int64_t total) { watch.tell_or_throw(done, total); });
   });
-  return new_array(std::move(out), {ids.size(), static_cast<size_t>(model.vocab())});
+  return new_array(std::move(out), {ids.size(), static_cast<size_t>(logits.vocab())});
 }
 
-std::vector<int32_t> encode_text(const LogitModel& model, const std::string& text) {
+std::vector<int32_t> encode_text(const Logits& model, const std::string& text) {
   if (model.tokenizer() == nullptr) {
     fail(ErrorCode::kInvalidArgument, "this model has no tokenizer: give token ids");
   }
@@ -63,13 +74,13 @@ NewArray<double> kld(const Matrix<float>& logits, const Matrix<float>& reference
 }  // namespace
 
 void bind_logits(nb::module_& module) {
-  nb::class_<LogitModel>(module, "LogitModel")
+  nb::class_<Logits>(module, "LogitModel")
       .def("__init__", construct_logits, nb::arg("path"), nb::arg("options"),
            nb::arg("progress").none())
       .def("logits", logits)
       .def("encode", encode_text)
-      .def_prop_ro("context", &LogitModel::context)
-      .def_prop_ro("vocab", &LogitModel::vocab);
+      .def_prop_ro("context", &Logits::context)
+      .def_prop_ro("vocab", &Logits::vocab);
   module.def("kld", kld);
 }
 

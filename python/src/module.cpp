@@ -56,7 +56,13 @@ void Watch::tell_or_throw(int64_t done, int64_t total) {
   if (stops_) fail(ErrorCode::kCancelled, "stopped");
 }
 
-Json parse(const std::string& text) { return parse_json(text, "a request"); }
+Json parse(const std::string& text) {
+  try {
+    return parse_json(text, "a request");
+  } catch (const Error& error) {
+    throw Error(ErrorCode::kInvalidArgument, error.what());
+  }
+}
 
 }  // namespace tq::python
 

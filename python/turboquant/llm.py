@@ -7,6 +7,7 @@ import collections
 import functools
 import json
 import numbers
+import os
 import queue
 import threading
 import weakref
@@ -31,7 +32,7 @@ def _close_models() -> None:  # their threads call Python, which is about to go
 class Pending:
     """An answer on its way: ``result()`` waits for it, ``cancel()`` ends it."""
 
-    def __init__(self, model: _core.Llm, request: str, on_done: Callable[[], Any] = lambda: None):
+    def __init__(self, model: "LLM", request: str, on_done: Callable[[], Any] = lambda: None):
         self._done = threading.Event()
         self._told: list[tuple[str, bytes, str]] = []
         events, done = self._told, self._done  # not this object: what is forgotten is cancelled, not kept
@@ -41,7 +42,8 @@ class Pending:
             done.set()
             on_done()
 
-        self._ask = model.ask(request, False, told)
+        self._ask = model._core.ask(request, False, told)
+        self._model = model  # which is kept as long as this is, and closed when the program ends
 
     def done(self) -> bool:
         """Whether there is a result, or an error."""
@@ -74,12 +76,13 @@ class Stream(Iterator[Piece]):
     """The pieces of an answer as they come. Leaving a loop over it early, ``close()``, Ctrl-C or forgetting it cancels
     what is left."""
 
-    def __init__(self, model: _core.Llm, request: str):
+    def __init__(self, model: "LLM", request: str):
         self._events: queue.SimpleQueue = queue.SimpleQueue()
         self._pieces: collections.deque[Piece] = collections.deque()
         self._ended = False
         events = self._events
-        self._ask = model.ask(request, True, lambda kind, data, code: events.put((kind, data, code)))
+        self._ask = model._core.ask(request, True, lambda kind, data, code: events.put((kind, data, code)))
+        self._model = model  # which is kept as long as this is, and closed when the program ends
 
     def __iter__(self) -> "Stream":
         return self
@@ -97,6 +100,7 @@ class Stream(Iterator[Piece]):
                 self._pieces.extend(read_pieces(data))
                 continue
             self._ended = True
+            self._events.put(("end", b"", ""))  # for other threads that wait
             if kind == "error":
                 raise _errors.make(code, data.decode())
         return self._pieces.popleft()
@@ -113,6 +117,7 @@ class Stream(Iterator[Piece]):
         """Ends it quietly."""
         self._ended = True
         self._pieces.clear()
+        self._events.put(("end", b"", ""))  # for threads that wait
         self._ask.cancel()
 
     def __enter__(self) -> "Stream":
@@ -126,19 +131,41 @@ class Stream(Iterator[Piece]):
             self._ask.cancel()
 
 
+def plain(value: Any) -> Any:
+    """What JSON has for NumPy's numbers and for paths."""
+    if hasattr(value, "item"):
+        return value.item()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"{value!r} is no value of a request")
+
+
+def to_json(value: Any) -> str:
+    """The JSON of a request or of options. Raises ValueError for numbers that JSON does not have."""
+    return json.dumps(value, allow_nan=False, default=plain)
+
+
 def is_batch(prompts: Any) -> bool:
     """Whether these are several prompts, and not one of token ids."""
+    if isinstance(prompts, (bytes, bytearray, Mapping)) or not hasattr(prompts, "__getitem__"):
+        raise TypeError(f"a prompt is a str or a sequence of token ids, and no {type(prompts).__name__}")
     return not isinstance(prompts, str) and not (len(prompts) > 0 and isinstance(prompts[0], numbers.Integral))
 
 
 def text_request(prompt: Prompt, options: Mapping[str, Any]) -> str:
     """The request for the continuation of a prompt."""
-    return json.dumps({"prompt": prompt if isinstance(prompt, str) else [int(i) for i in prompt], **options})
+    if "prompt" in options or "messages" in options:
+        raise TypeError("the prompt is the first argument")
+    return to_json({"prompt": prompt if isinstance(prompt, str) else [int(i) for i in prompt], **options})
 
 
 def chat_request(messages: Messages, options: Mapping[str, Any]) -> str:
     """The request for the answer in a conversation."""
-    return json.dumps({"messages": [dict(message) for message in messages], **options})
+    if "prompt" in options or "messages" in options:
+        raise TypeError("the conversation is the first argument")
+    if isinstance(messages, (str, Mapping)) or not all(isinstance(one, Mapping) for one in messages):
+        raise TypeError('a conversation is a list of {"role": ..., "content": ...}')
+    return to_json({"messages": [dict(message) for message in messages], **options})
 
 
 class LLM:
@@ -156,8 +183,8 @@ class LLM:
     Unknown ones are refused.
     """
 
-    def __init__(self, model: str, *, progress: Progress | None = None, **options: Any):
-        self._core = _core.Llm(str(model), json.dumps(options), progress)
+    def __init__(self, model: str | os.PathLike[str], *, progress: Progress | None = None, **options: Any):
+        self._core = _core.Llm(os.fspath(model), to_json(options), progress)
         self._about = json.loads(self._core.describe())
         _open_models.add(self)
 
@@ -179,23 +206,24 @@ class LLM:
     def chat(self, messages: Messages | Sequence[Messages], **request: Any) -> Any:
         """The Answer to a conversation: a list of ``{"role": ..., "content": ...}``; of a list of conversations a list
         of Answers, which are computed together."""
-        return self._answer(messages, bool(messages) and not isinstance(messages[0], Mapping), chat_request, request)
+        several = isinstance(messages, Sequence) and bool(messages) and isinstance(messages[0], (list, tuple))
+        return self._answer(messages, several, chat_request, request)
 
     def submit(self, prompt: Prompt, **request: Any) -> Pending:
         """As ``generate`` of one prompt, at once: the answer is on its way."""
-        return Pending(self._core, text_request(prompt, request))
+        return Pending(self, text_request(prompt, request))
 
     def submit_chat(self, messages: Messages, **request: Any) -> Pending:
         """As ``chat`` of one conversation, at once: the answer is on its way."""
-        return Pending(self._core, chat_request(messages, request))
+        return Pending(self, chat_request(messages, request))
 
     def stream(self, prompt: Prompt, **request: Any) -> Stream:
         """As ``generate`` of one prompt, piece by piece."""
-        return Stream(self._core, text_request(prompt, request))
+        return Stream(self, text_request(prompt, request))
 
     def stream_chat(self, messages: Messages, **request: Any) -> Stream:
         """As ``chat`` of one conversation, piece by piece."""
-        return Stream(self._core, chat_request(messages, request))
+        return Stream(self, chat_request(messages, request))
 
     def tokenize(self, text: str, add_special: bool = True) -> list[int]:
         """The text's token ids; ``add_special``: with what the tokenizer puts around texts."""
@@ -226,7 +254,7 @@ class LLM:
         answers: list[Any] = [None] * len(requests)
         try:
             for i, one in enumerate(requests):
-                pending.append(Pending(self._core, one, functools.partial(done.put, i)))
+                pending.append(Pending(self, one, functools.partial(done.put, i)))
             for _ in requests:
                 i = done.get()
                 answers[i] = pending[i].result()

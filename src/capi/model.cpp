@@ -34,9 +34,10 @@ Json read_texts(const tq_option* options, size_t n_options) {
 
 namespace {
 
-const Llm& llm_of(const tq_model* model) {
+// Kept by the call, whatever closes the model meanwhile.
+std::shared_ptr<Llm> llm_of(const tq_model* model) {
   require(model, "model");
-  return *model->llm;
+  return model->llm;
 }
 
 }  // namespace
@@ -91,7 +92,7 @@ void tq_model_close(tq_model* model) {
 tq_status tq_model_describe(const tq_model* model, char** json) {
   return guarded([&] {
     require(json, "json");
-    *json = copy_text(json_line(llm_of(model).describe()));
+    *json = copy_text(json_line(llm_of(model)->describe()));
   });
 }
 
@@ -101,7 +102,7 @@ tq_status tq_tokenize(const tq_model* model, const char* text, int add_special, 
     require(text, "text");
     require(ids, "ids");
     require(n_ids, "n_ids");
-    const std::vector<int32_t> encoded = llm_of(model).encode(text, add_special != 0);
+    const std::vector<int32_t> encoded = llm_of(model)->encode(text, add_special != 0);
     const size_t n_bytes = encoded.size() * sizeof(int32_t);
     auto* copy = static_cast<int32_t*>(std::malloc(n_bytes > 0 ? n_bytes : 1));
     if (copy == nullptr) throw std::bad_alloc();
@@ -118,7 +119,7 @@ tq_status tq_detokenize(const tq_model* model, const int32_t* ids, size_t n_ids,
     require(n_bytes, "n_bytes");
     if (n_ids > 0) require(ids, "ids");
     const std::vector<int32_t> list(ids, ids + n_ids);
-    const std::string decoded = llm_of(model).decode(list, skip_special != 0);
+    const std::string decoded = llm_of(model)->decode(list, skip_special != 0);
     *text = copy_text(decoded);
     *n_bytes = decoded.size();
   });
@@ -126,9 +127,7 @@ tq_status tq_detokenize(const tq_model* model, const int32_t* ids, size_t n_ids,
 
 tq_status tq_apply_chat_template(const tq_model* model, const char* request, char** text) {
   return guarded([&] {
-    require(model, "model");
     require(text, "text");
-    const auto llm = model->llm;
-    *text = copy_text(llm->render(read_json(request, "request")));
+    *text = copy_text(llm_of(model)->render(read_json(request, "request")));
   });
 }

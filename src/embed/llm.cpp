@@ -54,6 +54,7 @@ class EventQueue {
 
 // The one event of an answer that is not a stream.
 std::string wait_for(std::future<AskEvent> future, Ask& ask, const std::function<bool()>& stops) {
+  if (stops && stops()) ask.cancel();
   while (stops && future.wait_for(kWhile) != std::future_status::ready) {
     if (stops()) ask.cancel();
   }
@@ -144,6 +145,10 @@ void Llm::close() {
   {
     const std::lock_guard lock(mutex_);
     last.swap(live_);
+  }
+  if (last && getpid() != owner_) {
+    (void)new std::shared_ptr<Live>(std::move(last));
+    return;
   }
   // Which ends that thread: another has to.
   if (last && last->is_answering()) std::thread([last = std::move(last)] {}).detach();

@@ -2,6 +2,8 @@
 // For the C API (src/capi) and the Python module (python/). Thread safe.
 #pragma once
 
+#include <unistd.h>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -53,7 +55,8 @@ class Llm {
   Json describe() const;
 
   // Ends what is under way with kCancelled, and frees the model; what is asked later fails so, too.
-  // From a callback it is freed a little later.
+  // From a callback it is freed a little later, and in a process that was forked since, which has
+  // none of its threads, never.
   void close();
 
  private:
@@ -69,6 +72,7 @@ class Llm {
   std::shared_ptr<const Tokenizer> tokenizer_;
   mutable std::mutex mutex_;
   std::shared_ptr<Live> live_;  // null: closed
+  pid_t owner_ = getpid();
 };
 
 }  // namespace tq

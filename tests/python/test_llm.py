@@ -12,6 +12,7 @@ import threading
 import time
 import unittest
 
+import numpy
 import turboquant
 from support import CPU, ModelTest, tq_json
 from turboquant import LLM
@@ -228,6 +229,22 @@ class Faults(LlmTest):
         for wait in (pending.result, lambda: list(stream), lambda: llm.generate("abc"), lambda: llm.stream("abc")):
             with self.assertRaises(turboquant.CancelledError):
                 wait()
+
+    def test_what_is_no_prompt_and_no_value(self):
+        for prompt in (b"abc", None, 7, {"prompt": "abc"}):
+            with self.assertRaises(TypeError):
+                self.llm.generate(prompt)
+        for messages in ("abc", {"role": "user", "content": "abc"}, ["abc"]):
+            with self.assertRaises(TypeError):
+                self.llm.chat(messages)
+        with self.assertRaises(TypeError):
+            self.llm.generate("abc", prompt="abcd")
+        with self.assertRaises(ValueError):
+            self.llm.generate("abc", temperature=float("nan"))
+        with self.assertRaises(turboquant.InvalidArgumentError):
+            self.llm.generate("a\ud800")
+        answer = self.llm.generate("abc", max_tokens=numpy.int64(2), temperature=numpy.float32(0), ignore_eos=True)
+        self.assertEqual(answer.usage.completion_tokens, 2)
 
     def run_python(self, code, after=None):
         """Runs a program that prints "ready" and then is sent a signal."""

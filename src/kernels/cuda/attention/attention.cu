@@ -184,7 +184,12 @@ void list_coded_kernels(const ListedOp& op, KvFormatId format, std::vector<Kerne
                     "the same heads, no bias of keys; not with --batch-invariant or --exact", 1,
                     -1});
   }
-  uses.push_back({op.name, name, 0, "any", "coded rows", "", 1, -1});
+  // The rest, and what the others do not take.
+  if (op.decode) {
+    uses.push_back({op.name, name, 0, "any", "coded rows", "", kMostDecodeSeqs + 1, -1});
+  } else {
+    uses.push_back({op.name, name, 0, "any", "coded rows", "", 0, 0});
+  }
 }
 
 template <typename... Formats>
