@@ -126,6 +126,8 @@ bool is_repository_name(std::string_view text) {
 std::optional<HubName> parse_hub_name(std::string_view text) {
   const std::string_view name_part = without_address(text);
   const bool address = name_part.size() < text.size();
+  // Nobody there is called as the hub itself: written out, the name would be another.
+  if (address && without_address(name_part).size() < name_part.size()) return std::nullopt;
   const std::string tagged = address ? without_page(name_part) : std::string(text);
   text = tagged;
   HubName name;
