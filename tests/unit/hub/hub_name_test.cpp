@@ -46,7 +46,7 @@ TEST(HubName, PagesOfFiles) {
   EXPECT_EQ(parse_hub_name("https://huggingface.co/a/b/tree/refs/pr/1")->text(), "a/b:refs/pr/1");
   EXPECT_FALSE(parse_hub_name("https://huggingface.co/a/b/blob/main/config.json"));
   EXPECT_FALSE(parse_hub_name("huggingface.co/hf.co/b"));  // "hf.co/b" is no other name for it
-  EXPECT_FALSE(parse_hub_name("a/b/blob/main/x.gguf"));  // a path
+  EXPECT_FALSE(parse_hub_name("a/b/blob/main/x.gguf"));    // a path
 }
 
 TEST(HubName, WhatIsNone) {
