@@ -76,8 +76,8 @@ class Server:
 def serve(model: str | os.PathLike[str], *, progress: Progress | None = None, **options: Any) -> None:
     """Serves a model until Ctrl-C, and then lets what is under way be completed (a second Ctrl-C ends it)."""
     with Server(model, progress=progress, **options) as server:
-        print(f"listening on {server.url}", flush=True)
         try:
+            print(f"listening on {server.url}", flush=True)  # who reads it may stop it at once
             while True:
                 server.check()
                 time.sleep(0.2)
