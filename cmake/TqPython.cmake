@@ -9,7 +9,7 @@ if(TQ_PYTHON AND NOT TQ_SANITIZE)
   if(NOT Python_EXECUTABLE)
     set(python_problem "there is no build/pyenv (scripts/install_deps.sh python)")
   else()
-    find_package(Python 3.9 QUIET COMPONENTS Interpreter Development.Module OPTIONAL_COMPONENTS Development.SABIModule)
+    find_package(Python 3.11 QUIET COMPONENTS Interpreter Development.Module OPTIONAL_COMPONENTS Development.SABIModule)
     execute_process(COMMAND ${Python_EXECUTABLE} -m nanobind --cmake_dir OUTPUT_VARIABLE nanobind_ROOT
       OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
     find_package(nanobind CONFIG QUIET)

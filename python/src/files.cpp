@@ -20,8 +20,7 @@ std::string convert_to(const std::string& source, const std::string& destination
     calls.cancelled = [&] { return watch.stops(); };
     report = run_conversion(source, destination, conversion, calls);
   });
-  if (!report) return R"({"finished_earlier":true})";
-  return json_line(conversion_json(*report, destination));
+  return json_line(conversion_json(report, destination));
 }
 
 std::string inspect(const std::string& path, bool tensors,

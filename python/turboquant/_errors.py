@@ -14,9 +14,6 @@ class Error(Exception):
         if code is not None:
             self.code = code
 
-    def __str__(self) -> str:
-        return self.message
-
 
 class InvalidArgumentError(Error, ValueError):
     """A wrong option, prompt or request."""

@@ -7,7 +7,7 @@ from typing import Any, AsyncIterator, Callable, Mapping, Sequence
 
 from . import _core, _errors
 from .answers import Answer, Piece, read_answer, read_pieces
-from .llm import LLM, Messages, Progress, Prompt, chat_request, is_batch, text_request
+from .llm import LLM, Messages, Progress, Prompt, chat_request, is_batch, is_chat_batch, text_request
 
 
 class AsyncLLM:
@@ -31,8 +31,7 @@ class AsyncLLM:
 
     async def chat(self, messages: Messages | Sequence[Messages], **request: Any) -> Any:
         """As LLM.chat."""
-        return await self._answer(messages, bool(messages) and not isinstance(messages[0], Mapping), chat_request,
-                                  request)
+        return await self._answer(messages, is_chat_batch(messages), chat_request, request)
 
     def stream(self, prompt: Prompt, **request: Any) -> AsyncIterator[Piece]:
         """As LLM.stream: ``async for piece in llm.stream(...)``."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from typing import Any, Sequence
 
 import numpy as np
 
 from . import _core
-from .llm import Progress
+from .llm import Progress, to_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +65,7 @@ class LogitModel:
     ``exact``, ``kv_format``, ...)."""
 
     def __init__(self, model: str | os.PathLike[str], *, progress: Progress | None = None, **options: Any):
-        self._core = _core.LogitModel(os.fspath(model), json.dumps(options), progress)
+        self._core = _core.LogitModel(os.fspath(model), to_json(options), progress)
 
     @property
     def context(self) -> int:

@@ -7,7 +7,7 @@ import os
 from typing import Any, Mapping, Sequence
 
 from . import _core
-from .llm import LLM, Progress
+from .llm import LLM, Progress, to_json
 
 Path = "str | os.PathLike[str]"
 
@@ -20,7 +20,7 @@ def convert(source: Path, destination: Path, *, progress: Progress | None = None
     ``resume``, ... ``progress(done, total)`` is told bytes of the source; what it raises ends the conversion, as Ctrl-C
     does, and the same call goes on where that left off.
     """
-    return json.loads(_core.convert(os.fspath(source), os.fspath(destination), json.dumps(options), progress))
+    return json.loads(_core.convert(os.fspath(source), os.fspath(destination), to_json(options), progress))
 
 
 def inspect(model: Path, *, tensors: bool = False, ignore_config: Sequence[str] = ()) -> dict[str, Any]:

@@ -152,6 +152,11 @@ def is_batch(prompts: Any) -> bool:
     return not isinstance(prompts, str) and not (len(prompts) > 0 and isinstance(prompts[0], numbers.Integral))
 
 
+def is_chat_batch(messages: Any) -> bool:
+    """Whether these are several conversations."""
+    return isinstance(messages, Sequence) and bool(messages) and isinstance(messages[0], (list, tuple))
+
+
 def text_request(prompt: Prompt, options: Mapping[str, Any]) -> str:
     """The request for the continuation of a prompt."""
     if "prompt" in options or "messages" in options:
@@ -206,8 +211,7 @@ class LLM:
     def chat(self, messages: Messages | Sequence[Messages], **request: Any) -> Any:
         """The Answer to a conversation: a list of ``{"role": ..., "content": ...}``; of a list of conversations a list
         of Answers, which are computed together."""
-        several = isinstance(messages, Sequence) and bool(messages) and isinstance(messages[0], (list, tuple))
-        return self._answer(messages, several, chat_request, request)
+        return self._answer(messages, is_chat_batch(messages), chat_request, request)
 
     def submit(self, prompt: Prompt, **request: Any) -> Pending:
         """As ``generate`` of one prompt, at once: the answer is on its way."""

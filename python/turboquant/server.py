@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import time
 import weakref
 from typing import Any
 
 from . import _core, _errors
-from .llm import Progress
+from .llm import Progress, to_json
 
 _open_servers: "weakref.WeakSet[Server]" = weakref.WeakSet()
 
@@ -30,7 +29,7 @@ class Server:
     """
 
     def __init__(self, model: str | os.PathLike[str], *, progress: Progress | None = None, **options: Any):
-        self._core = _core.Server(os.fspath(model), json.dumps(options), progress)
+        self._core = _core.Server(os.fspath(model), to_json(options), progress)
         _open_servers.add(self)
 
     @property

@@ -61,9 +61,8 @@ using namespace tq::capi;
 
 tq_status tq_generate(const tq_model* model, const char* request, tq_stop* stop, char** answer) {
   return guarded([&] {
-    require(model, "model");
+    const auto llm = llm_of(model);
     require(answer, "answer");
-    const auto llm = model->llm;
     *answer = copy_text(llm->answer(read_json(request, "request"), stops_by(stop)));
   });
 }
@@ -71,9 +70,8 @@ tq_status tq_generate(const tq_model* model, const char* request, tq_stop* stop,
 tq_status tq_stream(const tq_model* model, const char* request, tq_piece_fn on_piece, void* user,
                     tq_stop* stop) {
   return guarded([&] {
-    require(model, "model");
+    const auto llm = llm_of(model);
     if (on_piece == nullptr) fail(ErrorCode::kInvalidArgument, "on_piece is NULL");
-    const auto llm = model->llm;
     PieceTeller teller(on_piece, user);
     llm->stream(
         read_json(request, "request"), [&](const std::string& chunk) { return teller.tell(chunk); },

@@ -45,9 +45,7 @@ tq_status tq_convert(const char* source, const char* destination, const tq_optio
     calls.progress = [&](int64_t done, int64_t total) { watcher.tell(done, total); };
     calls.cancelled = [&] { return watcher.stops(); };
     const auto made = run_conversion(source, destination, conversion, calls);
-    if (report == nullptr) return;
-    *report = copy_text(made ? json_line(conversion_json(*made, destination))
-                             : R"({"finished_earlier":true})");
+    if (report != nullptr) *report = copy_text(json_line(conversion_json(made, destination)));
   });
 }
 

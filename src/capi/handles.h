@@ -21,6 +21,12 @@ namespace tq::capi {
 // The option's names and values as OptionReader takes texts. Throws kInvalidArgument.
 Json read_texts(const tq_option* options, size_t n_options);
 
+// Kept by the call, whatever closes the model meanwhile.
+inline std::shared_ptr<Llm> llm_of(const tq_model* model) {
+  require(model, "model");
+  return model->llm;
+}
+
 // Asks the switch; none: never.
 inline std::function<bool()> stops_by(const tq_stop* stop) {
   if (stop == nullptr) return {};

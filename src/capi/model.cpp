@@ -32,15 +32,6 @@ Json read_texts(const tq_option* options, size_t n_options) {
   return object;
 }
 
-namespace {
-
-// Kept by the call, whatever closes the model meanwhile.
-std::shared_ptr<Llm> llm_of(const tq_model* model) {
-  require(model, "model");
-  return model->llm;
-}
-
-}  // namespace
 }  // namespace tq::capi
 
 using namespace tq;

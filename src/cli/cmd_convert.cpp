@@ -41,7 +41,7 @@ struct ConvertCommand {
 void print_finished(const std::string& destination, const GlobalOptions& global) {
   if (global.json) {
     Json json = result_json("convert");
-    json.update({{"destination", destination}, {"finished_earlier", true}});
+    json.update(conversion_json(std::nullopt, destination));
     print_json(json);
   } else {
     print_text(fmt::format("{}: put in place what an earlier run had finished\n", destination));

@@ -35,7 +35,7 @@ void run_ppl(const EvalOptions& options, const GlobalOptions& global) {
   const ModelNeeds needs{
       .default_ctx = kDefaultWindow, .logits_of_all = true, .text = options.tokens.empty()};
   const LoadedModel loaded = open_model(options.model, needs, global);
-  const EvalIds ids = read_ids(options, loaded);
+  const TextIds ids = read_ids(options, loaded);
   const EvalText text = plan_windows(ids, options, loaded);
   LogitReader reader = make_reader(loaded);
   Progress progress(global, "scoring", ProgressUnit::kItems, "tokens");
@@ -97,7 +97,7 @@ void run_save_reference(const EvalOptions& options, const GlobalOptions& global)
   const ModelNeeds needs{
       .default_ctx = kDefaultWindow, .logits_of_all = true, .text = options.tokens.empty()};
   const LoadedModel loaded = open_model(options.model, needs, global);
-  EvalIds ids = read_ids(options, loaded);
+  TextIds ids = read_ids(options, loaded);
   plan_windows(ids, options, loaded);  // refuses a text that is too short
   const int64_t length = window_length(ids, loaded);
   const ReferenceText text{.ids = std::move(ids.ids),
@@ -136,7 +136,7 @@ void check_same_text(const EvalOptions& options, const ReferenceText& saved,
          "--max-tokens out",
          options.reference_logits, saved.ids.size());
   }
-  const EvalIds ids = read_ids(options, loaded);
+  const TextIds ids = read_ids(options, loaded);
   if (ids.ids != saved.ids || ids.prefix != saved.prefix) {
     fail(ErrorCode::kInvalidArgument,
          "{} was saved for another text (or tokenizer): {} tokens instead of {}, or others",
@@ -181,7 +181,7 @@ void run_kld(const EvalOptions& options, const GlobalOptions& global) {
       .default_ctx = kDefaultWindow, .logits_of_all = true, .text = options.tokens.empty()};
   const LoadedModel loaded = open_model(options.model, needs, global);
   const LoadedModel reference = open_reference(options, loaded, global);
-  const EvalIds ids = read_ids(options, loaded);
+  const TextIds ids = read_ids(options, loaded);
   check_same_ids(options, loaded, reference, ids);
   const EvalText text = plan_windows(ids, options, loaded);
   LogitReader reader = make_reader(loaded);

@@ -88,7 +88,7 @@ Compared compare_one(const EvalOptions& eval, const std::string& path, const Loa
                          .text = eval.tokens.empty()};
   const LoadedModel loaded = open_model(one.model, needs, global);
   measure_size(*loaded.checkpoint, out);
-  const EvalIds ids = read_ids(one, loaded);
+  const TextIds ids = read_ids(one, loaded);
   check_same_ids(one, loaded, reference, ids);
   const EvalText text = plan_windows(ids, one, loaded);
   LogitReader reader = make_reader(loaded);

@@ -32,7 +32,7 @@ struct GenerateKldOptions {
 using Prompts = std::vector<std::vector<int32_t>>;
 
 // Pieces of the text, evenly apart.
-Prompts cut_prompts(const GenerateKldOptions& options, const EvalIds& ids) {
+Prompts cut_prompts(const GenerateKldOptions& options, const TextIds& ids) {
   const auto length = static_cast<size_t>(options.prompt_tokens);
   if (ids.ids.size() < length) {
     fail(ErrorCode::kInvalidArgument, "{} tokens are fewer than the {} of one prompt",
@@ -133,7 +133,7 @@ void run_generate_kld(const GenerateKldOptions& options, const GlobalOptions& gl
     prompts = chat_prompts(options, loaded);
     check_same_vocab(eval, loaded, reference);
   } else {
-    const EvalIds ids = read_ids(eval, loaded);
+    const TextIds ids = read_ids(eval, loaded);
     check_same_ids(eval, loaded, reference, ids);
     prompts = cut_prompts(options, ids);
   }

@@ -8,8 +8,8 @@
 
 namespace tq {
 
-EvalIds read_ids(const EvalOptions& options, const LoadedModel& loaded) {
-  EvalIds out;
+TextIds read_ids(const EvalOptions& options, const LoadedModel& loaded) {
+  TextIds out;
   if (!options.tokens.empty()) {
     out.ids = read_token_file(options.tokens, loaded.model->spec().vocab);
   } else if (options.text.empty()) {
@@ -19,21 +19,17 @@ EvalIds read_ids(const EvalOptions& options, const LoadedModel& loaded) {
          "{} has no tokenizer.json: give the text as token ids with --tokens",
          loaded.checkpoint->path().string());
   } else {
-    out.ids = loaded.tokenizer->encode(
-        options.text == "-" ? read_stdin("the text") : read_text_file(options.text),
-        {.parse_special = false});
-    const auto bos = loaded.tokenizer->bos();
-    if (bos && !out.ids.empty() && out.ids.front() == *bos) {
-      out.ids.erase(out.ids.begin());
-      out.prefix = {*bos};
-    }
+    out = split_bos(*loaded.tokenizer,
+                    loaded.tokenizer->encode(
+                        options.text == "-" ? read_stdin("the text") : read_text_file(options.text),
+                        {.parse_special = false}));
   }
   const auto limit = static_cast<size_t>(options.max_tokens);
   if (limit > 0 && out.ids.size() > limit) out.ids.resize(limit);
   return out;
 }
 
-int64_t window_length(const EvalIds& ids, const LoadedModel& loaded) {
+int64_t window_length(const TextIds& ids, const LoadedModel& loaded) {
   return loaded.model->options().max_context - static_cast<int64_t>(ids.prefix.size());
 }
 
@@ -41,7 +37,7 @@ int64_t stride_of(const EvalOptions& options, int64_t length) {
   return options.stride > 0 ? options.stride : length;
 }
 
-EvalText plan_windows(const EvalIds& ids, const EvalOptions& options, const LoadedModel& loaded) {
+EvalText plan_windows(const TextIds& ids, const EvalOptions& options, const LoadedModel& loaded) {
   const int64_t length = window_length(ids, loaded);
   EvalText text{.ids = ids.ids,
                 .prefix = ids.prefix,
@@ -85,7 +81,7 @@ void check_same_vocab(const EvalOptions& options, const LoadedModel& a, const Lo
 }
 
 void check_same_ids(const EvalOptions& options, const LoadedModel& a, const LoadedModel& b,
-                    const EvalIds& ids) {
+                    const TextIds& ids) {
   check_same_vocab(options, a, b);
   if (options.tokens.empty() && b.tokenizer && read_ids(options, b).ids != ids.ids) {
     fail(ErrorCode::kInvalidArgument, "the tokenizers of {} and {} give different ids",

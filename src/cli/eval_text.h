@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/model_options.h"
 #include "engine/evaluate.h"
+#include "text/tokenizer.h"
 
 namespace tq {
 
@@ -31,21 +32,15 @@ void add_scored_text_options(CLI::App& command, EvalOptions& options);
 // Those and MODEL with its options.
 void add_text_options(CLI::App& command, EvalOptions& options);
 
-// The text to score: ids without BOS, and BOS if the tokenizer's post-processor puts one.
-struct EvalIds {
-  std::vector<int32_t> ids;
-  std::vector<int32_t> prefix;
-};
-
 // Throws kInvalidArgument where there is no text, or no tokenizer for it.
-EvalIds read_ids(const EvalOptions& options, const LoadedModel& loaded);
+TextIds read_ids(const EvalOptions& options, const LoadedModel& loaded);
 
 // Tokens of a window, without the prefix.
-int64_t window_length(const EvalIds& ids, const LoadedModel& loaded);
+int64_t window_length(const TextIds& ids, const LoadedModel& loaded);
 int64_t stride_of(const EvalOptions& options, int64_t length);
 
 // ids is borrowed. Throws kInvalidArgument for a text that is too short.
-EvalText plan_windows(const EvalIds& ids, const EvalOptions& options, const LoadedModel& loaded);
+EvalText plan_windows(const TextIds& ids, const EvalOptions& options, const LoadedModel& loaded);
 
 // options.reference as it is stored, with the default KV cache and the context of `loaded`: the
 // same windows.
@@ -65,6 +60,6 @@ Json perplexity(const RunningMean& nll);
 void check_same_vocab(const EvalOptions& options, const LoadedModel& a, const LoadedModel& b);
 // Both models must mean the same by an id, and the windows of one must suit the other.
 void check_same_ids(const EvalOptions& options, const LoadedModel& a, const LoadedModel& b,
-                    const EvalIds& ids);
+                    const TextIds& ids);
 
 }  // namespace tq

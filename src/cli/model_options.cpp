@@ -11,13 +11,8 @@
 namespace tq {
 
 void add_ignore_config(CLI::App& command, std::vector<std::string>& fields) {
-  command
-      .add_option("--ignore-config", fields,
-                  "Take a field of config.json (of GGUF: a metadata key) as if it were not there; "
-                  "may be given again")
-      ->type_name("FIELD")
-      ->allow_extra_args(false)
-      ->group("Model");
+  visit_ignore_config(fields, OptionFlags(command, "Model"));
+  command.get_option("--ignore-config")->type_name("FIELD");
 }
 
 void add_model_options(CLI::App& command, ModelOptions& options, const std::string& default_ctx) {

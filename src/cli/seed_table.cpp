@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -46,8 +47,8 @@ double kv_bits(const KvFormatTraits& format) {
 }
 
 // The compressed KV format that is nearest in size to the plugin's (keys 4 bits, values 3, one f16
-// gain for 128); null as long as there is none.
-const KvFormatTraits* compressed_kv() {
+// gain for 128).
+const KvFormatTraits& compressed_kv() {
   constexpr double kPluginBits = 3.5 + 16.0 / 128;
   const KvFormatTraits* best = nullptr;
   for (const KvFormatTraits& format : all_kv_formats()) {
@@ -57,12 +58,13 @@ const KvFormatTraits* compressed_kv() {
       best = &format;
     }
   }
-  return best;
+  TQ_CHECK(best != nullptr, "no KV format is compressed");
+  return *best;
 }
 
 struct Column {
   const KnownColumn* known = nullptr;
-  std::vector<std::string> arguments;  // of tq serve; none: not available yet
+  std::vector<std::string> arguments;  // of tq serve
   ServerBench bench;
 };
 
@@ -94,11 +96,8 @@ std::vector<Column> columns_of(const BenchServeOptions& options) {
   columns[0].arguments = common;
   columns[0].arguments.push_back(source);
   columns[1].arguments = compressed;
-  const KvFormatTraits* kv = compressed_kv();
-  if (kv != nullptr) {
-    columns[2].arguments = {"--kv-format", std::string(kv->name)};
-    columns[2].arguments.insert(columns[2].arguments.end(), compressed.begin(), compressed.end());
-  }
+  columns[2].arguments = {"--kv-format", std::string(compressed_kv().name)};
+  columns[2].arguments.insert(columns[2].arguments.end(), compressed.begin(), compressed.end());
   return columns;
 }
 
@@ -116,7 +115,7 @@ Json seed_table_json(const BenchServeOptions& options, const std::vector<Column>
   json["known"] = kWhatIsKnown;
   for (const Column& column : columns) {
     Json entry = {{"column", column.known->key},
-                  {"available", !column.arguments.empty()},
+                  {"available", true},
                   {"serve", column.arguments},
                   {"known_output_throughput", Json::object()},
                   {"results", Json::array()}};
@@ -155,9 +154,8 @@ std::string seed_table_text(const BenchServeOptions& options, const std::vector<
       options.n_requests, options.prompts.input_tokens, options.prompts.output_tokens,
       table.text());
   for (const Column& column : columns) {
-    text += column.arguments.empty() ? fmt::format("{}: not available yet\n", column.known->name)
-                                     : fmt::format("{}: tq serve {}\n", column.known->name,
-                                                   CLI::detail::join(column.arguments, " "));
+    text += fmt::format("{}: tq serve {}\n", column.known->name,
+                        CLI::detail::join(column.arguments, " "));
   }
   return text + kWhatIsKnown + "\n";
 }
@@ -175,7 +173,6 @@ void apply_seed_table(BenchServeOptions& options) {
 void run_seed_table(const BenchServeOptions& options, const GlobalOptions& global) {
   std::vector<Column> columns = columns_of(options);
   for (Column& column : columns) {
-    if (column.arguments.empty()) continue;
     info("{}: tq serve {}", column.known->name, CLI::detail::join(column.arguments, " "));
     const ServeChild child(column.arguments);
     bench_server(options, child.url(), global, column.bench, [&](const MeasuredLevel& measured) {

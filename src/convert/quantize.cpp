@@ -173,7 +173,9 @@ TensorResult TensorWriter::copy(const PlannedTensor& tensor, const TensorEntry& 
 TensorResult TensorWriter::encode(const PlannedTensor& tensor, const TensorEntry& entry,
                                   const TensorPlace& place) {
   const std::vector<HessianPart> parts = parts_of(tensor, entry);
-  Block block(tensor, entry, place, parts.size() > 1 || parts[0].hessian != nullptr);
+  const bool has_feedback = std::any_of(
+      parts.begin(), parts.end(), [](const HessianPart& part) { return part.hessian != nullptr; });
+  Block block(tensor, entry, place, has_feedback);
   std::array<ContentHash, kMaxPlanes> hashes;
   TensorResult result;
   std::shared_ptr<const Hessian> factored;

@@ -126,14 +126,12 @@ Llm::Llm(const HostOptions& options,
   live_->api.open_model(served);
   const LoadedModel& loaded = live_->host->loaded;
   tokenizer_ = served.tokenizer;
-  context_ = served.context;
-  vocab_ = loaded.model->spec().vocab;
   description_ = {{"path", options.model.path},
                   {"arch", loaded.model->spec().arch},
                   {"device", std::string(loaded.backend->name())},
-                  {"context", context_},
+                  {"context", served.context},
                   {"max_num_seqs", served.n_sequences},
-                  {"vocab", vocab_},
+                  {"vocab", loaded.model->spec().vocab},
                   {"has_chat_template", served.chat_template != nullptr},
                   {"load_s", loaded.load_seconds}};
 }

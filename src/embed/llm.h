@@ -48,10 +48,7 @@ class Llm {
   // Throws kInvalidArgument for ids that stand for nothing.
   std::string decode(const std::vector<int32_t>& ids, bool skip_special) const;
 
-  // Tokens of prompt and answer.
-  int64_t context() const { return context_; }
-  int64_t vocab() const { return vocab_; }
-  // {"path", "arch", "device", "context", "max_num_seqs", "vocab", "load_s"}
+  // {"path", "arch", "device", "context", "max_num_seqs", "vocab", "has_chat_template", "load_s"}
   Json describe() const;
 
   // Ends what is under way with kCancelled, and frees the model; what is asked later fails so, too.
@@ -66,8 +63,6 @@ class Llm {
   static void post(const std::shared_ptr<Live>& live, std::string path, std::string body,
                    const std::shared_ptr<Ask>& ask);
 
-  int64_t context_ = 0;
-  int64_t vocab_ = 0;
   Json description_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   mutable std::mutex mutex_;

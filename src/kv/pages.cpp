@@ -348,7 +348,6 @@ void Pages::retire(PageTable& table, std::span<const int32_t> tokens) {
   // What a step that failed has left in its slot is no state of these tokens.
   const bool has_state =
       keeps_states() && table.state_tokens == static_cast<int64_t>(tokens.size());
-  if (!shares()) return release(table);
   publish(table, tokens);
   const int64_t n_full = n_full_pages(tokens);
   const auto tail = page_tokens(tokens, n_full);

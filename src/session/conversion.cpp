@@ -136,18 +136,14 @@ void check_conversion(const ConversionOptions& options) {
 
 namespace {
 
-HessianText read_data(const Checkpoint& source, const DataOptions& options) {
+TextIds read_data(const Checkpoint& source, const DataOptions& options) {
   const auto tokenizer = read_tokenizer(source);
   if (!tokenizer) {
     fail(ErrorCode::kInvalidArgument, "{} has no tokenizer, which effort data reads text by",
          source.path().string());
   }
-  HessianText text{tokenizer->encode(read_text_file(options.text), {.parse_special = false}), {}};
-  const auto bos = tokenizer->bos();
-  if (bos && !text.ids.empty() && text.ids.front() == *bos) {
-    text.ids.erase(text.ids.begin());
-    text.prefix = {*bos};
-  }
+  TextIds text = split_bos(
+      *tokenizer, tokenizer->encode(read_text_file(options.text), {.parse_special = false}));
   text.ids.resize(std::min(text.ids.size(), static_cast<size_t>(options.n_tokens)));
   return text;
 }
@@ -207,16 +203,17 @@ std::optional<ConvertReport> run_conversion(const std::string& source,
   return convert(*checkpoint, convert_options);
 }
 
-Json conversion_json(const ConvertReport& report, const std::string& destination) {
-  Json json = report.to_json();
+Json conversion_json(const std::optional<ConvertReport>& report, const std::string& destination) {
+  if (!report) return {{"destination", destination}, {"finished_earlier", true}};
+  Json json = report->to_json();
   json["destination"] = destination;
-  json["resumed_tensors"] = report.resumed;
-  json["seconds"] = report.seconds;
-  json["threads"] = report.work.n_threads;
-  json["encoded_weights"] = report.work.n_weights;
-  json["encode_seconds"] = report.work.encode_seconds();
-  json["written_bytes"] = report.work.written_bytes;
-  json["write_seconds"] = report.work.write_seconds;
+  json["resumed_tensors"] = report->resumed;
+  json["seconds"] = report->seconds;
+  json["threads"] = report->work.n_threads;
+  json["encoded_weights"] = report->work.n_weights;
+  json["encode_seconds"] = report->work.encode_seconds();
+  json["written_bytes"] = report->work.written_bytes;
+  json["write_seconds"] = report->work.write_seconds;
   return json;
 }
 

@@ -132,9 +132,7 @@ void visit_options(ConversionOptions& options, Visit&& visit) {
   visit_data_options(options.data, visit);
   visit_int_options(options, visit);
   visit_file_options(options, visit);
-  visit(OptionText{"ignore-config",
-                   "Take a field of config.json (of GGUF: a metadata key) as if it were not there"},
-        options.ignore_config, AnyValue{});
+  visit_ignore_config(options.ignore_config, visit);
 }
 
 // Each may be empty.
@@ -163,7 +161,8 @@ std::optional<ConvertReport> run_conversion(const std::string& source,
                                             const ConversionOptions& options,
                                             const ConversionCalls& calls);
 
-// ConvertReport::to_json() and what is of this run.
-Json conversion_json(const ConvertReport& report, const std::string& destination);
+// ConvertReport::to_json() and what is of this run; without a report {"destination",
+// "finished_earlier": true}.
+Json conversion_json(const std::optional<ConvertReport>& report, const std::string& destination);
 
 }  // namespace tq

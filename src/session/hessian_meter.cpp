@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <span>
 #include <utility>
 
 #include "base/error.h"
@@ -66,7 +65,6 @@ void HessianMeter::load() {
 
 std::vector<HessianPart> HessianMeter::parts(const TensorEntry& tensor) {
   if (model_ == nullptr) load();
-  const auto matrices = matrices_.find(tensor.name);
   const std::vector<size_t> sites = sites_of(tensor.name);
   if (sites.empty()) return {{0, tensor.n_rows(), nullptr}};
   const auto missing = [&](size_t site) { return watcher_->sites()[site].hessians.empty(); };
@@ -76,7 +74,7 @@ std::vector<HessianPart> HessianMeter::parts(const TensorEntry& tensor) {
     collect(static_cast<size_t>(found - announced_.begin()));
   }
   std::vector<HessianPart> parts;
-  for (const Matrix& matrix : matrices->second) {
+  for (const Matrix& matrix : matrices_.at(tensor.name)) {
     const InputWatcher::Place* place = watcher_->find(matrix.codes);
     std::shared_ptr<const Hessian> hessian;
     if (place != nullptr) {
@@ -90,7 +88,9 @@ std::vector<HessianPart> HessianMeter::parts(const TensorEntry& tensor) {
       parts.back().row_end = tensor.n_rows();
     }
   }
-  forget(tensor.name);
+  for (const size_t site : sites) {
+    if (--users_[site] == 0) watcher_->sites()[site].hessians.clear();
+  }
   return parts;
 }
 
@@ -152,13 +152,14 @@ void HessianMeter::collect(size_t first) {
   for (InputSite& site : sites) site.hessians.clear();
   int64_t bytes = 0;
   for (size_t t = first; t < announced_.size(); ++t) {
+    const std::vector<size_t> wanted = sites_of(announced_[t]);
     int64_t more = 0;
-    for (const size_t site : sites_of(announced_[t])) {
-      if (sites[site].hessians.empty()) more += sites[site].size_bytes();
+    for (const size_t s : wanted) {
+      if (sites[s].hessians.empty()) more += sites[s].size_bytes();
     }
     if (t > first && bytes + more > memory_bytes_) break;
     bytes += more;
-    for (const size_t s : sites_of(announced_[t])) {
+    for (const size_t s : wanted) {
       InputSite& site = sites[s];
       while (static_cast<int64_t>(site.hessians.size()) < site.n) {
         site.hessians.push_back(std::make_shared<Hessian>());
@@ -168,12 +169,6 @@ void HessianMeter::collect(size_t first) {
     }
   }
   run(static_cast<int64_t>(options_.text.ids.size()) / options_.window, options_.progress);
-}
-
-void HessianMeter::forget(const std::string& tensor) {
-  for (const size_t site : sites_of(tensor)) {
-    if (--users_[site] == 0) watcher_->sites()[site].hessians.clear();
-  }
 }
 
 }  // namespace tq

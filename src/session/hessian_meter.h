@@ -13,16 +13,12 @@
 #include "convert/hessian.h"
 #include "engine/evaluate.h"
 #include "session/input_watcher.h"
+#include "text/tokenizer.h"
 
 namespace tq {
 
-struct HessianText {
-  std::vector<int32_t> ids;
-  std::vector<int32_t> prefix;  // of each window: BOS, or empty
-};
-
 struct HessianMeterOptions {
-  HessianText text;
+  TextIds text;
   int64_t window = 512;  // tokens that see each other
   // Of Hessians at a time; one tensor's may take more. Nothing: half of what is free once the model
   // is loaded.
@@ -57,7 +53,6 @@ class HessianMeter final : public HessianSource {
   std::vector<size_t> sites_of(const std::string& tensor) const;
   // Runs the model for the sites of the first of these tensors and as many others as fit.
   void collect(size_t first);
-  void forget(const std::string& tensor);
 
   const Checkpoint& source_;
   const HessianMeterOptions options_;

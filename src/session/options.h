@@ -48,6 +48,14 @@ struct Decimals {          // numbers with a fraction
 struct Switch {};  // true or false; on the command line also as --no-NAME
 struct Seed {};    // -1: one is drawn now
 
+template <typename Visit>
+void visit_ignore_config(std::vector<std::string>& fields, Visit&& visit) {
+  visit(OptionText{"ignore-config",
+                   "Take a field of config.json (of GGUF: a metadata key) as if it were not there; "
+                   "may be given again"},
+        fields, AnyValue{});
+}
+
 // visit(OptionText, variable, what it may be) for each option, in the order of help. Words in
 // braces stand in help for lists and numbers (the command line's are in cli/model_options.cpp).
 template <typename Visit>
@@ -84,7 +92,7 @@ void visit_options(ModelOptions& options, Visit&& visit) {
         options.ctx, ContextLength{});
   visit(OptionText{"kv-format",
                    "Format of the KV cache: numbers of 16 or 32 bits, or kXvY: keys of X bits and "
-                   "values of Y (CPU); auto is {kv}, with --exact {exact_kv}",
+                   "values of Y; auto is {kv}, with --exact {exact_kv}",
                    "kv-dtype"},
         options.kv_format, KvFormatName{});
   visit(OptionText{"kv-sink",
@@ -96,10 +104,7 @@ void visit_options(ModelOptions& options, Visit&& visit) {
         options.kv_skip_layers, Range{0, 4096});
   visit(OptionText{"batch", "Tokens of one forward pass at most"}, options.batch,
         Range{1, int64_t{1} << 16});
-  visit(OptionText{"ignore-config",
-                   "Take a field of config.json (of GGUF: a metadata key) as if it were not there; "
-                   "may be given again"},
-        options.ignore_config, AnyValue{});
+  visit_ignore_config(options.ignore_config, visit);
 }
 
 template <typename Visit>

@@ -21,10 +21,7 @@ ModelOptions as_stored(const MeterOptions& options) {
 std::vector<int32_t> beginning(const Checkpoint& source) {
   try {
     const auto tokenizer = read_tokenizer(source);
-    const auto bos = tokenizer ? tokenizer->bos() : std::nullopt;
-    if (!bos) return {};
-    const std::vector<int32_t> text = tokenizer->encode("a", {});
-    if (!text.empty() && text.front() == *bos) return {*bos};
+    if (tokenizer) return split_bos(*tokenizer, tokenizer->encode("a", {})).prefix;
   } catch (const Error&) {  // a tokenizer that cannot be used: the model takes ids only
   }
   return {};

@@ -65,4 +65,11 @@ class StreamDetokenizer {
   std::string pending_;
 };
 
+// Ids of a text, and BOS if they began with it: apart, as it stands before every part of the text.
+struct TextIds {
+  std::vector<int32_t> ids;
+  std::vector<int32_t> prefix;  // BOS, or empty
+};
+TextIds split_bos(const Tokenizer& tokenizer, std::vector<int32_t> ids);
+
 }  // namespace tq

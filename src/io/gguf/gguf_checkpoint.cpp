@@ -114,13 +114,8 @@ class GgufCheckpoint final : public Checkpoint {
     }
     if (in == 0) return;
     if (source.latent) return read_latent(source, row_begin, n_rows, out);
-    const int64_t blocks_per_row = in / source.type->block_weights;
-    const int64_t row_bytes = blocks_per_row * source.type->block_bytes;
-    thread_local std::vector<uint8_t> blocks;
     const auto decode = [&](int64_t stored_row, int64_t n, float* to) {
-      blocks.resize(static_cast<size_t>(n * row_bytes));
-      file_.read(*source.tensor, static_cast<uint64_t>(stored_row * row_bytes), blocks);
-      source.type->decode(blocks.data(), n * blocks_per_row, to);
+      decode_rows(*source.tensor, *source.type, stored_row, n, in, to);
     };
     if (source.half_head > 0) {
       for (int64_t i = 0; i < n_rows; ++i) {
@@ -201,7 +196,8 @@ class GgufCheckpoint final : public Checkpoint {
   void decode_rows(const GgufTensor& tensor, const GgmlTypeInfo& type, int64_t row, int64_t n,
                    int64_t in, float* out) const {
     const int64_t blocks = in / type.block_weights;
-    std::vector<uint8_t> bytes(static_cast<size_t>(n * blocks * type.block_bytes));
+    thread_local std::vector<uint8_t> bytes;
+    bytes.resize(static_cast<size_t>(n * blocks * type.block_bytes));
     file_.read(tensor, static_cast<uint64_t>(row * blocks * type.block_bytes), bytes);
     type.decode(bytes.data(), n * blocks, out);
   }
@@ -266,18 +262,24 @@ class GgufCheckpoint final : public Checkpoint {
     set_tensors(std::move(entries));
   }
 
-  void add(const GgufTensor& tensor, std::vector<TensorEntry>& entries) {
-    if (find_ggml_type(static_cast<uint32_t>(tensor.type)) == nullptr) {
+  const GgmlTypeInfo& read_type(const GgufTensor& tensor) const {
+    const GgmlTypeInfo* type = find_ggml_type(static_cast<uint32_t>(tensor.type));
+    if (type == nullptr) {
       fail(ErrorCode::kUnsupported, "{}: tensor {} has ggml type {}, which is not read",
            file_.name(), tensor.name, ggml_type_label(static_cast<uint32_t>(tensor.type)));
     }
+    return *type;
+  }
+
+  void add(const GgufTensor& tensor, std::vector<TensorEntry>& entries) {
+    const GgmlTypeInfo& type = read_type(tensor);
     const LayerName name = split_layer(tensor.name);
     if (is_extra_layer(name.layer)) return;
     const GgufTensorRule& rule = find_rule(tensor, name);
     if (rule.transform == GgufTransform::kDrop || rule.transform == GgufTransform::kJoinedLatent) {
       return;
     }
-    Source source{&tensor, &ggml_type_info(tensor.type)};
+    Source source{&tensor, &type};
     TensorEntry entry;
     entry.name = rule.hf;
     if (const size_t hole = entry.name.find("{}"); hole != std::string::npos) {
@@ -334,14 +336,9 @@ class GgufCheckpoint final : public Checkpoint {
       fail(ErrorCode::kNotFound, "{}: there is no tensor {}", file_.name(), name);
     }
     const auto n_heads = config_["num_attention_heads"].get<int64_t>();
-    const Latent latent{values, find_ggml_type(static_cast<uint32_t>(values->type)),
-                        config_["qk_nope_head_dim"].get<int64_t>(),
+    const Latent latent{values, &read_type(*values), config_["qk_nope_head_dim"].get<int64_t>(),
                         config_["v_head_dim"].get<int64_t>(),
                         config_["kv_lora_rank"].get<int64_t>()};
-    if (latent.type == nullptr) {
-      fail(ErrorCode::kUnsupported, "{}: tensor {} has ggml type {}, which is not read",
-           file_.name(), name, ggml_type_label(static_cast<uint32_t>(values->type)));
-    }
     const Shape key_shape{n_heads, latent.rank, latent.keys};
     const Shape value_shape{n_heads, latent.values, latent.rank};
     if (entry.shape != key_shape || values->shape != value_shape) {

@@ -67,7 +67,7 @@ ModelSpec make_text_spec(ConfigReader& config, const std::string& dtype) {
   const int64_t n_layers = config.size_or("num_hidden_layers", 26, kMaxLayers);
   const int64_t pattern =
       config.size_or("sliding_window_pattern", config.size_or("_sliding_window_pattern", 6));
-  for (const bool sliding : read_sliding(config, n_layers, pattern)) {
+  for (const bool sliding : read_layer_types(config, n_layers, pattern)) {
     GqaSpec gqa = attention;
     gqa.window = sliding ? window : 0;
     gqa.rope = sliding ? kLocal : kGlobal;

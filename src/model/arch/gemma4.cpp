@@ -119,7 +119,7 @@ std::optional<MoeSpec> read_moe(ConfigReader& config) {
 
 void read_layers(ConfigReader& config, ModelSpec& spec) {
   const auto n_layers = static_cast<size_t>(config.size_or("num_hidden_layers", 30, kMaxLayers));
-  std::vector<bool> sliding = read_sliding(config, static_cast<int64_t>(n_layers), 6);
+  std::vector<bool> sliding = read_layer_types(config, static_cast<int64_t>(n_layers), 6);
   sliding.back() = false;  // transformers runs it as a global one whatever the config says
   const bool global_v_is_k = config.bool_or("attention_k_eq_v", false);
   const std::vector<HeadSizes> sizes = read_sizes(config, sliding, global_v_is_k);

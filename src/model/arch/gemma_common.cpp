@@ -19,25 +19,26 @@ float root_in_dtype(int64_t n, const std::string& dtype) {
   fail(ErrorCode::kUnsupported, "config.json: dtype \"{}\" is not supported", dtype);
 }
 
-std::vector<bool> read_sliding(ConfigReader& config, int64_t n_layers, int64_t pattern) {
-  const std::vector<std::string> types = config.strings("layer_types");
-  if (!types.empty() && static_cast<int64_t>(types.size()) != n_layers) {
-    fail(ErrorCode::kCorrupt, "{}: {} layer_types for {} layers", config.where(), types.size(),
+std::vector<bool> read_layer_types(ConfigReader& config, int64_t n_layers, int64_t pattern,
+                                   std::string_view type) {
+  const std::vector<std::string> given = config.strings("layer_types");
+  if (!given.empty() && static_cast<int64_t>(given.size()) != n_layers) {
+    fail(ErrorCode::kCorrupt, "{}: {} layer_types for {} layers", config.where(), given.size(),
          n_layers);
   }
-  std::vector<bool> sliding;
+  std::vector<bool> is_type;
   for (int64_t i = 0; i < n_layers; ++i) {
-    if (types.empty()) {
-      sliding.push_back((i + 1) % pattern != 0);
+    if (given.empty()) {
+      is_type.push_back((i + 1) % pattern != 0);
       continue;
     }
-    const std::string& type = types[static_cast<size_t>(i)];
-    if (type != "sliding_attention" && type != "full_attention") {
-      fail(ErrorCode::kUnsupported, "{}: layer type \"{}\" is not supported", config.where(), type);
+    const std::string& one = given[static_cast<size_t>(i)];
+    if (one != type && one != "full_attention") {
+      fail(ErrorCode::kUnsupported, "{}: layer type \"{}\" is not supported", config.where(), one);
     }
-    sliding.push_back(type == "sliding_attention");
+    is_type.push_back(one == type);
   }
-  return sliding;
+  return is_type;
 }
 
 ModelSpec read_text_config(

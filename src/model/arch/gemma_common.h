@@ -1,4 +1,5 @@
-// What the configs of the Gemma generations share. Functions of their arguments alone.
+// What the configs of the Gemma generations share, and of others: kinds of layers, text_config.
+// Functions of their arguments alone.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +21,10 @@ std::string weight_dtype(ConfigReader& config, const std::string& fallback);
 // kUnsupported for a dtype other than float32, bfloat16 and float16.
 float root_in_dtype(int64_t n, const std::string& dtype);
 
-// For each layer, whether it is a sliding one: by layer_types, or every pattern-th one is not.
-std::vector<bool> read_sliding(ConfigReader& config, int64_t n_layers, int64_t pattern);
+// For each layer, whether it is of this type, and not of full attention: by layer_types, or every
+// pattern-th one is not.
+std::vector<bool> read_layer_types(ConfigReader& config, int64_t n_layers, int64_t pattern,
+                                   std::string_view type = "sliding_attention");
 
 // The spec of a text-only config or of the text_config in a multimodal one. make_spec gets the
 // reader of the text fields, which it finishes, and the dtype of the weights if these do not say;

@@ -1,8 +1,5 @@
 // gpt-oss 20b and 120b: attention with sinks in alternating windows, experts with biases whose
 // activation is a clamped gate, yarn. After transformers' modeling_gpt_oss.py.
-#include <string>
-#include <vector>
-
 #include "base/error.h"
 #include "model/arch/gemma_common.h"
 #include "model/arch/gqa_config.h"
@@ -30,12 +27,11 @@ MoeSpec read_gpt_oss_experts(ConfigReader& config) {
   return moe;
 }
 
-// Missing parameters are those of the published models.
 RopeSpec read_gpt_oss_rope(ConfigReader& config, int64_t head_dim) {
-  if (config.has("rope_parameters") || config.has("rope_scaling")) {
-    return read_rope(config, head_dim, 150000);
+  if (!config.has(rope_key(config))) {
+    fail(ErrorCode::kNotFound, "{}: rope_parameters (or rope_scaling) are missing", config.where());
   }
-  fail(ErrorCode::kNotFound, "{}: rope_parameters (or rope_scaling) are missing", config.where());
+  return read_rope(config, head_dim, 150000);
 }
 
 }  // namespace
@@ -60,19 +56,8 @@ ModelSpec read_gpt_oss_config(const Json& json) {
 
   const int64_t n_layers = config.need_size("num_hidden_layers", kMaxLayers);
   const MoeSpec moe = read_gpt_oss_experts(config);
-  const std::vector<std::string> types = config.strings("layer_types");
-  if (!types.empty() && static_cast<int64_t>(types.size()) != n_layers) {
-    fail(ErrorCode::kCorrupt, "{}: {} layer_types for {} layers", config.where(), types.size(),
-         n_layers);
-  }
-  for (int64_t i = 0; i < n_layers; ++i) {
-    const std::string type = !types.empty() ? types[static_cast<size_t>(i)]
-                             : i % 2 == 0   ? "sliding_attention"
-                                            : "full_attention";
-    if (type != "sliding_attention" && type != "full_attention") {
-      fail(ErrorCode::kUnsupported, "{}: layer type \"{}\" is not supported", config.where(), type);
-    }
-    attention.window = type == "sliding_attention" ? window : 0;
+  for (const bool slides : read_layer_types(config, n_layers, 2)) {
+    attention.window = slides ? window : 0;
     spec.layers.push_back({attention, moe});
   }
   config.finish();

@@ -1,6 +1,7 @@
 #include "model/arch/gqa_config.h"
 
 #include <cmath>
+#include <string>
 
 #include "base/error.h"
 
@@ -17,6 +18,17 @@ GqaSpec read_gqa(ConfigReader& config, int64_t hidden) {
   attention.head_dim = config.size_or("head_dim", hidden / attention.n_heads, kMaxHeadDim);
   attention.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(attention.head_dim)));
   return attention;
+}
+
+void refuse_windows(ConfigReader& config) {
+  if (config.bool_or("use_sliding_window", false)) {
+    fail(ErrorCode::kUnsupported, "{}: use_sliding_window is not supported", config.where());
+  }
+  config.ignore({"sliding_window", "max_window_layers"});
+  for (const std::string& type : config.strings("layer_types")) {
+    if (type == "full_attention") continue;
+    fail(ErrorCode::kUnsupported, "{}: layer type \"{}\" is not supported", config.where(), type);
+  }
 }
 
 }  // namespace tq

@@ -13,4 +13,8 @@ namespace tq {
 // there.
 GqaSpec read_gqa(ConfigReader& config, int64_t hidden);
 
+// Of families of which no published model slides, though all configs carry the fields. Throws
+// kUnsupported for one that does.
+void refuse_windows(ConfigReader& config);
+
 }  // namespace tq

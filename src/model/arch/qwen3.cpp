@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "model/arch/gqa_config.h"
 #include "model/arch/registry.h"
 #include "model/arch/rope.h"
 #include "model/config_reader.h"
@@ -21,15 +22,7 @@ GqaSpec read_attention(ConfigReader& config) {
   attention.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(attention.head_dim)));
   attention.qk_norm = true;
   attention.bias = attention.o_bias = config.bool_or("attention_bias", false);
-  // No published model slides; all carry the fields.
-  if (config.bool_or("use_sliding_window", false)) {
-    fail(ErrorCode::kUnsupported, "{}: use_sliding_window is not supported", config.where());
-  }
-  config.ignore({"sliding_window", "max_window_layers"});
-  for (const std::string& type : config.strings("layer_types")) {
-    if (type == "full_attention") continue;
-    fail(ErrorCode::kUnsupported, "{}: layer type \"{}\" is not supported", config.where(), type);
-  }
+  refuse_windows(config);
   return attention;
 }
 

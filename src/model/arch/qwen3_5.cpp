@@ -17,10 +17,10 @@
 namespace tq {
 namespace {
 
-GqaSpec read_gated_attention(ConfigReader& config) {
+GqaSpec read_gated_attention(ConfigReader& config, bool moe) {
   GqaSpec attention;
   attention.n_heads = config.size_or("num_attention_heads", 16);
-  attention.n_kv_heads = config.size_or("num_key_value_heads", 4);
+  attention.n_kv_heads = config.size_or("num_key_value_heads", moe ? 2 : 4);
   attention.head_dim = config.size_or("head_dim", 256, kMaxHeadDim);
   attention.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(attention.head_dim)));
   attention.qk_norm = true;
@@ -64,29 +64,6 @@ MoeSpec read_qwen_moe(ConfigReader& config) {
   return moe;
 }
 
-// For each layer, whether it attends.
-std::vector<bool> read_full_layers(ConfigReader& config, int64_t n_layers) {
-  const std::vector<std::string> types = config.strings("layer_types");
-  const int64_t interval = config.size_or("full_attention_interval", 4);
-  if (!types.empty() && static_cast<int64_t>(types.size()) != n_layers) {
-    fail(ErrorCode::kCorrupt, "{}: {} layer_types for {} layers", config.where(), types.size(),
-         n_layers);
-  }
-  std::vector<bool> full;
-  for (int64_t i = 0; i < n_layers; ++i) {
-    if (types.empty()) {
-      full.push_back((i + 1) % interval == 0);
-      continue;
-    }
-    const std::string& type = types[static_cast<size_t>(i)];
-    if (type != "linear_attention" && type != "full_attention") {
-      fail(ErrorCode::kUnsupported, "{}: layer type \"{}\" is not supported", config.where(), type);
-    }
-    full.push_back(type == "full_attention");
-  }
-  return full;
-}
-
 // The rope of text: all sections of positions (time, height, width) are the same there.
 RopeSpec read_partial_rope(ConfigReader& config, int64_t head_dim) {
   double theta = config.positive_or("rope_theta", 10000);
@@ -120,8 +97,7 @@ ModelSpec make_qwen3_5_spec(ConfigReader& config, const std::string& /*dtype*/) 
   spec.tied_head = config.bool_or("tie_word_embeddings", false);
   config.expect("hidden_act", "silu");
 
-  GqaSpec attention = read_gated_attention(config);
-  if (moe && !config.has("num_key_value_heads")) attention.n_kv_heads = 2;
+  const GqaSpec attention = read_gated_attention(config, moe);
   spec.ropes = {read_partial_rope(config, attention.head_dim)};
   const DeltaNetSpec net = read_delta_net(config);
   const int64_t n_layers = config.size_or("num_hidden_layers", moe ? 40 : 32, kMaxLayers);
@@ -131,11 +107,12 @@ ModelSpec make_qwen3_5_spec(ConfigReader& config, const std::string& /*dtype*/) 
   } else {
     layer.ffn = MlpSpec{.width = config.size_or("intermediate_size", 12288)};
   }
-  for (const bool full : read_full_layers(config, n_layers)) {
-    if (full) {
-      layer.attention = attention;
-    } else {
+  const int64_t interval = config.size_or("full_attention_interval", 4);
+  for (const bool recurs : read_layer_types(config, n_layers, interval, "linear_attention")) {
+    if (recurs) {
       layer.attention = net;
+    } else {
+      layer.attention = attention;
     }
     spec.layers.push_back(layer);
   }

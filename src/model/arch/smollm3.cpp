@@ -29,18 +29,6 @@ std::vector<bool> read_rotates(ConfigReader& config, int64_t n_layers) {
   return rotates;
 }
 
-// No published model slides; all carry the fields.
-void refuse_windows(ConfigReader& config) {
-  if (config.bool_or("use_sliding_window", false)) {
-    fail(ErrorCode::kUnsupported, "{}: use_sliding_window is not supported", config.where());
-  }
-  config.ignore({"sliding_window", "max_window_layers"});
-  for (const std::string& type : config.strings("layer_types")) {
-    if (type == "full_attention") continue;
-    fail(ErrorCode::kUnsupported, "{}: layer type \"{}\" is not supported", config.where(), type);
-  }
-}
-
 }  // namespace
 
 ModelSpec read_smollm3_config(const Json& json) {

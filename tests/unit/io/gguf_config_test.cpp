@@ -9,31 +9,17 @@
 
 #include "base/error.h"
 #include "support/gguf_builder.h"
+#include "unit/io/gguf_config_test_util.h"
 
 namespace tq {
 namespace {
 
+using fixtures::config_of;
+using fixtures::expect_refused;
 using fixtures::GgufBuilder;
 using fixtures::tiny_gguf;
 using fixtures::TinyGguf;
 using ::testing::HasSubstr;
-
-Json config_of(const GgufBuilder& builder) {
-  const std::string bytes = builder.build();
-  return gguf_config(
-      {std::span(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()), "test.gguf"});
-}
-
-void expect_refused(const GgufBuilder& builder, ErrorCode code, const std::string& part) {
-  try {
-    config_of(builder);
-    ADD_FAILURE() << "no error: " << part;
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    EXPECT_THAT(error.what(), HasSubstr(part));
-    EXPECT_THAT(error.what(), HasSubstr("test.gguf"));
-  }
-}
 
 TEST(GgufConfig, Llama) {
   GgufBuilder builder = tiny_gguf("llama");

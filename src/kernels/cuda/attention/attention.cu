@@ -176,18 +176,15 @@ void list_kernels(const ListedOp& op, KvFormatId format, std::vector<KernelUse>&
 // Caches of codes have kernels of their own (coded.cu).
 void list_coded_kernels(const ListedOp& op, KvFormatId format, std::vector<KernelUse>& uses) {
   const std::string name = "kv " + std::string(kv_format_traits(format).name);
+  // Rows take the rest, and what the others do not.
   if (op.decode) {
     uses.push_back({op.name, name, 0, "any", "coded decode",
                     "heads of 64, 128, 256, 512; not with --batch-invariant", 1, kMostDecodeSeqs});
+    uses.push_back({op.name, name, 0, "any", "coded rows", "", kMostDecodeSeqs + 1, -1});
   } else {
     uses.push_back({op.name, name, 0, "any", "coded prompt",
                     "the same heads, no bias of keys; not with --batch-invariant or --exact", 1,
                     -1});
-  }
-  // The rest, and what the others do not take.
-  if (op.decode) {
-    uses.push_back({op.name, name, 0, "any", "coded rows", "", kMostDecodeSeqs + 1, -1});
-  } else {
     uses.push_back({op.name, name, 0, "any", "coded rows", "", 0, 0});
   }
 }

@@ -109,4 +109,9 @@ void attention_lanes(const AttentionParams& p, cudaStream_t stream);
 // For heads that no fast kernel takes: any size.
 void attention_reference(const AttentionParams& p, cudaStream_t stream);
 
+// Keys that a query of sequences of so many looks at, at most.
+inline int64_t attended_keys(const AttentionArgs& args, int64_t max_kv_len) {
+  return args.window > 0 ? std::min(args.window, max_kv_len) : max_kv_len;
+}
+
 }  // namespace tq::cuda

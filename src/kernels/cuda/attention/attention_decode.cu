@@ -382,10 +382,6 @@ int64_t rows_for(const AttentionArgs& args, int64_t seqs) {
   return rows;
 }
 
-int64_t attended_keys(const AttentionArgs& args, int64_t max_kv_len) {
-  return args.window > 0 ? std::min(args.window, max_kv_len) : max_kv_len;
-}
-
 // Blocks that share a row's keys: as many as the GPU holds at once, about, and have something to
 // do. Up to 8 are merged without a loop: more only where there are many keys.
 int64_t parts_for(const AttentionArgs& args, int64_t seqs, int64_t max_kv_len) {

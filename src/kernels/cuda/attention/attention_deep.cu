@@ -62,10 +62,6 @@ int64_t block_bytes(const KvLayerView& kv, int64_t tiles, int64_t warps, bool ma
 
 int64_t most_shared_bytes() { return device_info().max_shared_bytes - kStaticBytes; }
 
-int64_t attended_keys(const AttentionArgs& args, int64_t max_kv_len) {
-  return args.window > 0 ? std::min(args.window, max_kv_len) : max_kv_len;
-}
-
 DeepShape deep_shape(const AttentionArgs& args, int64_t seqs, int64_t max_kv_len) {
   const KvLayerView& kv = args.kv;
   const DeviceInfo& device = device_info();

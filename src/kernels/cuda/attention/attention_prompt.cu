@@ -51,7 +51,7 @@ int64_t room(const AttentionArgs& args) {
 // Blocks that share a tile's keys; 1: none do. Each has some chunks to walk over.
 int64_t parts_for(const AttentionArgs& args, int64_t tokens, int64_t max_kv_len) {
   constexpr int64_t kLeastChunks = 8;  // fewer take less time than their merge
-  const int64_t keys = args.window > 0 ? std::min(max_kv_len, args.window) : max_kv_len;
+  const int64_t keys = attended_keys(args, max_kv_len);
   const int64_t blocks = most_tiles(args, tokens, kPromptRows) * args.kv.n_kv_heads;
   return std::clamp<int64_t>(std::min(room(args) / blocks, keys / (kLeastChunks * kChunkKeys)), 1,
                              kMostParts);

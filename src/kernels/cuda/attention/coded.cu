@@ -61,14 +61,16 @@ AttentionParts run_coded(const AttentionArgs& args, const AttentionOptions& opti
   return {};
 }
 
-}  // namespace
-
+// Merges parts, which are in the rotated basis, to args.out in the plain one. No parts: args.out
+// itself is rotated back, in place.
 void finish_outputs(const AttentionParts& parts, const AttentionArgs& args, cudaStream_t stream) {
   const int group = kv_group(args.kv.v_dim);
   if (group == 128) return launch_finish<128>(parts, args, stream);
   if (group == 64) return launch_finish<64>(parts, args, stream);
   launch_finish<32>(parts, args, stream);
 }
+
+}  // namespace
 
 size_t attention_coded_bytes(const AttentionArgs& args) {
   const int64_t seqs = std::min({args.batch.n_seqs, args.batch.tokens, kMostDecodeSeqs});

@@ -36,8 +36,4 @@ inline CodedParams coded_params(const AttentionArgs& args) {
 // For all sizes: a warp a row. Outputs are in args.out, in the rotated basis.
 void attention_coded_rows(const AttentionArgs& args, cudaStream_t stream);
 
-// Merges parts, which are in the rotated basis, to args.out in the plain one. No parts: args.out
-// itself is rotated back, in place.
-void finish_outputs(const AttentionParts& parts, const AttentionArgs& args, cudaStream_t stream);
-
 }  // namespace tq::cuda

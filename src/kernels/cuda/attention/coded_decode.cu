@@ -40,7 +40,7 @@ CodedShape coded_shape(const AttentionArgs& args, int64_t max_kv_len) {
   const int64_t heads = kv.n_kv_heads * shape.row_tiles;
   const int64_t per_sm = std::clamp<int64_t>(
       device.max_shared_bytes / (shape.shared_bytes + kStaticBytes), 1, kCodedWarps / shape.warps);
-  const int64_t keys = args.window > 0 ? std::min(args.window, max_kv_len) : max_kv_len;
+  const int64_t keys = attended_keys(args, max_kv_len);
   const int64_t pages = ceil_div(keys, int64_t{kKvBlockTokens}) + 1;
   const int64_t teams = std::max<int64_t>(1, shape.warps / std::max<int64_t>(1, kv.k_dim / 128));
   shape.shares = std::max<int64_t>(1, device.n_sms * per_sm / heads);

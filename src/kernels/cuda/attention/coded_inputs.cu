@@ -133,7 +133,7 @@ __global__ void __launch_bounds__(kWarps* kWarp)
   }
   if (p.near.k == nullptr) return;
   // In the basis of the codes.
-  rotate_vector(x, dim, kGroup, value ? value_tables.masks : key_tables.masks, false, lane);
+  rotate_vector(x, dim, kGroup, value ? value_tables.masks : key_tables.masks, lane);
   __half* near = static_cast<__half*>(value ? p.near.v : p.near.k) +
                  vector_at(p.near, args.near_slots[token], head) * dim;
   for (int i = lane; i < dim; i += kWarp) near[i] = __float2half_rn(x[i]);
@@ -175,7 +175,6 @@ void coded_store(const KvStoreArgs& args, cudaStream_t stream) {
   inputs.k = const_cast<float*>(args.k);  // only read
   inputs.v = const_cast<float*>(args.v);
   inputs.tokens = args.tokens;
-  inputs.head_dim = args.kv.k_dim;
   inputs.kv = args.kv;
   inputs.slots = args.slots;
   inputs.near_slots = args.near_slots;

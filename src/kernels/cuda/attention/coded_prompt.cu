@@ -39,7 +39,7 @@ AttentionParts attention_coded_prompt(const AttentionArgs& args, cudaStream_t st
   constexpr int64_t kLeastKeys = 512;  // fewer take less time than their merge
   const CodedPromptBlock block = block_of(args);
   const int64_t max_kv_len = args.batch.max_kv_len;
-  const int64_t keys = args.window > 0 ? std::min(max_kv_len, args.window) : max_kv_len;
+  const int64_t keys = attended_keys(args, max_kv_len);
   const int64_t blocks = most_tiles(args, args.batch.tokens, block.rows) * args.kv.n_kv_heads;
   const int64_t n =
       std::clamp<int64_t>(std::min(room_of(block) / blocks, keys / kLeastKeys), 1, kMostParts);

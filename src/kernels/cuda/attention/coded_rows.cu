@@ -27,7 +27,6 @@ struct CodedRow {
   const float* q;     // rotated
   const float* bias;  // factors, or null
   float bias_rest;
-  int64_t seq;
   int64_t kv_head;
   int lane;
   float max = -INFINITY;
@@ -51,8 +50,8 @@ struct CodedRow {
     score *= args.scale;
     return args.softcap > 0 ? args.softcap * tanhf(score / args.softcap) : score;
   }
-  // Keys [begin, end): score(vector) is the lane's product of the query with a key, and
-  // value(vector, i) the lane's dim lane + 32 i of a value.
+  // Keys [begin, end): score_of(vector) is the lane's product of the query with a key, and
+  // value_of(vector, i) the lane's dim lane + 32 i of a value.
   template <typename Score, typename Value>
   __device__ void walk(const int32_t* pages, int begin, int end, Score score_of, Value value_of) {
     if (begin >= end) return;
@@ -148,9 +147,9 @@ __global__ void __launch_bounds__(kRowsPerBlock* kWarp) coded_rows_kernel(
   __syncwarp();
   float* const bias = args.key_bias.bias != nullptr ? q + dim : nullptr;
   const float rest = bias != nullptr ? fill_bias_factors(args, q, kv_head, bias, lane) : 0.0f;
-  rotate_vector(q, dim, group, masks, false, lane);
+  rotate_vector(q, dim, group, masks, lane);
 
-  CodedRow<kPerLane> row{p, q, bias, rest, seq, kv_head, lane};
+  CodedRow<kPerLane> row{p, q, bias, rest, kv_head, lane};
   const auto* codes = static_cast<const uint8_t*>(kv.v);
   row.walk(
       args.batch.block_tables + seq * args.batch.max_blocks, keys.far_begin(), keys.tail,

@@ -56,26 +56,26 @@ __device__ __forceinline__ uint32_t index_at(const uint32_t* words, int i) {
 }
 
 template <int kGroup>
-__device__ void rotate_groups(float* x, int dim, const RotationMasks& masks, bool back, int lane) {
+__device__ void rotate_groups(float* x, int dim, const RotationMasks& masks, int lane) {
   for (int first = 0; first < dim; first += kGroup) {
     RotatedGroup<kGroup> group;
     float* const own = x + first + lane * group.kPerLane;
 #pragma unroll
     for (int k = 0; k < group.kPerLane; ++k) group.x[k] = own[k];
-    group.rotate(back ? masks.d2 : masks.d1, back ? masks.d1 : masks.d2, masks.scale, lane);
+    group.rotate(masks.d1, masks.d2, masks.scale, lane);
 #pragma unroll
     for (int k = 0; k < group.kPerLane; ++k) own[k] = group.x[k];
   }
 }
-// A vector in memory, in place, by one warp: to the basis of its codes, or back.
+// A vector in memory, in place, by one warp: to the basis of its codes.
 __device__ __forceinline__ void rotate_vector(float* x, int dim, int group,
-                                              const RotationMasks& masks, bool back, int lane) {
+                                              const RotationMasks& masks, int lane) {
   if (group == 128) {
-    rotate_groups<128>(x, dim, masks, back, lane);
+    rotate_groups<128>(x, dim, masks, lane);
   } else if (group == 64) {
-    rotate_groups<64>(x, dim, masks, back, lane);
+    rotate_groups<64>(x, dim, masks, lane);
   } else {
-    rotate_groups<32>(x, dim, masks, back, lane);
+    rotate_groups<32>(x, dim, masks, lane);
   }
   __syncwarp();
 }

@@ -22,7 +22,8 @@
 
 namespace tq::cuda {
 
-// A warp's running sums: out is dims by heads, dim d(m, row) of tile m (see value_dim()).
+// A warp's running sums: out is dims by heads, row r of tile m is
+// dim r % 8 * (kDims / 8) + 2 * m + r / 8.
 template <int kDims>
 struct CodedSums {
   static constexpr int kTiles = kDims / 16;
@@ -122,8 +123,6 @@ __global__ void __launch_bounds__(kCodedWarps* kWarp, 1)
   using Layout = CodedLayout<Format, kDims, kDimWarps>;
   constexpr int kSteps = kDims / 16;
   constexpr int kDim = kDims * kDimWarps;
-  constexpr float kLog2e = 1.4426950408889634f;
-  constexpr float kLn2 = 0.6931471805599453f;
   extern __shared__ __align__(128) uint8_t coded_shared[];
   allow_next();
 
@@ -189,7 +188,7 @@ __global__ void __launch_bounds__(kCodedWarps* kWarp, 1)
       const float rest = fill_bias_factors(args, q, kv_head, factors, lane);
       if (lane == 0) factors[n_factors] = rest;
     }
-    rotate_groups<kDims>(q, kDim, p.masks, false, lane);
+    rotate_groups<kDims>(q, kDim, p.masks, lane);
   }
   __syncthreads();
 

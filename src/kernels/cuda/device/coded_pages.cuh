@@ -155,7 +155,7 @@ __device__ __forceinline__ float2 half_pair(const uint8_t* from) {
   return __half22float2(*reinterpret_cast<const __half2*>(from));
 }
 
-// Fragments of four keys' (8-byte) pairs of dims: rows are dims, columns neighbouring keys.
+// The fragment of four keys' pairs of dims, of f16: rows are dims, columns neighbouring keys.
 __device__ __forceinline__ void pair_keys(uint32_t (&a)[4], uint32_t x0, uint32_t x1, uint32_t x2,
                                           uint32_t x3) {
   a[0] = __byte_perm(x0, x1, 0x5410);
@@ -256,7 +256,7 @@ struct CodedPages {
   int issued = 0;
   int used = 0;
 
-  // The warp's dims of 16 vectors of kBytes each, of all dims kBytes * kDimWarps.
+  // The warp's dims of 16 vectors: kPieces pieces of 16 bytes; of all dims kPieces * kDimWarps.
   template <int kPieces>
   __device__ __forceinline__ void copy_vectors(uint32_t to, const void* plane, int64_t page) {
     constexpr int kOfKey = kPieces / kKvBlockTokens;

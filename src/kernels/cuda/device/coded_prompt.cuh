@@ -172,11 +172,6 @@ __device__ __forceinline__ void copy_near(const CodedChunk& chunk, const void* p
   }
 }
 
-__device__ __forceinline__ uint32_t as_half2(float x, float y) {
-  const __half2 both = __floats2half2_rn(x, y);
-  return *reinterpret_cast<const uint32_t*>(&both);
-}
-
 // Block (kv head, tile of rows, part of its chunks).
 template <typename Format, int kDim>
 __global__ void __launch_bounds__(CodedPromptShape<Format, kDim>::kThreads,
@@ -189,8 +184,6 @@ __global__ void __launch_bounds__(CodedPromptShape<Format, kDim>::kThreads,
   constexpr int kSteps = kDim / 16;
   constexpr int kGroup = kDim < 128 ? kDim : 128;
   constexpr bool kHoldsQueries = kDim <= 128;  // in registers
-  constexpr float kLog2e = 1.4426950408889634f;
-  constexpr float kLn2 = 0.6931471805599453f;
   extern __shared__ __align__(128) uint8_t coded_prompt_shared[];
   __shared__ float exchanged[kDimWarps][Shape::kRows];
   start_kernel();
@@ -311,7 +304,7 @@ __global__ void __launch_bounds__(CodedPromptShape<Format, kDim>::kThreads,
         const uint32_t place =
             queries + r * (kDim * 2) + d / 64 * 128 + piece_offset(r, d % 64 / 8) + d % 8 * 2;
         asm volatile("st.shared.b32 [%0], %1;" ::"r"(place),
-                     "r"(as_half2(group.x[k], group.x[k + 1]))
+                     "r"(pack_half2(group.x[k], group.x[k + 1]))
                      : "memory");
       }
     }
@@ -468,7 +461,7 @@ __global__ void __launch_bounds__(CodedPromptShape<Format, kDim>::kThreads,
             const uint32_t place = weights + row * Shape::kWeightPitch +
                                    piece_offset(row, part * kKeyTiles + n) + lane % 4 * 4;
             asm volatile("st.shared.b32 [%0], %1;" ::"r"(place),
-                         "r"(as_half2(score[n][2 * h], score[n][2 * h + 1]))
+                         "r"(pack_half2(score[n][2 * h], score[n][2 * h + 1]))
                          : "memory");
           }
         }
@@ -483,7 +476,7 @@ __global__ void __launch_bounds__(CodedPromptShape<Format, kDim>::kThreads,
 #pragma unroll
           for (int i = 0; i < 4; ++i) {
             const float* pair = score[2 * s + i / 2] + i % 2 * 2;
-            a[i] = as_half2(pair[0], pair[1]);
+            a[i] = pack_half2(pair[0], pair[1]);
           }
         }
 #pragma unroll

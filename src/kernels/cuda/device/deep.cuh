@@ -44,8 +44,6 @@ __global__ void __launch_bounds__(kDeepWarps* kWarp, 1)
   constexpr int kHeldRegisters = 64;  // of queries
   constexpr int kMostHeld = kHeldRegisters / (4 * kTiles);
   constexpr int kHeld = kSteps < kMostHeld ? kSteps : kMostHeld;
-  constexpr float kLog2e = 1.4426950408889634f;
-  constexpr float kLn2 = 0.6931471805599453f;
   extern __shared__ __align__(16) uint8_t deep_shared[];
   allow_next();
 

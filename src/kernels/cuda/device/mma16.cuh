@@ -77,6 +77,14 @@ __device__ __forceinline__ void sync_warps(int id) {
   asm volatile("bar.sync %0, %1;" ::"r"(id), "n"(kWarps * kWarp) : "memory");
 }
 
+__device__ __forceinline__ uint32_t pack_half2(float x, float y) {
+  const __half2 both = __floats2half2_rn(x, y);
+  return *reinterpret_cast<const uint32_t*>(&both);
+}
+
+constexpr float kLog2e = 1.4426950408889634f;
+constexpr float kLn2 = 0.6931471805599453f;
+
 __device__ __forceinline__ float exp2_fast(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));

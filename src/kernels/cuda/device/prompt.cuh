@@ -21,8 +21,6 @@ namespace tq::cuda {
 constexpr int kGroupRows = 16;  // of a warp
 constexpr int kGroups = 4;
 constexpr int kPromptRows = kGroupRows * kGroups;
-constexpr float kLog2e = 1.4426950408889634f;
-constexpr float kLn2 = 0.6931471805599453f;
 
 struct PromptParams {
   AttentionArgs args;
@@ -46,10 +44,6 @@ struct PromptShape {
   static constexpr int kBytes = kAlign + kQueryBytes + kKeyBytes + kValueBytes + kWeightBytes;
 };
 
-__device__ __forceinline__ uint32_t pack_half2(float x, float y) {
-  const __half2 both = __floats2half2_rn(x, y);
-  return *reinterpret_cast<const uint32_t*>(&both);
-}
 // Warps that share 16 rows.
 __device__ __forceinline__ void sync_pair(int group) { sync_warps<2>(group + 1); }
 
